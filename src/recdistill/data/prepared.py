@@ -1,0 +1,115 @@
+"""Interactions in the form every later step reads: arrays, memory-mapped, with the split beside them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recdistill.files import map_array, read_json
+
+IntArray = NDArray[np.int32]
+LongArray = NDArray[np.int64]
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Rows to predict: the item at `position` of user `user`'s history, from the items before it.
+
+    `users` and `positions` are int32 arrays of one length; a row's key is `(user, position)`.
+    """
+
+    users: IntArray
+    positions: IntArray
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.users)
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Users' histories in time order, one after another, and where each is cut into train, validation and test.
+
+    User u's events are `items[offsets[u]:offsets[u + 1]]`; positions count from 0 within the user. Events before
+    `train_ends[u]` are train, those before `validation_ends[u]` validation, the rest test.
+
+    Attributes:
+        items: int32 (events,), item numbers 1..N.
+        timestamps: int64 (events,), in seconds, or the event's row number where the source has no times.
+        offsets: int64 (users + 1,).
+        train_ends: int32 (users,), positions.
+        validation_ends: int32 (users,), positions.
+        titles: N + 1 titles; titles[0] is the padding's, empty.
+        item_ids: N + 1 external ids; item_ids[0] is empty.
+        fingerprint: of events, filters and titles.
+        split_fingerprint: of the split over them.
+    """
+
+    items: IntArray
+    timestamps: LongArray
+    offsets: LongArray
+    train_ends: IntArray
+    validation_ends: IntArray
+    titles: list[str]
+    item_ids: list[str]
+    fingerprint: str
+    split_fingerprint: str
+
+    @property
+    def num_users(self) -> int:
+        """Users U, numbered 0..U-1."""
+        return len(self.offsets) - 1
+
+    @property
+    def num_items(self) -> int:
+        """Items N, numbered 1..N."""
+        return len(self.titles) - 1
+
+    def history(self, user: int, end: int) -> IntArray:
+        """The items at positions 0..end-1 of `user`, oldest first."""
+        start = int(self.offsets[user])
+        return self.items[start : start + end]
+
+    def target_items(self, targets: Targets) -> IntArray:
+        """The item of each row: int32 (rows,)."""
+        return np.asarray(self.items[self.offsets[targets.users] + targets.positions])
+
+    def targets(self, split: SplitName) -> Targets:
+        """All rows of a split, users in order; a user's first event has no history, so it is never a target."""
+        lengths = np.diff(self.offsets).astype(np.int32)
+        starts = {"train": np.zeros_like(self.train_ends), "validation": self.train_ends, "test": self.validation_ends}
+        ends = {"train": self.train_ends, "validation": self.validation_ends, "test": lengths}
+        first, last = np.maximum(starts[split], 1), ends[split]
+        counts = np.maximum(last - first, 0)
+        users = np.repeat(np.arange(self.num_users, dtype=np.int32), counts)
+        within = np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
+        return Targets(users, (np.repeat(first, counts) + within).astype(np.int32))
+
+    def train_item_counts(self) -> LongArray:
+        """How often each item occurs in train: int64 (N + 1,), index 0 is 0."""
+        position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        in_train = position < np.repeat(self.train_ends, np.diff(self.offsets))
+        return np.bincount(self.items[in_train], minlength=self.num_items + 1)
+
+    @classmethod
+    def load(cls, folder: Path) -> "PreparedData":
+        """Memory-map what `prepare` wrote to `folder`.
+
+        Raises:
+            UserError: a file is missing or broken.
+        """
+        arrays = {
+            name: map_array(folder / f"{name}.npy")
+            for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends")
+        }
+        catalog, about = read_json(folder / "catalog.json"), read_json(folder / "data.json")
+        return cls(
+            **arrays,
+            titles=catalog["titles"],
+            item_ids=catalog["item_ids"],
+            fingerprint=about["fingerprint"],
+            split_fingerprint=about["split_fingerprint"],
+        )

@@ -1,0 +1,73 @@
+"""Progress that a person can watch: a bar on a terminal, plain log lines elsewhere, nothing but warnings when quiet."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+logger = logging.getLogger("recdistill")
+
+LOG_LINE_SECONDS = 10.0
+
+
+def set_up_logging(quiet: bool) -> None:
+    """Send the package's log lines to stderr: all of them, or warnings only when `quiet`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+class Progress:
+    """Counts work done towards `total`; made by :func:`progress_bar`."""
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.description, self.total, self.unit, self.done = description, total, unit, 0
+        self._enabled = logger.isEnabledFor(logging.INFO)
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total, desc=description, unit=unit, disable=not (self._enabled and terminal), leave=False, delay=0.5
+        )
+        self._lines = self._enabled and not terminal
+        self._started = self._last_line = time.perf_counter()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units as done; `note` (a loss, a metric) is shown behind the count."""
+        self.done += count
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(count)
+        now = time.perf_counter()
+        if self._lines and now - self._last_line >= LOG_LINE_SECONDS:
+            self._last_line = now
+            elapsed = now - self._started
+            text = f"{self.done}/{self.total} {self.unit} in {elapsed:.0f} s"
+            logger.info("%s: %s%s", self.description, text, f", {note}" if note else "")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.close()
+
+
+@contextmanager
+def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
+    """A :class:`Progress` that is closed at the end of the block."""
+    progress = Progress(description, total, unit)
+    try:
+        yield progress
+    finally:
+        progress.close()
+
+
+def track(items: Iterable[Item], description: str, total: int, unit: str) -> Iterator[Item]:
+    """Iterate over `items`, showing progress."""
+    with progress_bar(description, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.advance()
