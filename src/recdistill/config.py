@@ -248,6 +248,10 @@ class TeacherConfig:
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
     history_length: int = 100
     """Items of a history in a prompt, the latest ones."""
+    instruction: str = "Chosen by one person, oldest first:"
+    """text: words at the head of the prompt."""
+    title_dim: int = 128
+    """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     candidates: int = 0
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
@@ -265,7 +269,7 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
-        positive(self, "teacher", "history_length", "head_dim")
+        positive(self, "teacher", "history_length", "head_dim", "title_dim")
         not_negative(self, "teacher", "candidates")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")

@@ -1,0 +1,175 @@
+"""A run's folder: one folder a step, finished or not there.
+
+    runs/<name>/
+      prepare/  student/  teacher/  teacher_outputs/  distilled/  evaluation/  report/
+        manifest.json   what ran: step, fingerprint, inputs, configuration, environment, when
+        timings.json    {"phases": {name: seconds}}
+        memory.json     {"phases": {name: {"peak_rss_gib": …, …}}}
+
+A step works in `<step>.partial` and takes its name when it is done, so a folder with a step's name is always whole. An
+interrupted step finds its checkpoints in the partial folder and goes on from there, if its fingerprint is unchanged.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recdistill.errors import UserError
+from recdistill.files import disk_errors, read_json, write_json
+from recdistill.profiling.profiler import Profiler
+
+logger = logging.getLogger("recdistill")
+
+FORMAT = 1
+"""Raised when a step's files change their form, so that old ones are made again."""
+
+
+def fingerprint(*parts: Any) -> str:
+    """Sixteen hex digits that name these values (dataclasses, dicts, lists, text, numbers); equal values, equal name."""
+    plain = [asdict(part) if is_dataclass(part) and not isinstance(part, type) else part for part in parts]
+    text = json.dumps([FORMAT, *plain], sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class RunFolder:
+    """The steps of one run on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def step(self, name: str) -> Path:
+        """The folder of a finished step."""
+        return self.path / name
+
+    def manifest(self, name: str) -> dict[str, Any] | None:
+        """What a finished step recorded; None where it has not finished."""
+        path = self.step(name) / "manifest.json"
+        return read_json(path) if path.is_file() else None
+
+    def is_finished(self, name: str, expected: str) -> bool:
+        """Whether the step has finished with this fingerprint."""
+        manifest = self.manifest(name)
+        return manifest is not None and manifest["fingerprint"] == expected
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out of this run for the time of the block.
+
+        Raises:
+            UserError: another process works in it, or the folder may not be written.
+        """
+        existed = self.path.exists()
+        with disk_errors(self.path):
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise UserError(f"run: {self.path} is not a folder") from error
+            file = (self.path / ".lock").open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise UserError(f"run: {self.path} is in use by another recdistill process") from error
+        try:
+            yield
+        finally:
+            file.close()
+            (self.path / ".lock").unlink(missing_ok=True)
+            if not existed and not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    @contextmanager
+    def work_on(
+        self,
+        name: str,
+        expected: str,
+        config: Any,
+        inputs: dict[str, str],
+        environment: dict[str, Any],
+        device: str = "cpu",
+        resumable: bool = True,
+    ) -> Iterator[tuple[Path, Profiler]]:
+        """Do a step: give its partial folder and a running profiler; name the folder properly when the block ends well.
+
+        Args:
+            name: the step.
+            expected: its fingerprint; a partial folder with another one is thrown away.
+            config: the step's part of the configuration, for the manifest.
+            inputs: fingerprints of what the step reads.
+            environment: where it runs.
+            device: `cpu` or `cuda`, for the profiler.
+            resumable: whether an interrupted try leaves something to go on from.
+        """
+        partial = self.path / f"{name}.partial"
+        manifest = self._open_partial(partial, expected)
+        manifest |= {
+            "step": name, "status": "running", "fingerprint": expected, "inputs": inputs,
+            "config": asdict(config) if is_dataclass(config) else config, "environment": environment,
+            "started": manifest.get("started") or _now(), "attempts": manifest.get("attempts", 0) + 1,
+        }  # fmt: skip
+        began = time.perf_counter()
+        profiler = Profiler(device)
+        if (partial / "memory.json").is_file() and (partial / "timings.json").is_file():
+            profiler.restore(read_json(partial / "timings.json"), read_json(partial / "memory.json"))
+        try:
+            write_json(partial / "manifest.json", manifest)
+            with profiler:
+                yield partial, profiler
+            profiler.write(partial)
+            seconds = manifest.get("seconds", 0.0) + time.perf_counter() - began
+            write_json(
+                partial / "manifest.json",
+                manifest | {"status": "finished", "finished": _now(), "seconds": round(seconds, 3)},
+            )
+            self._take_name(partial, name)
+        except BaseException:
+            if resumable:
+                with disk_errors(partial):
+                    manifest["seconds"] = round(manifest.get("seconds", 0.0) + time.perf_counter() - began, 3)
+                    profiler.write(partial)
+                    write_json(partial / "manifest.json", manifest)
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+    def _open_partial(self, partial: Path, expected: str) -> dict[str, Any]:
+        """Keep a partial folder of the same fingerprint and return its manifest; start an empty one otherwise."""
+        if (partial / "manifest.json").is_file():
+            manifest: dict[str, Any] = read_json(partial / "manifest.json")
+            if manifest["fingerprint"] == expected:
+                logger.info("%s: going on where it was interrupted", partial.stem)
+                return manifest
+        shutil.rmtree(partial, ignore_errors=True)
+        with disk_errors(partial):
+            partial.mkdir(parents=True)
+        return {}
+
+    def _take_name(self, partial: Path, name: str) -> None:
+        """Put the finished folder in the place of an older one."""
+        target, old = self.step(name), self.path / f"{name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Dotted keys in which two configurations differ, each as `key: old → new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        return [line for key in keys for line in changed_keys(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))]
+    return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,189 @@
+"""The frozen language model: where it comes from, in which precision, with which attention, how many blocks of it."""
+
+import hashlib
+import importlib.util
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from recdistill.config import TeacherConfig
+from recdistill.errors import UserError
+from recdistill.teacher.smollm2 import smollm2_folder
+
+logger = logging.getLogger("recdistill")
+
+DTYPES = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16,
+    "bf16-mixed": torch.float32, "fp16-mixed": torch.float32,
+}  # fmt: skip
+FINGERPRINT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A loaded decoder without vocabulary head, its tokenizer, and what was chosen while loading it."""
+
+    decoder: nn.Module
+    tokenizer: Any
+    hidden_dim: int
+    fingerprint: str
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+def llm_location(llm: str, cache: Path) -> str:
+    """The folder or hub name that transformers loads for `teacher.llm`.
+
+    Raises:
+        UserError: SmolLM2 has not been fetched, or a path does not hold a model.
+    """
+    if llm == "smollm2":
+        return str(smollm2_folder(cache / "smollm2"))
+    if Path(llm).is_dir():
+        if not (Path(llm) / "config.json").is_file():
+            raise UserError(f"teacher.llm: {llm} is a folder without config.json, so not a transformers model")
+        return llm
+    if llm.startswith((".", "/", "~")) or llm.count("/") > 1:
+        raise UserError(f"teacher.llm: {llm}: no such folder")
+    return llm
+
+
+def llm_fingerprint(llm: str, cache: Path) -> str:
+    """Names the language model: its configuration and, in each weight file, size, first and last MiB (or hub commit)."""
+    location = llm_location(llm, cache)
+    digest = hashlib.sha256()
+    if Path(location).is_dir():
+        for path in sorted([Path(location) / "config.json", *Path(location).glob("*.safetensors")]):
+            digest.update(f"{path.name} {path.stat().st_size} ".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(FINGERPRINT_BYTES))
+                file.seek(max(0, path.stat().st_size - FINGERPRINT_BYTES))
+                digest.update(file.read())
+    else:
+        config = _load_config(location)
+        digest.update(f"{location} {getattr(config, '_commit_hash', None)} {config.to_json_string()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def check_machine(config: TeacherConfig, device: str) -> None:
+    """Refuse what this machine cannot do, before anything is loaded.
+
+    Raises:
+        UserError: names the setting and what is missing.
+    """
+    gpu = device.startswith("cuda")
+    if config.precision.startswith("fp16") and not gpu:
+        raise UserError(f"teacher.precision: {config.precision} needs a CUDA device and there is none; use fp32 or bf16")
+    if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(
+            f"teacher.quantization: {config.quantization} needs bitsandbytes; pip install 'recdistill[quantization]'"
+        )
+    if config.attention == "flash_attention_2":
+        missing = _flash_attention_missing(config, device)
+        if missing:
+            raise UserError(f"teacher.attention: flash_attention_2 {missing}")
+
+
+def _flash_attention_missing(config: TeacherConfig, device: str) -> str:
+    """Why flash_attention_2 cannot run; empty when it can."""
+    if not device.startswith("cuda"):
+        return "needs a CUDA device and there is none"
+    if importlib.util.find_spec("flash_attn") is None:
+        return "needs the package flash-attn, which is not installed"
+    if config.precision == "fp32":
+        return "computes in half precision only; set teacher.precision to bf16 or fp16"
+    return ""
+
+
+def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int | None) -> Backbone:
+    """Load the decoder, frozen, in evaluation mode, without its vocabulary head.
+
+    Args:
+        config: source, precision, quantisation, attention.
+        cache: the user's cache, where fetched models are.
+        device: `cpu` or `cuda`.
+        layers: keep the first n blocks; None keeps all.
+
+    Raises:
+        UserError: the model cannot be found or read, or this machine cannot do what was asked.
+    """
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    check_machine(config, device)
+    location = llm_location(config.llm, cache)
+    llm_config = _load_config(location)
+    if layers is not None:
+        _keep_layers(llm_config, layers)
+    attention, reason = _choose_attention(config, device)
+    options: dict[str, Any] = {"dtype": DTYPES[config.precision], "attn_implementation": attention}
+    if config.quantization != "none":
+        options |= {"quantization_config": _quantization(config), "device_map": device}
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location)
+        decoder = AutoModel.from_pretrained(location, config=llm_config, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"teacher.llm: {config.llm}: {_first_line(error)}") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    decoder.requires_grad_(requires_grad=False)
+    decoder.config.use_cache = False
+    if config.quantization == "none":
+        decoder.to(device)
+    choices = {"attention": attention, "attention_reason": reason, "device": device}
+    hidden_dim = decoder.get_input_embeddings().embedding_dim
+    return Backbone(decoder.eval(), tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
+
+
+def _load_config(location: str) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(location)
+    except (OSError, ValueError) as error:
+        raise UserError(f"teacher.llm: {location}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of a library's message, which often runs over many."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _keep_layers(llm_config: Any, layers: int) -> None:
+    """Cut the configuration to its first `layers` blocks, so that only those are ever loaded."""
+    total = llm_config.num_hidden_layers
+    if layers > total:
+        raise UserError(f"teacher.layers: {layers} is more than the {total} blocks of this language model")
+    llm_config.num_hidden_layers = layers
+    if getattr(llm_config, "layer_types", None):
+        llm_config.layer_types = llm_config.layer_types[:layers]
+
+
+def _choose_attention(config: TeacherConfig, device: str) -> tuple[str, str]:
+    """The attention kernel and why it was taken."""
+    if config.attention != "auto":
+        return config.attention, "as configured"
+    missing = _flash_attention_missing(config, device)
+    if missing:
+        return "sdpa", f"auto: flash_attention_2 {missing}"
+    return "flash_attention_2", "auto: it can run here"
+
+
+def _quantization(config: TeacherConfig) -> Any:
+    """bitsandbytes' settings for 4 or 8 bits."""
+    from transformers import BitsAndBytesConfig
+
+    if config.quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=config.double_quantization,
+        bnb_4bit_compute_dtype=DTYPES[config.precision],
+    )

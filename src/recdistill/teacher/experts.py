@@ -1,0 +1,176 @@
+"""Gated LoRA experts around the frozen linear layers of a language model (iLoRA, arXiv 2408.10159, §3.2).
+
+    x (B, T, in) ──► W, frozen, in any precision ─────────────────────────────► + ──► y (B, T, out)
+         │                                                                      ▲
+         └► dropout ► A (R × in) ─► (B, T, R) ⊙ gate (B, T, R) ─► B (out × R) ─► × alpha/R
+
+The R ranks are E blocks of R/E, one block an expert. The paper writes ΔW = (alpha/(R/E)) Σ_e ω_e B_e A_e; since B and A
+of all experts are one matrix each, that is one multiplication by `gate = E · repeat_interleave(ω, R/E)` between two
+ordinary matmuls, and no tensor with an expert axis is ever made. A uniform ω makes the gate all ones: plain LoRA, which
+is why the saved adapters open in PEFT itself.
+
+The gate is data of one forward pass. It travels as the keyword `expert_gate` through the language model to each decoder
+block, where :class:`GatedForward` takes it off and lends it to that block's experts until the block is done. Activation
+checkpointing and compilation wrap that call, with the gate among its arguments: a block that is run again in the backward
+pass gets its gate again. (transformers' own checkpointing would not do: it starts below the keyword.)
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from recdistill.config import AdapterConfig
+from recdistill.errors import UserError
+
+GATE_KEYWORD = "expert_gate"
+ADAPTER = "default"
+ADAPTER_FILE = "adapter_model.safetensors"
+
+
+class BlockGate:
+    """The gate of one decoder block for the time of one call; experts of the block read it here."""
+
+    value: Tensor | None = None
+
+
+class GatedForward:
+    """A decoder block's forward that takes the gate off the keywords and lends it to the block's experts.
+
+    Args:
+        block: the decoder block; its own forward is called inside.
+        block_gate: where the block's experts look for the gate.
+        checkpointing: in training, keep only the inputs and run the block again in the backward pass.
+        compiled: run the block through torch.compile.
+    """
+
+    def __init__(self, block: nn.Module, block_gate: BlockGate, checkpointing: bool, compiled: bool) -> None:
+        self.block, self.block_gate, self.checkpointing = block, block_gate, checkpointing
+        self.block_forward: Callable[..., Any] = block.forward
+        self.run: Callable[..., Any] = torch.compile(self._run) if compiled else self._run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the block; `expert_gate` (B, T or 1, R) may be missing, and the experts are then plain LoRA."""
+        gate = kwargs.pop(GATE_KEYWORD, None)
+        if self.checkpointing and self.block.training:
+            return checkpoint(self.run, gate, *args, use_reentrant=False, **kwargs)
+        return self.run(gate, *args, **kwargs)
+
+    def _run(self, gate: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+        self.block_gate.value = gate
+        try:
+            return self.block_forward(*args, **kwargs)
+        finally:
+            self.block_gate.value = None
+
+
+class GatedDown(nn.Linear):
+    """LoRA's A with the experts' gate on its output: (B, T, in) → (B, T, R)."""
+
+    def __init__(self, plain: nn.Linear, block_gate: BlockGate) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = plain.in_features, plain.out_features
+        self.weight = plain.weight
+        self.register_parameter("bias", None)
+        self._block_gate = block_gate
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Project, then weight each expert's ranks; without a gate (plain LoRA) only project."""
+        down = nn.functional.linear(input, self.weight)
+        gate = self._block_gate.value
+        return down if gate is None else down * gate.to(down.dtype)
+
+
+def expand_gate(weights: Tensor, rank: int) -> Tensor:
+    """Expert weights ω (…, E), summing to 1, to the factor of each rank: (…, R), with mean 1."""
+    experts = weights.shape[-1]
+    return (weights * experts).repeat_interleave(rank // experts, dim=-1)
+
+
+def attach_experts(
+    llm: nn.Module, config: AdapterConfig, checkpointing: bool = False, compiled: bool = False
+) -> PeftModel:
+    """Wrap the linear layers named in `config.layers` with experts; everything else stays frozen and is not copied.
+
+    Args:
+        llm: a decoder of transformers, without a vocabulary head; full precision or quantised by bitsandbytes.
+        config: rank, number of experts, alpha, dropout, layer names.
+        checkpointing: activation checkpointing, block by block.
+        compiled: compile each block.
+
+    Returns:
+        PEFT's model around `llm`; call `base_decoder(model)` with `expert_gate=(B, T or 1, R)` to run it.
+
+    Raises:
+        UserError: the language model has no layer of one of the names.
+    """
+    names = {name.rsplit(".", 1)[-1] for name, _ in llm.named_modules()}
+    for layer in config.layers:
+        if layer not in names:
+            known = sorted(name for name in names if name.endswith(("proj", "fc1", "fc2", "c_attn", "dense")))
+            raise UserError(f"teacher.adapter.layers: this language model has no layer {layer!r}; it has {', '.join(known)}")
+    lora = LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.layers), bias="none"
+    )  # fmt: skip
+    model = get_peft_model(llm, lora)  # type: ignore[arg-type]
+    for block in decoder_blocks(model):
+        _gate_block(block, checkpointing, compiled)
+    return model
+
+
+def base_decoder(model: PeftModel) -> nn.Module:
+    """The language model inside PEFT's wrapper, experts included; it takes `inputs_embeds` and `expert_gate`."""
+    return model.base_model.model  # type: ignore[no-any-return, union-attr]
+
+
+def decoder_blocks(model: nn.Module) -> list[nn.Module]:
+    """The decoder blocks, in order: the longest list of modules in the model.
+
+    Raises:
+        UserError: the model has no list of blocks.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
+    return list(max(lists, key=len))
+
+
+def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
+    """Replace each LoRA A in `block` by its gated form, and the block's forward by one that hands them the gate."""
+    block_gate = BlockGate()
+    for module in block.modules():
+        down = getattr(module, "lora_A", None)
+        if isinstance(down, nn.ModuleDict) and ADAPTER in down:
+            down[ADAPTER] = GatedDown(down[ADAPTER], block_gate)  # type: ignore[arg-type]
+
+    block.forward = GatedForward(block, block_gate, checkpointing, compiled)  # type: ignore[assignment]
+
+
+def save_experts(model: PeftModel, folder: Path) -> None:
+    """Write the adapters alone, in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`)."""
+    model.save_pretrained(str(folder))
+
+
+def load_experts(model: PeftModel, folder: Path) -> None:
+    """Load adapters written by :func:`save_experts`, each name and shape exactly.
+
+    Raises:
+        UserError: the file is missing, or holds other names or shapes than `model`.
+    """
+    path = folder / ADAPTER_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    saved = load_file(path)
+    expected = get_peft_model_state_dict(model)
+    wrong = sorted(set(saved) ^ set(expected)) or [
+        name for name in saved if saved[name].shape != expected[name].shape
+    ]  # fmt: skip
+    if wrong:
+        raise UserError(f"{path}: adapters do not fit this teacher (first difference: {wrong[0]})")
+    set_peft_model_state_dict(model, saved)

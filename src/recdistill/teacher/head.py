@@ -1,0 +1,53 @@
+"""From the language model's state to scores of items: never over its vocabulary, always over the catalog."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ItemHead(nn.Module):
+    """Scores as inner products: state · item vector over the whole catalog.
+
+    With `residual`, the state is the student's state and a projection of the language model's side by side, and so is
+    the item vector; the inner product is the student's score plus a correction. The projection starts at zero, so an
+    untrained teacher ranks exactly as its student does. Without, the correction is all there is.
+
+    An item's vector is made from its title and from a learned part, so an item that nobody has chosen has one too.
+
+    Args:
+        residual: keep the student's scores.
+        item_vectors: fp32 (N + 1, D), the frozen student's.
+        title_vectors: fp32 (N + 1, W), whitened title embeddings.
+        hidden_dim: the language model's width H.
+        head_dim: width of the correction.
+    """
+
+    student_vectors: Tensor
+    title_vectors: Tensor
+
+    def __init__(
+        self, residual: bool, item_vectors: Tensor, title_vectors: Tensor, hidden_dim: int, head_dim: int
+    ) -> None:
+        super().__init__()
+        self.residual = residual
+        self.register_buffer("student_vectors", item_vectors.detach().clone(), persistent=False)
+        self.register_buffer("title_vectors", title_vectors.clone(), persistent=False)
+        self.normalise = nn.LayerNorm(hidden_dim)
+        self.query = nn.Linear(hidden_dim, head_dim)
+        self.title_projection = nn.Linear(title_vectors.shape[1], head_dim, bias=False)
+        self.learned = nn.Parameter(torch.randn(item_vectors.shape[0], head_dim) * 0.02)
+        nn.init.normal_(self.title_projection.weight, std=0.02)
+        if residual:
+            nn.init.zeros_(self.query.weight)
+        nn.init.zeros_(self.query.bias)
+
+    def states(self, student_states: Tensor, hidden: Tensor) -> Tensor:
+        """Student states (M, D) and language-model states (M, H) to user states (M, S), fp32."""
+        correction: Tensor = self.query(self.normalise(hidden.float()))
+        return torch.cat([student_states, correction], dim=-1) if self.residual else correction
+
+    def item_vectors(self) -> Tensor:
+        """Item vectors (N + 1, S), fp32; row 0 is zero."""
+        vectors = self.title_projection(self.title_vectors) + self.learned
+        if self.residual:
+            vectors = torch.cat([self.student_vectors, vectors], dim=-1)
+        return vectors * (torch.arange(len(vectors), device=vectors.device) > 0).unsqueeze(1)

@@ -1,0 +1,143 @@
+"""The teacher, all of it: a batch of prompts in, user states out; scores are their inner products with item vectors."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from recdistill.config import TeacherConfig
+from recdistill.errors import UserError
+from recdistill.files import atomic_path
+from recdistill.students.base import Student
+from recdistill.teacher.backbone import Backbone
+from recdistill.teacher.experts import (
+    GATE_KEYWORD,
+    attach_experts,
+    base_decoder,
+    expand_gate,
+    load_experts,
+    save_experts,
+)
+from recdistill.teacher.gate import Gate
+from recdistill.teacher.head import ItemHead
+from recdistill.teacher.prompts import PromptBatch
+from recdistill.teacher.soft_tokens import SoftTokens
+
+WEIGHTS_FILE = "ranker.safetensors"
+ADAPTER_FOLDER = "adapter"
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+
+
+class Ranker(nn.Module):
+    """History → item scores and user states, by a frozen language model with gated experts.
+
+    Trained are the experts, the router, the soft tokens' projections and the head; the language model and the student
+    are frozen, and the student always runs in evaluation mode.
+
+    Args:
+        config: the teacher's section of the configuration.
+        backbone: the loaded language model; its linear layers are wrapped in place.
+        student: the trained student whose states drive the gate and, with a residual head, the scores.
+        title_vectors: fp32 (N + 1, W), whitened title embeddings.
+    """
+
+    def __init__(self, config: TeacherConfig, backbone: Backbone, student: Student, title_vectors: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.student = student.requires_grad_(requires_grad=False).eval()
+        item_vectors = student.item_vectors().detach()
+        words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+        self.soft_tokens = SoftTokens(item_vectors, title_vectors, words)
+        self.gate = Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
+        self.head = ItemHead(
+            config.head == "residual", item_vectors, title_vectors, backbone.hidden_dim, config.head_dim
+        )
+        self.llm = attach_experts(backbone.decoder, config.adapter, config.activation_checkpointing, config.compile)
+        self.to(words.device)
+
+    def train(self, mode: bool = True) -> "Ranker":
+        """Switch to training or evaluation; the student stays in evaluation."""
+        super().train(mode)
+        self.student.eval()
+        return self
+
+    def forward(self, batch: PromptBatch) -> Tensor:
+        """User states of the batch's M predictions: fp32 (M, S)."""
+        student_states = self.student_states(batch)
+        hidden = self._read(batch, student_states)
+        picked = hidden[batch.target_rows, batch.target_columns]
+        return self.head.states(student_states[batch.target_rows, batch.target_steps - 1], picked)
+
+    def item_vectors(self) -> Tensor:
+        """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
+        return self.head.item_vectors()
+
+    def scores(self, states: Tensor) -> Tensor:
+        """Scores of all items: (M, S) → (M, N + 1), column 0 is -inf."""
+        scores = states @ self.item_vectors().T
+        scores[:, 0] = -torch.inf
+        return scores
+
+    @torch.no_grad()
+    def student_states(self, batch: PromptBatch) -> Tensor:
+        """The frozen student's state after each item of the histories: (B, L, D)."""
+        return self.student.states(batch.items)
+
+    def expert_weights(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
+        """Expert weights by step of the history, (B, L + 1, E); None without a gate."""
+        return None if self.gate is None else self.gate.per_history_step(student_states, batch.lengths)
+
+    def _read(self, batch: PromptBatch, student_states: Tensor) -> Tensor:
+        """Run the language model over the prompts: (B, T, H) last hidden states."""
+        decoder = base_decoder(self.llm)
+        words = decoder.get_input_embeddings()(batch.token_ids)  # type: ignore[operator]
+        soft = self.soft_tokens(batch.soft_items).to(words.dtype)
+        inputs = torch.where((batch.soft_items > 0).unsqueeze(-1), soft, words)
+        weights = self.expert_weights(batch, student_states)
+        gate = None
+        if weights is not None:
+            rows = torch.arange(len(batch.items), device=batch.items.device).unsqueeze(1)
+            gate = expand_gate(weights, self.config.adapter.rank)[rows, batch.steps]
+        options: dict[str, Tensor] = {GATE_KEYWORD: gate} if gate is not None else {}
+        # With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
+        if batch.padding == "left":
+            options |= {"attention_mask": batch.mask.long(), "position_ids": _positions(batch.mask)}
+        mixed = AUTOCAST.get(self.config.precision)
+        with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
+            return decoder(inputs_embeds=inputs, **options).last_hidden_state  # type: ignore[no-any-return]
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """All that is trained beside the experts."""
+        own = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        return {name: value.detach() for name, value in own.items() if not name.startswith("llm.")}
+
+    def save(self, folder: Path) -> None:
+        """Write the experts (PEFT's format) and the rest of what was trained (safetensors)."""
+        save_experts(self.llm, folder / ADAPTER_FOLDER)
+        with atomic_path(folder / WEIGHTS_FILE) as temporary:
+            save_file({name: value.contiguous().cpu() for name, value in self.trained_state().items()}, temporary)
+
+    def load(self, folder: Path) -> None:
+        """Load what :meth:`save` wrote, strictly.
+
+        Raises:
+            UserError: a file is missing, or names or shapes differ from this teacher's.
+        """
+        load_experts(self.llm, folder / ADAPTER_FOLDER)
+        path = folder / WEIGHTS_FILE
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+        saved, own = load_file(path), self.trained_state()
+        wrong = sorted(set(saved) ^ set(own)) or [name for name in own if own[name].shape != saved[name].shape]
+        if wrong:
+            raise UserError(f"{path}: does not fit this teacher (first difference: {wrong[0]})")
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name in saved:
+                    parameter.copy_(saved[name])
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Positions of real tokens, counted from 0 in each row; padding gets 0."""
+    return (mask.long().cumsum(dim=1) - 1).clamp_min(0)

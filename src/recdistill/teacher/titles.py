@@ -1,0 +1,113 @@
+"""What the language model makes of a title: token ids once per item, and one embedding per item from the whole model."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recdistill.config import TeacherConfig
+from recdistill.files import atomic_path
+from recdistill.progress import progress_bar
+from recdistill.teacher.backbone import Backbone, llm_fingerprint, load_backbone
+
+logger = logging.getLogger("recdistill")
+
+PREFIX = "Title:"
+BATCH_TOKENS = 2048
+
+
+def title_tokens(tokenizer: Any, titles: list[str], before: str = "\n") -> list[NDArray[np.int32]]:
+    """Token ids of each title with `before` in front of it, without special tokens; titles[0] (padding) gives none."""
+    texts = [before + title for title in titles[1:]]
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    return [np.empty(0, dtype=np.int32), *(np.asarray(ids, dtype=np.int32) for ids in encoded)]
+
+
+def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> Tensor:
+    """Embeddings of all titles by the whole language model, from the cache when they were computed before.
+
+    Each title stands behind the word "Title:", and its embedding is the mean of the last hidden states over its own
+    tokens: the first token of a sequence, on which decoder models park their attention, is never among them.
+
+    Returns:
+        fp32 (N + 1, H); row 0 is zero.
+    """
+    key = hashlib.sha256("\x00".join([llm_fingerprint(config.llm, cache), PREFIX, *titles]).encode()).hexdigest()[:16]
+    path = cache / "title_embeddings" / f"{key}.safetensors"
+    if path.is_file():
+        return load_file(path)["embeddings"]
+    embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
+    with atomic_path(path) as temporary:
+        save_file({"embeddings": embeddings}, temporary)
+    return embeddings
+
+
+@torch.inference_mode()
+def embed_titles(backbone: Backbone, titles: list[str]) -> Tensor:
+    """Run the language model over each distinct title once: fp32 (N + 1, H), row 0 zero."""
+    device = backbone.decoder.get_input_embeddings().weight.device  # type: ignore[operator, union-attr]
+    prefix = np.asarray(backbone.tokenizer(PREFIX, add_special_tokens=False)["input_ids"], dtype=np.int32)
+    distinct = ["", *sorted(set(titles[1:]))]
+    tokens = title_tokens(backbone.tokenizer, distinct, before=" ")
+    order = sorted(range(1, len(distinct)), key=lambda row: len(tokens[row]))
+    rows = torch.zeros(len(distinct), backbone.hidden_dim)
+    with progress_bar("title embeddings", len(order), "titles") as progress:
+        for batch in _by_tokens(order, [len(prefix) + len(ids) for ids in tokens]):
+            longest = max(len(tokens[row]) for row in batch)
+            ids = np.zeros((len(batch), len(prefix) + longest), dtype=np.int64)
+            ids[:, : len(prefix)] = prefix
+            own = np.zeros(ids.shape, dtype=np.float32)
+            for place, row in enumerate(batch):
+                end = len(prefix) + len(tokens[row])
+                ids[place, len(prefix) : end] = tokens[row]
+                own[place, len(prefix) : end] = 1 / max(1, len(tokens[row]))
+            # Padding stands to the right and attention is causal, so no title sees it and no mask is needed.
+            hidden = backbone.decoder(input_ids=torch.from_numpy(ids).to(device)).last_hidden_state.float().cpu()
+            rows[batch] = torch.einsum("bth,bt->bh", hidden, torch.from_numpy(own))
+            progress.advance(len(batch))
+    row_of = {title: row for row, title in enumerate(distinct)}
+    return rows[[0, *(row_of[title] for title in titles[1:])]]
+
+
+def _by_tokens(order: list[int], lengths: list[int]) -> list[list[int]]:
+    """Cut rows, sorted by length, into batches of at most BATCH_TOKENS tokens after padding."""
+    batches: list[list[int]] = [[]]
+    for row in order:
+        if batches[-1] and lengths[row] * (len(batches[-1]) + 1) > BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(row)
+    return [batch for batch in batches if batch]
+
+
+def whiten(embeddings: Tensor, dims: int) -> Tensor:
+    """Centre the items' embeddings, turn them to their principal axes, keep `dims`, scale each to unit variance.
+
+    Language-model embeddings point mostly one way; whitening brings out what tells one title from another
+    (Su et al. 2021, arXiv 2103.15316). Axes without variance are left out.
+
+    Args:
+        embeddings: (N + 1, H); row 0 is padding and stays zero.
+        dims: axes to keep, at most.
+
+    Returns:
+        fp32 (N + 1, min(dims, rank)).
+    """
+    items = embeddings[1:].double()
+    centred = items - items.mean(dim=0)
+    _, scales, axes = torch.linalg.svd(centred, full_matrices=False)
+    keep = min(dims, int((scales > scales[0] * 1e-6).sum())) if scales[0] > 0 else 1
+    white = centred @ axes[:keep].T / (scales[:keep] / max(1, len(items)) ** 0.5).clamp_min(1e-12)
+    # The sign of a principal axis is arbitrary; fix it, so that the same titles give the same numbers everywhere.
+    white = white * torch.sign(_largest(white))
+    return torch.cat([white.new_zeros(1, keep), white]).float()
+
+
+def _largest(columns: Tensor) -> Tensor:
+    """The entry of each column that is largest in absolute value."""
+    return columns.gather(0, columns.abs().argmax(dim=0, keepdim=True)).squeeze(0)
