@@ -1,0 +1,159 @@
+"""The rank of each target among all items of the catalog, a batch of histories at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.errors import UserError
+from recdistill.progress import progress_bar
+
+
+class Scorer(Protocol):
+    """Anything that can score the whole catalog for a history."""
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores of all items for the histories before B targets.
+
+        Args:
+            users: (B,) int32.
+            positions: (B,) int32, at least 1; the history of a row is what its user did before that position.
+
+        Returns:
+            Floats (B, N+1), higher is better; column 0, the padding's, is never read.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Where one scorer put the targets, row by row.
+
+    Attributes:
+        ranks: int64 (rows,), from 1; N + 1 is a miss that no list can hold.
+        top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
+        repeats: rows that are misses because their target had been seen before and seen items were filtered.
+    """
+
+    ranks: LongArray
+    top_items: IntArray
+    repeats: int
+
+
+def rank(
+    data: PreparedData,
+    targets: Targets,
+    scorer: Scorer,
+    batch_size: int,
+    filter_seen: bool,
+    top_k: int,
+    description: str = "ranking",
+) -> Ranking:
+    """Rank every target among all items.
+
+    A target's rank is 1 plus the number of other items that score at least as much: ties count against it, so that a
+    constant scorer is last, not first. Batches hold histories of similar length, so that a scorer that pads to the
+    longest of a batch pads little.
+
+    Args:
+        data: the histories.
+        targets: the rows to rank.
+        scorer: what ranks; put its model into evaluation mode first.
+        batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes.
+        filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
+        top_k: K, at most N.
+        description: what the progress bar is called.
+
+    Raises:
+        UserError: a score is not a number.
+        ValueError: the scores have another shape than (B, N+1).
+    """
+    ranks = np.empty(len(targets), dtype=np.int64)
+    top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
+    repeats = 0
+    order = np.argsort(targets.positions, kind="stable")
+    with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = Targets(targets.users[rows], targets.positions[rows])
+            scores = _checked(scorer.score(batch.users, batch.positions), (len(rows), data.num_items + 1), scorer)
+            one = _rank_batch(data, batch, scores, filter_seen, top_items.shape[1])
+            ranks[rows], top_items[rows] = one.ranks, one.top_items
+            repeats += one.repeats
+            progress.advance(len(rows))
+    return Ranking(ranks, top_items, repeats)
+
+
+def _checked(scores: Tensor, shape: tuple[int, int], scorer: Scorer) -> Tensor:
+    """Refuse scores that cannot be compared."""
+    if tuple(scores.shape) != shape:
+        raise ValueError(f"{type(scorer).__name__}: scores are {tuple(scores.shape)}, not {shape}")
+    if bool(torch.isnan(scores[:, 1:]).any()):
+        raise UserError("evaluate: a model's scores are not numbers (NaN): its training has diverged or overflowed")
+    return scores
+
+
+def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen: bool, top_k: int) -> Ranking:
+    """Rank one batch from its scores (B, N+1)."""
+    target = torch.from_numpy(data.target_items(batch).astype(np.int64)).to(scores.device).unsqueeze(1)  # (B, 1)
+    left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    left_out[:, 0] = True
+    if filter_seen:
+        rows, items = (torch.from_numpy(index).to(scores.device) for index in _seen(data, batch))
+        left_out[rows, items] = True
+    repeated = left_out.gather(1, target).squeeze(1)
+    at_least = scores >= scores.gather(1, target)  # the target itself included: that is the 1 of its rank
+    ranks = (at_least & ~left_out).sum(dim=1).masked_fill(repeated, data.num_items + 1)
+    best = torch.topk(scores.masked_fill(left_out, -torch.inf), top_k)
+    top_items = best.indices.masked_fill(left_out.gather(1, best.indices), 0)
+    return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))
+
+
+def _seen(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
+    """Row and item of every event of the batch's histories."""
+    lengths = batch.positions.astype(np.int64)
+    rows = np.repeat(np.arange(len(batch)), lengths)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return rows, data.items[data.offsets[batch.users][rows] + within].astype(np.int64)
+
+
+class _SequenceScorer:
+    """See :func:`sequence_scorer`."""
+
+    def __init__(
+        self, last_scores: Callable[[Tensor], Tensor], data: PreparedData, max_length: int, device: str
+    ) -> None:
+        self.last_scores, self.data, self.max_length, self.device = last_scores, data, max_length, device
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N+1) for the latest items of the histories."""
+        windows = latest_items(self.data, users, positions, self.max_length)
+        return self.last_scores(torch.from_numpy(windows).to(self.device))
+
+
+def sequence_scorer(
+    last_scores: Callable[[Tensor], Tensor], data: PreparedData, max_length: int, device: str = "cpu"
+) -> Scorer:
+    """Make a scorer from a model that reads item sequences.
+
+    Args:
+        last_scores: histories (B, L) int64, oldest item first, 0 to the right → scores (B, N+1) of what comes next.
+        data: where the histories are.
+        max_length: the latest items of a history that the model is given.
+        device: where the model is.
+    """
+    return _SequenceScorer(last_scores, data, max_length, device)
+
+
+def latest_items(data: PreparedData, users: IntArray, positions: IntArray, max_length: int) -> NDArray[np.int64]:
+    """The last `max_length` items before each position: (B, L), oldest first, 0 to the right, L as short as can be."""
+    lengths = np.minimum(positions, max_length).astype(np.int64)
+    places = np.arange(lengths.max(initial=0))
+    events = (data.offsets[users] + positions - lengths)[:, None] + places
+    real = places < lengths[:, None]
+    return np.where(real, data.items[np.where(real, events, 0)], 0).astype(np.int64)
