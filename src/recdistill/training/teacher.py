@@ -36,6 +36,8 @@ from recdistill.training.checkpoint import discard_checkpoints, trained_paramete
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.student import validation_metrics
 
+READ_BATCH = 32
+"""Prompts read at a time where nothing is trained."""
 ROUTER_FACTOR = 0.3
 """Learning rate of the router as a share of the others' (iLoRA's own training)."""
 EXAMPLE_USERS = 12
@@ -111,19 +113,14 @@ class TeacherScorer:
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
 
-    def batches(self, targets: Targets, batch_size: int) -> list[NDArray[np.int64]]:
-        """Batches of like prompts, `teacher.train.batch_size` at a time: a language model needs far more memory a row."""
-        windows = history_windows(self.teacher.data, targets, self.teacher.window_length)
-        return sorted_batches(self.teacher.prompt_lengths(windows), min(batch_size, READ_BATCH))
-
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1)."""
+        """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
         windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
-        _, _, scores = self.teacher.predict(windows, np.arange(len(windows)))
+        scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
+        for rows in sorted_batches(self.teacher.prompt_lengths(windows), READ_BATCH):
+            batch, _, found = self.teacher.predict(windows, rows)
+            scores[torch.from_numpy(rows)[batch.target_rows]] = found.float().cpu()
         return scores
-
-
-READ_BATCH = 32
 
 
 class TeacherTraining:
