@@ -60,7 +60,7 @@ def write_until_interrupted(folder: Path, *parts: np.ndarray) -> None:
         raise KeyboardInterrupt
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(count=st.integers(1, 80), shard_rows=st.integers(1, 30), batch=st.integers(1, 40), seed=st.integers(0, 10**6))
 def test_every_record_is_found_by_its_key_under_any_shuffle(
     tmp_path_factory: pytest.TempPathFactory, count: int, shard_rows: int, batch: int, seed: int
