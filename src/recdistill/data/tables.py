@@ -18,7 +18,9 @@ UNIT_SEPARATOR = b"\x1f"
 class Table(Protocol):
     """A file of rows with named columns."""
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """The file."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import polars as pl
 from polars.exceptions import PolarsError
 
+from recdistill.data.prepared import IntArray
 from recdistill.data.tables import Table
 from recdistill.errors import UserError
 
@@ -18,8 +19,8 @@ DATE_TIME_FORMATS = (
 MICROSECONDS = 1_000_000
 
 
-def parse_ids(column: pl.Series, table: Table) -> pl.Series:
-    """External ids as an Enum whose categories stand in natural order (see :func:`natural_order`).
+def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
+    """External ids as indices, int32, into the list of distinct ids in natural order (see :func:`natural_order`).
 
     Raises:
         UserError: an id is empty or NaN, or the column holds neither text nor numbers.
@@ -29,7 +30,8 @@ def parse_ids(column: pl.Series, table: Table) -> pl.Series:
     if distinct.null_count() or distinct.str.to_lowercase().is_in(LOST).any():
         lost = text.is_null() | text.str.to_lowercase().is_in(LOST)
         raise _complaint(table, lost, column, "is not an id")
-    return text.cast(pl.Enum(natural_order(distinct.to_list())))
+    ids = natural_order(distinct.to_list())
+    return text.cast(pl.Enum(ids)).to_physical().cast(pl.Int32).to_numpy(), ids
 
 
 def natural_order(ids: list[str]) -> list[str]:
