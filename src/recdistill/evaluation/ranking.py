@@ -13,7 +13,6 @@ from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
 
-
 MISS = 2**31 - 1
 """The rank of a target that could not be ranked. N + 1 would be a hit wherever the catalog is shorter than the list."""
 
