@@ -128,8 +128,8 @@ class TrainConfig:
     """Largest norm of the gradient; 0: not clipped."""
     patience: int = 10
     """Validations without a better NDCG@10 after which training stops. 0: never."""
-    validate_every: int = 1
-    """Epochs between two validations."""
+    validate_every: float = 1.0
+    """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
     checkpoint_seconds: float = 30.0
     """Least time between two checkpoints, in seconds; one is also written at each better validation."""
     num_workers: int = 0
@@ -177,6 +177,8 @@ class StudentConfig:
     """Share of units set to zero while training."""
     max_length: int = 100
     """Items of a history that the model looks at, the latest ones."""
+    windows: Literal["last", "all"] = "last"
+    """What is trained on: last, each user's latest max_length events; all, every event, in overlapping windows."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The training loss."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -263,7 +265,9 @@ class TeacherConfig:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     """The experts."""
     train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(max_epochs=4, batch_size=16, patience=2, final_fraction=0.1, gradient_clip=1.0)
+        default_factory=lambda: TrainConfig(
+            max_epochs=4, batch_size=16, patience=2, final_fraction=0.1, gradient_clip=1.0
+        )
     )
     """The training run."""
 
@@ -287,7 +291,9 @@ class TeacherConfig:
         if self.candidates and (self.prompt != "text" or self.targets != "last"):
             raise UserError("teacher.candidates: a candidate list needs prompt: text and targets: last")
         if self.quantization != "none" and self.precision.endswith("-mixed"):
-            raise UserError("teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one")
+            raise UserError(
+                "teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one"
+            )
         self.train.check("teacher.train")
 
 

@@ -167,7 +167,9 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted keys in which two configurations differ, each as `key: old → new`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
-        return [line for key in keys for line in changed_keys(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))]
+        return [
+            line for key in keys for line in changed_keys(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))
+        ]
     return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
 
 

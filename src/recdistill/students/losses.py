@@ -1,0 +1,108 @@
+"""Training losses over the scores of flat, real targets; each returns the SUM, the caller divides by the count.
+
+States are (M, D), item vectors (N + 1, D) with row 0 the padding's, targets int64 (M,) in 1..N. All in fp32.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recdistill.config import LossConfig
+
+CHUNK_ELEMENTS = 1 << 21
+"""Scores held at once by `cross_entropy`: 8 MiB in fp32, about what the caches of a CPU hold."""
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Σ_m -log softmax(states_m · item_vectorsᵀ)[target_m], with the gradients made beside the loss, chunk by chunk.
+
+    The gradient of a row's scores is softmax minus one-hot; it is multiplied out while the chunk is still in the cache,
+    so no (M, N) matrix outlives its chunk and the backward pass only scales what is already there.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tensor:
+        items = item_vectors[1:]
+        rows = max(1, CHUNK_ELEMENTS // len(items))
+        need_states, need_items = ctx.needs_input_grad[:2]
+        grad_states = torch.empty_like(states) if need_states else None
+        grad_items = torch.zeros_like(item_vectors) if need_items else None
+        loss = states.new_zeros(())
+        for start in range(0, len(states), rows):
+            part, wanted = states[start : start + rows], (targets[start : start + rows] - 1).unsqueeze(1)
+            scores = part @ items.T
+            norm = scores.logsumexp(dim=1, keepdim=True)
+            loss += (norm - scores.gather(1, wanted)).sum()
+            if need_states or need_items:
+                scores.sub_(norm).exp_().scatter_add_(1, wanted, scores.new_full(wanted.shape, -1.0))
+            if grad_states is not None:
+                torch.mm(scores, items, out=grad_states[start : start + rows])
+            if grad_items is not None:
+                grad_items[1:].addmm_(scores.T, part)
+        ctx.save_for_backward(grad_states, grad_items)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        grad_states, grad_items = ctx.saved_tensors
+        scale = grad_outputs[0]
+        return (
+            None if grad_states is None else grad_states * scale,
+            None if grad_items is None else grad_items * scale,
+            None,
+        )
+
+
+def cross_entropy(states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tensor:
+    """Softmax cross-entropy over the whole catalog, in nats, never holding all scores at once."""
+    return _ChunkedCrossEntropy.apply(states, item_vectors, targets)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def sample_negatives(targets: Tensor, count: int, num_items: int, generator: torch.Generator) -> Tensor:
+    """`count` uniform items for each target, never the target itself: int64 (M, count)."""
+    draw = torch.randint(1, num_items, (len(targets), count), generator=generator).to(targets.device)
+    # Drawn from N - 1 numbers; those from the target on move up by one, which skips it.
+    return draw + (draw >= targets.unsqueeze(1)).long()
+
+
+def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
+    """Scores of chosen items: (M, C) items → (M, C)."""
+    return torch.einsum("md,mcd->mc", states, item_vectors[items])
+
+
+def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """Cross-entropy over the target and its uniform negatives (M, C)."""
+    scores = _scores(states, item_vectors, torch.cat([targets.unsqueeze(1), negatives], dim=1))
+    return nn.functional.cross_entropy(scores, torch.zeros_like(targets), reduction="sum")
+
+
+def bce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """-log σ(s⁺) - Σ log(1 - σ(s⁻)) over the negatives (M, C); SASRec's loss with C = 1."""
+    return gbce(states, item_vectors, targets, negatives, calibration=0.0)
+
+
+def gbce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor, calibration: float) -> Tensor:
+    """Generalised BCE, -β log σ(s⁺) - Σ log(1 - σ(s⁻)) (Petrov & Macdonald 2023, eq. 9 and 17).
+
+    With sampling rate a = C / (N - 1) and calibration t: β = a (t (1 - 1/a) + 1/a); t = 0 gives β = 1, plain BCE.
+    """
+    positive = _scores(states, item_vectors, targets.unsqueeze(1))
+    negative = _scores(states, item_vectors, negatives)
+    rate = min(1.0, negatives.shape[1] / max(1, len(item_vectors) - 2))
+    beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
+    return beta * nn.functional.softplus(-positive).sum() + nn.functional.softplus(negative).sum()
+
+
+def training_loss(
+    config: LossConfig, states: Tensor, item_vectors: Tensor, targets: Tensor, generator: torch.Generator
+) -> Tensor:
+    """The configured loss, summed over the targets; negatives are drawn from `generator`."""
+    if config.name == "cross_entropy":
+        return cross_entropy(states, item_vectors, targets)
+    negatives = sample_negatives(targets, config.negatives, len(item_vectors) - 1, generator)
+    if config.name == "sampled_softmax":
+        return sampled_softmax(states, item_vectors, targets, negatives)
+    if config.name == "gbce":
+        return gbce(states, item_vectors, targets, negatives, config.gbce_t)
+    return bce(states, item_vectors, targets, negatives)

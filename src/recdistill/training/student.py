@@ -1,0 +1,98 @@
+"""Train the small model: every position of every history predicts the item after it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recdistill.config import LossConfig, RunConfig
+from recdistill.data.batches import Batch, Windows, bucketed_batches, collate, training_windows
+from recdistill.data.prepared import PreparedData
+from recdistill.evaluation.metrics import means
+from recdistill.evaluation.ranking import Scorer, SequenceScorer, rank
+from recdistill.profiling.profiler import Profiler
+from recdistill.run_folder import fingerprint
+from recdistill.students.base import Student, load_student, make_student, save_student
+from recdistill.students.losses import training_loss
+from recdistill.training.checkpoint import discard_checkpoints
+from recdistill.training.fit import FitResult, Rows, fit
+
+VALIDATION_BATCH = 256
+
+
+class StudentTraining:
+    """A student, its windows and its loss, in the form that `fit` trains."""
+
+    def __init__(
+        self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, batch_size: int, seed: int,
+        device: str,
+    ) -> None:  # fmt: skip
+        self.module = student
+        self.data, self.windows, self.loss_config = data, windows, loss
+        self.batch_size, self.seed, self.device = batch_size, seed, device
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All parameters alike."""
+        return [{"params": list(self.module.parameters())}]
+
+    def plan(self, epoch: int) -> Sequence[Rows]:
+        """Batches of like lengths, shuffled by `(seed, epoch)`."""
+        return bucketed_batches(self.windows.lengths, self.batch_size, np.random.default_rng([self.seed, epoch]))
+
+    def collate(self, rows: Rows) -> Batch:
+        """One batch of windows."""
+        return collate(self.data, self.windows, rows)
+
+    def num_targets(self, batch: Batch) -> int:
+        """Items to predict in the batch."""
+        return int((batch.targets > 0).sum())
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The configured loss, summed over the batch's targets."""
+        batch = batch.to(self.device)
+        vectors = self.module.item_vectors()
+        states = self.module.states_with(vectors, batch.items)
+        real = batch.targets > 0
+        return training_loss(self.loss_config, states[real], vectors, batch.targets[real], torch.default_generator)
+
+    def validate(self) -> dict[str, float]:
+        """Full-catalog metrics on validation, seen items left out."""
+        return validation_metrics(student_sequence_scorer(self.module, self.data, self.device), self.data)
+
+
+def validation_metrics(scorer: Scorer, data: PreparedData) -> dict[str, float]:
+    """NDCG@10 and hit rate@10 over the validation targets, whole catalog, seen items left out."""
+    ranks = rank(data, data.targets("validation"), scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
+    return {name: value for name, value in means(ranks).items() if name in ("ndcg@10", "hit_rate@10")}
+
+
+def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> SequenceScorer:
+    """The student as a scorer; the table of item vectors is made once."""
+    student.eval()
+    return SequenceScorer(student.last_scores, data, student.config.max_length, device)
+
+
+def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
+    """The student saved in a finished step's folder, as a scorer."""
+    return student_sequence_scorer(load_student(folder).to(device), data, device)
+
+
+def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str) -> FitResult:
+    """Train the configured student and write it to `folder`."""
+    with profiler.phase("set-up"):
+        torch.manual_seed(config.seed)
+        student = make_student(config.student, data.num_items).to(device)
+        windows = training_windows(data, config.student.max_length, config.student.windows)
+        train = config.student.train
+        training = StudentTraining(
+            student, data, windows, config.student.loss, train.batch_size, config.seed, device
+        )  # fmt: skip
+    name = fingerprint("student", config.student, config.seed, data.fingerprint, data.split_fingerprint)
+    result = fit(training, train, folder, profiler, config.seed, name, "student", device)
+    with profiler.phase("write"):
+        save_student(student, folder)
+        discard_checkpoints(folder)
+    return result
