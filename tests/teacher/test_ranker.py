@@ -8,7 +8,7 @@ from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfi
 from recdistill.data.batches import collate, history_windows, training_windows
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
-from recdistill.students.base import load_student
+from recdistill.students.make import load_student
 from recdistill.training.teacher import Teacher
 
 KINDS = [
