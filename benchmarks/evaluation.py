@@ -14,7 +14,7 @@ import torch
 
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import rank, sequence_scorer
+from recdistill.evaluation.ranking import MISS, rank, sequence_scorer
 
 
 def synthetic(users: int, items: int, events: int, rng: np.random.Generator) -> PreparedData:
@@ -61,7 +61,7 @@ def main() -> None:
         history, target = data.history(user, position), int(data.history(user, position + 1)[-1])
         scores = last_scores(torch.from_numpy(history[-100:].astype(np.int64))[None])[0].numpy()
         unseen = np.setdiff1d(np.arange(1, args.items + 1), history)
-        expected = (scores[unseen] >= scores[target]).sum() if target in unseen else args.items + 1
+        expected = (scores[unseen] >= scores[target]).sum() if target in unseen else MISS
         assert ranking.ranks[row] == expected, (user, ranking.ranks[row], expected)
     print(
         json.dumps(

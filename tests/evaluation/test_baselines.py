@@ -17,8 +17,8 @@ def test_neighbours_of_the_last_item_by_hand(make_data):
     scorer = Neighbours(data, window=1)  # neighbours: 1-2 twice, 2-3 twice
     popularity = np.array([0, 2, 3, 1, 0, 0, 0, 0, 0, 0]) / 4
     scores = scorer.score(np.array([0, 0, 0]), np.array([1, 2, 5])).numpy()  # last items: 1, 2 and 9
-    assert scores[0] == pytest.approx(popularity + [0, 0, 2, 0, 0, 0, 0, 0, 0, 0])
-    assert scores[1] == pytest.approx(popularity + [0, 2, 0, 2, 0, 0, 0, 0, 0, 0])
+    assert scores[0] == pytest.approx(popularity + np.array([0, 0, 2, 0, 0, 0, 0, 0, 0, 0]))
+    assert scores[1] == pytest.approx(popularity + np.array([0, 2, 0, 2, 0, 0, 0, 0, 0, 0]))
     assert scores[2] == pytest.approx(popularity)
 
 

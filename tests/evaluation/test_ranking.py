@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import latest_items, rank, sequence_scorer
+from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer
 
 
 class TableScorer:
@@ -35,7 +35,7 @@ def test_a_repeated_target_is_a_miss_when_seen_items_are_filtered(make_data):
     data = make_data([1, 2, 3, 1], [2, 1, 3, 4], num_items=4)
     scorer = TableScorer([0, 9.0, 1, 1, 1], [0, 1.0, 1, 1, 9])
     ranking = rank(data, data.targets("test"), scorer, 8, filter_seen=True, top_k=2)
-    assert ranking.ranks.tolist() == [5, 1]
+    assert ranking.ranks.tolist() == [MISS, 1]
     assert ranking.repeats == 1
     ranking = rank(data, data.targets("test"), scorer, 8, filter_seen=False, top_k=2)
     assert ranking.ranks.tolist() == [1, 1]
@@ -91,7 +91,7 @@ def test_equals_a_plain_loop_whatever_the_batch_size(make_data, histories, batch
         scores = scorer.score(np.array([user]), np.array([position]))[0].tolist()
         target = histories[user][position]
         others = [item for item in range(1, 10) if item not in seen and item != target]
-        expected = 10 if target in seen else 1 + sum(scores[item] >= scores[target] for item in others)
+        expected = MISS if target in seen else 1 + sum(scores[item] >= scores[target] for item in others)
         assert ranking.ranks[row] == expected
         listed = [item for item in ranking.top_items[row].tolist() if item]
         best = sorted((scores[item] for item in range(1, 10) if item not in seen), reverse=True)[:4]

@@ -13,6 +13,9 @@ from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
 
+MISS = 2**31 - 1
+"""The rank of a target that could not be ranked. N + 1 would be a hit wherever the catalog is shorter than the list."""
+
 
 class Scorer(Protocol):
     """Anything that can score the whole catalog for a history."""
@@ -35,9 +38,9 @@ class Ranking:
     """Where one scorer put the targets, row by row.
 
     Attributes:
-        ranks: int64 (rows,), from 1; N + 1 is a miss that no list can hold.
+        ranks: int64 (rows,), from 1; :data:`MISS` for a repeat.
         top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
-        repeats: rows that are misses because their target had been seen before and seen items were filtered.
+        repeats: rows whose target had been seen before while seen items were filtered: misses, whatever the scores.
     """
 
     ranks: LongArray
@@ -108,7 +111,7 @@ def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen:
         left_out[rows, items] = True
     repeated = left_out.gather(1, target).squeeze(1)
     at_least = scores >= scores.gather(1, target)  # the target itself included: that is the 1 of its rank
-    ranks = (at_least & ~left_out).sum(dim=1).masked_fill(repeated, data.num_items + 1)
+    ranks = (at_least & ~left_out).sum(dim=1).masked_fill(repeated, MISS)
     best = torch.topk(scores.masked_fill(left_out, -torch.inf), top_k)
     top_items = best.indices.masked_fill(left_out.gather(1, best.indices), 0)
     return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))

@@ -15,9 +15,10 @@ from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import Scorer, rank, sequence_scorer
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
-from recdistill.students.base import Student, load_student, make_student, save_student
+from recdistill.students.base import Student
 from recdistill.students.losses import training_loss
-from recdistill.training.checkpoint import discard_checkpoints
+from recdistill.students.make import load_student, make_student, save_student
+from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 
 VALIDATION_BATCH = 256
@@ -94,5 +95,5 @@ def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler:
     result = fit(training, train, folder, profiler, config.seed, name, "student", device)
     with profiler.phase("write"):
         save_student(student, folder)
-        discard_checkpoints(folder)
+        discard_checkpoint(folder)
     return result

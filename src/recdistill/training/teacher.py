@@ -25,14 +25,14 @@ from recdistill.evaluation.ranking import Scorer
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
-from recdistill.students.base import load_student
+from recdistill.students.make import load_student
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.backbone import load_backbone
 from recdistill.teacher.experts import base_decoder, decoder_blocks
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.titles import title_embeddings, whiten
-from recdistill.training.checkpoint import discard_checkpoints, trained_parameters
+from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.student import validation_metrics
 
@@ -183,7 +183,7 @@ def train_teacher(
         teacher.ranker.save(folder)
         write_json(folder / "evidence.json", evidence(teacher))
         write_json(folder / "gate_examples.json", gate_examples(teacher))
-        discard_checkpoints(folder)
+        discard_checkpoint(folder)
     return result
 
 
