@@ -56,7 +56,7 @@ class OutputsWriter:
         self._shards = len(finished_shards(folder))
         self.rows_done = self._shards * shard_rows
         self._shard: GrowingShard | None = None
-        self._torn = False
+        self._torn = self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs-writer")
         self._queue: deque[Future[None]] = deque()
 
@@ -102,12 +102,14 @@ class OutputsWriter:
         write_array(self.folder / EMBEDDINGS_FILE, np.asarray(embeddings, dtype=np.float16))
 
     def close(self) -> None:
-        """Wait for the thread, close the last shard, write the index and then `outputs.json`.
+        """Wait for the thread, close the last shard, write the index and then `outputs.json`; once is enough.
 
         Raises:
             UserError: rows could not be written.
             ValueError: a target was exported twice.
         """
+        if self._closed:
+            return
         while self._queue:
             self._queue.popleft().result()
         if self._shard is not None:
@@ -119,6 +121,7 @@ class OutputsWriter:
         about = {"rows": sum(len(users) for users, _ in keys), "shards": len(shards), "bytes": size}
         write_json(self.folder / DONE_FILE, self._plan | about)
         (self.folder / PLAN_FILE).unlink()
+        self._closed = True
 
     def _open_folder(self) -> None:
         """Note down what is being written, or check that what was begun here is the same."""
