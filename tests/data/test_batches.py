@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from recdistill.data.batches import (
 from recdistill.data.prepared import PreparedData, Targets
 
 Prepared = Callable[[Sequence[Sequence[int]]], PreparedData]
+Make = Callable[..., list[Any]]
 Row = tuple[int, int, int, int]
 history_lengths = st.lists(st.integers(3, 30), min_size=1, max_size=6)
 
@@ -90,8 +91,7 @@ def check_batches(data: PreparedData, windows: Windows, seed: int) -> None:
         batch = collate(data, windows, rows)
         assert batch.items.shape == (len(rows), int(windows.lengths[rows].max()))
         for b, (user, start, end, first) in enumerate(as_rows(windows.take(rows))):
-            history, length = data.history(user, 99).tolist(), end - start
-            history = history[: int(data.offsets[user + 1] - data.offsets[user])]
+            history, length = data.items[data.offsets[user] : data.offsets[user + 1]].tolist(), end - start
             following = [history[p + 1] if p + 1 >= first else 0 for p in range(start, end)]
             assert batch.users[b] == user
             assert batch.items[b].tolist() == history[start:end] + [0] * (batch.items.shape[1] - length)
@@ -145,26 +145,22 @@ def test_token_batches_stay_within_the_budget(lengths: list[int], max_tokens: in
         assert len(batch) * longest <= max_tokens or len(batch) == 1
 
 
-def padded(lengths: np.ndarray[tuple[int], np.dtype[np.int64]], batches: list[np.ndarray]) -> float:
-    """Share of padding."""
+def padding(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
+    """Share of padding in all batches together."""
     return 1 - lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in batches)
 
 
-@pytest.mark.parametrize("variant", ["rows", "tokens"])
-def test_buckets_leave_little_padding_and_much_chance(variant: Literal["rows", "tokens"]) -> None:
+@pytest.mark.parametrize(("make", "size"), [(bucketed_batches, 32), (token_batches, 1600)])
+def test_buckets_leave_little_padding_and_much_chance(make: Make, size: int) -> None:
     lengths = np.random.default_rng(0).geometric(0.02, 4000).clip(1, 200)
-    make, size = (bucketed_batches, 32) if variant == "rows" else (token_batches, 1600)
-    sorted_by_length = make(lengths, size, np.random.default_rng(1))
-    shuffled = make(lengths, size, np.random.default_rng(1), 1)
-    assert padded(lengths, sorted_by_length) < 0.12 < 0.3 < padded(lengths, shuffled) or variant == "tokens"
-    assert padded(lengths, sorted_by_length) < 0.12
-    other = make(lengths, size, np.random.default_rng(2))
-    assert {frozenset(rows.tolist()) for rows in sorted_by_length}.isdisjoint(
-        frozenset(rows.tolist()) for rows in other
+    batches, unsorted, other = (
+        make(lengths, size, np.random.default_rng(seed), factor) for seed, factor in ((1, 16), (1, 1), (2, 16))
     )
-    longest = [int(lengths[rows].max()) for rows in sorted_by_length]
-    assert longest != sorted(longest)
-    assert longest != sorted(longest, reverse=True)
+    assert padding(lengths, batches) < 0.12
+    assert padding(lengths, unsorted) > 0.4
+    assert {frozenset(rows.tolist()) for rows in batches}.isdisjoint(frozenset(rows.tolist()) for rows in other)
+    longest = [int(lengths[rows].max()) for rows in batches]
+    assert longest not in (sorted(longest), sorted(longest, reverse=True))
 
 
 def test_sorted_batches() -> None:
