@@ -81,11 +81,18 @@ def test_what_is_written_beside_the_arrays(config: DataConfig, tmp_path: Path) -
 
 
 def test_global_time_cuts_at_fractions_of_a_second(config: DataConfig, tmp_path: Path) -> None:
-    config = replace(config, split="global_time", validation_fraction=0.25, test_fraction=0.25)
+    config = replace(config, split="global_time", validation_fraction=0.5, test_fraction=0.25)
     data = run(config, tmp_path / "out")
-    # Times: 1 3.25 3.75 4 5 5 8 9.5; the moments are 5 and 8.
-    assert (data.train_ends.tolist(), data.validation_ends.tolist()) == ([1, 3], [3, 3])
-    assert [len(data.targets(name)) for name in ("train", "validation", "test")] == [2, 2, 2]
+    # Times: 1 3.25 3.75 4 5 5 8 9.5; the moments are 3.75 and 8.
+    assert (data.train_ends.tolist(), data.validation_ends.tolist()) == ([0, 2], [3, 3])
+    assert [len(data.targets(name)) for name in ("train", "validation", "test")] == [1, 3, 2]
+
+
+def test_ties_are_counted_within_users(write: Write, tmp_path: Path) -> None:
+    rows = "1,1,1\n1,2,2\n1,3,3\n1,4,3\n2,1,3\n2,2,4\n2,3,5\n2,4,6\n"
+    path = write("ties.csv", "user_id,item_id,timestamp\n" + rows)
+    run(DataConfig(source="csv", path=str(path), min_user_events=4), tmp_path / "out")
+    assert about(tmp_path / "out")["statistics"]["tied_events"] == 1
 
 
 def test_preparing_again_gives_the_same(config: DataConfig, tmp_path: Path) -> None:

@@ -173,8 +173,11 @@ def test_bad_settings(write: Write, tmp_path: Path) -> None:
         stars.read_interactions(with_ratings=True)
     with pytest.raises(UserError, match=r"data\.separator: '、' is not"):
         open_source(DataConfig(source="csv", path=path, separator="、"))
-    with pytest.raises(UserError, match=r"data\.columns: one column cannot have two meanings"):
-        open_source(DataConfig(source="csv", path=path, columns=ColumnsConfig(user="item_id")))
+    for columns in (ColumnsConfig(user="item_id"), ColumnsConfig(rating="timestamp"), ColumnsConfig(title="item_id")):
+        with pytest.raises(UserError, match=r"data\.columns: one column cannot mean two things"):
+            open_source(DataConfig(source="csv", path=path, columns=columns))
+    with pytest.raises(UserError, match=r"e\.csv: no column ''"):
+        open_source(DataConfig(source="csv", path=path, columns=ColumnsConfig(user="")))
     with pytest.raises(UserError, match=r"none\.csv: no such file"):
         open_source(DataConfig(source="csv", path=path, items_path=str(tmp_path / "none.csv")))
     with pytest.raises(UserError, match=r"e\.csv: no column 'title'"):

@@ -111,9 +111,10 @@ def open_source(config: DataConfig) -> Source:
     """
     source = OPENERS[config.source](config)
     names = source.columns
-    wanted = [name for name in (names.user, names.item, names.timestamp) if name]
-    if len(set(wanted)) < len(wanted) or names.title == names.item:
-        raise UserError(f"data.columns: one column cannot have two meanings ({', '.join(wanted)}; title {names.title})")
+    wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
+    all_wanted = wanted + [names.rating] * bool(names.rating)
+    if len(set(all_wanted)) < len(all_wanted) or names.title == names.item:
+        raise UserError(f"data.columns: one column cannot mean two things ({', '.join(all_wanted)}; {names.title})")
     require_columns(source.events, wanted)
     if source.titles is not None:
         require_columns(source.titles, [name for name in (names.item, names.title) if name])
