@@ -10,6 +10,10 @@ recbole     the folder's one `.inter` file, or the file itself    `.item` beside
 csv         `data.path`                                           `data.items_path`, if set
 parquet     `data.path`                                           `data.items_path`, if set (CSV or Parquet)
 ==========  ====================================================  =========================================
+
+Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
+`data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already. RecBole's title is the
+first of :data:`ATOMIC_TITLES` that is there.
 """
 
 import logging
