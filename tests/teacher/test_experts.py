@@ -65,7 +65,9 @@ def test_fused_experts_equal_the_per_expert_formula_with_gradients(tiny_llm, fou
     generator = torch.Generator().manual_seed(2)
     inputs = torch.randn(2, 7, 64, generator=generator).requires_grad_()
     logits = torch.randn(2, 7, 4, generator=generator).requires_grad_()
-    fused(inputs_embeds=inputs, expert_gate=expand_gate(logits.softmax(-1), 8)).last_hidden_state.square().mean().backward()
+    fused(
+        inputs_embeds=inputs, expert_gate=expand_gate(logits.softmax(-1), 8)
+    ).last_hidden_state.square().mean().backward()
 
     other_inputs, other_logits = inputs.detach().clone().requires_grad_(), logits.detach().clone().requires_grad_()
     omega = other_logits.softmax(-1)
