@@ -173,9 +173,9 @@ class StudentConfig:
     """Transformer blocks, or GRU layers."""
     heads: int = 2
     """Attention heads (sasrec)."""
-    dropout: float = 0.2
+    dropout: float = 0.3
     """Share of units set to zero while training."""
-    max_length: int = 100
+    max_length: int = 50
     """Items of a history that the model looks at, the latest ones."""
     windows: Literal["last", "all"] = "last"
     """What is trained on: last, each user's latest max_length events; all, every event, in overlapping windows."""
@@ -248,8 +248,10 @@ class TeacherConfig:
     """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
     targets: Literal["every", "last"] = "every"
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
-    history_length: int = 100
-    """Items of a history in a prompt, the latest ones."""
+    history_length: int = 50
+    """Items of a history in a prompt, the latest ones; at most student.max_length."""
+    windows: Literal["last", "all"] = "last"
+    """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
     """text: words at the head of the prompt."""
     title_dim: int = 128
@@ -421,6 +423,10 @@ class RunConfig:
         require(bool(self.run.strip()), "run", self.run, "the name of a folder")
         require(self.threads >= 0, "threads", self.threads, "0 or more")
         require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
+        require(
+            self.teacher.history_length <= self.student.max_length,
+            "teacher.history_length", self.teacher.history_length, f"at most student.max_length ({self.student.max_length})",
+        )  # fmt: skip
         require(
             self.distill.top_k <= self.export.top_k,
             "distill.top_k", self.distill.top_k, f"at most export.top_k ({self.export.top_k})",

@@ -1,7 +1,16 @@
-"""Windows over users' histories and batches of them: arrays in, padded tensors out, no loop over rows."""
+"""Windows over users' histories and batches of them, for models that predict at every position.
 
-from dataclasses import dataclass
-from typing import Literal
+    history      i0  i1  i2  i3  i4  i5      positions 0..5
+    window       start=1, end=4, first_target=3
+    inputs           i1  i2  i3              positions start..end-1
+    targets           ·  i3  i4              after the input at position p comes the item at p + 1
+
+Arrays in, padded tensors out; nothing loops over rows, since this runs inside the training loop.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,14 +19,17 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 
-MEGA_BATCHES = 16
-"""Batches' worth of shuffled rows that are sorted by length together: more means less padding and less shuffling."""
+BUCKET_FACTOR = 16
+"""Batches' worth of shuffled rows that are sorted by length together: more means less padding and less chance."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of histories. The inputs are positions `starts`..`ends` - 1 of `users`, and after the input at position p
-    the item at p + 1 is predicted, wherever p + 1 >= `first_targets`. All are int32 (windows,)."""
+    """Pieces of histories: int32 arrays of one length.
+
+    The inputs are the items at positions `starts`..`ends` - 1 of `users`; those at `first_targets`..`ends` are
+    predicted, each by the input before it, so `first_targets` > `starts`.
+    """
 
     users: IntArray
     starts: IntArray
@@ -38,18 +50,18 @@ class Windows:
         """Targets of each window."""
         return self.ends - self.first_targets + 1
 
-    def take(self, rows: NDArray[np.integer]) -> "Windows":
+    def take(self, rows: NDArray[Any]) -> "Windows":
         """These windows only, in this order."""
-        return Windows(self.users[rows], self.starts[rows], self.ends[rows], self.first_targets[rows])
+        return Windows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows side by side, padded to the right with 0.
+    """B windows side by side, padded to the right with 0 to the longest.
 
     Attributes:
         users: int64 (B,).
-        positions: int64 (B, L), the position of each input in its user's history; meaningless at padding.
+        positions: int32 (B, L), each input's position in its user's history; its target's position is one more.
         items: int64 (B, L), the inputs.
         targets: int64 (B, L), the item to predict after each input; 0 where nothing is predicted.
     """
@@ -61,76 +73,131 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`."""
-        return Batch(*(value.to(device) for value in (self.users, self.positions, self.items, self.targets)))
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def training_windows(data: PreparedData, max_length: int, coverage: Literal["last", "all"]) -> Windows:
-    """Windows over each user's train events.
+    """Windows over each user's train events, users in order.
 
-    `last`: one window a user, over the latest `max_length` inputs. `all`: every training target exactly once; a longer
-    history is cut into windows in which `max_length // 2` items or more stand before each target that is not among the
-    first `max_length`.
+    Args:
+        data: the histories.
+        max_length: most inputs of a window.
+        coverage: `last`: one window a user, its latest inputs. `all`: every training target exactly once; of a longer
+            history, each window after the first starts `max_length - max_length // 2` inputs behind the one before, so
+            that `max_length // 2` inputs lead up to its first target which are targets of the window before.
     """
-    ends = data.train_ends - 1
-    users = np.flatnonzero(ends >= 1).astype(np.int32)
-    ends = ends[users]
+    users = np.flatnonzero(data.train_ends >= 2)
+    ends = data.train_ends[users].astype(np.int64) - 1
     if coverage == "last":
         starts = np.maximum(ends - max_length, 0)
         return _windows(users, starts, ends, starts + 1)
-    step = max(1, max_length - max_length // 2)
-    extra = np.maximum(-(-(ends - max_length) // step), 0)
-    rows = np.repeat(np.arange(len(users)), extra + 1)
-    turn = np.arange(len(rows)) - np.repeat(np.cumsum(extra + 1) - (extra + 1), extra + 1)
-    cut_ends = np.minimum(max_length + turn * step, ends[rows])
-    starts = np.maximum(cut_ends - max_length, 0)
-    first = np.where(turn == 0, 1, max_length + (turn - 1) * step + 1)
-    return _windows(users[rows], starts, cut_ends, first)
+    step = max_length - max_length // 2
+    counts = 1 + np.maximum(-(-(ends - max_length) // step), 0)
+    rows, turns = np.repeat(np.arange(len(users)), counts), _within(counts)
+    starts = turns * step
+    first_targets = np.where(turns == 0, 1, starts + max_length - step + 1)
+    return _windows(users[rows], starts, np.minimum(starts + max_length, ends[rows]), first_targets)
 
 
 def history_windows(data: PreparedData, targets: Targets, max_length: int) -> Windows:
-    """For each target the window of the `max_length` items before it, with that one target."""
+    """For each target the `max_length` items before it, as a window with that one target.
+
+    Raises:
+        ValueError: a target is nobody's, or has no item before it.
+    """
+    lengths = np.diff(data.offsets)[targets.users]
+    if len(targets) and not ((targets.positions >= 1) & (targets.positions < lengths)).all():
+        raise ValueError("targets must lie inside the histories, behind the first item")
     starts = np.maximum(targets.positions - max_length, 0)
     return _windows(targets.users, starts, targets.positions, targets.positions)
 
 
-def _windows(*arrays: NDArray[np.integer]) -> Windows:
-    return Windows(*(np.ascontiguousarray(array, dtype=np.int32) for array in arrays))
-
-
 def bucketed_batches(
-    lengths: NDArray[np.integer], batch_size: int, generator: np.random.Generator
+    lengths: NDArray[Any], batch_size: int, generator: np.random.Generator, bucket_factor: int = BUCKET_FACTOR
 ) -> list[NDArray[np.int64]]:
-    """Every row once, in batches of like lengths.
+    """Every row once, in random batches of like lengths, so that little is padded.
 
-    The rows are shuffled, cut into stretches of some batches, sorted by length within each, cut into batches; then the
-    batches are shuffled. All by `generator`.
+    The rows are shuffled, cut into buckets of `bucket_factor` batches, sorted by length within each, and cut into
+    batches; then the batches are shuffled.
+
+    Args:
+        lengths: (rows,).
+        batch_size: rows of a batch; one of a bucket's may have fewer where the rows do not divide.
+        generator: gives both orders.
+        bucket_factor: batches sorted together.
     """
-    order = generator.permutation(len(lengths))
-    stretch = batch_size * MEGA_BATCHES
     batches: list[NDArray[np.int64]] = []
-    for start in range(0, len(order), stretch):
-        rows = order[start : start + stretch]
-        rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches.extend(rows[first : first + batch_size] for first in range(0, len(rows), batch_size))
+    for rows in _buckets(lengths, batch_size * bucket_factor, generator):
+        batches.extend(np.split(rows, range(batch_size, len(rows), batch_size)))
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def sorted_batches(lengths: NDArray[np.integer], batch_size: int) -> list[NDArray[np.int64]]:
-    """Every row once, longest first, in batches of like lengths: for reading, where order does not matter."""
-    order = np.argsort(-lengths.astype(np.int64), kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+def token_batches(
+    lengths: NDArray[Any], max_tokens: int, generator: np.random.Generator, bucket_factor: int = BUCKET_FACTOR
+) -> list[NDArray[np.int64]]:
+    """Like :func:`bucketed_batches`, with as many rows in a batch as keep rows x longest length within `max_tokens`.
+
+    A row that is longer than `max_tokens` is a batch of its own.
+
+    Args:
+        lengths: (rows,), in tokens.
+        max_tokens: most tokens of a batch, padding counted.
+        generator: gives both orders.
+        bucket_factor: batches (of rows of mean length) sorted together.
+    """
+    if not len(lengths):
+        return []
+    bucket = int(np.ceil(bucket_factor * max(1.0, max_tokens / max(1.0, float(np.mean(lengths))))))
+    batches: list[NDArray[np.int64]] = []
+    for rows in _buckets(lengths, bucket, generator):
+        start = 0
+        while start < len(rows):
+            count = max(1, int(max_tokens // max(1, lengths[rows[start]])))
+            batches.append(rows[start : start + count])
+            start += count
+    return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def collate(data: PreparedData, windows: Windows, rows: NDArray[np.integer]) -> Batch:
-    """The windows `rows`, padded to the longest of them."""
+def sorted_batches(lengths: NDArray[Any], batch_size: int) -> list[NDArray[np.int64]]:
+    """Every row once, the longest first, in batches of like lengths: for reading, where order does not matter."""
+    order = _longest_first(lengths, np.arange(len(lengths)))
+    return np.split(order, range(batch_size, len(order), batch_size)) if len(order) else []
+
+
+def collate(data: PreparedData, windows: Windows, rows: NDArray[Any]) -> Batch:
+    """The windows `rows` side by side, in that order; there must be one at least."""
     chosen = windows.take(rows)
-    column = np.arange(int(chosen.lengths.max()), dtype=np.int64)
-    real = column < chosen.lengths[:, None]
-    positions = chosen.starts[:, None].astype(np.int64) + np.where(real, column, 0)
+    columns = np.arange(chosen.lengths.max(), dtype=np.int64)
+    real = columns < chosen.lengths[:, None]
+    positions = np.where(real, chosen.starts[:, None] + columns, 0)
     places = data.offsets[chosen.users][:, None] + positions
-    items = np.where(real, data.items[places], 0)
-    # The last input of a window may be the last event there is; what follows it is looked up only where predicted.
     predicted = real & (positions + 1 >= chosen.first_targets[:, None])
-    targets = np.where(predicted, data.items[np.where(predicted, places + 1, places)], 0)
-    arrays = (chosen.users, positions, items, targets)
-    return Batch(*(torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64)) for array in arrays))
+    items = np.where(real, data.items[places], 0)
+    # Behind the last input there may be no event at all, so only what is predicted is looked up.
+    targets = np.where(predicted, data.items[places + predicted], 0)
+    return Batch(
+        users=torch.from_numpy(chosen.users.astype(np.int64)),
+        positions=torch.from_numpy(positions.astype(np.int32)),
+        items=torch.from_numpy(items.astype(np.int64)),
+        targets=torch.from_numpy(targets.astype(np.int64)),
+    )
+
+
+def _windows(*arrays: NDArray[Any]) -> Windows:
+    return Windows(*(np.ascontiguousarray(array, dtype=np.int32) for array in arrays))
+
+
+def _within(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0..count-1 for each count, one after another."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _buckets(lengths: NDArray[Any], size: int, generator: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """Shuffled rows in buckets, the longest first within each."""
+    order = generator.permutation(len(lengths))
+    for start in range(0, len(order), size):
+        yield _longest_first(lengths, order[start : start + size])
+
+
+def _longest_first(lengths: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows[np.argsort(-lengths[rows].astype(np.int64), kind="stable")]

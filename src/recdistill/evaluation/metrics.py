@@ -1,36 +1,83 @@
-"""Ranking metrics with one target a row: pure functions of the target's rank (1 is best)."""
+"""Ranking metrics as pure functions of the target's rank, for one target a row.
+
+With a single relevant item the ideal DCG is 1, so NDCG is the target's own discount, and recall is the hit rate
+(Järvelin & Kekäläinen, TOIS 2002). A mean goes over rows: under leave-one-out a row is a user; under a split by time a
+user with more targets weighs more.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from recdistill.data.prepared import IntArray, LongArray
+
+FloatArray = NDArray[np.float64]
+
 CUTOFFS = (5, 10, 20)
+"""The list lengths k at which everything is measured."""
+BEYOND_CUTOFF = 10
+"""The list length of coverage and popularity."""
 
 
-def recall(ranks: NDArray[np.int64], k: int) -> Values:
-    """1 where the target stands among the first k, else 0. With one target a row, recall is the hit rate."""
+def hit_rate(ranks: LongArray, k: int) -> FloatArray:
+    """1 where the target stands among the first `k`, else 0."""
     return (ranks <= k).astype(np.float64)
 
 
-def ndcg(ranks: NDArray[np.int64], k: int) -> Values:
-    """1 / log2(rank + 1) among the first k, else 0; with one target the ideal gain is 1 (Järvelin & Kekäläinen 2002)."""
-    return np.where(ranks <= k, 1 / np.log2(ranks + 1.0), 0.0)
+def recall(ranks: LongArray, k: int) -> FloatArray:
+    """Share of a row's targets among the first `k`; with one target, the hit rate."""
+    return hit_rate(ranks, k)
 
 
-def mrr(ranks: NDArray[np.int64], k: int) -> Values:
-    """1 / rank among the first k, else 0."""
+def ndcg(ranks: LongArray, k: int) -> FloatArray:
+    """1 / log2(1 + rank) where the target stands among the first `k`, else 0."""
+    return np.where(ranks <= k, 1 / np.log2(1.0 + ranks), 0.0)
+
+
+def mrr(ranks: LongArray, k: int) -> FloatArray:
+    """1 / rank where the target stands among the first `k`, else 0."""
     return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
 
-def per_row(ranks: NDArray[np.int64]) -> dict[str, Values]:
-    """Every metric at every cutoff, row by row: `recall@k`, `hit_rate@k`, `ndcg@k`, `mrr@k`."""
-    values = {}
-    for k in CUTOFFS:
-        hits = recall(ranks, k)
-        values |= {f"recall@{k}": hits, f"hit_rate@{k}": hits, f"ndcg@{k}": ndcg(ranks, k), f"mrr@{k}": mrr(ranks, k)}
-    return values
+METRICS: dict[str, Callable[[LongArray, int], FloatArray]] = {
+    "recall": recall,
+    "hit_rate": hit_rate,
+    "ndcg": ndcg,
+    "mrr": mrr,
+}
 
 
-def means(ranks: NDArray[np.int64]) -> dict[str, float]:
-    """Every metric at every cutoff, averaged over the rows."""
+def per_row(ranks: LongArray) -> dict[str, FloatArray]:
+    """Every metric at every cutoff, row by row: `{"ndcg@10": (rows,) float64, …}`."""
+    return {f"{name}@{k}": metric(ranks, k) for name, metric in METRICS.items() for k in CUTOFFS}
+
+
+def means(ranks: LongArray) -> dict[str, float]:
+    """The mean of every metric at every cutoff: `{"ndcg@10": …, …}`.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    if not len(ranks):
+        raise ValueError("no rows to take the mean of")
     return {name: float(values.mean()) for name, values in per_row(ranks).items()}
+
+
+def beyond_accuracy(top_items: IntArray, train_counts: LongArray) -> dict[str, float]:
+    """How wide and how popular the lists are, at k = 10.
+
+    Args:
+        top_items: (rows, K) lists, best first, 0 where there is no item.
+        train_counts: (N+1,) train events of each item.
+
+    Returns:
+        `coverage@10`, the share of the catalog that stands in at least one list, and `mean_popularity@10`, the train
+        events of a listed item on average.
+    """
+    shown = top_items[:, :BEYOND_CUTOFF]
+    shown = shown[shown > 0]
+    return {
+        f"coverage@{BEYOND_CUTOFF}": len(np.unique(shown)) / (len(train_counts) - 1),
+        f"mean_popularity@{BEYOND_CUTOFF}": float(train_counts[shown].mean()) if len(shown) else 0.0,
+    }

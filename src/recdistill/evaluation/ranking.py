@@ -1,4 +1,4 @@
-"""Full-catalog ranking: every item is scored for every history, in chunks, and the target's rank among them is kept."""
+"""The rank of each target among all items of the catalog, a batch of histories at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,53 +9,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recdistill.data.batches import Windows, collate, history_windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.progress import progress_bar
+
+MISS = 2**31 - 1
+"""The rank of a target that could not be ranked. N + 1 would be a hit wherever the catalog is shorter than the list."""
 
 
 class Scorer(Protocol):
-    """Anything that scores the whole catalog for histories."""
-
-    def batches(self, targets: Targets, batch_size: int) -> list[NDArray[np.int64]]:
-        """The rows of `targets`, each once, in the batches this scorer likes best."""
-        ...
+    """Anything that can score the whole catalog for a history."""
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1) of all items after the first `positions` events of each user; column 0 is ignored."""
+        """Scores of all items for the histories before B targets.
+
+        Args:
+            users: (B,) int32.
+            positions: (B,) int32, at least 1; the history of a row is what its user did before that position.
+
+        Returns:
+            Floats (B, N+1), higher is better; column 0, the padding's, is never read.
+        """
         ...
-
-
-class SequenceScorer:
-    """Scores by a function of right-padded histories; histories of like lengths are scored together.
-
-    Args:
-        last_scores: int64 (B, L) → (B, N + 1).
-        data: the histories.
-        max_length: items of a history that the function gets, the latest ones.
-        device: where the function wants its input.
-    """
-
-    def __init__(self, last_scores: Callable[[Tensor], Tensor], data: PreparedData, max_length: int, device: str) -> None:
-        self.last_scores, self.data, self.max_length, self.device = last_scores, data, max_length, device
-
-    def batches(self, targets: Targets, batch_size: int) -> list[NDArray[np.int64]]:
-        """Batches of like lengths."""
-        return sorted_batches(np.minimum(targets.positions, self.max_length), batch_size)
-
-    def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1)."""
-        windows: Windows = history_windows(self.data, Targets(users, positions), self.max_length)
-        batch = collate(self.data, windows, np.arange(len(windows)))
-        return self.last_scores(batch.items.to(self.device))
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where each target stood: `ranks` int64 (rows,), from 1; and the K best items of each row, int32 (rows, K).
+    """Where one scorer put the targets, row by row.
 
-    `repeats` counts the rows whose target stood in the history already: where seen items are left out, such a target
-    cannot be found, and its rank is N + 1.
+    Attributes:
+        ranks: int64 (rows,), from 1; :data:`MISS` for a repeat.
+        top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
+        repeats: rows whose target had been seen before while seen items were filtered: misses, whatever the scores.
     """
 
     ranks: LongArray
@@ -63,58 +48,115 @@ class Ranking:
     repeats: int
 
 
-@torch.inference_mode()
 def rank(
-    data: PreparedData, targets: Targets, scorer: Scorer, batch_size: int, filter_seen: bool, top_k: int = 20
+    data: PreparedData,
+    targets: Targets,
+    scorer: Scorer,
+    batch_size: int,
+    filter_seen: bool,
+    top_k: int,
+    description: str = "ranking",
 ) -> Ranking:
-    """Rank the whole catalog for each target.
+    """Rank every target among all items.
 
-    A tie counts against the target: its rank is one more than the number of other items that score as much or more, so
-    a model that scores all alike finds nothing.
+    A target's rank is 1 plus the number of other items that score at least as much: ties count against it, so that a
+    constant scorer is last, not first. Batches hold histories of similar length, so that a scorer that pads to the
+    longest of a batch pads little.
 
     Args:
         data: the histories.
-        targets: rows to rank.
-        scorer: the model.
-        batch_size: rows scored at a time.
-        filter_seen: leave all items of the whole history out.
-        top_k: length K of the kept lists.
+        targets: the rows to rank.
+        scorer: what ranks; put its model into evaluation mode first.
+        batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes.
+        filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
+        top_k: K, at most N.
+        description: what the progress bar is called.
 
     Raises:
         UserError: a score is not a number.
+        ValueError: the scores have another shape than (B, N+1).
     """
-    wanted = data.target_items(targets).astype(np.int64)
     ranks = np.empty(len(targets), dtype=np.int64)
-    tops = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
+    top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
     repeats = 0
-    for rows in scorer.batches(targets, batch_size):
-        users, positions = targets.users[rows], targets.positions[rows]
-        scores = scorer.score(users, positions).float().cpu()
-        if torch.isnan(scores[:, 1:]).any():
-            raise UserError("evaluation: a model's score is not a number; it was not trained well enough to be ranked")
-        scores[:, 0] = -torch.inf
-        seen = _seen_items(data, users, positions)
-        repeated = (data.items[seen.events] == wanted[rows][seen.rows]).astype(np.int64)
-        again = np.bincount(seen.rows, weights=repeated, minlength=len(rows)) > 0
-        repeats += int(again.sum())
-        if filter_seen:
-            scores[torch.from_numpy(seen.rows), torch.from_numpy(data.items[seen.events].astype(np.int64))] = -torch.inf
-        own = scores.gather(1, torch.from_numpy(wanted[rows]).unsqueeze(1))
-        above = (scores[:, 1:] >= own).sum(dim=1).numpy()
-        ranks[rows] = np.where(again & filter_seen, data.num_items + 1, above)
-        tops[rows] = scores.topk(tops.shape[1], dim=1).indices.numpy()
-    return Ranking(ranks, tops, repeats)
+    order = np.argsort(targets.positions, kind="stable")
+    with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = Targets(targets.users[rows], targets.positions[rows])
+            scores = _checked(scorer.score(batch.users, batch.positions), (len(rows), data.num_items + 1), scorer)
+            one = _rank_batch(data, batch, scores, filter_seen, top_items.shape[1])
+            ranks[rows], top_items[rows] = one.ranks, one.top_items
+            repeats += one.repeats
+            progress.advance(len(rows))
+    return Ranking(ranks, top_items, repeats)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Which events stand in which row's history: `rows` and `events`, int64 (all histories' events,)."""
+def _checked(scores: Tensor, shape: tuple[int, int], scorer: Scorer) -> Tensor:
+    """Refuse scores that cannot be compared."""
+    if tuple(scores.shape) != shape:
+        raise ValueError(f"{type(scorer).__name__}: scores are {tuple(scores.shape)}, not {shape}")
+    if bool(torch.isnan(scores[:, 1:]).any()):
+        raise UserError("evaluate: a model's scores are not numbers (NaN): its training has diverged or overflowed")
+    return scores
 
-    rows: LongArray
-    events: LongArray
+
+def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen: bool, top_k: int) -> Ranking:
+    """Rank one batch from its scores (B, N+1)."""
+    target = torch.from_numpy(data.target_items(batch).astype(np.int64)).to(scores.device).unsqueeze(1)  # (B, 1)
+    left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+    left_out[:, 0] = True
+    if filter_seen:
+        rows, items = (torch.from_numpy(index).to(scores.device) for index in _seen(data, batch))
+        left_out[rows, items] = True
+    repeated = left_out.gather(1, target).squeeze(1)
+    at_least = scores >= scores.gather(1, target)  # the target itself included: that is the 1 of its rank
+    ranks = (at_least & ~left_out).sum(dim=1).masked_fill(repeated, MISS)
+    best = torch.topk(scores.masked_fill(left_out, -torch.inf), top_k)
+    top_items = best.indices.masked_fill(left_out.gather(1, best.indices), 0)
+    return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))
 
 
-def _seen_items(data: PreparedData, users: IntArray, positions: IntArray) -> _Seen:
-    rows = np.repeat(np.arange(len(users)), positions)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(positions) - positions, positions)
-    return _Seen(rows, data.offsets[users][rows] + within)
+def _seen(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
+    """Row and item of every event of the batch's histories."""
+    lengths = batch.positions.astype(np.int64)
+    rows = np.repeat(np.arange(len(batch)), lengths)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return rows, data.items[data.offsets[batch.users][rows] + within].astype(np.int64)
+
+
+class _SequenceScorer:
+    """See :func:`sequence_scorer`."""
+
+    def __init__(
+        self, last_scores: Callable[[Tensor], Tensor], data: PreparedData, max_length: int, device: str
+    ) -> None:
+        self.last_scores, self.data, self.max_length, self.device = last_scores, data, max_length, device
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N+1) for the latest items of the histories."""
+        windows = latest_items(self.data, users, positions, self.max_length)
+        return self.last_scores(torch.from_numpy(windows).to(self.device))
+
+
+def sequence_scorer(
+    last_scores: Callable[[Tensor], Tensor], data: PreparedData, max_length: int, device: str = "cpu"
+) -> Scorer:
+    """Make a scorer from a model that reads item sequences.
+
+    Args:
+        last_scores: histories (B, L) int64, oldest item first, 0 to the right → scores (B, N+1) of what comes next.
+        data: where the histories are.
+        max_length: the latest items of a history that the model is given.
+        device: where the model is.
+    """
+    return _SequenceScorer(last_scores, data, max_length, device)
+
+
+def latest_items(data: PreparedData, users: IntArray, positions: IntArray, max_length: int) -> NDArray[np.int64]:
+    """The last `max_length` items before each position: (B, L), oldest first, 0 to the right, L as short as can be."""
+    lengths = np.minimum(positions, max_length).astype(np.int64)
+    places = np.arange(lengths.max(initial=0))
+    events = (data.offsets[users] + positions - lengths)[:, None] + places
+    real = places < lengths[:, None]
+    return np.where(real, data.items[np.where(real, events, 0)], 0).astype(np.int64)

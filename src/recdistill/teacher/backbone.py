@@ -76,7 +76,9 @@ def check_machine(config: TeacherConfig, device: str) -> None:
     """
     gpu = device.startswith("cuda")
     if config.precision.startswith("fp16") and not gpu:
-        raise UserError(f"teacher.precision: {config.precision} needs a CUDA device and there is none; use fp32 or bf16")
+        raise UserError(
+            f"teacher.precision: {config.precision} needs a CUDA device and there is none; use fp32 or bf16"
+        )
     if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             f"teacher.quantization: {config.quantization} needs bitsandbytes; pip install 'recdistill[quantization]'"

@@ -114,7 +114,9 @@ def attach_experts(
     for layer in config.layers:
         if layer not in names:
             known = sorted(name for name in names if name.endswith(("proj", "fc1", "fc2", "c_attn", "dense")))
-            raise UserError(f"teacher.adapter.layers: this language model has no layer {layer!r}; it has {', '.join(known)}")
+            raise UserError(
+                f"teacher.adapter.layers: this language model has no layer {layer!r}; it has {', '.join(known)}"
+            )
     lora = LoraConfig(
         r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.layers), bias="none"
     )  # fmt: skip

@@ -138,7 +138,9 @@ class PromptBuilder:
             shown = items[row, start:length]
             tail = self._candidate_segments(batch, row, items[row, :length])
             segments.append(np.concatenate([[self.head], shown, tail]).astype(np.int64))
-            steps.append(np.concatenate([[0], np.arange(start, length) + 1, np.full(len(tail), length)]).astype(np.int64))
+            steps.append(
+                np.concatenate([[0], np.arange(start, length) + 1, np.full(len(tail), length)]).astype(np.int64)
+            )
             history.append(np.arange(len(segments[-1])) - 1 < len(shown))
             history[-1][0] = False
             rows.append(np.full(len(segments[-1]), row))
@@ -149,8 +151,12 @@ class PromptBuilder:
         if not self.config.candidates:
             return np.empty(0, dtype=np.int64)
         last = len(history) - 1
-        target, user, position = (int(x) for x in (batch.targets[row, last], batch.users[row], batch.positions[row, last] + 1))
-        candidates = draw_candidates(self.num_items, self.config.candidates, history, target, (self.seed, user, position))
+        target, user, position = (
+            int(x) for x in (batch.targets[row, last], batch.users[row], batch.positions[row, last] + 1)
+        )
+        candidates = draw_candidates(
+            self.num_items, self.config.candidates, history, target, (self.seed, user, position)
+        )
         return np.concatenate([[self.listed], candidates, [self.answer]])
 
 

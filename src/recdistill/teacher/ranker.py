@@ -49,7 +49,9 @@ class Ranker(nn.Module):
         item_vectors = student.item_vectors().detach()
         words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
         self.soft_tokens = SoftTokens(item_vectors, title_vectors, words)
-        self.gate = Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
+        self.gate = (
+            Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
+        )
         self.head = ItemHead(
             config.head == "residual", item_vectors, title_vectors, backbone.hidden_dim, config.head_dim
         )

@@ -33,7 +33,9 @@ def smollm2_folder(fetched: Path) -> Path:
     if (target / "config.json").is_file():
         return target
     if not (fetched / GGUF_NAME).is_file():
-        raise UserError(f"teacher.llm: smollm2 is not in the cache; run `recdistill fetch smollm2` ({fetched / GGUF_NAME})")
+        raise UserError(
+            f"teacher.llm: smollm2 is not in the cache; run `recdistill fetch smollm2` ({fetched / GGUF_NAME})"
+        )
     logger.info("converting SmolLM2-135M-Instruct to safetensors (once, about half a minute)")
     unfinished = fetched / f".{CONVERTED}.{os.getpid()}"
     _convert(fetched, unfinished)

@@ -12,7 +12,7 @@ from recdistill.config import LossConfig, RunConfig
 from recdistill.data.batches import Batch, Windows, bucketed_batches, collate, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import Scorer, SequenceScorer, rank
+from recdistill.evaluation.ranking import Scorer, rank, sequence_scorer
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
 from recdistill.students.base import Student
@@ -72,10 +72,10 @@ def validation_metrics(scorer: Scorer, data: PreparedData) -> dict[str, float]:
     return {name: values[name] for name in VALIDATION_METRICS}
 
 
-def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> SequenceScorer:
+def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
     """The student as a scorer; the table of item vectors is made once."""
     student.eval()
-    return SequenceScorer(student.last_scores, data, student.config.max_length, device)
+    return sequence_scorer(student.last_scores, data, student.config.max_length, device)
 
 
 def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:

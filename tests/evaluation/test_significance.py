@@ -1,0 +1,128 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import recdistill.evaluation.significance as significance
+from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, dtype=np.float64)[:, None]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_bootstrap_interval_of_a_mean_is_close_to_the_normal_one():
+    values = rng(1).normal(size=(400, 1))
+    low, high = interval(bootstrap_means(np.arange(400), values, 4000, rng()))[0]
+    error = 1.96 * values.std() / np.sqrt(400)
+    assert low == pytest.approx(values.mean() - error, abs=0.01)
+    assert high == pytest.approx(values.mean() + error, abs=0.01)
+
+
+def test_rows_of_one_user_stay_together():
+    users, values = np.array([0, 0, 0, 1]), column(1, 1, 1, 0)
+    drawn = bootstrap_means(users, values, 500, rng())[:, 0]
+    assert set(np.round(drawn, 6)) == {0.0, 0.75, 1.0}  # users drawn: 11, 01 or 10, 00
+    assert (drawn == 0.75).mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_ten_copies_of_each_row_do_not_narrow_the_interval():
+    users, values = np.arange(50), rng(2).normal(size=(50, 1))
+    once = interval(bootstrap_means(users, values, 1000, rng()))
+    copied = interval(bootstrap_means(users.repeat(10), values.repeat(10, axis=0), 1000, rng()))
+    assert copied == pytest.approx(once)
+
+
+def test_columns_share_their_draws():
+    values = rng(3).normal(size=(30, 1))
+    drawn = bootstrap_means(np.arange(30), np.hstack([values, values + 5]), 100, rng())
+    assert drawn[:, 1] - drawn[:, 0] == pytest.approx(np.full(100, 5.0))
+
+
+def test_interval_covers_the_truth_about_19_times_in_20():
+    covered = 0
+    for seed in range(300):
+        values = rng(seed).exponential(size=(80, 1))
+        low, high = interval(bootstrap_means(np.arange(80), values, 300, rng(seed + 1000)))[0]
+        covered += low <= 1 <= high
+    assert 0.88 <= covered / 300 <= 0.98
+
+
+def test_exact_p_of_a_hand_worked_case():
+    # 1, 2, 3: of the 8 sign patterns only +++ and --- reach 6. 3, -1, 2: two sums are 6 away from 0 and two are 4.
+    assert sign_flip_test(np.arange(3), column(1, 2, 3), 100, rng()) == pytest.approx([2 / 8])
+    assert sign_flip_test(np.arange(3), column(3, -1, 2), 100, rng()) == pytest.approx([4 / 8])
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=8))
+def test_exact_p_is_the_share_of_all_sign_patterns(differences):
+    values = np.array(differences) / 10
+    patterns = np.array(list(itertools.product([1, -1], repeat=len(values))))
+    share = (np.abs(patterns @ values) >= abs(values.sum()) - 1e-12).mean()
+    assert sign_flip_test(np.arange(len(values)), values[:, None], 256, rng()) == pytest.approx([share])
+
+
+def test_a_user_counts_once_however_many_rows():
+    users = np.array([0, 0, 0, 1, 1])
+    assert sign_flip_test(users, column(1, 1, 1, 1, 1), 100, rng()) == pytest.approx([2 / 4])
+
+
+def test_users_without_a_difference_keep_the_test_exact():
+    differences = np.zeros((1000, 1))
+    differences[[3, 500, 900]] = 1
+    assert sign_flip_test(np.arange(1000), differences, 100, rng()) == pytest.approx([2 / 8])
+
+
+def test_equal_models_have_p_one():
+    assert sign_flip_test(np.arange(5), np.zeros((5, 2)), 100, rng()).tolist() == [1, 1]
+
+
+def test_a_clear_difference_has_the_smallest_p_that_monte_carlo_can_give():
+    differences = 1 + 0.1 * rng(4).normal(size=(200, 1))
+    assert sign_flip_test(np.arange(200), differences, 999, rng()) == pytest.approx([1 / 1000])
+
+
+def test_monte_carlo_is_close_to_exact():
+    differences = rng(5).normal(loc=0.4, size=(12, 2))
+    exact = sign_flip_test(np.arange(12), differences, 4096, rng())
+    assert sign_flip_test(np.arange(12), differences, 4095, rng()) == pytest.approx(exact, abs=0.03)
+
+
+def test_p_is_uniform_where_there_is_no_difference():
+    p = sign_flip_test(np.arange(60), rng(6).normal(size=(60, 1500)), 400, rng())
+    for level in (0.05, 0.2, 0.5, 0.8):
+        assert (p <= level).mean() == pytest.approx(level, abs=0.05)
+
+
+def test_same_seed_same_numbers_whatever_the_chunks(monkeypatch):
+    users, values = rng(7).integers(20, size=50), rng(8).normal(size=(50, 2))
+    drawn, p = bootstrap_means(users, values, 64, rng(9)), sign_flip_test(users, values, 1000, rng(9))
+    monkeypatch.setattr(significance, "CHUNK_CELLS", 160)
+    assert bootstrap_means(users, values, 64, rng(9)).tolist() == drawn.tolist()
+    assert sign_flip_test(users, values, 1000, rng(9)).tolist() == p.tolist()
+
+
+def test_holm_of_a_worked_example():
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.6, 0.7])).tolist() == [1, 1]
+    assert holm(np.array([])).tolist() == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_the_raw_and_bonferroni(p_values):
+    raw = np.array(p_values)
+    corrected = holm(raw)
+    assert (corrected >= raw - 1e-12).all()
+    assert (corrected <= np.minimum(raw * len(raw), 1) + 1e-12).all()
+    assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+def test_no_rows_cannot_be_compared():
+    with pytest.raises(ValueError, match="no rows"):
+        bootstrap_means(np.array([], dtype=np.int32), np.empty((0, 1)), 10, rng())

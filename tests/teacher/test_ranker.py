@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig
+from recdistill.data.batches import collate, history_windows, training_windows
+from recdistill.data.prepared import Targets
+from recdistill.errors import UserError
+from recdistill.students.make import load_student
+from recdistill.training.teacher import Teacher
+
+KINDS = [
+    {"prompt": "item"},
+    {"prompt": "text"},
+    {"prompt": "text", "targets": "last", "gate": GateConfig(kind="instance", router="mlp")},
+    {"prompt": "text", "targets": "last", "candidates": 3},
+    {"prompt": "item", "head": "plain"},
+    {"prompt": "item", "gate": GateConfig(kind="none")},
+    {"prompt": "item", "attention": "eager"},
+]
+
+
+def states_by_key(teacher, batch):
+    with torch.inference_mode():
+        states = teacher.ranker(batch)
+    keys = zip(batch.users.tolist(), batch.positions.tolist(), strict=True)
+    return dict(zip(keys, states, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, data, kind):
+    teacher = make_teacher(data, **kind)
+    windows = teacher.training_windows()
+    raw = collate(data, windows, np.arange(len(windows)))
+    together = states_by_key(teacher, teacher.prompts.build(raw))
+    left = states_by_key(teacher, teacher.prompts.build(raw, padding="left"))
+    assert len(together) == len(data.targets("train"))
+    for row in range(len(windows)):
+        for key, state in states_by_key(teacher, teacher.batch(windows, np.array([row]))).items():
+            torch.testing.assert_close(together[key], state, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(left[key], state, rtol=1e-4, atol=1e-5)
+    assert torch.stack(list(together.values())).std(dim=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("kind", [{"prompt": "item"}, {"prompt": "text"}, {"prompt": "item", "gate": GateConfig(kind="none")}])
+def test_one_pass_equals_step_by_step(make_teacher, data, kind):
+    teacher = make_teacher(data, **kind)
+    windows = training_windows(data, 10, "last")
+    rows = np.flatnonzero(data.train_ends <= 11)
+    every = states_by_key(teacher, teacher.batch(windows, rows))
+    wanted = data.targets("train")
+    keep = np.isin(wanted.users, rows)
+    one_by_one = history_windows(data, Targets(wanted.users[keep], wanted.positions[keep]), 10)
+    stepwise = states_by_key(teacher, teacher.batch(one_by_one, np.arange(len(one_by_one))))
+    assert set(every) == set(stepwise)
+    for key, state in stepwise.items():
+        torch.testing.assert_close(every[key], state, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_later_item_changes_an_earlier_prediction(make_teacher, data, kind):
+    teacher = make_teacher(data, **kind)
+    user = int(np.argmax(data.train_ends))
+    cut = int(data.train_ends[user]) // 2
+    changed_items = data.items.copy()
+    start = int(data.offsets[user])
+    for position in range(cut + 1, int(data.offsets[user + 1]) - start):
+        changed_items[start + position] = changed_items[start + position] % data.num_items + 1
+    changed = replace(data, items=changed_items)
+    before, after = {}, {}
+    for where, source in ((before, data), (after, changed)):
+        teacher.data = source
+        windows = teacher.training_windows()
+        where.update(states_by_key(teacher, teacher.batch(windows, np.arange(len(windows)))))
+    # With a candidate list the target itself decides what may be listed, so only targets before the change compare.
+    limit = cut if kind.get("candidates") else cut + 1
+    for position in range(1, limit + 1):
+        torch.testing.assert_close(before[user, position], after[user, position], rtol=1e-5, atol=1e-6)
+    assert (before[user, cut + 2] - after[user, cut + 2]).abs().max() > 1e-4
+
+
+def test_an_untrained_residual_teacher_scores_as_its_student(make_teacher, data, student_folder, tiny_llm):
+    config = RunConfig(
+        student=StudentConfig(max_length=10), teacher=TeacherConfig(llm=str(tiny_llm), layers=2, history_length=10)
+    )
+    make_teacher(data)  # sets the cache folder
+    teacher = Teacher(config, data, student_folder, "cpu")
+    windows = teacher.export_windows()
+    batch, _, scores = teacher.predict(windows, np.arange(len(windows)))
+    student = load_student(student_folder)
+    for row in range(0, len(batch.users), 7):
+        history = torch.tensor(data.history(int(batch.users[row]), int(batch.positions[row]))[None].astype(np.int64))
+        torch.testing.assert_close(scores[row], student.last_scores(history)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_saved_and_loaded_teachers_score_alike(make_teacher, data, tmp_path):
+    teacher = make_teacher(data)
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    teacher.ranker.save(folder)
+    names = sorted(path.name for path in folder.rglob("*.safetensors"))
+    assert names == ["adapter_model.safetensors", "ranker.safetensors"]
+    frozen = sum(p.numel() for p in teacher.ranker.llm.parameters() if not p.requires_grad)
+    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) < 4 * frozen / 2
+    windows = teacher.export_windows()
+    rows = np.arange(len(windows))
+    expected = teacher.predict(windows, rows)[2]
+    fresh = make_teacher(data)
+    with torch.no_grad():
+        for parameter in fresh.ranker.parameters():
+            if parameter.requires_grad:
+                parameter.zero_()
+    fresh.ranker.load(folder)
+    torch.testing.assert_close(fresh.predict(windows, rows)[2], expected, rtol=0, atol=0)
+    with pytest.raises(UserError, match="does not fit this teacher"):
+        make_teacher(data, head_dim=9).ranker.load(folder)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_everything_that_should_learn_gets_a_gradient(make_teacher, data, checkpointing):
+    teacher = make_teacher(data, activation_checkpointing=checkpointing)
+    teacher.ranker.train()
+    windows = teacher.training_windows()
+    teacher.ranker(teacher.batch(windows, np.arange(4))).square().sum().backward()
+    silent = [
+        name for name, p in teacher.ranker.named_parameters()
+        if p.requires_grad and (p.grad is None or p.grad.abs().max() == 0) and not name.startswith(("head.learned", "head.title"))
+    ]  # fmt: skip
+    assert silent == []
+    assert not teacher.ranker.student.training
+    assert all(p.grad is None for p in teacher.ranker.student.parameters())
+
+
+def test_instance_gate_with_every_target_is_refused():
+    with pytest.raises(UserError, match=r"teacher\.gate\.kind: instance .* leak the future"):
+        TeacherConfig(gate=GateConfig(kind="instance"), targets="every")
