@@ -2,8 +2,8 @@
 
     python benchmarks/student.py --data runs/demo/prepare --seed 42
 
-Test is read once, after training, by full-catalog ranking with seen items left out. `plateau` is how long training went on
-past its best validation, in validations: a run that stops at its last epoch with 0 was cut off, not finished.
+Test is read once, after training, by full-catalog ranking with seen items left out. `plateau` counts validations since
+the best one; a run that ends at its last epoch with 0 was cut off, not finished.
 """
 
 import argparse

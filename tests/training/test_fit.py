@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.config import LossConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
@@ -40,7 +40,7 @@ class Interrupted(StudentTraining):
 
 
 def training(data: PreparedData, config: StudentConfig = SHAPE, seed: int = 5) -> StudentTraining:
-    return student_training(RunConfig(student=config, seed=seed), data, "cpu")
+    return student_training(config, data, seed, "cpu")
 
 
 def run(

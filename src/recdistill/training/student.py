@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, RunConfig
+from recdistill.config import LossConfig, RunConfig, StudentConfig
 from recdistill.data.batches import Batch, Windows, bucketed_batches, collate, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
@@ -83,14 +83,13 @@ def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
     return student_sequence_scorer(load_student(folder).to(device), data, device)
 
 
-def student_training(config: RunConfig, data: PreparedData, device: str) -> StudentTraining:
-    """An untrained student with everything `fit` needs; its first weights and its batches follow `config.seed`."""
+def student_training(config: StudentConfig, data: PreparedData, seed: int, device: str) -> StudentTraining:
+    """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
     with torch.random.fork_rng([]):
-        torch.manual_seed(config.seed)
-        student = make_student(config.student, data.num_items).to(device)
-    windows = training_windows(data, config.student.max_length, config.student.windows)
-    size = config.student.train.batch_size
-    return StudentTraining(student, data, windows, config.student.loss, size, config.seed, device)
+        torch.manual_seed(seed)
+        student = make_student(config, data.num_items).to(device)
+    windows = training_windows(data, config.max_length, config.windows)
+    return StudentTraining(student, data, windows, config.loss, config.train.batch_size, seed, device)
 
 
 def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str) -> FitResult:
@@ -107,7 +106,7 @@ def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler:
         UserError: see :func:`recdistill.training.fit.fit`.
     """
     with profiler.phase("set-up"):
-        training = student_training(config, data, device)
+        training = student_training(config.student, data, config.seed, device)
     name = fingerprint("student", config.student, config.seed, data.fingerprint, data.split_fingerprint)
     result = fit(training, config.student.train, folder, profiler, config.seed, name, "student", device)
     with profiler.phase("write"):
