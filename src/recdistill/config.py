@@ -260,6 +260,9 @@ class TeacherConfig:
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
     """residual: the student's scores plus a correction that starts at zero. plain: the language model's scores alone."""
+    student_dropout: float = 1.0
+    """residual: share of training targets on which the student's score is hidden, so that the language model learns to rank
+    by itself instead of sharpening what the student has memorised. 0: the student's score always helps in training."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
     gate: GateConfig = field(default_factory=GateConfig)
@@ -277,6 +280,7 @@ class TeacherConfig:
         """Check ranges and combinations."""
         positive(self, "teacher", "history_length", "head_dim", "title_dim")
         not_negative(self, "teacher", "candidates")
+        require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
         positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
