@@ -110,11 +110,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict_level": ("not detectable", "検出されず"),
     "tests_caption": (
         "Sign-flip test of the paired differences, user by user ({permutations} permutations); Holm's correction over "
-        "all pairs on one metric. Different: the interval leaves out 0 and the corrected p is below 0.05. Perhaps: "
-        "only one of the two.",
+        "all pairs on one metric. Not detectable: the interval holds 0. Different: it does not, and the corrected p "
+        "is below 0.05. Perhaps: it does not, but the corrected p is larger.",
         "ユーザーごとの差の符号反転検定（並べ替え {permutations} 回）。"
-        "Holm 補正は指標ごとに全ての組に対して行いました。「差あり」は区間が 0 を含まず、"
-        "かつ補正後の p 値が 0.05 未満の場合、「不確実」は片方だけを満たす場合です。",
+        "Holm 補正は指標ごとに全ての組に対して行いました。区間が 0 を含むものは「検出されず」、"
+        "含まず補正後の p 値が 0.05 未満なら「差あり」、0.05 以上なら「不確実」です。",
     ),
     "slice_cold": ("cold, {first}–{last} events", "コールド（{first}～{last} 回）"),
     "slice_popularity": ("{first}–{last} events", "{first}～{last} 回"),
@@ -164,8 +164,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "フェーズ別の所要時間（秒）。最長フェーズの 1 % 未満のものは図では省き、表に載せています。",
     ),
     "memory_figure": (
-        "Peak resident memory per step (GiB), the largest of its phases.",
-        "工程別の最大常駐メモリ（GiB）。各フェーズの最大値です。",
+        "Peak memory per step (GiB), the largest of its phases: rss, resident on the CPU; allocated, on the GPU.",
+        "工程別の最大メモリ（GiB）。rss は CPU 側の常駐量、allocated は GPU 側の割り当て量で、"
+        "いずれも全フェーズの最大値です。",
     ),
     "gate_figure": (
         "Weights of the {experts} experts for some users, by their ids; equal shares would be {uniform} each.",

@@ -60,12 +60,11 @@ def duration(texts: Texts, seconds: float) -> str:
 
 
 def verdict(test: Mapping[str, Any]) -> Verdict:
-    """`clear`: the interval leaves out 0 and the corrected p-value is small. `perhaps`: one of the two."""
+    """`level`: the interval holds 0. `clear`: it does not, and the corrected p-value is small. `perhaps`: it is not."""
     low, high = test["interval"]
-    outside, significant = low > 0 or high < 0, test["p_holm"] < LEVEL
-    if outside and significant:
-        return "clear"
-    return "perhaps" if outside or significant else "level"
+    if low <= 0 <= high:
+        return "level"
+    return "clear" if test["p_holm"] < LEVEL else "perhaps"
 
 
 def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> dict[str, Any] | None:
