@@ -1,28 +1,28 @@
 """What every student has: one table of item vectors for input and output, and a state after each item of a history."""
 
-from dataclasses import asdict
-from pathlib import Path
+from abc import ABC, abstractmethod
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from recdistill.config import LossConfig, StudentConfig, TrainConfig
-from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_json, write_json
+from recdistill.config import StudentConfig
 
-WEIGHTS_FILE = "student.safetensors"
-SHAPE_FILE = "student.json"
+INIT_STD = 0.02
 
 
 class ItemTable(nn.Module):
     """Item vectors (N + 1, D), row 0 zero: an ID embedding, plus (DLLM2Rec §4.2) a projected title embedding.
 
+    The projection has no bias, which would be one vector added to all items: no score's difference would feel it.
+
     Args:
         num_items: items N.
         dim: width D.
-        title_embeddings: fp32 (N + 1, H) of the language model, fixed; None for a plain table.
+        title_embeddings: fp32 (N + 1, H) of the language model, fixed, row 0 unused; None for a plain table.
         title_weight: weight of the projected titles.
+
+    Raises:
+        ValueError: the title embeddings are not of N + 1 rows.
     """
 
     titles: Tensor | None
@@ -31,27 +31,28 @@ class ItemTable(nn.Module):
         self, num_items: int, dim: int, title_embeddings: Tensor | None = None, title_weight: float = 0.0
     ) -> None:
         super().__init__()
-        self.ids = nn.Parameter(torch.randn(num_items + 1, dim) * 0.02)
+        self.ids = nn.Parameter(torch.randn(num_items + 1, dim) * INIT_STD)
         with torch.no_grad():
             self.ids[0] = 0
         self.title_weight = title_weight
         self.projection: nn.Linear | None = None
         self.register_buffer("titles", None, persistent=False)
         if title_embeddings is not None and title_weight > 0:
-            self.titles = title_embeddings
-            self.projection = nn.Linear(title_embeddings.shape[1], dim, bias=False)
-            nn.init.normal_(self.projection.weight, std=0.02)
-        self.register_buffer("real", (torch.arange(num_items + 1) > 0).float().unsqueeze(1), persistent=False)
+            if len(title_embeddings) != num_items + 1:
+                raise ValueError(f"{len(title_embeddings)} title embeddings for {num_items} items and the padding")
+            self.titles = title_embeddings.detach().float().clone()
+            self.titles[0] = 0
+            self.projection = nn.Linear(self.titles.shape[1], dim, bias=False)
+            nn.init.normal_(self.projection.weight, std=INIT_STD)
 
     def forward(self) -> Tensor:
         """The whole table, (N + 1, D)."""
-        table = self.ids
-        if self.projection is not None and self.titles is not None:
-            table = table + self.title_weight * self.projection(self.titles)
-        return table * self.real  # type: ignore[operator]
+        if self.projection is None or self.titles is None:
+            return self.ids
+        return self.ids + self.title_weight * self.projection(self.titles)  # type: ignore[no-any-return]
 
 
-class Student(nn.Module):
+class Student(nn.Module, ABC):
     """A small sequential recommender: history → state; score of an item = state · item vector.
 
     Subclasses implement :meth:`encode`. Histories are (B, L) item numbers with 0 for padding on either side; a state
@@ -69,9 +70,12 @@ class Student(nn.Module):
         self.config, self.num_items = config, num_items
         self.items = ItemTable(num_items, config.embedding_dim, title_embeddings, title_weight)
 
-    def encode(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Item vectors (B, L, D) of right-padded histories, `mask` (B, L) False at padding, to states (B, L, D)."""
-        raise NotImplementedError
+    @abstractmethod
+    def encode(self, vectors: Tensor) -> Tensor:
+        """Item vectors (B, L, D) of right-padded histories to states (B, L, D).
+
+        A subclass must be causal; then no real state can see the padding, which stands to the right of it.
+        """
 
     def states(self, items: Tensor) -> Tensor:
         """States after each item: int64 (B, L) → (B, L, D); at padding the values mean nothing."""
@@ -79,14 +83,13 @@ class Student(nn.Module):
 
     def states_with(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """As :meth:`states`, with a table that was already made: a training step makes it once for input and output."""
-        mask = items > 0
         # Padding to the left is turned to the right first, so that a history has one form inside.
-        shift = mask.int().argmax(dim=1, keepdim=True)
+        shift = (items > 0).int().argmax(dim=1, keepdim=True)
         if not bool((shift > 0).any()):
-            return self.encode(nn.functional.embedding(items, item_vectors), mask)
+            return self.encode(_look_up(item_vectors, items))
         columns = torch.arange(items.shape[1], device=items.device)
         turned = items.gather(1, (columns + shift) % items.shape[1])
-        states = self.encode(nn.functional.embedding(turned, item_vectors), turned > 0)
+        states = self.encode(_look_up(item_vectors, turned))
         back = ((columns - shift) % items.shape[1]).unsqueeze(-1).expand(-1, -1, states.shape[-1])
         return states.gather(1, back)
 
@@ -111,41 +114,6 @@ class Student(nn.Module):
         return self.scores(self.last_states(items))
 
 
-def make_student(
-    config: StudentConfig, num_items: int, title_embeddings: Tensor | None = None, title_weight: float = 0.0
-) -> Student:
-    """An untrained student of the configured kind."""
-    from recdistill.students.gru4rec import GRU4Rec
-    from recdistill.students.sasrec import SASRec
-
-    kinds: dict[str, type[Student]] = {"sasrec": SASRec, "gru4rec": GRU4Rec}
-    return kinds[config.model](config, num_items, title_embeddings, title_weight)
-
-
-def save_student(student: Student, folder: Path) -> None:
-    """Write a student's shape and weights; projected titles are folded into one plain table of item vectors."""
-    tensors = {name: value.detach().cpu() for name, value in student.named_parameters() if not name.startswith("items.")}
-    tensors["items.ids"] = student.item_vectors().detach().cpu()
-    with atomic_path(folder / WEIGHTS_FILE) as temporary:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary)
-    write_json(folder / SHAPE_FILE, {"num_items": student.num_items, "config": asdict(student.config)})
-
-
-def load_student(folder: Path) -> Student:
-    """A trained student, in evaluation mode.
-
-    Raises:
-        UserError: a file is missing, or the weights are not of the recorded shape.
-    """
-    shape = read_json(folder / SHAPE_FILE)
-    settings = shape["config"]
-    settings |= {"loss": LossConfig(**settings["loss"]), "train": TrainConfig(**settings["train"])}
-    student = make_student(StudentConfig(**settings), shape["num_items"])
-    path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        student.load_state_dict(load_file(path), strict=True)
-    except RuntimeError as error:
-        raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}") from error
-    return student.eval()
+def _look_up(item_vectors: Tensor, items: Tensor) -> Tensor:
+    """Vectors (B, L, D) of items (B, L); no gradient goes to the padding's row, which stays zero."""
+    return nn.functional.embedding(items, item_vectors, padding_idx=0)

@@ -1,4 +1,4 @@
-"""GRU4Rec (Hidasi et al. 2016) with tied item vectors: a recurrent state after each item."""
+"""GRU4Rec (Hidasi et al., ICLR 2016) with tied item vectors: a recurrent state after each item."""
 
 from torch import Tensor, nn
 
@@ -24,7 +24,7 @@ class GRU4Rec(Student):
         self.output = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
 
-    def encode(self, vectors: Tensor, mask: Tensor) -> Tensor:
+    def encode(self, vectors: Tensor) -> Tensor:
         """Item vectors (B, L, D) → states (B, L, D)."""
         hidden, _ = self.gru(self.dropout(vectors * self.config.embedding_dim**0.5))
         return self.norm(self.output(self.dropout(hidden)))  # type: ignore[no-any-return]

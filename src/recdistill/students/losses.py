@@ -1,6 +1,7 @@
 """Training losses over the scores of flat, real targets; each returns the SUM, the caller divides by the count.
 
-States are (M, D), item vectors (N + 1, D) with row 0 the padding's, targets int64 (M,) in 1..N. All in fp32.
+States are (M, D), item vectors (N + 1, D) with row 0 the padding's, targets int64 (M,) in 1..N. Half-precision input is
+widened: scores, loss and the sums of gradients are fp32.
 """
 
 from typing import Any
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from recdistill.config import LossConfig
 
-CHUNK_ELEMENTS = 1 << 21
-"""Scores held at once by `cross_entropy`: 8 MiB in fp32, about what the caches of a CPU hold."""
+CHUNK_SCORES = {"cpu": 1 << 19, "cuda": 1 << 26}
+"""Scores that `cross_entropy` holds at once. CPU: 2 MiB in fp32, so that a chunk stays in the cache from product to
+product. GPU: 256 MiB, so that a chunk fills the device."""
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -24,22 +26,23 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tensor:
         items = item_vectors[1:]
-        rows = max(1, CHUNK_ELEMENTS // len(items))
-        need_states, need_items = ctx.needs_input_grad[:2]
-        grad_states = torch.empty_like(states) if need_states else None
-        grad_items = torch.zeros_like(item_vectors) if need_items else None
+        rows = max(1, CHUNK_SCORES[states.device.type] // len(items))
+        for_states, for_items = ctx.needs_input_grad[:2]
+        grad_states = torch.empty_like(states) if for_states else None
+        grad_items = torch.zeros_like(item_vectors) if for_items else None
         loss = states.new_zeros(())
         for start in range(0, len(states), rows):
             part, wanted = states[start : start + rows], (targets[start : start + rows] - 1).unsqueeze(1)
-            scores = part @ items.T
-            norm = scores.logsumexp(dim=1, keepdim=True)
-            loss += (norm - scores.gather(1, wanted)).sum()
-            if need_states or need_items:
-                scores.sub_(norm).exp_().scatter_add_(1, wanted, scores.new_full(wanted.shape, -1.0))
+            log_shares = torch.log_softmax(part @ items.T, dim=1)
+            loss -= log_shares.gather(1, wanted).sum()
+            if not (for_states or for_items):
+                continue
+            gradient = log_shares.exp_()
+            gradient.scatter_add_(1, wanted, gradient.new_full(wanted.shape, -1.0))
             if grad_states is not None:
-                torch.mm(scores, items, out=grad_states[start : start + rows])
+                torch.mm(gradient, items, out=grad_states[start : start + rows])
             if grad_items is not None:
-                grad_items[1:].addmm_(scores.T, part)
+                grad_items[1:].addmm_(gradient.T, part)
         ctx.save_for_backward(grad_states, grad_items)
         return loss
 
@@ -54,13 +57,25 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
+def _wide(tensor: Tensor) -> Tensor:
+    """At least fp32."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def cross_entropy(states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tensor:
-    """Softmax cross-entropy over the whole catalog, in nats, never holding all scores at once."""
-    return _ChunkedCrossEntropy.apply(states, item_vectors, targets)  # type: ignore[no-any-return, no-untyped-call]
+    """Softmax cross-entropy over the whole catalog, in nats, never holding all scores at once.
+
+    The memory beside the inputs is their gradients and one chunk of scores (`CHUNK_SCORES`), whatever M and N.
+    """
+    with torch.autocast(states.device.type, enabled=False):
+        return _ChunkedCrossEntropy.apply(_wide(states), _wide(item_vectors), targets)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def sample_negatives(targets: Tensor, count: int, num_items: int, generator: torch.Generator) -> Tensor:
-    """`count` uniform items for each target, never the target itself: int64 (M, count)."""
+    """`count` uniform items for each target, never the target itself: int64 (M, count).
+
+    Drawn on the generator's device, so that a seed gives the same items wherever the model runs.
+    """
     draw = torch.randint(1, num_items, (len(targets), count), generator=generator).to(targets.device)
     # Drawn from N - 1 numbers; those from the target on move up by one, which skips it.
     return draw + (draw >= targets.unsqueeze(1)).long()
@@ -68,11 +83,16 @@ def sample_negatives(targets: Tensor, count: int, num_items: int, generator: tor
 
 def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
     """Scores of chosen items: (M, C) items → (M, C)."""
-    return torch.einsum("md,mcd->mc", states, item_vectors[items])
+    chosen = nn.functional.embedding(items, _wide(item_vectors))
+    return torch.einsum("md,mcd->mc", _wide(states), chosen)
 
 
 def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Cross-entropy over the target and its uniform negatives (M, C)."""
+    """Cross-entropy over the target and its negatives (M, C).
+
+    As with SASRec's sampled softmax in Klenitskiy & Vasilev (RecSys 2023), scores enter as they are: without the
+    log((N - 1) / C) on the negatives that would make their sum an estimate of the whole catalog's.
+    """
     scores = _scores(states, item_vectors, torch.cat([targets.unsqueeze(1), negatives], dim=1))
     return nn.functional.cross_entropy(scores, torch.zeros_like(targets), reduction="sum")
 
@@ -83,9 +103,10 @@ def bce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor
 
 
 def gbce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor, calibration: float) -> Tensor:
-    """Generalised BCE, -β log σ(s⁺) - Σ log(1 - σ(s⁻)) (Petrov & Macdonald 2023, eq. 9 and 17).
+    """Generalised BCE, -β log σ(s⁺) - Σ log(1 - σ(s⁻)) (gSASRec: Petrov & Macdonald, RecSys 2023).
 
-    With sampling rate a = C / (N - 1) and calibration t: β = a (t (1 - 1/a) + 1/a); t = 0 gives β = 1, plain BCE.
+    With sampling rate a = C / (N - 1) and calibration t: β = a (t (1 - 1/a) + 1/a); t = 0 gives β = 1, plain BCE, and
+    t = 1 gives β = a.
     """
     positive = _scores(states, item_vectors, targets.unsqueeze(1))
     negative = _scores(states, item_vectors, negatives)

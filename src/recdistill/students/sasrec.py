@@ -54,7 +54,7 @@ class SASRec(Student):
         )
         self.norm = nn.LayerNorm(config.embedding_dim)
 
-    def encode(self, vectors: Tensor, mask: Tensor) -> Tensor:
+    def encode(self, vectors: Tensor) -> Tensor:
         """Item vectors (B, L, D) → states (B, L, D)."""
         scale = self.config.embedding_dim**0.5
         x = self.dropout(vectors * scale + self.positions[: vectors.shape[1]] * scale)

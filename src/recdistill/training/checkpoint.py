@@ -1,22 +1,65 @@
-"""Checkpoints of a training run in one safetensors file: what is trained, the optimiser, the random state, the counts.
+"""Checkpoints of a training run in one safetensors file: what is trained, the best of it so far, the optimiser, the
+random state, the counts.
 
 One file, written atomically, so that tensors and counts never disagree; no pickle is written or read.
 """
 
 import json
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.files import atomic_path
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-BEST_FILE = "best.safetensors"
+
+
+@dataclass
+class Counts:
+    """How far a run is: everything beside tensors that a checkpoint must hold.
+
+    Attributes:
+        epoch: epochs completed.
+        group: optimiser steps completed in the epoch that runs.
+        step: optimiser steps completed.
+        targets: targets trained on, each as often as it was.
+        epoch_loss: losses of this epoch's targets so far, summed.
+        epoch_targets: number of these targets.
+        stale: validations since the best.
+        best: best validation NDCG@10.
+        best_row: the entry of `history` that reached it.
+        finished: nothing is left to do.
+        seconds: wall time so far, validation and checkpoints included.
+        history: a row for each validation.
+    """
+
+    epoch: int = 0
+    group: int = 0
+    step: int = 0
+    targets: int = 0
+    epoch_loss: float = 0.0
+    epoch_targets: int = 0
+    stale: int = 0
+    best: float = -1.0
+    best_row: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def mean_loss(self) -> float:
+        """Loss per target over the epoch so far; not a number before the first."""
+        return self.epoch_loss / self.epoch_targets if self.epoch_targets else math.nan
+
+
+Weights = dict[str, Tensor]
 
 
 def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -24,84 +67,106 @@ def trained_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
+def copy_weights(module: nn.Module) -> Weights:
+    """Copies of the trained parameters, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in trained_parameters(module).items()}
+
+
+def put_weights(module: nn.Module, weights: Weights, path: Path | str) -> None:
+    """Set the trained parameters of `module`; strictly: the same names, the same shapes.
+
+    Raises:
+        UserError: names or shapes differ; it names `path` and the first of them.
+    """
+    own = trained_parameters(module)
+    wrong = sorted(set(own) ^ set(weights)) or [name for name in own if own[name].shape != weights[name].shape]
+    if wrong:
+        raise UserError(f"{path}: does not fit this model (first difference: {wrong[0]})")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])
+
+
 def save_checkpoint(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, counts: dict[str, Any], fingerprint: str
+    folder: Path,
+    module: nn.Module,
+    best: Weights,
+    optimizer: torch.optim.Optimizer,
+    scaler: dict[str, Any],
+    counts: Counts,
+    fingerprint: str,
 ) -> None:
-    """Write the whole state of the run to `checkpoint.safetensors`; `counts` is anything JSON can hold."""
+    """Write the whole state of the run to `checkpoint.safetensors`.
+
+    Args:
+        folder: where to.
+        module: its trained parameters are kept, no others.
+        best: the weights of the best validation.
+        optimizer: with one state per trained parameter.
+        scaler: the gradient scaler's state, plain numbers; empty where there is none.
+        counts: how far the run is.
+        fingerprint: of the model, the data and the settings.
+    """
     parameters = trained_parameters(module)
     names = {id(parameter): name for name, parameter in parameters.items()}
     tensors = {f"model.{name}": parameter.detach() for name, parameter in parameters.items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
     for parameter, values in optimizer.state.items():
-        for key, value in values.items():
-            tensors[f"optimizer.{names[id(parameter)]}.{key}"] = torch.as_tensor(value).detach()
+        tensors |= {f"optimizer.{names[id(parameter)]}.{key}": value.detach() for key, value in values.items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    metadata = {"fingerprint": fingerprint, "counts": json.dumps(counts)}
+    metadata = {"fingerprint": fingerprint, "counts": json.dumps(asdict(counts)), "scaler": json.dumps(scaler)}
     with atomic_path(folder / CHECKPOINT_FILE) as temporary:
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
 
 
 def load_checkpoint(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
-) -> dict[str, Any] | None:
-    """Put a run back to where its checkpoint was written.
+) -> tuple[Counts, Weights, dict[str, Any]] | None:
+    """Put a run back to where its checkpoint was written: parameters, optimiser and random state.
 
     Returns:
-        The counts; None where there is no checkpoint.
+        The counts, the best weights and the scaler's state; None where there is no checkpoint.
 
     Raises:
-        UserError: it was made with other settings, or its names or shapes are not this module's.
+        UserError: the file is broken, was made with other settings, or has not this module's names and shapes.
     """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+    metadata, tensors = _read(path)
     if metadata["fingerprint"] != fingerprint:
         raise UserError(f"{path}: made with other settings or other data; remove it to start anew")
-    tensors = load_file(path)
-    _copy_strictly(path, module, {name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
-    for name, parameter in trained_parameters(module).items():
-        prefix = f"optimizer.{name}."
-        values = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-        if values:
-            optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in values.items()
-            }
+    put_weights(module, _part(tensors, "model."), path)
+    own = trained_parameters(module)
+    _load_optimizer(optimizer, {id(own[name]): _part(tensors, f"optimizer.{name}.") for name in own})
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return json.loads(metadata["counts"])  # type: ignore[no-any-return]
+    return Counts(**json.loads(metadata["counts"])), _part(tensors, "best."), json.loads(metadata["scaler"])
 
 
-def save_best(folder: Path, module: nn.Module) -> None:
-    """Write the trained parameters alone to `best.safetensors`."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in trained_parameters(module).items()}
-    with atomic_path(folder / BEST_FILE) as temporary:
-        save_file(tensors, temporary)
+def discard_checkpoint(folder: Path) -> None:
+    """Remove the checkpoint, once the trained model has been saved in its own form."""
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
-def load_best(folder: Path, module: nn.Module) -> None:
-    """Load what :func:`save_best` wrote, strictly.
-
-    Raises:
-        UserError: names or shapes are not this module's.
-    """
-    _copy_strictly(folder / BEST_FILE, module, load_file(folder / BEST_FILE))
-
-
-def discard_checkpoints(folder: Path) -> None:
-    """Remove both files, once the trained model has been saved in its own form."""
-    for name in (CHECKPOINT_FILE, BEST_FILE):
-        (folder / name).unlink(missing_ok=True)
+def _read(path: Path) -> tuple[dict[str, str], Weights]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole checkpoint ({error}); remove it to start anew") from error
 
 
-def _copy_strictly(path: Path, module: nn.Module, saved: dict[str, Tensor]) -> None:
-    own = trained_parameters(module)
-    wrong = sorted(set(own) ^ set(saved)) or [name for name in own if own[name].shape != saved[name].shape]
-    if wrong:
-        raise UserError(f"{path}: does not fit this model (first difference: {wrong[0]})")
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(saved[name])
+def _part(tensors: Weights, prefix: str) -> Weights:
+    """The tensors whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, states: dict[int, Weights]) -> None:
+    """Give each parameter its state; by the optimiser's own loading, which knows where each tensor must live."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    found = {index: states[id(parameter)] for index, parameter in enumerate(parameters) if states[id(parameter)]}
+    optimizer.load_state_dict({"state": found, "param_groups": optimizer.state_dict()["param_groups"]})

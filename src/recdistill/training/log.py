@@ -5,8 +5,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from recdistill.files import write_text
 
 CSV_FILE = "training.csv"
@@ -14,11 +12,18 @@ EVERY_STEPS = 10
 
 
 class TrainingLog:
-    """Logs of one run; a run that goes on overwrites what TensorBoard holds beyond `first_step`."""
+    """Logs of one run.
 
-    def __init__(self, folder: Path, first_step: int) -> None:
+    Args:
+        folder: the step's folder.
+        after_step: what TensorBoard holds beyond this step is of a try that was interrupted there, and is hidden.
+    """
+
+    def __init__(self, folder: Path, after_step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
         self.folder = folder
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=after_step + 1)
 
     def step(self, step: int, loss: float, learning_rate: float) -> None:
         """Log a training step, every tenth of them."""

@@ -1,0 +1,71 @@
+"""Students by name, and on disk: `student.json` has the shape, `student.safetensors` the weights and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recdistill.config import StudentConfig
+from recdistill.errors import UserError
+from recdistill.files import atomic_path, read_json, write_json
+from recdistill.students.base import Student
+from recdistill.students.gru4rec import GRU4Rec
+from recdistill.students.sasrec import SASRec
+
+WEIGHTS_FILE = "student.safetensors"
+SHAPE_FILE = "student.json"
+SHAPE_KEYS = ("model", "embedding_dim", "blocks", "heads", "dropout", "max_length")
+"""Settings of `StudentConfig` that say what the weights are of; how they were trained stands in the step's manifest."""
+STUDENTS: dict[str, type[Student]] = {"sasrec": SASRec, "gru4rec": GRU4Rec}
+
+
+def make_student(
+    config: StudentConfig, num_items: int, title_embeddings: Tensor | None = None, title_weight: float = 0.0
+) -> Student:
+    """An untrained student of the configured kind; its weights are drawn from torch's own generator.
+
+    Args:
+        config: kind and shape.
+        num_items: items N.
+        title_embeddings: fp32 (N + 1, H), fixed; see :class:`recdistill.students.base.ItemTable`.
+        title_weight: weight of the projected titles; 0: none.
+    """
+    return STUDENTS[config.model](config, num_items, title_embeddings, title_weight)
+
+
+def save_student(student: Student, folder: Path) -> None:
+    """Write a student's shape and weights; projected titles are folded into one plain table of item vectors."""
+    tensors: dict[str, Tensor] = {"items.ids": student.item_vectors()}
+    tensors |= {name: value for name, value in student.named_parameters() if not name.startswith("items.")}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+    shape = {key: getattr(student.config, key) for key in SHAPE_KEYS}
+    write_json(folder / SHAPE_FILE, {"num_items": student.num_items} | shape)
+
+
+def load_student(folder: Path) -> Student:
+    """A trained student, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: a file is missing or broken, or the weights are not of the recorded shape.
+    """
+    student = _untrained(read_json(folder / SHAPE_FILE), folder / SHAPE_FILE)
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        student.load_state_dict(load_file(path), strict=True)
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+    except RuntimeError as error:
+        raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}") from error
+    return student.eval()
+
+
+def _untrained(shape: dict[str, Any], path: Path) -> Student:
+    missing = [key for key in ("num_items", *SHAPE_KEYS) if key not in shape]
+    if missing:
+        raise UserError(f"{path}: {missing[0]} is missing")
+    return make_student(StudentConfig(**{key: shape[key] for key in SHAPE_KEYS}), shape["num_items"])

@@ -1,0 +1,42 @@
+"""Micro-batches in the order of the plan, made by this process or by worker processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+Rows = TypeVar("Rows")
+Batch = TypeVar("Batch")
+
+
+class _Collated(Dataset[Batch], Generic[Rows, Batch]):
+    """Micro-batches by their place in the plan."""
+
+    def __init__(self, collate: Callable[[Rows], Batch], plan: Sequence[Rows]) -> None:
+        self.collate, self.plan = collate, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.collate(self.plan[index])
+
+
+def load_batches(collate: Callable[[Rows], Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:
+    """Yield `collate(rows)` for each `rows` of the plan, in its order, whoever makes them.
+
+    Args:
+        collate: must give the same batch for the same rows in any process.
+        plan: row numbers of each micro-batch.
+        num_workers: worker processes; 0: this one does it when asked for the next batch.
+    """
+    if num_workers == 0:
+        return (collate(rows) for rows in plan)
+    # A loader draws a number to seed its workers with; from torch's own generator that would shift the dropout of a
+    # run that was interrupted, since going on takes one loader more.
+    seeds = torch.Generator().manual_seed(0)
+    loader = DataLoader(
+        _Collated(collate, plan), batch_size=None, shuffle=False, num_workers=num_workers, generator=seeds
+    )
+    return iter(loader)
