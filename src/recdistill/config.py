@@ -131,7 +131,7 @@ class TrainConfig:
     validate_every: float = 1.0
     """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
     checkpoint_seconds: float = 30.0
-    """Least time between two checkpoints, in seconds; one is also written at each better validation."""
+    """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights so far."""
     num_workers: int = 0
     """Worker processes that prepare batches; 0: the training process does it."""
 
@@ -139,6 +139,9 @@ class TrainConfig:
         """Check ranges; `prefix` is this section's dotted key."""
         names = ("max_epochs", "batch_size", "accumulate_grad_batches", "learning_rate", "validate_every")
         positive(self, prefix, *names)
+        turns = max(self.validate_every, 1 / self.validate_every)
+        rule = "a whole number of epochs, or 1 over a whole number"
+        require(abs(turns - round(turns)) < 1e-6, f"{prefix}.validate_every", self.validate_every, rule)
         not_negative(self, prefix, "weight_decay", "gradient_clip", "patience", "checkpoint_seconds", "num_workers")
         fraction(self, prefix, "warmup_fraction")
         require(0 <= self.final_fraction <= 1, f"{prefix}.final_fraction", self.final_fraction, "between 0 and 1")
