@@ -105,7 +105,7 @@ def _dispatch(command: str, options: Namespace) -> None:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         if command == "demo":
             _fetch("all")
-        step = "report" if command in ("run", "demo") else command
+        step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]
         pipeline.run(config, until=step)
         _summarise(config, step)
 

@@ -312,8 +312,10 @@ class ExportConfig:
     """Prompts per batch."""
     top_k: int = 20
     """Items kept per target, best first."""
-    shard_rows: int = 65536
-    """Rows in one shard file."""
+    exclude_seen: bool = True
+    """Leave the items of the history out of a target's list; the target itself stays, also where it is a repeat."""
+    shard_rows: int = 16384
+    """Rows in one shard; an interrupted export goes on after its last whole shard."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -18,6 +18,7 @@ from recdistill.config import RunConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
+from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
@@ -30,7 +31,7 @@ from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
 from recdistill.training.student import student_scorer, train_student
-from recdistill.training.teacher import export_teacher, teacher_scorer, train_teacher
+from recdistill.training.teacher import load_teacher, teacher_scorer, train_teacher
 
 logger = logging.getLogger("recdistill")
 
@@ -163,11 +164,16 @@ class Story:
         train_student(self.config, self.data(), folder, profiler, self.device)
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
-        train_teacher(self.config, self.data(), self.folder.step("student"), folder, profiler, self.device)
+        name = self.plan("teacher").fingerprint
+        train_teacher(self.config, self.data(), self.folder.step("student"), folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
-        steps = (self.folder.step("student"), self.folder.step("teacher"))
-        export_teacher(self.config, self.data(), *steps, folder, self._fingerprints(), profiler, self.device)
+        data = self.data()
+        with profiler.phase("load LLM"):
+            teacher = load_teacher(
+                self.config, data, self.folder.step("student"), self.folder.step("teacher"), self.device
+            )
+        export_outputs(teacher, data, teacher.titles, self.config.export, folder, self._fingerprints(), profiler)
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())

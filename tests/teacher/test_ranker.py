@@ -44,7 +44,9 @@ def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, da
     assert torch.stack(list(together.values())).std(dim=0).min() > 1e-4
 
 
-@pytest.mark.parametrize("kind", [{"prompt": "item"}, {"prompt": "text"}, {"prompt": "item", "gate": GateConfig(kind="none")}])
+@pytest.mark.parametrize(
+    "kind", [{"prompt": "item"}, {"prompt": "text"}, {"prompt": "item", "gate": GateConfig(kind="none")}]
+)
 def test_one_pass_equals_step_by_step(make_teacher, data, kind):
     teacher = make_teacher(data, **kind)
     windows = training_windows(data, 10, "last")

@@ -107,7 +107,7 @@ def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen:
     left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
     left_out[:, 0] = True
     if filter_seen:
-        rows, items = (torch.from_numpy(index).to(scores.device) for index in _seen(data, batch))
+        rows, items = (torch.from_numpy(index).to(scores.device) for index in seen_items(data, batch))
         left_out[rows, items] = True
     repeated = left_out.gather(1, target).squeeze(1)
     at_least = scores >= scores.gather(1, target)  # the target itself included: that is the 1 of its rank
@@ -117,7 +117,7 @@ def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen:
     return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))
 
 
-def _seen(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
+def seen_items(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
     """Row and item of every event of the batch's histories."""
     lengths = batch.positions.astype(np.int64)
     rows = np.repeat(np.arange(len(batch)), lengths)

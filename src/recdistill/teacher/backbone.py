@@ -52,7 +52,7 @@ def llm_location(llm: str, cache: Path) -> str:
 
 
 def llm_fingerprint(llm: str, cache: Path) -> str:
-    """Names the language model: its configuration and, in each weight file, size, first and last MiB (or hub commit)."""
+    """Names the language model: configuration and, of each weight file, size, first and last MiB (or hub commit)."""
     location = llm_location(llm, cache)
     digest = hashlib.sha256()
     if Path(location).is_dir():
@@ -178,7 +178,7 @@ def _choose_attention(config: TeacherConfig, device: str) -> tuple[str, str]:
 
 
 def _quantization(config: TeacherConfig) -> Any:
-    """bitsandbytes' settings for 4 or 8 bits."""
+    """Bitsandbytes' settings for 4 or 8 bits."""
     from transformers import BitsAndBytesConfig
 
     if config.quantization == "int8":

@@ -40,6 +40,11 @@ class ItemHead(nn.Module):
             nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
 
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states and item vectors."""
+        return self.query.out_features + (self.student_vectors.shape[1] if self.residual else 0)
+
     def states(self, student_states: Tensor, hidden: Tensor) -> Tensor:
         """Student states (M, D) and language-model states (M, H) to user states (M, S), fp32."""
         correction: Tensor = self.query(self.normalise(hidden.float()))
@@ -47,7 +52,7 @@ class ItemHead(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; row 0 is zero."""
-        vectors = self.title_projection(self.title_vectors) + self.learned
+        vectors: Tensor = self.title_projection(self.title_vectors) + self.learned
         if self.residual:
             vectors = torch.cat([self.student_vectors, vectors], dim=-1)
         return vectors * (torch.arange(len(vectors), device=vectors.device) > 0).unsqueeze(1)

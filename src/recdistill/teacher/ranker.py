@@ -47,7 +47,7 @@ class Ranker(nn.Module):
         self.config = config
         self.student = student.requires_grad_(requires_grad=False).eval()
         item_vectors = student.item_vectors().detach()
-        words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+        words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator]
         self.soft_tokens = SoftTokens(item_vectors, title_vectors, words)
         self.gate = (
             Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None

@@ -1,0 +1,122 @@
+"""DLLM2Rec (Cui et al., RecSys 2024, arXiv 2405.00338): weights and losses, and soft labels as the plain alternative.
+
+The student's score of item i for target s is ŷ_si. The teacher names its K best items for each target, and the student
+is drawn to them by
+
+    L_d = -Σ_s Σ_{i in the teacher's top-K} w_si log σ(ŷ_si),     w = γ_p w^p + γ_c w^c + γ_o w^o, normalised over K,
+
+and the whole loss is L_rec + λ_d L_d. A list may be shorter than K: its empty places have item 0 and score -inf, and
+weigh nothing. Weights are constants to the gradient. Losses are SUMS over the rows, as in `students.losses`.
+
+L_d names no item to stay away from. The paper's L_rec, BCE, does; a softmax over the catalog does not change when all
+scores rise together, while L_d falls, so with it part of L_d is won by a shift that changes no ranking.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from recdistill.config import DistillConfig
+
+PROPENSITY_POWER = 0.05
+
+
+def ranking_weights(
+    config: DistillConfig, teacher_items: Tensor, teacher_scores: Tensor, student_items: Tensor | None
+) -> Tensor:
+    """w: the weight of each item of the teacher's lists, (M, K); a row sums to 1.
+
+    Args:
+        config: γ_p, γ_c, γ_o and β.
+        teacher_items: int64 (M, K), best first.
+        teacher_scores: fp32 (M, K).
+        student_items: int64 (M, K'), the student's own list; None where γ_o is 0.
+    """
+    listed = teacher_items > 0
+    weights = config.position_weight * position_weights(listed, config.position_temperature)
+    weights = weights + config.confidence_weight * confidence_weights(teacher_scores)
+    if student_items is not None:
+        weights = weights + config.consistency_weight * consistency_weights(teacher_items, student_items)
+    return normalise(weights)
+
+
+def normalise(weights: Tensor) -> Tensor:
+    """Each row divided by its sum; a row of zeros stays."""
+    return weights / weights.sum(dim=1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def position_weights(listed: Tensor, temperature: float) -> Tensor:
+    """w^p_r ∝ exp(-r / β) for the item at rank r = 1..K: bool (M, K) → fp32 (M, K)."""
+    ranks = torch.arange(1, listed.shape[1] + 1, device=listed.device)
+    return normalise(torch.exp(-ranks / temperature) * listed)
+
+
+def confidence_weights(teacher_scores: Tensor) -> Tensor:
+    """w^c_si ∝ exp(-d_si), d_si the distance of item i from what the teacher has in mind: fp32 (M, K) → (M, K).
+
+    The paper's teacher writes a title, and d is the distance of the item's embedding from the written one. Ours scores
+    items and writes nothing; its d is -log p(i | s), p the softmax of its scores: 0 for an item it is certain of, and
+    larger the less it believes in an item, in the very order of its list. Then exp(-d) is the probability itself, and
+    normalising over K cancels the items outside the list.
+    """
+    return normalise(torch.exp(teacher_scores - teacher_scores.amax(dim=1, keepdim=True).clamp_min(-1e30)))
+
+
+def consistency_weights(teacher_items: Tensor, student_items: Tensor) -> Tensor:
+    """w^o_si ∝ 1 where item i stands in both lists, 0 elsewhere: int64 (M, K) and (M, K') → fp32 (M, K)."""
+    shared = (teacher_items.unsqueeze(2) == student_items.unsqueeze(1)).any(dim=2)
+    return normalise((shared & (teacher_items > 0)).float())
+
+
+def ranking_loss(student_scores: Tensor, weights: Tensor) -> Tensor:
+    """L_d = -Σ w log σ(ŷ) over the student's scores of the teacher's items: (M, K) and (M, K) → scalar."""
+    _same_shape(student_scores, weights)
+    return -(weights * functional.logsigmoid(student_scores)).sum()
+
+
+def soft_label_loss(student_scores: Tensor, teacher_scores: Tensor, temperature: float) -> Tensor:
+    """T² Σ_s KL(p ‖ q), p and q the softmax over the teacher's list of both models' scores divided by T, in nats.
+
+    T² keeps the gradient's size when T is changed (Hinton et al. 2015, §2). (M, K) and (M, K) → scalar; every row must
+    list an item.
+    """
+    return temperature**2 * list_divergence(student_scores, teacher_scores, temperature).sum()
+
+
+def list_divergence(student_scores: Tensor, teacher_scores: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(p ‖ q) of each row in nats, both over the teacher's list: (M, K) and (M, K) → (M,)."""
+    _same_shape(student_scores, teacher_scores)
+    listed = teacher_scores > -torch.inf
+    teacher = functional.log_softmax(teacher_scores / temperature, dim=1)
+    student = functional.log_softmax((student_scores / temperature).masked_fill(~listed, -torch.inf), dim=1)
+    return (teacher.exp() * torch.where(listed, teacher - student, 0.0)).sum(dim=1)
+
+
+def propensities(train_item_counts: Tensor) -> Tensor:
+    """p_j = ((pop_j + 1) / Σ_k (pop_k + 1))^0.05 of items 1..N: counts (N + 1,) → fp32 (N,)."""
+    smoothed = train_item_counts[1:].double() + 1
+    return ((smoothed / smoothed.sum()) ** PROPENSITY_POWER).float()
+
+
+def dro_loss(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float) -> Tensor:
+    """Distributionally robust term: Σ_s log(Σ_j e^{p_j ŷ_j²/β} - e^{p_t ŷ_t²/β} + e^{p_t (ŷ_t - 1)²/β}).
+
+    The exponent of the target t is put in the place of its own entry, so nothing is subtracted after exponentiation.
+
+    Args:
+        scores: fp32 (M, N) of items 1..N.
+        targets: int64 (M,) in 1..N.
+        propensity: fp32 (N,).
+        temperature: β.
+    """
+    _same_shape(scores[:, 0], targets)
+    own = (targets - 1).unsqueeze(1)  # (M, 1), as `gather` and `scatter` want it
+    missed = propensity[own] * (scores.gather(1, own) - 1) ** 2
+    exponents = (propensity * scores**2).scatter(1, own, missed)
+    return (exponents / temperature).logsumexp(dim=1).sum()
+
+
+def _same_shape(first: Tensor, second: Tensor) -> None:
+    """Refuse shapes that would broadcast to something nobody meant, as (B, 1) with (B,) does."""
+    if first.shape != second.shape:
+        raise ValueError(f"shapes differ: {tuple(first.shape)} and {tuple(second.shape)}")

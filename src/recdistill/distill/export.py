@@ -1,0 +1,155 @@
+"""Run the teacher once over every target, and keep what a student learns from."""
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recdistill.config import ExportConfig
+from recdistill.data.batches import Windows, sorted_batches
+from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.distill.outputs import Fingerprints
+from recdistill.distill.writer import OutputsWriter
+from recdistill.errors import UserError
+from recdistill.evaluation.ranking import seen_items
+from recdistill.profiling.profiler import Profiler
+from recdistill.progress import progress_bar
+
+
+class Keys(Protocol):
+    """The keys of M predictions."""
+
+    @property
+    def users(self) -> Tensor:
+        """Integers (M,)."""
+        ...
+
+    @property
+    def positions(self) -> Tensor:
+        """Integers (M,)."""
+        ...
+
+
+class Exportable(Protocol):
+    """What the export asks of a teacher."""
+
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states."""
+        ...
+
+    def export_windows(self) -> Windows:
+        """Windows in which every training target and every validation target stands exactly once."""
+        ...
+
+    def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
+        """The length of each window's prompt, (windows,)."""
+        ...
+
+    def predict(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
+        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows."""
+        ...
+
+
+class TopItems(NamedTuple):
+    """The K best items of M targets: int32 (M, K), 0 in empty places, and their scores, fp32 (M, K), -inf there."""
+
+    items: IntArray
+    scores: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def export_outputs(
+    teacher: Exportable,
+    data: PreparedData,
+    item_embeddings: Tensor,
+    config: ExportConfig,
+    folder: Path,
+    fingerprints: Fingerprints,
+    profiler: Profiler,
+) -> None:
+    """Write top-K items, their scores and the user state of every training and validation target to `folder`.
+
+    The longest prompts come first, so that memory that does not suffice shows at once. An export that was interrupted
+    goes on after its last whole shard.
+
+    Args:
+        teacher: what is run.
+        data: the histories.
+        item_embeddings: (N + 1, H), the language model's embeddings of the titles.
+        config: batch size, K, what lists leave out, rows of a shard.
+        folder: the store.
+        fingerprints: what it is made from.
+        profiler: gets the phases `export` (the teacher runs) and `write` (waiting for the disk).
+
+    Raises:
+        UserError: a score or a state is not a number, or the disk is full.
+    """
+    windows = teacher.export_windows()
+    batches = sorted_batches(teacher.prompt_lengths(windows), config.batch_size)
+    ends = np.cumsum([int(windows.num_targets[rows].sum()) for rows in batches], dtype=np.int64)
+    top_k = min(config.top_k, data.num_items)
+    with (
+        OutputsWriter(folder, fingerprints, top_k, teacher.state_dim, config.shard_rows) as writer,
+        progress_bar("export", int(ends[-1]) if len(ends) else 0, "targets") as progress,
+    ):
+        writer.write_item_embeddings(item_embeddings.float().cpu().numpy())
+        done = writer.rows_done
+        progress.advance(done)
+        for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
+            with profiler.phase("export"):
+                targets, top, states = _predict(teacher, windows, batches[number], data, top_k, config.exclude_seen)
+            before = int(ends[number]) - len(targets)
+            new = slice(max(0, done - before), None)
+            with profiler.phase("write"):
+                writer.append(
+                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new]
+                )  # fmt: skip
+            progress.advance(len(targets.users[new]))
+        with profiler.phase("write"):
+            writer.close()
+
+
+def _predict(
+    teacher: Exportable, windows: Windows, rows: LongArray, data: PreparedData, top_k: int, exclude_seen: bool
+) -> tuple[Targets, TopItems, NDArray[np.float16]]:
+    """One batch of windows: the keys of its targets, their lists and user states."""
+    keys, states, scores = teacher.predict(windows, rows)
+    targets = Targets(keys.users.cpu().numpy().astype(np.int32), keys.positions.cpu().numpy().astype(np.int32))
+    expected = int(windows.num_targets[rows].sum())
+    if len(targets) != expected:
+        raise ValueError(f"the teacher made {len(targets)} predictions for {expected} targets")
+    narrow = states.half()
+    if bool(torch.isnan(scores[:, 1:]).any()) or not bool(torch.isfinite(narrow).all()):
+        raise UserError(
+            "export: the teacher's scores or states are not numbers: its training has diverged or overflowed"
+        )
+    return targets, top_items(scores, data, targets, top_k, exclude_seen), narrow.cpu().numpy()
+
+
+def top_items(scores: Tensor, data: PreparedData, targets: Targets, top_k: int, exclude_seen: bool) -> TopItems:
+    """The K best items of each target; the scores are changed in place.
+
+    With `exclude_seen` the items of the whole history stay out, also those that the prompt has cut off. The target is
+    never kept out: a student must not be taught that what was chosen could not be.
+
+    Args:
+        scores: (M, N + 1).
+        data: the histories.
+        targets: the M keys.
+        top_k: K, at most N.
+        exclude_seen: whether items of the history are left out.
+    """
+    if exclude_seen:
+        own = torch.from_numpy(data.target_items(targets).astype(np.int64)).to(scores.device).unsqueeze(1)
+        own_scores = scores.gather(1, own)
+        rows, items = (torch.from_numpy(index).to(scores.device) for index in seen_items(data, targets))
+        scores[rows, items] = -torch.inf
+        scores.scatter_(1, own, own_scores)
+    scores[:, 0] = -torch.inf
+    best = scores.float().topk(top_k, dim=1)
+    listed = best.indices.masked_fill(best.values == -torch.inf, 0)
+    return TopItems(listed.int().cpu().numpy(), best.values.cpu().numpy())

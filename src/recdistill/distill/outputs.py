@@ -1,0 +1,129 @@
+"""The store of the teacher's outputs: one row a target, found by its key, in memory-mapped shards.
+
+    teacher_outputs/
+      shard-00000/  users.npy positions.npy top_items.npy top_scores.npy states.npy
+      shard-00001/  …
+      item_embeddings.npy   the language model's embedding of each title, fp16 (N + 1, H)
+      index_keys.npy, index_rows.npy
+      outputs.json          written last: a folder without it is an export that was interrupted
+
+Scores are fp32: at ±20, fp16 moves in steps of 1/64, which ties neighbours of a list and shifts their probabilities by
+up to 0.8 %, for 2 bytes saved per item. States, which no loss takes differences of, are fp16.
+
+This file reads the store; `distill.writer` writes it.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recdistill.distill.index import Index
+from recdistill.distill.shards import Array, shard_path
+from recdistill.errors import UserError
+from recdistill.files import map_array, read_json
+
+DONE_FILE = "outputs.json"
+EMBEDDINGS_FILE = "item_embeddings.npy"
+OPEN_SHARDS = 128
+"""Shards a reader keeps mapped at a time; each takes up to three of the process's file descriptors."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What the outputs were made from."""
+
+    data: str
+    split: str
+    teacher: str
+
+
+class Records(NamedTuple):
+    """What the store holds on M targets.
+
+    Attributes:
+        top_items: int32 (M, K), best first; 0 where a list is shorter than K, and in all places of a missing target.
+        top_scores: fp32 (M, K); -inf where the item is 0.
+        states: fp16 (M, S); (M, 0) if they were not asked for.
+        found: bool (M,).
+    """
+
+    top_items: NDArray[np.int32]
+    top_scores: NDArray[np.float32]
+    states: NDArray[np.float16]
+    found: NDArray[np.bool_]
+
+
+class OutputsReader:
+    """Looks targets up by key; shards, index and item embeddings are memory-mapped.
+
+    Args:
+        folder: a finished store.
+        expected: what the outputs must have been made from.
+
+    Raises:
+        UserError: the store is not finished, broken, or made from other data, another split or another teacher.
+    """
+
+    def __init__(self, folder: Path, expected: Fingerprints) -> None:
+        if not (folder / DONE_FILE).is_file():
+            raise UserError(f"{folder}: holds no finished teacher outputs; run `recdistill export` first")
+        about = read_json(folder / DONE_FILE)
+        _refuse_others(folder, about, expected)
+        self.folder, self.fingerprints = folder, expected
+        self.top_k, self.state_dim, self.shard_rows = about["top_k"], about["state_dim"], about["shard_rows"]
+        self.item_embeddings = map_array(folder / EMBEDDINGS_FILE)
+        self._index = Index(folder)
+        if len(self._index) != about["rows"]:
+            raise UserError(
+                f"{folder}: the index holds {len(self._index)} rows instead of {about['rows']}; export again"
+            )
+        self._open: dict[int, dict[str, Array]] = {}
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self._index)
+
+    def lookup(self, users: NDArray[np.integer], positions: NDArray[np.integer], with_states: bool = True) -> Records:
+        """The records of M targets, in the order asked for: `users` and `positions` (M,) → :class:`Records`."""
+        rows = self._index.find(users, positions)
+        count = len(rows)
+        records = Records(
+            top_items=np.zeros((count, self.top_k), dtype=np.int32),
+            top_scores=np.full((count, self.top_k), -np.inf, dtype=np.float32),
+            states=np.zeros((count, self.state_dim if with_states else 0), dtype=np.float16),
+            found=rows >= 0,
+        )
+        names = ("top_items", "top_scores", "states") if with_states else ("top_items", "top_scores")
+        shards = rows // self.shard_rows
+        for number in np.unique(shards[records.found]):
+            here = np.flatnonzero(shards == number)
+            within = rows[here] - number * self.shard_rows
+            arrays = self._shard(int(number))
+            for name in names:
+                getattr(records, name)[here] = arrays[name][within]
+        return records
+
+    def _shard(self, number: int) -> dict[str, Array]:
+        """A shard's mapped columns; the shard that was opened first makes room for a new one."""
+        if number not in self._open:
+            if len(self._open) >= OPEN_SHARDS:
+                del self._open[next(iter(self._open))]
+            path = shard_path(self.folder, number)
+            self._open[number] = {
+                name: map_array(path / f"{name}.npy") for name in ("top_items", "top_scores", "states")
+            }
+        return self._open[number]
+
+
+def _refuse_others(folder: Path, about: dict[str, Any], expected: Fingerprints) -> None:
+    """Say which of data, split and teacher differ, if any do."""
+    wrong = [
+        f"other {field.name} ({about.get(field.name)} instead of {getattr(expected, field.name)})"
+        for field in fields(expected)
+        if about.get(field.name) != getattr(expected, field.name)
+    ]
+    if wrong:
+        raise UserError(f"{folder}: teacher outputs made with {', '.join(wrong)}; run `recdistill export` again")

@@ -1,0 +1,164 @@
+"""Write the store of the teacher's outputs, in the background and so that an interrupted export can go on."""
+
+import shutil
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from recdistill.distill.index import write_index
+from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, Fingerprints
+from recdistill.distill.shards import Array, Columns, GrowingShard, finished_shards
+from recdistill.errors import UserError
+from recdistill.files import disk_errors, map_array, read_json, write_array, write_json
+
+PLAN_FILE = "export.json"
+"""What is being written; there until `outputs.json` is."""
+QUEUED_APPENDS = 8
+
+
+def _columns(top_k: int, state_dim: int) -> Columns:
+    return {
+        "users": ("int32", ()),
+        "positions": ("int32", ()),
+        "top_items": ("int32", (top_k,)),
+        "top_scores": ("float32", (top_k,)),
+        "states": ("float16", (state_dim,)),
+    }
+
+
+class OutputsWriter:
+    """Takes rows in any order and writes them in a thread of its own; use as a context manager.
+
+    When the block ends well, the store is finished; when it ends in an error, whole shards are kept and a new writer on
+    the same folder goes on after them: it tells how many rows they hold in `rows_done`, and the caller appends the rest
+    in the same order as before.
+
+    Args:
+        folder: where the store goes.
+        fingerprints: what the rows are made from.
+        top_k: length K of the lists.
+        state_dim: width S of the user states.
+        shard_rows: rows in one shard.
+
+    Raises:
+        UserError: the folder holds the beginning of another export.
+    """
+
+    def __init__(self, folder: Path, fingerprints: Fingerprints, top_k: int, state_dim: int, shard_rows: int) -> None:
+        self.folder, self.shard_rows = folder, shard_rows
+        self.columns = _columns(top_k, state_dim)
+        self._plan = asdict(fingerprints) | {"top_k": top_k, "state_dim": state_dim, "shard_rows": shard_rows}
+        self._open_folder()
+        self._shards = len(finished_shards(folder))
+        self.rows_done = self._shards * shard_rows
+        self._shard: GrowingShard | None = None
+        self._torn = self._closed = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs-writer")
+        self._queue: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "OutputsWriter":
+        """Nothing to prepare: the folder is open already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the store, or leave its whole shards to go on from."""
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+            if self._shard is not None:
+                self._shard.discard()
+
+    def append(self, users: Array, positions: Array, top_items: Array, top_scores: Array, states: Array) -> None:
+        """Hand over B rows; returns at once unless the thread is `QUEUED_APPENDS` calls behind.
+
+        The arrays must not be changed afterwards. Shapes are (B,), (B,), (B, K), (B, K) and (B, S).
+
+        Raises:
+            UserError: earlier rows could not be written: the disk is full, say.
+            ValueError: a shape is wrong.
+        """
+        rows = dict(zip(self.columns, (users, positions, top_items, top_scores, states), strict=True))
+        for name, (_, shape) in self.columns.items():
+            if rows[name].shape != (len(users), *shape):
+                raise ValueError(f"{name}: shape {rows[name].shape} instead of {(len(users), *shape)}")
+        while len(self._queue) >= QUEUED_APPENDS:
+            self._queue.popleft().result()
+        self._queue.append(self._thread.submit(self._write, rows))
+
+    def write_item_embeddings(self, embeddings: Array) -> None:
+        """Write the language model's title embeddings, (N + 1, H), as fp16.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        write_array(self.folder / EMBEDDINGS_FILE, np.asarray(embeddings, dtype=np.float16))
+
+    def close(self) -> None:
+        """Wait for the thread, close the last shard, write the index and then `outputs.json`; once is enough.
+
+        Raises:
+            UserError: rows could not be written.
+            ValueError: a target was exported twice.
+        """
+        if self._closed:
+            return
+        while self._queue:
+            self._queue.popleft().result()
+        if self._shard is not None:
+            self._finish_shard(self._shard)
+        shards = finished_shards(self.folder)
+        keys = [(map_array(path / "users.npy"), map_array(path / "positions.npy")) for path in shards]
+        write_index(self.folder, keys)
+        size = sum(path.stat().st_size for path in self.folder.rglob("*.npy"))
+        about = {"rows": sum(len(users) for users, _ in keys), "shards": len(shards), "bytes": size}
+        write_json(self.folder / DONE_FILE, self._plan | about)
+        (self.folder / PLAN_FILE).unlink()
+        self._closed = True
+
+    def _open_folder(self) -> None:
+        """Note down what is being written, or check that what was begun here is the same."""
+        if (self.folder / DONE_FILE).is_file():
+            raise UserError(f"{self.folder}: holds a finished export already")
+        if (self.folder / PLAN_FILE).is_file():
+            begun = read_json(self.folder / PLAN_FILE)
+            if begun != self._plan:
+                differ = ", ".join(key for key in self._plan if begun.get(key) != self._plan[key])
+                raise UserError(
+                    f"{self.folder}: holds the beginning of another export ({differ}); remove it to start anew"
+                )
+            # A short shard is the last one; its export was cut off while the index was made, and it is made again.
+            shards = finished_shards(self.folder)
+            if shards and len(map_array(shards[-1] / "users.npy")) < self.shard_rows:
+                shutil.rmtree(shards[-1])
+        else:
+            write_json(self.folder / PLAN_FILE, self._plan)
+
+    def _write(self, rows: dict[str, Array]) -> None:
+        """In the thread: put rows into the open shard, and into further ones when it is full."""
+        if self._torn:
+            return  # Rows after a failed write would leave a gap; the failure itself waits in the queue to be raised.
+        self._torn = True
+        count, start = len(rows["users"]), 0
+        while start < count:
+            with disk_errors(self.folder):
+                if self._shard is None:
+                    self._shard = GrowingShard(self.folder, self._shards, self.columns)
+                end = min(count, start + self.shard_rows - self._shard.rows)
+                self._shard.append({name: array[start:end] for name, array in rows.items()})
+            if self._shard.rows == self.shard_rows:
+                self._finish_shard(self._shard)
+            start = end
+        self._torn = False
+
+    def _finish_shard(self, shard: GrowingShard) -> None:
+        with disk_errors(self.folder):
+            shard.finish()
+        self._shard, self._shards = None, self._shards + 1
