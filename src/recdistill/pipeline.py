@@ -24,6 +24,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
+from recdistill.files import read_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
@@ -165,7 +166,9 @@ class Story:
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
         name = self.plan("teacher").fingerprint
-        train_teacher(self.config, self.data(), self.folder.step("student"), folder, name, profiler, self.device)
+        user_ids = read_json(self.folder.step("prepare") / "users.json")
+        student = self.folder.step("student")
+        train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()

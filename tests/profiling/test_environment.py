@@ -3,6 +3,7 @@ import os
 import platform
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -75,3 +76,14 @@ def test_programs_that_are_missing_fail_or_hang_are_no_answer(monkeypatch):
     assert module._answer("git", "no-such-command") is None
     monkeypatch.setattr(module, "COMMAND_SECONDS", 0.05)
     assert module._answer("sleep", "5") is None
+
+
+@pytest.mark.parametrize(("answer", "driver"), [("570.1\n570.1", "570.1"), (None, None)])
+def test_a_gpu_is_described_with_or_without_nvidia_smi(monkeypatch, answer, driver):
+    properties = SimpleNamespace(name="Some GPU", total_memory=80 * 1024**3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(module, "_answer", lambda *command: answer)
+    found = environment("cuda")["gpu"]
+    assert found == {"name": "Some GPU", "count": 2, "memory_gib": 80.0, "driver": driver, "cuda": torch.version.cuda}

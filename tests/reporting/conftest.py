@@ -48,13 +48,15 @@ def made_up_metrics(models: dict[str, float]) -> dict[str, Any]:
         "popularity": [("cold", 0, 4), ("1", 5, 70), ("2", 71, 500)],
         "history_length": [("1", 3, 20), ("2", 21, 99)],
     }
+    slices = {
+        kind: [
+            {"name": name, "from": low, "to": high} | compared(models, 100, ["ndcg@10"]) for name, low, high in parts
+        ]
+        for kind, parts in bounds.items()
+    }
     return {
         "split": "test", "filter_seen": True, "items": 1682, "repeats": 3, "seed": 42, "bootstrap_samples": 2000,
-        "permutations": 10000, "fingerprints": {"data": "d", "split": "s"}, **overall,
-        "slices": {
-            kind: [{"name": name, "from": low, "to": high} | compared(models, 100, ["ndcg@10"]) for name, low, high in ends]
-            for kind, ends in bounds.items()
-        },
+        "permutations": 10000, "fingerprints": {"data": "d", "split": "s"}, **overall, "slices": slices,
     }  # fmt: skip
 
 

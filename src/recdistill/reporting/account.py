@@ -33,7 +33,7 @@ def data(run: Run, texts: Texts) -> list[Block]:
         rows.append([texts("split"), split])
     rows += [[texts(name), f"{number:,}"] for name, number in plain.items()]
     rows.append([texts("fingerprint"), run.data["fingerprint"][:16]])
-    return [heading, table([texts("key"), texts("value")], rows)]
+    return [heading, table([texts("key"), texts("value")], rows, labels=2)]
 
 
 def curves(run: Run, texts: Texts) -> list[Block]:
@@ -49,7 +49,7 @@ def curves(run: Run, texts: Texts) -> list[Block]:
             (point for point in points if point.ndcg is not None), key=lambda point: point.ndcg or 0, default=None
         )
         rows.append([
-            texts.name(name),
+            texts.label(name),
             metric(best.ndcg) if best and best.ndcg is not None else "",
             f"{best.epoch:g}" if best else "",
             f"{last.epoch:g}", f"{last.step:,}", f"{last.targets:,}", f"{last.seconds:,.1f}",
@@ -79,9 +79,10 @@ def cost(run: Run, texts: Texts) -> list[Block]:
     rows.append([texts("total"), "", f"{total:,.2f}", *("" for _ in kinds)])
     header = [texts(key) for key in ("step", "phase", "seconds", *kinds)]
     longest = max(seconds for *_, seconds in phases)
-    drawn = [(f"{step}: {phase}", seconds) for step, phase, seconds in phases if seconds >= SHOWN_SHARE * longest]
+    drawn = [phase for phase in phases if phase[2] >= SHOWN_SHARE * longest]
+    peaks = [(step, kind, peak) for step in run.steps for kind in kinds if (peak := _step_peak(run.steps[step], kind))]
     blocks: list[Block] = [heading, Figure("time", plots.bars("time", drawn, "seconds"), texts("time_figure"))]
-    if peaks := [(step, peak) for step, found in run.steps.items() if (peak := _step_peak(found)) is not None]:
+    if peaks:
         blocks.append(Figure("memory", plots.bars("memory", peaks, "GiB"), texts("memory_figure")))
     return [*blocks, table(header, rows, texts("cost_caption"), labels=2)]
 
@@ -90,9 +91,9 @@ def _peak(step: Step, phase: str, kind: str) -> float | None:
     return step.memory.get(phase, {}).get(f"peak_{kind}_gib")
 
 
-def _step_peak(step: Step) -> float | None:
-    """The largest resident set of a step's phases, in GiB."""
-    found = (_peak(step, phase, "rss") for phase in step.memory)
+def _step_peak(step: Step, kind: str) -> float | None:
+    """The largest peak of a step's phases, in GiB."""
+    found = (_peak(step, phase, kind) for phase in step.memory)
     return max((peak for peak in found if peak is not None), default=None)
 
 
@@ -125,7 +126,7 @@ def evidence(run: Run, texts: Texts) -> list[Block]:
     if not run.evidence:
         return [heading, Remark(texts("no_evidence"))]
     rows = [[key, value] for key, value in _flat(run.evidence)]
-    return [heading, Paragraph(texts("evidence_text")), table([texts("key"), texts("value")], rows)]
+    return [heading, Paragraph(texts("evidence_text")), table([texts("key"), texts("value")], rows, labels=2)]
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -145,7 +146,10 @@ def environment(run: Run, texts: Texts) -> list[Block]:
     last = list(environments.values())[-1]
     rows = [[texts(key), text] for key, text in _machine(last, texts)]
     rows += [[name, version or texts("none")] for name, version in last.get("packages", {}).items()]
-    blocks: list[Block] = [Heading(texts("contents_environment")), table([texts("key"), texts("value")], rows)]
+    blocks: list[Block] = [
+        Heading(texts("contents_environment")),
+        table([texts("key"), texts("value")], rows, labels=2),
+    ]
     others = [texts(f"step_{name}") for name, found in environments.items() if _constant(found) != _constant(last)]
     if others:
         blocks.append(Remark(texts("mixed_environment", steps=", ".join(others))))
@@ -164,13 +168,10 @@ def _machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
         yield "cpu", texts("cpu_text", **cpu)
     if "memory_gib" in found:
         yield "memory", f"{found['memory_gib']:.1f} GiB"
-    gpu = found.get("gpu")
-    yield (
-        "gpu",
-        f"{gpu['name']}, {gpu['memory_gib']:.1f} GiB, {gpu['driver']}, CUDA {gpu['cuda']}" if gpu else texts("none"),
-    )
-    git = found.get("git")
-    yield "git", texts("git_dirty" if git["dirty"] else "git_clean", commit=git["commit"]) if git else texts("unknown")
+    gpu, git = found.get("gpu") or {}, found.get("git") or {}
+    yield "gpu", texts("gpu_text", **gpu) if gpu else texts("none")
+    dirty = texts("git_dirty", **git) if git.get("dirty") else ""
+    yield "git", dirty or git.get("commit") or texts("unknown")
     yield "python", str(found.get("python", texts("unknown")))
 
 
@@ -198,5 +199,5 @@ def made(run: Run, texts: Texts) -> Paragraph:
     manifests = [step.manifest for step in run.steps.values()]
     started = min(str(found.get("started", ""))[:16] for found in manifests).replace("T", " ")
     finished = max(str(found.get("finished", ""))[:16] for found in manifests).replace("T", " ")
-    total = duration(sum(found.get("seconds", 0.0) for found in manifests))
+    total = duration(texts, sum(found.get("seconds", 0.0) for found in manifests))
     return Paragraph(texts("made", started=started, finished=finished, total=total))

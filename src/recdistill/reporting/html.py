@@ -22,11 +22,11 @@ nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-styl
 a { color: inherit; text-decoration-color: var(--soft); }
 .remark { border-left: 3px solid var(--mark); padding: .25rem .75rem; background: var(--panel); }
 .scroll { overflow-x: auto; margin: 1rem 0 .25rem; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; color: var(--soft); }
 .word { text-align: left; }
-td.word { white-space: normal; min-width: 5.5rem; overflow-wrap: anywhere; }
+td.word:last-child { white-space: normal; overflow-wrap: anywhere; }
 .caption, figcaption { color: var(--soft); font-size: .85rem; margin: .25rem 0 1rem; }
 figure { margin: 1.25rem 0; }
 svg { max-width: 100%; height: auto; display: block; }

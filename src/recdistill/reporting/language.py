@@ -4,22 +4,29 @@ from typing import Literal
 
 Language = Literal["en", "ja"]
 
+MODELS = ("popularity", "neighbours", "student", "teacher", "distilled")
+"""The models that have a name in both languages."""
+
 # Key: (English, Japanese). Names in braces are filled in; both languages use the same ones.
 TEXTS: dict[str, tuple[str, str]] = {
     # Names.
-    "popularity": ("popularity", "人気順"),
-    "neighbours": ("neighbours", "共起近傍"),
-    "student": ("student", "生徒"),
-    "teacher": ("teacher", "教師"),
-    "distilled": ("distilled student", "蒸留した生徒"),
+    "popularity": ("popularity baseline", "人気順"),
+    "neighbours": ("neighbours baseline", "共起近傍"),
+    "student": ("student", "生徒モデル"),
+    "teacher": ("teacher", "教師モデル"),
+    "distilled": ("distilled student", "蒸留モデル"),
     "split_test": ("test", "テスト"),
     "split_validation": ("validation", "検証"),
     "step_prepare": ("prepare", "データ準備"),
-    "step_student": ("student", "生徒の学習"),
-    "step_teacher": ("teacher", "教師の学習"),
+    "step_student": ("student", "生徒モデルの学習"),
+    "step_teacher": ("teacher", "教師モデルの学習"),
     "step_teacher_outputs": ("teacher outputs", "教師出力の書き出し"),
     "step_distilled": ("distilled student", "蒸留"),
     "step_evaluation": ("evaluation", "評価"),
+    "minus": ("{a} - {b}", "{a} − {b}"),
+    "hours": ("{hours} h {minutes:02d} min", "{hours} 時間 {minutes} 分"),
+    "minutes": ("{minutes} min {seconds:02d} s", "{minutes} 分 {seconds} 秒"),
+    "some_seconds": ("{seconds:.1f} s", "{seconds:.1f} 秒"),
     # Page.
     "title": ("Report of {run}", "{run} の実験レポート"),
     "made": (
@@ -44,11 +51,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "NDCG@10 が最も高いのは「{model}」の {value}（95 % 信頼区間 {low} ～ {high}）です。{how}",
     ),
     "how": (
-        "{split} split, {rows} targets of {users} users, all {items} items ranked, {seen}.",
-        "{split}データ、対象 {rows} 件（ユーザー {users} 人）、全 {items} アイテムを順位付け、{seen}。",
+        "Ranked: {rows} targets ({split} split) of {users} users among all {items} items, {seen}.",
+        "{split}データの {rows} 件（ユーザー {users} 人）について全 {items} アイテムを順位付け（{seen}）。",
     ),
-    "seen_filtered": ("items already in the history left out", "履歴にあるアイテムは順位から除外"),
-    "seen_kept": ("items already in the history kept", "履歴にあるアイテムも順位に含む"),
+    "seen_filtered": ("items already in the history left out", "履歴にあるアイテムは除外"),
+    "seen_kept": ("items already in the history kept", "履歴にあるアイテムも含む"),
     "repeats": (
         "{repeats} targets were in their own history already; since such items are left out, they count as misses.",
         "正解がすでに履歴にある {repeats} 件は、履歴のアイテムを除外するため不正解として数えています。",
@@ -72,17 +79,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "「{a}」と「{b}」の間に検出できる差はありません（NDCG@10 の差 {difference}、{interval}、{p}）。",
     ),
     "interval_text": ("95 % interval {low} to {high}", "95 % 信頼区間 {low} ～ {high}"),
-    "p_text": ("p {p}, after Holm's correction {p_holm}", "p {p}、Holm 補正後 {p_holm}"),
+    "p_text": ("p\u00a0{p}, {p_holm} after Holm's correction", "p\u00a0{p}、Holm 補正後 {p_holm}"),
     # Tables and figures.
     "model": ("model", "モデル"),
     "coverage": ("coverage@10", "カバレッジ@10"),
     "mean_popularity": ("popularity@10", "平均人気度@10"),
     "results_caption": (
-        "{how} In brackets: 95 % intervals, bootstrap over users ({samples} resamples). Recall equals the hit rate, "
-        "as a row has one target. Coverage: share of the catalog in at least one list of 10. Popularity: train events "
-        "of a listed item on average.",
-        "{how}角括弧内は 95 % 信頼区間（ユーザー単位のブートストラップ、{samples} 回）。"
-        "正解は 1 件につき 1 アイテムなので、Recall はヒット率（hit_rate）と等しくなります。"
+        "{how} In brackets: 95 % intervals, bootstrap over users ({samples} resamples). HR is the hit rate; it equals "
+        "recall, as a row has one target. Coverage: share of the catalog in at least one list of 10. Popularity: "
+        "train events of a listed item on average.",
+        "{how}角括弧内は 95 % 信頼区間（ユーザー単位のブートストラップ、{samples} 回）。HR はヒット率で、"
+        "正解が 1 件につき 1 アイテムなので Recall と等しくなります。"
         "カバレッジは上位 10 件のいずれかに現れたアイテムの割合、"
         "平均人気度は上位 10 件のアイテムの学習データでの平均出現回数です。",
     ),
@@ -101,14 +108,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "verdict_clear": ("different", "差あり"),
     "verdict_perhaps": ("perhaps", "不確実"),
     "verdict_level": ("not detectable", "検出されず"),
-    "pair": ("{a} - {b}", "{a} − {b}"),
     "tests_caption": (
         "Sign-flip test of the paired differences, user by user ({permutations} permutations); Holm's correction over "
-        "all pairs on one metric. Different: the interval leaves out 0 and the corrected p is below 0.05. Perhaps: "
-        "only one of the two.",
+        "all pairs on one metric. Not detectable: the interval holds 0. Different: it does not, and the corrected p "
+        "is below 0.05. Perhaps: it does not, but the corrected p is larger.",
         "ユーザーごとの差の符号反転検定（並べ替え {permutations} 回）。"
-        "Holm 補正は指標ごとに全ての組に対して行いました。「差あり」は区間が 0 を含まず、"
-        "かつ補正後の p 値が 0.05 未満の場合、「不確実」は片方だけを満たす場合です。",
+        "Holm 補正は指標ごとに全ての組に対して行いました。区間が 0 を含むものは「検出されず」、"
+        "含まず補正後の p 値が 0.05 未満なら「差あり」、0.05 以上なら「不確実」です。",
     ),
     "slice_cold": ("cold, {first}–{last} events", "コールド（{first}～{last} 回）"),
     "slice_popularity": ("{first}–{last} events", "{first}～{last} 回"),
@@ -158,8 +164,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "フェーズ別の所要時間（秒）。最長フェーズの 1 % 未満のものは図では省き、表に載せています。",
     ),
     "memory_figure": (
-        "Peak resident memory per step (GiB), the largest of its phases.",
-        "工程別の最大常駐メモリ（GiB）。各フェーズの最大値です。",
+        "Peak memory per step (GiB), the largest of its phases: rss, resident on the CPU; allocated, on the GPU.",
+        "工程別の最大メモリ（GiB）。rss は CPU 側の常駐量、allocated は GPU 側の割り当て量で、"
+        "いずれも全フェーズの最大値です。",
     ),
     "gate_figure": (
         "Weights of the {experts} experts for some users, by their ids; equal shares would be {uniform} each.",
@@ -191,11 +198,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "cpu_text": ("{model}, {cores} cores, {threads} threads in use", "{model}、{cores} コア、使用スレッド数 {threads}"),
     "memory": ("memory", "メモリ"),
     "gpu": ("GPU", "GPU"),
+    "gpu_text": (
+        "{name}, {memory_gib:.1f} GiB, driver {driver}, CUDA {cuda}",
+        "{name}、{memory_gib:.1f} GiB、ドライバー {driver}、CUDA {cuda}",
+    ),
     "none": ("none", "なし"),
     "unknown": ("unknown", "不明"),
     "python": ("Python", "Python"),
     "git": ("commit", "コミット"),
-    "git_clean": ("{commit}", "{commit}"),
     "git_dirty": ("{commit}, with uncommitted changes", "{commit}（未コミットの変更あり）"),
     "mixed_environment": (
         "The steps did not all run with the same machine and software; shown is the last one. Others: {steps}.",
@@ -241,5 +251,13 @@ class Texts:
         return TEXTS[key][self._column].format(**values)
 
     def name(self, model: str) -> str:
-        """What a model is called; one that the table does not know keeps its own name."""
-        return TEXTS[model][self._column] if model in TEXTS else model
+        """What a model is called in a sentence; one that the table does not know keeps its own name."""
+        return TEXTS[model][self._column] if model in MODELS else model
+
+    def short(self, model: str) -> str:
+        """What a model is called where there is little room: its key in English."""
+        return model if self.language == "en" else self.name(model)
+
+    def label(self, model: str) -> str:
+        """What a model is called at the head of a row, with its key, which the drawings use."""
+        return model if self.short(model) == model else f"{self.short(model)} ({model})"

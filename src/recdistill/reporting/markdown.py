@@ -28,7 +28,7 @@ def escape(text: str) -> str:
     """Plain text that Markdown reads as nothing but text."""
     text = re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text.replace("&", "&amp;"))
     text = re.sub(r"^(\s*)([-+]|\d+[.)])(?=\s)", lambda found: f"{found[1]}\\{found[2]}", text)
-    return " ".join(text.split())
+    return re.sub(r"[ \t\r\n]+", " ", text).strip()
 
 
 def _block(block: Block) -> str:

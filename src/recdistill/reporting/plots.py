@@ -25,7 +25,8 @@ STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
     "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "grid.color": INK, "grid.alpha": 0.15,
-    "grid.linewidth": 0.6, "legend.frameon": False, "legend.fontsize": 8, "lines.linewidth": 1.4,
+    "grid.linewidth": 0.6, "legend.frameon": False, "legend.fontsize": 8, "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.3, "lines.linewidth": 1.4,
     "text.parse_math": False, "figure.constrained_layout.use": True,
 }  # fmt: skip
 
@@ -72,7 +73,7 @@ def slices(name: str, labels: Sequence[str], axis: str, models: Mapping[str, Seq
         axes.set_ylabel(metric)
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
-        figure.legend(loc="outside upper center", ncols=3)
+        figure.legend(loc="outside upper center", ncols=5)
         return _svg(figure, name)
 
 
@@ -103,14 +104,16 @@ def _line(axes: Axes, points: Sequence[tuple[float, float | None]], color: str) 
     return max(known, key=lambda point: point[1], default=None)
 
 
-def bars(name: str, values: Sequence[tuple[str, float]], unit: str) -> str:
-    """One horizontal bar a row, its value at the end."""
+def bars(name: str, values: Sequence[tuple[str, str, float]], unit: str) -> str:
+    """One horizontal bar for each (group, label, value), its value at the end; a group has one color."""
+    groups = list(dict.fromkeys(group for group, _, _ in values))
+    colors = [COLORS[groups.index(group) % len(COLORS)] for group, _, _ in values]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.6 + 0.22 * len(values)))
+        figure = Figure(figsize=(WIDTH, 0.6 + 0.2 * len(values)))
         axes = figure.subplots()
-        drawn = axes.barh(range(len(values)), [value for _, value in values], color=COLORS[0], height=0.7)
-        axes.bar_label(drawn, fmt=lambda value: f"{value:,.1f}" if value < 100 else f"{value:,.0f}", padding=3)
-        axes.set_yticks(range(len(values)), [label for label, _ in values])
+        drawn = axes.barh(range(len(values)), [value for *_, value in values], color=colors, height=0.7)
+        axes.bar_label(drawn, fmt=lambda value: f"{value:,.2f}" if value < 10 else f"{value:,.0f}", padding=3)
+        axes.set_yticks(range(len(values)), [f"{group}: {label}" for group, label, _ in values])
         axes.set_ylim(len(values) - 0.4, -0.6)
         axes.margins(x=0.12)
         axes.set_xlabel(unit)

@@ -7,7 +7,17 @@ from recdistill.reporting.collect import Run
 from recdistill.reporting.document import Block, Bullets, Figure, Heading, Paragraph, Remark, Table, table
 from recdistill.reporting.language import Texts
 from recdistill.reporting.plots import Estimate
-from recdistill.reporting.wording import PAIRS, between, bracketed, metric, p_value, sentence, signed, verdict
+from recdistill.reporting.wording import (
+    PAIRS,
+    between,
+    bracketed,
+    metric,
+    metric_name,
+    p_value,
+    sentence,
+    signed,
+    verdict,
+)
 
 MAIN = "ndcg@10"
 LISTED = (MAIN, "hit_rate@10", "mrr@10", "ndcg@20", "hit_rate@20")
@@ -59,10 +69,10 @@ def results(run: Run, texts: Texts) -> list[Block]:
     if run.metrics is None:
         return []
     models, ends = run.metrics["models"], run.metrics["intervals"]
-    header = [texts("model"), *LISTED, texts("coverage"), texts("mean_popularity")]
+    header = [texts("model"), *map(metric_name, LISTED), texts("coverage"), texts("mean_popularity")]
     rows = [
         [
-            texts.name(name),
+            texts.label(name),
             *(bracketed(values[key], ends[name][key]) for key in LISTED),
             f"{values['coverage@10']:.1%}",
             f"{values['mean_popularity@10']:.1f}",
@@ -77,7 +87,9 @@ def results(run: Run, texts: Texts) -> list[Block]:
         if values[key] == highest[key]
     ]
     caption = texts("results_caption", how=how(run, texts), samples=f"{run.metrics['bootstrap_samples']:,}")
-    estimates = {key: [_estimate(run.metrics, name, key) for name in models] for key in (MAIN, "hit_rate@10")}
+    estimates = {
+        metric_name(key): [_estimate(run.metrics, name, key) for name in models] for key in (MAIN, "hit_rate@10")
+    }
     blocks: list[Block] = [Heading(texts("contents_results")), table(header, rows, caption, strong=strong)]
     if run.metrics["repeats"]:
         blocks.append(Remark(texts("repeats", repeats=f"{run.metrics['repeats']:,}")))
@@ -94,7 +106,7 @@ def tests(run: Run, texts: Texts) -> list[Block]:
         return [heading, Remark(texts("no_tests"))]
     caption = texts("tests_caption", permutations=f"{run.metrics['permutations']:,}")
     header = [texts("difference"), texts("metric"), *_test_header(texts)]
-    rows = [[_pair(test, texts), test["metric"], *_test_row(test, texts)] for test in run.metrics["tests"]]
+    rows = [[_pair(test, texts), metric_name(test["metric"]), *_test_row(test, texts)] for test in run.metrics["tests"]]
     return [heading, table(header, rows, caption, labels=2)]
 
 
@@ -118,7 +130,7 @@ def slice_sections(run: Run, texts: Texts) -> list[Block]:
 
 
 def _slice_table(parts: list[dict[str, Any]], models: list[str], kind: str, texts: Texts) -> Table:
-    header = [_axis(kind, texts), texts("rows"), *map(texts.name, models)]
+    header = [_axis(kind, texts), texts("rows"), *map(texts.short, models)]
     rows = [
         [_slice_name(part, kind, texts), f"{part['rows']:,}"]
         + [bracketed(part["models"][name][MAIN], part["intervals"][name][MAIN]) for name in models]
@@ -128,10 +140,12 @@ def _slice_table(parts: list[dict[str, Any]], models: list[str], kind: str, text
 
 
 def _slice_tests(parts: list[dict[str, Any]], kind: str, texts: Texts) -> list[Block]:
-    """The comparisons of the story within each slice."""
+    """The comparisons with the student within each slice, or what there is to compare instead."""
+    models = parts[0]["models"]
+    pairs = [pair for pair in PAIRS[:2] if pair[0] in models] or PAIRS
     rows = []
     for part in parts:
-        found = (between(part["tests"], a, b, MAIN) for a, b in PAIRS)
+        found = (between(part["tests"], a, b, MAIN) for a, b in pairs)
         rows += [
             [_slice_name(part, kind, texts), _pair(test, texts), *_test_row(test, texts)] for test in found if test
         ]
@@ -153,7 +167,7 @@ def _estimate(compared: dict[str, Any], model: str, key: str) -> Estimate:
 
 
 def _pair(test: dict[str, Any], texts: Texts) -> str:
-    return texts("pair", a=texts.name(test["a"]), b=texts.name(test["b"]))
+    return texts("minus", a=texts.short(test["a"]), b=texts.short(test["b"]))
 
 
 def _test_header(texts: Texts) -> list[str]:

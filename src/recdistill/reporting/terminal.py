@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recdistill.files import read_json
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import PAIRS, between, bracketed, metric, sentence
+from recdistill.reporting.wording import PAIRS, between, bracketed, metric, metric_name, sentence
 
 COLUMNS = ("ndcg@10", "hit_rate@10")
 
@@ -17,7 +17,7 @@ def results_table(run: Path) -> str:
     """
     texts = Texts("en")
     metrics = read_json(run / "evaluation" / "metrics.json")
-    rows = [["", *COLUMNS, "mrr@10"]]
+    rows = [["", *map(metric_name, COLUMNS), metric_name("mrr@10")]]
     for name, values in metrics["models"].items():
         ends = metrics["intervals"][name]
         rows.append([name, *(bracketed(values[key], ends[key]) for key in COLUMNS), metric(values["mrr@10"])])

@@ -33,26 +33,38 @@ def bracketed(value: float, ends: list[float]) -> str:
     return f"{metric(value)} [{metric(ends[0])}, {metric(ends[1])}]"
 
 
+def metric_name(key: str) -> str:
+    """`ndcg@10` as papers print it."""
+    name, _, k = key.partition("@")
+    return f"{'HR' if name == 'hit_rate' else name.upper()}@{k}"
+
+
 def p_value(p: float) -> str:
     """Three decimals, or that it is less."""
     return f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def duration(seconds: float) -> str:
+def p_relation(p: float) -> str:
+    """The same behind the letter p: `= 0.040`, `< 0.001`; it does not break over lines."""
+    return (f"= {p:.3f}" if p >= 0.001 else "< 0.001").replace(" ", "\u00a0")
+
+
+def duration(texts: Texts, seconds: float) -> str:
     """Seconds as `1 h 02 min`, `3 min 20 s` or `4.1 s`."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return texts("some_seconds", seconds=seconds)
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 60:
+        return texts("minutes", minutes=minutes, seconds=rest)
+    return texts("hours", hours=minutes // 60, minutes=minutes % 60)
 
 
 def verdict(test: Mapping[str, Any]) -> Verdict:
-    """`clear`: the interval leaves out 0 and the corrected p-value is small. `perhaps`: one of the two."""
+    """`level`: the interval holds 0. `clear`: it does not, and the corrected p-value is small. `perhaps`: it is not."""
     low, high = test["interval"]
-    outside, significant = low > 0 or high < 0, test["p_holm"] < LEVEL
-    if outside and significant:
-        return "clear"
-    return "perhaps" if outside or significant else "level"
+    if low <= 0 <= high:
+        return "level"
+    return "clear" if test["p_holm"] < LEVEL else "perhaps"
 
 
 def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> dict[str, Any] | None:
@@ -85,5 +97,5 @@ def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
         b=texts.name(test["b"]),
         difference=difference,
         interval=texts("interval_text", low=signed(low), high=signed(high)),
-        p=texts("p_text", p=p_value(test["p"]), p_holm=p_value(test["p_holm"])),
+        p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
     )

@@ -53,7 +53,12 @@ class Ranker(nn.Module):
             Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
         )
         self.head = ItemHead(
-            config.head == "residual", item_vectors, title_vectors, backbone.hidden_dim, config.head_dim
+            config.head == "residual",
+            item_vectors,
+            title_vectors,
+            backbone.hidden_dim,
+            config.head_dim,
+            config.student_dropout,
         )
         self.llm = attach_experts(backbone.decoder, config.adapter, config.activation_checkpointing, config.compile)
         self.to(words.device)
