@@ -163,7 +163,7 @@ def _libraries_quiet() -> Iterator[None]:
     levels = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
-    hub_logging.set_verbosity(hub_logging.ERROR)
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
