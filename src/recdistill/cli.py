@@ -1,6 +1,7 @@
 """The command line: parses, calls the pipeline, prints. Nothing else happens here."""
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -72,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 after a mistake of the person's, which is told in one line on stderr; 130 when interrupted.
     """
+    # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
+    # makes each small operation wait for a whole time slice. It must be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         parser = build_parser()
         parsed = parser.parse_args(list(arguments) if arguments is not None else None)
@@ -105,7 +109,7 @@ def _dispatch(command: str, options: Namespace) -> None:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         if command == "demo":
             _fetch("all")
-        step = "report" if command in ("run", "demo") else command
+        step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]
         pipeline.run(config, until=step)
         _summarise(config, step)
 

@@ -18,11 +18,13 @@ from recdistill.config import RunConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
+from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
+from recdistill.files import read_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
@@ -30,7 +32,7 @@ from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
 from recdistill.training.student import student_scorer, train_student
-from recdistill.training.teacher import export_teacher, teacher_scorer, train_teacher
+from recdistill.training.teacher import load_teacher, teacher_scorer, train_teacher
 
 logger = logging.getLogger("recdistill")
 
@@ -53,7 +55,10 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     """
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    check_machine(config.teacher, device)
+    if until not in ("prepare", "student"):
+        # Asked for now, since a language model that is not there should not cost a person a student's training first.
+        check_machine(config.teacher, device)
+        llm_fingerprint(config.teacher.llm, cache_folder())
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)
@@ -163,11 +168,18 @@ class Story:
         train_student(self.config, self.data(), folder, profiler, self.device)
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
-        train_teacher(self.config, self.data(), self.folder.step("student"), folder, profiler, self.device)
+        name = self.plan("teacher").fingerprint
+        user_ids = read_json(self.folder.step("prepare") / "users.json")
+        student = self.folder.step("student")
+        train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
-        steps = (self.folder.step("student"), self.folder.step("teacher"))
-        export_teacher(self.config, self.data(), *steps, folder, self._fingerprints(), profiler, self.device)
+        data = self.data()
+        with profiler.phase("load LLM"):
+            teacher = load_teacher(
+                self.config, data, self.folder.step("student"), self.folder.step("teacher"), self.device
+            )
+        export_outputs(teacher, data, teacher.titles, self.config.export, folder, self._fingerprints(), profiler)
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())

@@ -21,11 +21,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recdistill.errors import UserError
 from recdistill.files import disk_errors, read_json, write_json
 from recdistill.profiling.profiler import Profiler
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 logger = logging.getLogger("recdistill")
 
@@ -34,7 +37,7 @@ FORMAT = 1
 
 
 def fingerprint(*parts: Any) -> str:
-    """Sixteen hex digits that name these values (dataclasses, dicts, lists, text, numbers); equal values, equal name."""
+    """Sixteen hex digits that name these values: dataclasses, dicts, lists, text, numbers, None."""
     plain = [asdict(part) if is_dataclass(part) and not isinstance(part, type) else part for part in parts]
     text = json.dumps([FORMAT, *plain], sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -92,7 +95,7 @@ class RunFolder:
         self,
         name: str,
         expected: str,
-        config: Any,
+        config: "DataclassInstance",
         inputs: dict[str, str],
         environment: dict[str, Any],
         device: str = "cpu",
@@ -113,7 +116,7 @@ class RunFolder:
         manifest = self._open_partial(partial, expected)
         manifest |= {
             "step": name, "status": "running", "fingerprint": expected, "inputs": inputs,
-            "config": asdict(config) if is_dataclass(config) else config, "environment": environment,
+            "config": asdict(config), "environment": environment,
             "started": manifest.get("started") or _now(), "attempts": manifest.get("attempts", 0) + 1,
         }  # fmt: skip
         began = time.perf_counter()

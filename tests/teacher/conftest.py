@@ -60,7 +60,14 @@ def make_teacher(
 
     def make(data: PreparedData, **settings: Any) -> Teacher:
         adapter = replace(TeacherConfig().adapter, dropout=0.0)
-        base = {"llm": str(tiny_llm), "layers": 2, "history_length": 10, "head_dim": 8, "title_dim": 6, "adapter": adapter}
+        base = {
+            "llm": str(tiny_llm),
+            "layers": 2,
+            "history_length": 10,
+            "head_dim": 8,
+            "title_dim": 6,
+            "adapter": adapter,
+        }
         config = RunConfig(student=StudentConfig(max_length=10), teacher=TeacherConfig(**(base | settings)))
         teacher = Teacher(config, data, student_folder, "cpu")
         generator = torch.Generator().manual_seed(5)

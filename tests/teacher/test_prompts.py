@@ -23,7 +23,10 @@ def tokenizer(tiny_llm):
 
 def spelled(builder_tokenizer, row_ids, row_soft):
     """A prompt as text, with soft tokens as <item>."""
-    parts = [f"<{item}>" if item else builder_tokenizer.decode([token]) for token, item in zip(row_ids, row_soft, strict=True)]
+    parts = [
+        f"<{item}>" if item else builder_tokenizer.decode([token])
+        for token, item in zip(row_ids, row_soft, strict=True)
+    ]
     return "".join(parts)
 
 
@@ -32,7 +35,10 @@ def test_text_prompt_reads_as_meant(tokenizer):
     prompt = builder.build(batch_of([[1, 3], [2, 0]], [[3, 2], [1, 0]], users=[7, 8]))
     length = int(prompt.mask[1].sum())
     assert spelled(tokenizer, prompt.token_ids[0].tolist(), prompt.soft_items[0].tolist()) == "Seen:\nHeat<1>\nRan<3>"
-    assert spelled(tokenizer, prompt.token_ids[1, :length].tolist(), prompt.soft_items[1, :length].tolist()) == "Seen:\nBig<2>"
+    assert (
+        spelled(tokenizer, prompt.token_ids[1, :length].tolist(), prompt.soft_items[1, :length].tolist())
+        == "Seen:\nBig<2>"
+    )
     assert not prompt.mask[1, length:].any()
     # Each prediction is made at the soft token that ends the item before its target.
     assert prompt.soft_items[prompt.target_rows, prompt.target_columns].tolist() == [1, 3, 2]

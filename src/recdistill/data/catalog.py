@@ -145,7 +145,7 @@ class Catalog:
         """Titles like `text`, or with a piece like it; article and year count or not, whichever is nearer."""
         scores: dict[int, float] = {}
         for names, name in ((self._names, plain_name(text)), (self._short_names, short_name(text))):
-            whole = {item: other for item, other in enumerate(names) if item}
+            whole = {item: other for item, other in enumerate(names) if other}
             longer = {item: other for item, other in whole.items() if len(other) > len(name)}
             for choices, scorer, weight in ((whole, fuzz.ratio, 1.0), (longer, fuzz.partial_ratio, PIECE_WEIGHT)):
                 cutoff = least / weight

@@ -10,6 +10,10 @@ recbole     the folder's one `.inter` file, or the file itself    `.item` beside
 csv         `data.path`                                           `data.items_path`, if set
 parquet     `data.path`                                           `data.items_path`, if set (CSV or Parquet)
 ==========  ====================================================  =========================================
+
+Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
+`data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already. RecBole's title is the
+first of :data:`ATOMIC_TITLES` that is there.
 """
 
 import logging
@@ -111,9 +115,10 @@ def open_source(config: DataConfig) -> Source:
     """
     source = OPENERS[config.source](config)
     names = source.columns
-    wanted = [name for name in (names.user, names.item, names.timestamp) if name]
-    if len(set(wanted)) < len(wanted) or names.title == names.item:
-        raise UserError(f"data.columns: one column cannot have two meanings ({', '.join(wanted)}; title {names.title})")
+    wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
+    all_wanted = wanted + [names.rating] * bool(names.rating)
+    if len(set(all_wanted)) < len(all_wanted) or names.title == names.item:
+        raise UserError(f"data.columns: one column cannot mean two things ({', '.join(all_wanted)}; {names.title})")
     require_columns(source.events, wanted)
     if source.titles is not None:
         require_columns(source.titles, [name for name in (names.item, names.title) if name])

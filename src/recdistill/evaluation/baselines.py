@@ -10,7 +10,7 @@ NEIGHBOUR_WINDOW = 10
 """Two events of a user are neighbours when at most this many steps lie between them."""
 
 
-class Popularity:
+class PopularityScorer:
     """Every history gets the same scores: the items' train events."""
 
     def __init__(self, data: PreparedData) -> None:
@@ -21,7 +21,7 @@ class Popularity:
         return self.scores.expand(len(users), -1)
 
 
-class Neighbours:
+class NeighbourScorer:
     """An item scores as often as it stood within `window` events of the history's last item, before or after it.
 
     For one last item this orders like the conditional probability P(item | last item). Equal counts are ordered by

@@ -1,6 +1,6 @@
 """Models side by side on one split: metrics, intervals, paired tests, and the same again in slices of the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import by_history_length, by_popularity
 from recdistill.files import write_array, write_json
+from recdistill.profiling.profiler import Profiler
 
 TESTED_METRICS = ("ndcg@10", "hit_rate@10")
 """The metrics on which models are compared: the one they are chosen by, and the one that is easiest to picture."""
@@ -25,25 +26,38 @@ SLICE_METRIC = "ndcg@10"
 def evaluate(
     data: PreparedData,
     config: EvaluateConfig,
-    scorers: Mapping[str, Scorer],
+    scorers: Mapping[str, Callable[[], Scorer]],
     seed: int,
-    folder: Path | None = None,
+    folder: Path,
+    profiler: Profiler,
 ) -> dict[str, Any]:
-    """Rank every target of the split with every scorer and compare: :func:`rank_split`, then :func:`assess`.
+    """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
 
     Args:
         data: the histories.
         config: the split, the filter, the sizes.
-        scorers: what ranks, by name; the names are those of the result.
+        scorers: what makes each model's scorer, by name; a model is made when its turn comes and let go after it, so
+            that memory holds one at a time. The names are those of the result.
         seed: of the resamples and permutations.
-        folder: where to write `metrics.json` and the rows' ranks (:func:`save_rankings`); None: nowhere.
+        folder: where to write.
+        profiler: counts the phases `load <model>`, `rank <model>`, `statistics` and `write`.
+
+    Returns:
+        What `metrics.json` holds: see :func:`assess`.
 
     Raises:
         UserError: the split has no rows, or a model's scores are not numbers.
     """
-    rankings = {name: rank_split(data, config, scorer, name) for name, scorer in scorers.items()}
-    result = assess(data, config, rankings, seed)
-    if folder is not None:
+    rankings = {}
+    for name, make_scorer in scorers.items():
+        with profiler.phase(f"load {name}"):
+            scorer = make_scorer()
+        with profiler.phase(f"rank {name}"):
+            rankings[name] = rank_split(data, config, scorer, name)
+        del scorer
+    with profiler.phase("statistics"):
+        result = assess(data, config, rankings, seed)
+    with profiler.phase("write"):
         save_rankings(folder, data.targets(config.split), rankings)
         write_json(folder / "metrics.json", result)
     return result

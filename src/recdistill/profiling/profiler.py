@@ -66,13 +66,12 @@ class Profiler:
 
     def memory(self) -> dict[str, Any]:
         """`{"phases": {name: {"peak_rss_gib", "peak_allocated_gib", …}}}`; the CUDA figures are null on the CPU."""
-        phases = {}
+        phases: dict[str, dict[str, float | None]] = {}
         for name, rss in self.peak_rss.items():
             cuda = self.peak_cuda.get(name, {})
-            phases[name] = {"peak_rss_gib": round(rss / GIB, 4)} | {
-                f"peak_{kind}_gib": round(cuda[kind] / GIB, 4) if kind in cuda else None
-                for kind in ("allocated", "reserved", "device")
-            }
+            phases[name] = {"peak_rss_gib": round(rss / GIB, 4)}
+            for kind in ("allocated", "reserved", "device"):
+                phases[name][f"peak_{kind}_gib"] = round(cuda[kind] / GIB, 4) if kind in cuda else None
         return {"phases": phases}
 
     def write(self, folder: Path) -> None:

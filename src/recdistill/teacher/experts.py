@@ -9,10 +9,10 @@ of all experts are one matrix each, that is one multiplication by `gate = E · r
 ordinary matmuls, and no tensor with an expert axis is ever made. A uniform ω makes the gate all ones: plain LoRA, which
 is why the saved adapters open in PEFT itself.
 
-The gate is data of one forward pass. It travels as the keyword `expert_gate` through the language model to each decoder
-block, where :class:`GatedForward` takes it off and lends it to that block's experts until the block is done. Activation
-checkpointing and compilation wrap that call, with the gate among its arguments: a block that is run again in the backward
-pass gets its gate again. (transformers' own checkpointing would not do: it starts below the keyword.)
+The gate is data of one forward pass. It travels as the keyword `expert_gate` through the language model to each
+decoder block, where :class:`GatedForward` takes it off and lends it to that block's experts until the block is done.
+Activation checkpointing and compilation wrap that call, with the gate among its arguments: a block that is run again in
+the backward pass gets its gate again. (transformers' own checkpointing would not do: it starts below the keyword.)
 """
 
 from collections.abc import Callable
@@ -118,9 +118,13 @@ def attach_experts(
                 f"teacher.adapter.layers: this language model has no layer {layer!r}; it has {', '.join(known)}"
             )
     lora = LoraConfig(
-        r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=list(config.layers), bias="none"
-    )  # fmt: skip
-    model = get_peft_model(llm, lora)  # type: ignore[arg-type]
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.layers),
+        bias="none",
+    )
+    model = get_peft_model(llm, lora)
     for block in decoder_blocks(model):
         _gate_block(block, checkpointing, compiled)
     return model
@@ -128,7 +132,7 @@ def attach_experts(
 
 def base_decoder(model: PeftModel) -> nn.Module:
     """The language model inside PEFT's wrapper, experts included; it takes `inputs_embeds` and `expert_gate`."""
-    return model.base_model.model  # type: ignore[no-any-return, union-attr]
+    return model.base_model.model  # type: ignore[no-any-return]
 
 
 def decoder_blocks(model: nn.Module) -> list[nn.Module]:
@@ -140,7 +144,8 @@ def decoder_blocks(model: nn.Module) -> list[nn.Module]:
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     if not lists:
         raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
-    return list(max(lists, key=len))
+    longest = max(lists, key=lambda modules: len(list(modules)))
+    return list(longest)
 
 
 def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
@@ -148,10 +153,10 @@ def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
     block_gate = BlockGate()
     for module in block.modules():
         down = getattr(module, "lora_A", None)
-        if isinstance(down, nn.ModuleDict) and ADAPTER in down:
-            down[ADAPTER] = GatedDown(down[ADAPTER], block_gate)  # type: ignore[arg-type]
+        if isinstance(down, nn.ModuleDict) and isinstance(plain := dict(down.items()).get(ADAPTER), nn.Linear):
+            down[ADAPTER] = GatedDown(plain, block_gate)
 
-    block.forward = GatedForward(block, block_gate, checkpointing, compiled)  # type: ignore[assignment]
+    block.forward = GatedForward(block, block_gate, checkpointing, compiled)
 
 
 def save_experts(model: PeftModel, folder: Path) -> None:

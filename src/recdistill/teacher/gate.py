@@ -46,5 +46,5 @@ class Gate(nn.Module):
             last = states[torch.arange(batch, device=states.device), lengths - 1]
             weights: Tensor = self(last)
             return weights.unsqueeze(1).expand(batch, steps + 1, self.experts)
-        weights = self(torch.cat([states.new_zeros(batch, 1, dim), states], dim=1))
-        return weights
+        from_the_start: Tensor = self(torch.cat([states.new_zeros(batch, 1, dim), states], dim=1))
+        return from_the_start

@@ -19,16 +19,25 @@ class ItemHead(nn.Module):
         title_vectors: fp32 (N + 1, W), whitened title embeddings.
         hidden_dim: the language model's width H.
         head_dim: width of the correction.
+        student_dropout: in training, the share of rows whose student part is zero. The student's scores on its own
+            training targets are better than on anything else; a correction that always saw them would only sharpen what
+            the student has memorised. Where they are hidden, it must rank by itself, and both add up at the end.
     """
 
     student_vectors: Tensor
     title_vectors: Tensor
 
     def __init__(
-        self, residual: bool, item_vectors: Tensor, title_vectors: Tensor, hidden_dim: int, head_dim: int
+        self,
+        residual: bool,
+        item_vectors: Tensor,
+        title_vectors: Tensor,
+        hidden_dim: int,
+        head_dim: int,
+        student_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.residual = residual
+        self.residual, self.student_dropout = residual, student_dropout
         self.register_buffer("student_vectors", item_vectors.detach().clone(), persistent=False)
         self.register_buffer("title_vectors", title_vectors.clone(), persistent=False)
         self.normalise = nn.LayerNorm(hidden_dim)
@@ -40,14 +49,24 @@ class ItemHead(nn.Module):
             nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
 
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states and item vectors."""
+        return self.query.out_features + (self.student_vectors.shape[1] if self.residual else 0)
+
     def states(self, student_states: Tensor, hidden: Tensor) -> Tensor:
         """Student states (M, D) and language-model states (M, H) to user states (M, S), fp32."""
         correction: Tensor = self.query(self.normalise(hidden.float()))
-        return torch.cat([student_states, correction], dim=-1) if self.residual else correction
+        if not self.residual:
+            return correction
+        if self.training and self.student_dropout > 0:
+            shown = torch.rand(len(student_states), 1, device=student_states.device) >= self.student_dropout
+            student_states = student_states * shown
+        return torch.cat([student_states, correction], dim=-1)
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; row 0 is zero."""
-        vectors = self.title_projection(self.title_vectors) + self.learned
+        vectors: Tensor = self.title_projection(self.title_vectors) + self.learned
         if self.residual:
             vectors = torch.cat([self.student_vectors, vectors], dim=-1)
         return vectors * (torch.arange(len(vectors), device=vectors.device) > 0).unsqueeze(1)

@@ -63,8 +63,8 @@ class PromptBuilder:
     """Turns batches of histories into prompts, as `teacher.prompt`, `history_length` and `candidates` say.
 
     With a candidate list, `teacher.candidates` random items are written behind the history and the prediction is made
-    at the prompt's last token. The items are drawn anew for each target from a generator seeded by
-    `(seed, user, position)`, so that a target has the same list in every epoch; history and target are never among them.
+    at the prompt's last token. The items are drawn for each target from a generator seeded by `(seed, user, position)`,
+    so that a target has the same list in every epoch; history and target are never among them.
     """
 
     def __init__(self, config: TeacherConfig, tokenizer: Any, titles: list[str], seed: int) -> None:
@@ -121,12 +121,15 @@ class PromptBuilder:
         at_end = (shift + totals - 1)[target_rows]
         target_columns = at_end if self.config.candidates else end_of_step[target_rows, target_steps]
         positions = batch.positions.numpy()[target_rows, target_index] + 1
-        arrays = (token_ids, soft_items, token_steps, mask, items, lengths, target_rows, target_columns, target_steps)
-        more = (targets[target_rows, target_index], batch.users.numpy()[target_rows], positions)
+        tensors = {
+            "token_ids": token_ids, "soft_items": soft_items, "steps": token_steps, "mask": mask,
+            "items": items, "lengths": lengths,
+            "target_rows": target_rows, "target_columns": target_columns, "target_steps": target_steps,
+            "target_items": targets[target_rows, target_index],
+            "users": batch.users.numpy()[target_rows], "positions": positions.astype(np.int64),
+        }  # fmt: skip
         return PromptBatch(
-            *(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays),
-            *(torch.from_numpy(array.astype(np.int64)) for array in more),
-            padding=padding,
+            **{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()}, padding=padding
         )
 
     def _lay_out(

@@ -47,13 +47,18 @@ class Ranker(nn.Module):
         self.config = config
         self.student = student.requires_grad_(requires_grad=False).eval()
         item_vectors = student.item_vectors().detach()
-        words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+        words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator]
         self.soft_tokens = SoftTokens(item_vectors, title_vectors, words)
         self.gate = (
             Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
         )
         self.head = ItemHead(
-            config.head == "residual", item_vectors, title_vectors, backbone.hidden_dim, config.head_dim
+            config.head == "residual",
+            item_vectors,
+            title_vectors,
+            backbone.hidden_dim,
+            config.head_dim,
+            config.student_dropout,
         )
         self.llm = attach_experts(backbone.decoder, config.adapter, config.activation_checkpointing, config.compile)
         self.to(words.device)

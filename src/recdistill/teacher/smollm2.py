@@ -19,8 +19,8 @@ END_TOKEN = "<|im_end|>"
 def smollm2_folder(fetched: Path) -> Path:
     """The folder of the converted model; made from the GGUF file in `fetched` when it is not there yet.
 
-    transformers dequantises the 4-bit weights to fp32 (about half a minute). The weights then move into a fresh model of
-    the same shape, since one that came from GGUF refuses to be saved. The end and padding token are set to
+    transformers dequantises the 4-bit weights to fp32 (about half a minute). The weights then move into a fresh model
+    of the same shape, since one that came from GGUF refuses to be saved. The end and padding token are set to
     `<|im_end|>`, and no token is put before a text.
 
     Args:

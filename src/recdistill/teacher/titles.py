@@ -1,4 +1,4 @@
-"""What the language model makes of a title: token ids once per item, and one embedding per item from the whole model."""
+"""What the language model makes of a title: its token ids, once, and one embedding from the whole model."""
 
 import hashlib
 import logging
@@ -41,7 +41,8 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
     key = hashlib.sha256("\x00".join([llm_fingerprint(config.llm, cache), PREFIX, *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
     if path.is_file():
-        return load_file(path)["embeddings"]
+        cached: Tensor = load_file(path)["embeddings"]
+        return cached
     embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
     with atomic_path(path) as temporary:
         save_file({"embeddings": embeddings}, temporary)
@@ -51,7 +52,7 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
 @torch.inference_mode()
 def embed_titles(backbone: Backbone, titles: list[str]) -> Tensor:
     """Run the language model over each distinct title once: fp32 (N + 1, H), row 0 zero."""
-    device = backbone.decoder.get_input_embeddings().weight.device  # type: ignore[operator, union-attr]
+    device = backbone.decoder.get_input_embeddings().weight.device  # type: ignore[operator]
     prefix = np.asarray(backbone.tokenizer(PREFIX, add_special_tokens=False)["input_ids"], dtype=np.int32)
     distinct = ["", *sorted(set(titles[1:]))]
     tokens = title_tokens(backbone.tokenizer, distinct, before=" ")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, RunConfig
+from recdistill.config import LossConfig, RunConfig, StudentConfig
 from recdistill.data.batches import Batch, Windows, bucketed_batches, collate, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
@@ -22,6 +22,7 @@ from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 
 VALIDATION_BATCH = 256
+VALIDATION_METRICS = ("ndcg@10", "hit_rate@10")
 
 
 class StudentTraining:
@@ -67,33 +68,52 @@ class StudentTraining:
 def validation_metrics(scorer: Scorer, data: PreparedData) -> dict[str, float]:
     """NDCG@10 and hit rate@10 over the validation targets, whole catalog, seen items left out."""
     ranks = rank(data, data.targets("validation"), scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
-    return {name: value for name, value in means(ranks).items() if name in ("ndcg@10", "hit_rate@10")}
+    values = means(ranks)
+    return {name: values[name] for name in VALIDATION_METRICS}
 
 
 def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
-    """The student as a scorer; the table of item vectors is made once."""
+    """The student, put into evaluation mode, as a scorer of histories."""
     student.eval()
     return sequence_scorer(student.last_scores, data, student.config.max_length, device)
 
 
 def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
-    """The student saved in a finished step's folder, as a scorer."""
+    """The student saved in a finished step's folder, as a scorer.
+
+    Raises:
+        UserError: see :func:`recdistill.students.make.load_student`.
+    """
     return student_sequence_scorer(load_student(folder).to(device), data, device)
 
 
+def student_training(config: StudentConfig, data: PreparedData, seed: int, device: str) -> StudentTraining:
+    """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        student = make_student(config, data.num_items).to(device)
+    windows = training_windows(data, config.max_length, config.windows)
+    return StudentTraining(student, data, windows, config.loss, config.train.batch_size, seed, device)
+
+
 def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str) -> FitResult:
-    """Train the configured student and write it to `folder`."""
+    """Train the configured student and write it to `folder`.
+
+    Args:
+        config: `student` and `seed` are read.
+        data: histories and split; validation chooses the weights, test is not looked at.
+        folder: gets the student, `training.csv` and TensorBoard's files; an interrupted run is gone on from there.
+        profiler: gets the phases.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: see :func:`recdistill.training.fit.fit`.
+    """
     with profiler.phase("set-up"):
-        torch.manual_seed(config.seed)
-        student = make_student(config.student, data.num_items).to(device)
-        windows = training_windows(data, config.student.max_length, config.student.windows)
-        train = config.student.train
-        training = StudentTraining(
-            student, data, windows, config.student.loss, train.batch_size, config.seed, device
-        )  # fmt: skip
+        training = student_training(config.student, data, config.seed, device)
     name = fingerprint("student", config.student, config.seed, data.fingerprint, data.split_fingerprint)
-    result = fit(training, train, folder, profiler, config.seed, name, "student", device)
+    result = fit(training, config.student.train, folder, profiler, config.seed, name, "student", device)
     with profiler.phase("write"):
-        save_student(student, folder)
+        save_student(training.module, folder)
         discard_checkpoint(folder)
     return result

@@ -1,7 +1,6 @@
 """Train the teacher, read it as a scorer, and run it over all targets for the export."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,8 @@ from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
-from recdistill.students.make import load_student
 from recdistill.students.losses import cross_entropy
+from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
 from recdistill.teacher.experts import base_decoder, decoder_blocks
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
@@ -67,6 +65,11 @@ class Teacher:
         every = config.teacher.targets == "every"
         self.window_length = config.teacher.history_length if every else config.student.max_length
 
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states."""
+        return self.ranker.head.state_dim
+
     def training_windows(self) -> Windows:
         """What is trained on: windows with a target after every item, or one window for each target."""
         if self.config.targets == "every":
@@ -75,11 +78,10 @@ class Teacher:
 
     def export_windows(self) -> Windows:
         """Every training target once, then every validation target once."""
-        train = (
-            training_windows(self.data, self.window_length, "all")
-            if self.config.targets == "every"
-            else history_windows(self.data, self.data.targets("train"), self.window_length)
-        )
+        if self.config.targets == "every":
+            train = training_windows(self.data, self.window_length, "all")
+        else:
+            train = history_windows(self.data, self.data.targets("train"), self.window_length)
         validation = history_windows(self.data, self.data.targets("validation"), self.window_length)
         pairs = zip(vars(train).values(), vars(validation).values(), strict=True)
         return Windows(*(np.concatenate(pair) for pair in pairs))
@@ -92,7 +94,8 @@ class Teacher:
         running = np.concatenate([[0], np.cumsum(per_item)])
         ends = self.data.offsets[windows.users] + windows.ends
         shown = np.minimum(windows.lengths, self.config.history_length)
-        return running[ends] - running[ends - shown]
+        lengths: NDArray[np.int64] = running[ends] - running[ends - shown]
+        return lengths
 
     def batch(self, windows: Windows, rows: Rows) -> PromptBatch:
         """The prompts of some windows."""
@@ -138,7 +141,7 @@ class TeacherTraining:
         router = [value for name, value in named if name.startswith("gate.")]
         experts = [value for name, value in named if name.startswith("llm.")]
         rest = [value for name, value in named if not name.startswith(("gate.", "llm."))]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": rest},
             {"params": experts, "weight_decay": 0.0},
             {"params": router, "weight_decay": 0.0, "lr": ROUTER_FACTOR},
@@ -168,21 +171,37 @@ class TeacherTraining:
 
 
 def train_teacher(
-    config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, profiler: Profiler, device: str
+    config: RunConfig,
+    data: PreparedData,
+    user_ids: Sequence[str],
+    student_folder: Path,
+    folder: Path,
+    fingerprint: str,
+    profiler: Profiler,
+    device: str,
 ) -> FitResult:
-    """Train the configured teacher on top of a finished student and write it to `folder`."""
+    """Train the configured teacher on top of a finished student and write it to `folder`.
+
+    Args:
+        config: `teacher`, `student.max_length` and `seed` are read.
+        data: histories and split; test is not looked at.
+        user_ids: people's own ids of the users, for the gate's examples.
+        student_folder: the finished student step.
+        folder: gets adapters, ranker, `evidence.json`, `gate_examples.json` and logs.
+        fingerprint: names data, student and settings, for the checkpoint.
+        profiler: gets the phases.
+        device: `cpu` or `cuda`.
+    """
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):
         training = TeacherTraining(teacher, config.teacher.train.batch_size, config.seed)
-    student = json.loads((student_folder / "manifest.json").read_text())["fingerprint"] if (student_folder / "manifest.json").is_file() else ""
-    name = fingerprint("teacher", config.teacher, config.seed, data.fingerprint, data.split_fingerprint, student)
     train, precision = config.teacher.train, config.teacher.precision
-    result = fit(training, train, folder, profiler, config.seed, name, "teacher", device, precision)
+    result = fit(training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision)
     with profiler.phase("write"):
         teacher.ranker.save(folder)
         write_json(folder / "evidence.json", evidence(teacher))
-        write_json(folder / "gate_examples.json", gate_examples(teacher))
+        write_json(folder / "gate_examples.json", gate_examples(teacher, user_ids))
         discard_checkpoint(folder)
     return result
 
@@ -194,9 +213,7 @@ def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, fo
     return teacher
 
 
-def teacher_scorer(
-    config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str
-) -> Scorer:
+def teacher_scorer(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Scorer:
     """The trained teacher of a finished step, as a scorer."""
     return TeacherScorer(load_teacher(config, data, student_folder, folder, device))
 
@@ -219,7 +236,7 @@ def evidence(teacher: Teacher) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def gate_examples(teacher: Teacher) -> dict[str, Any]:
+def gate_examples(teacher: Teacher, user_ids: Sequence[str]) -> dict[str, Any]:
     """Expert weights after the whole train history: some users', their mean entropy (nats), their spread over users."""
     data, ranker = teacher.data, teacher.ranker
     if ranker.gate is None:
@@ -233,7 +250,7 @@ def gate_examples(teacher: Teacher) -> dict[str, Any]:
     chosen = np.linspace(0, len(windows) - 1, min(EXAMPLE_USERS, len(windows))).astype(int)
     return {
         "users": [
-            {"user": str(int(targets.users[row])), "weights": [round(float(w), 4) for w in weights[row]]}
+            {"user": user_ids[targets.users[row]], "weights": [round(float(w), 4) for w in weights[row]]}
             for row in chosen
         ],
         "entropy": float(-(weights * weights.clamp_min(1e-12).log()).sum(dim=1).mean()),

@@ -1,0 +1,203 @@
+"""The sections that account for the run: data, training, cost, gate, evidence, environment, how to do it again."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from recdistill.reporting import plots
+from recdistill.reporting.collect import SECTIONS, TRAINED, Run, Step
+from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
+from recdistill.reporting.language import Texts
+from recdistill.reporting.wording import duration, metric
+
+VARYING = ("time",)
+"""What differs between the environments of one run's steps without meaning anything."""
+SHOWN_SHARE = 0.01
+"""Phases shorter than this share of the longest are not drawn."""
+
+
+def data(run: Run, texts: Texts) -> list[Block]:
+    """How much of what was learned from and tested on."""
+    heading = Heading(texts("contents_data"))
+    if run.data is None or "statistics" not in run.data:
+        return [heading, Remark(texts("no_data"))]
+    counts = run.data["statistics"]
+    targets = {f"{name}_targets": number for name, number in counts["targets"].items()}
+    names = ("users", "items", "events")
+    plain = {name: counts[name] for name in names} | targets
+    plain |= {name: counts[name] for name in ("titles_missing", "tied_events") if name in counts}
+    rows = [[texts("source"), str(run.data.get("source", texts("unknown")))]]
+    if split := run.data.get("settings", {}).get("split"):
+        rows.append([texts("split"), split])
+    rows += [[texts(name), f"{number:,}"] for name, number in plain.items()]
+    rows.append([texts("fingerprint"), run.data["fingerprint"][:16]])
+    return [heading, table([texts("key"), texts("value")], rows, labels=2)]
+
+
+def curves(run: Run, texts: Texts) -> list[Block]:
+    """How the models were trained."""
+    trained = {name: run.steps[name].curve for name in TRAINED if name in run.steps and run.steps[name].curve}
+    heading = Heading(texts("contents_curves"))
+    if not trained:
+        return [heading, Remark(texts("no_curves"))]
+    rows = []
+    for name, points in trained.items():
+        last = points[-1]
+        best = max(
+            (point for point in points if point.ndcg is not None), key=lambda point: point.ndcg or 0, default=None
+        )
+        rows.append([
+            texts.label(name),
+            metric(best.ndcg) if best and best.ndcg is not None else "",
+            f"{best.epoch:g}" if best else "",
+            f"{last.epoch:g}", f"{last.step:,}", f"{last.targets:,}", f"{last.seconds:,.1f}",
+        ])  # fmt: skip
+    keys = ("model", "best_validation", "at_epoch", "epochs", "optimiser_steps", "targets_seen", "seconds")
+    return [
+        heading,
+        Figure("curves", plots.curves("curves", trained), texts("curves_figure")),
+        table([texts(key) for key in keys], rows, texts("curves_caption")),
+    ]
+
+
+def cost(run: Run, texts: Texts) -> list[Block]:
+    """Seconds and peak memory of every phase of every step."""
+    heading = Heading(texts("contents_cost"))
+    phases = [(step, phase, seconds) for step, found in run.steps.items() for phase, seconds in found.seconds.items()]
+    if not phases:
+        return [heading, Remark(texts("no_cost"))]
+    on_gpu = any(_peak(run.steps[step], phase, "allocated") is not None for step, phase, _ in phases)
+    kinds = ("rss", "allocated") if on_gpu else ("rss",)
+    rows = [
+        [texts(f"step_{step}"), phase, f"{seconds:,.2f}"]
+        + [_gib(_peak(run.steps[step], phase, kind)) for kind in kinds]
+        for step, phase, seconds in phases
+    ]
+    total = sum(seconds for *_, seconds in phases)
+    rows.append([texts("total"), "", f"{total:,.2f}", *("" for _ in kinds)])
+    header = [texts(key) for key in ("step", "phase", "seconds", *kinds)]
+    longest = max(seconds for *_, seconds in phases)
+    drawn = [phase for phase in phases if phase[2] >= SHOWN_SHARE * longest]
+    peaks = [(step, kind, peak) for step in run.steps for kind in kinds if (peak := _step_peak(run.steps[step], kind))]
+    blocks: list[Block] = [heading, Figure("time", plots.bars("time", drawn, "seconds"), texts("time_figure"))]
+    if peaks:
+        blocks.append(Figure("memory", plots.bars("memory", peaks, "GiB"), texts("memory_figure")))
+    return [*blocks, table(header, rows, texts("cost_caption"), labels=2)]
+
+
+def _peak(step: Step, phase: str, kind: str) -> float | None:
+    return step.memory.get(phase, {}).get(f"peak_{kind}_gib")
+
+
+def _step_peak(step: Step, kind: str) -> float | None:
+    """The largest peak of a step's phases, in GiB."""
+    found = (_peak(step, phase, kind) for phase in step.memory)
+    return max((peak for peak in found if peak is not None), default=None)
+
+
+def _gib(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def gate(run: Run, texts: Texts) -> list[Block]:
+    """Whether the experts are used, and used differently for different users."""
+    if "teacher" not in run.steps:
+        return []
+    heading = Heading(texts("contents_gate"))
+    if run.gate is None:
+        return [heading, Remark(texts("no_gate"))]
+    experts = len(run.gate.weights[0])
+    svg = plots.shares("gate", plots.plain_labels(run.gate.users, "user"), run.gate.weights)
+    text = texts(
+        "gate_text", entropy=f"{run.gate.entropy:.3f}", maximum=f"{math.log(experts):.3f}",
+        std=f"{run.gate.between_user_std:.3f}",
+    )  # fmt: skip
+    caption = texts("gate_figure", experts=experts, uniform=f"{1 / experts:.2f}")
+    return [heading, Paragraph(text), Figure("gate", svg, caption)]
+
+
+def evidence(run: Run, texts: Texts) -> list[Block]:
+    """What the teacher was when it ran."""
+    if "teacher" not in run.steps:
+        return []
+    heading = Heading(texts("contents_evidence"))
+    if not run.evidence:
+        return [heading, Remark(texts("no_evidence"))]
+    rows = [[key, value] for key, value in _flat(run.evidence)]
+    return [heading, Paragraph(texts("evidence_text")), table([texts("key"), texts("value")], rows, labels=2)]
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as dotted keys and plain text."""
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        yield key, ", ".join(map(str, value))
+    else:
+        yield key, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def environment(run: Run, texts: Texts) -> list[Block]:
+    """The machine and the software; said where not all steps had the same."""
+    environments = {name: step.manifest.get("environment") or {} for name, step in run.steps.items()}
+    last = list(environments.values())[-1]
+    rows = [[texts(key), text] for key, text in _machine(last, texts)]
+    rows += [[name, version or texts("none")] for name, version in last.get("packages", {}).items()]
+    blocks: list[Block] = [
+        Heading(texts("contents_environment")),
+        table([texts("key"), texts("value")], rows, labels=2),
+    ]
+    others = [texts(f"step_{name}") for name, found in environments.items() if _constant(found) != _constant(last)]
+    if others:
+        blocks.append(Remark(texts("mixed_environment", steps=", ".join(others))))
+    return blocks
+
+
+def _constant(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key not in VARYING}
+
+
+def _machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
+    """What the manifest says about the machine, as far as it says it."""
+    for key in ("device", "system"):
+        yield key, str(found.get(key, texts("unknown")))
+    if cpu := found.get("cpu"):
+        yield "cpu", texts("cpu_text", **cpu)
+    if "memory_gib" in found:
+        yield "memory", f"{found['memory_gib']:.1f} GiB"
+    gpu, git = found.get("gpu") or {}, found.get("git") or {}
+    yield "gpu", texts("gpu_text", **gpu) if gpu else texts("none")
+    dirty = texts("git_dirty", **git) if git.get("dirty") else ""
+    yield "git", dirty or git.get("commit") or texts("unknown")
+    yield "python", str(found.get("python", texts("unknown")))
+
+
+def reproduce(run: Run, texts: Texts) -> list[Block]:
+    """The command and the whole configuration."""
+    manifests = {name: step.manifest for name, step in run.steps.items()}
+    seeds = [found["inputs"]["seed"] for found in manifests.values() if "seed" in found.get("inputs", {})]
+    last = list(manifests.values())[-1].get("environment") or {}
+    config: dict[str, Any] = {"run": f"runs/{run.name}"}
+    config |= {"seed": int(seeds[0])} if seeds else {}
+    config |= {"device": last["device"]} if "device" in last else {}
+    config |= {"threads": last["cpu"]["threads"]} if "cpu" in last else {}
+    config |= {SECTIONS[name]: found["config"] for name, found in manifests.items() if found.get("config") is not None}
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    return [
+        Heading(texts("contents_reproduce")),
+        Paragraph(texts("reproduce")),
+        Code("recdistill run --config config.yaml", "sh"),
+        Code(text, "yaml", title=texts("configuration")),
+    ]
+
+
+def made(run: Run, texts: Texts) -> Paragraph:
+    """When it ran and how long it took."""
+    manifests = [step.manifest for step in run.steps.values()]
+    started = min(str(found.get("started", ""))[:16] for found in manifests).replace("T", " ")
+    finished = max(str(found.get("finished", ""))[:16] for found in manifests).replace("T", " ")
+    total = duration(texts, sum(found.get("seconds", 0.0) for found in manifests))
+    return Paragraph(texts("made", started=started, finished=finished, total=total))

@@ -1,0 +1,185 @@
+"""The sections that say how good the models are: summary, results, tests, slices."""
+
+from typing import Any
+
+from recdistill.reporting import plots
+from recdistill.reporting.collect import Run
+from recdistill.reporting.document import Block, Bullets, Figure, Heading, Paragraph, Remark, Table, table
+from recdistill.reporting.language import Texts
+from recdistill.reporting.plots import Estimate
+from recdistill.reporting.wording import (
+    PAIRS,
+    between,
+    bracketed,
+    metric,
+    metric_name,
+    p_value,
+    sentence,
+    signed,
+    verdict,
+)
+
+MAIN = "ndcg@10"
+LISTED = (MAIN, "hit_rate@10", "mrr@10", "ndcg@20", "hit_rate@20")
+"""The metrics of the results table; the others stand in metrics.json."""
+
+
+def how(run: Run, texts: Texts) -> str:
+    """What was ranked and how, in one line to stand beside every number."""
+    metrics = run.metrics or {}
+    return texts(
+        "how",
+        split=texts(f"split_{metrics['split']}"),
+        rows=f"{metrics['rows']:,}",
+        users=f"{metrics['users']:,}",
+        items=f"{metrics['items']:,}",
+        seen=texts("seen_filtered" if metrics["filter_seen"] else "seen_kept"),
+    )
+
+
+def summary(run: Run, texts: Texts) -> list[Block]:
+    """Who is best, by how much, and whether that is more than noise."""
+    blocks: list[Block] = [Heading(texts("contents_summary"))]
+    if run.metrics is None:
+        return [*blocks, Remark(texts("no_metrics"))]
+    models, ends = run.metrics["models"], run.metrics["intervals"]
+    best = max(models, key=lambda name: models[name][MAIN])
+    low, high = map(metric, ends[best][MAIN])
+    value = metric(models[best][MAIN])
+    blocks.append(
+        Paragraph(texts("best", model=texts.name(best), value=value, low=low, high=high, how=how(run, texts)))
+    )
+    found = [between(run.metrics["tests"], a, b, MAIN) for a, b in PAIRS]
+    if sentences := [sentence(texts, test) for test in found if test]:
+        blocks.append(Bullets(tuple(sentences)))
+    return blocks + _missing_models(run, texts)
+
+
+def _missing_models(run: Run, texts: Texts) -> list[Block]:
+    """What the story has and this run has not."""
+    if "teacher" not in run.steps:
+        return [Remark(texts("no_teacher"))]
+    if "teacher_outputs" not in run.steps:
+        return [Remark(texts("no_outputs"))]
+    return [] if "distilled" in run.steps else [Remark(texts("no_distilled"))]
+
+
+def results(run: Run, texts: Texts) -> list[Block]:
+    """Every model's metrics with intervals."""
+    if run.metrics is None:
+        return []
+    models, ends = run.metrics["models"], run.metrics["intervals"]
+    header = [texts("model"), *map(metric_name, LISTED), texts("coverage"), texts("mean_popularity")]
+    rows = [
+        [
+            texts.label(name),
+            *(bracketed(values[key], ends[name][key]) for key in LISTED),
+            f"{values['coverage@10']:.1%}",
+            f"{values['mean_popularity@10']:.1f}",
+        ]
+        for name, values in models.items()
+    ]
+    highest = {key: max(values[key] for values in models.values()) for key in LISTED}
+    strong = [
+        (row, column)
+        for row, values in enumerate(models.values())
+        for column, key in enumerate(LISTED, start=1)
+        if values[key] == highest[key]
+    ]
+    caption = texts("results_caption", how=how(run, texts), samples=f"{run.metrics['bootstrap_samples']:,}")
+    estimates = {
+        metric_name(key): [_estimate(run.metrics, name, key) for name in models] for key in (MAIN, "hit_rate@10")
+    }
+    blocks: list[Block] = [Heading(texts("contents_results")), table(header, rows, caption, strong=strong)]
+    if run.metrics["repeats"]:
+        blocks.append(Remark(texts("repeats", repeats=f"{run.metrics['repeats']:,}")))
+    names = plots.plain_labels(list(models), "model")
+    return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
+
+
+def tests(run: Run, texts: Texts) -> list[Block]:
+    """All pairs of models."""
+    if run.metrics is None:
+        return []
+    heading = Heading(texts("contents_tests"))
+    if not run.metrics["tests"]:
+        return [heading, Remark(texts("no_tests"))]
+    caption = texts("tests_caption", permutations=f"{run.metrics['permutations']:,}")
+    header = [texts("difference"), texts("metric"), *_test_header(texts)]
+    rows = [[_pair(test, texts), metric_name(test["metric"]), *_test_row(test, texts)] for test in run.metrics["tests"]]
+    return [heading, table(header, rows, caption, labels=2)]
+
+
+def slice_sections(run: Run, texts: Texts) -> list[Block]:
+    """The same by popularity of the target and by length of the history."""
+    if run.metrics is None:
+        return []
+    blocks: list[Block] = []
+    for kind, parts in run.metrics["slices"].items():
+        axis = {"popularity": "train events of the target", "history_length": "items before the target"}[kind]
+        models = list(run.metrics["models"])
+        estimates = {
+            label: [_estimate(part, name, MAIN) for part in parts]
+            for label, name in zip(plots.plain_labels(models, "model"), models, strict=True)
+        }
+        labels = [f"{part['from']}-{part['to']}\nn = {part['rows']}" for part in parts]
+        svg = plots.slices(kind, labels, axis, estimates, "NDCG@10")
+        blocks += [Heading(texts(f"contents_{kind}")), Figure(kind, svg, texts("slice_figure"))]
+        blocks += [_slice_table(parts, models, kind, texts), *_slice_tests(parts, kind, texts)]
+    return blocks
+
+
+def _slice_table(parts: list[dict[str, Any]], models: list[str], kind: str, texts: Texts) -> Table:
+    header = [_axis(kind, texts), texts("rows"), *map(texts.short, models)]
+    rows = [
+        [_slice_name(part, kind, texts), f"{part['rows']:,}"]
+        + [bracketed(part["models"][name][MAIN], part["intervals"][name][MAIN]) for name in models]
+        for part in parts
+    ]
+    return table(header, rows, texts("slice_caption"))
+
+
+def _slice_tests(parts: list[dict[str, Any]], kind: str, texts: Texts) -> list[Block]:
+    """The comparisons with the student within each slice, or what there is to compare instead."""
+    models = parts[0]["models"]
+    pairs = [pair for pair in PAIRS[:2] if pair[0] in models] or PAIRS
+    rows = []
+    for part in parts:
+        found = (between(part["tests"], a, b, MAIN) for a, b in pairs)
+        rows += [
+            [_slice_name(part, kind, texts), _pair(test, texts), *_test_row(test, texts)] for test in found if test
+        ]
+    header = [_axis(kind, texts), texts("difference"), *_test_header(texts)]
+    return [table(header, rows, texts("slice_tests_caption"), labels=2)] if rows else []
+
+
+def _axis(kind: str, texts: Texts) -> str:
+    return texts("target_popularity" if kind == "popularity" else kind)
+
+
+def _slice_name(part: dict[str, Any], kind: str, texts: Texts) -> str:
+    key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
+    return texts(key, first=part["from"], last=part["to"])
+
+
+def _estimate(compared: dict[str, Any], model: str, key: str) -> Estimate:
+    return Estimate(compared["models"][model][key], *compared["intervals"][model][key])
+
+
+def _pair(test: dict[str, Any], texts: Texts) -> str:
+    return texts("minus", a=texts.short(test["a"]), b=texts.short(test["b"]))
+
+
+def _test_header(texts: Texts) -> list[str]:
+    return [texts("value"), texts("interval"), texts("p"), texts("p_holm"), texts("verdict")]
+
+
+def _test_row(test: dict[str, Any], texts: Texts) -> list[str]:
+    low, high = test["interval"]
+    return [
+        signed(test["difference"]),
+        f"[{signed(low)}, {signed(high)}]",
+        p_value(test["p"]),
+        p_value(test["p_holm"]),
+        texts(f"verdict_{verdict(test)}"),
+    ]

@@ -1,0 +1,43 @@
+"""The report of a run: one document, written as Markdown and as HTML."""
+
+from pathlib import Path
+
+from recdistill.files import write_text
+from recdistill.reporting import account, quality
+from recdistill.reporting.collect import Run, read_run
+from recdistill.reporting.document import Document, Figure
+from recdistill.reporting.html import to_html
+from recdistill.reporting.language import Language, Texts
+from recdistill.reporting.markdown import FIGURES, to_markdown
+
+DARK = "<style>:root{color:#1c2126}@media(prefers-color-scheme:dark){:root{color:#e3e7eb}}</style>"
+"""What an SVG file needs to be readable on a dark page; inside the HTML the page's own colour rules."""
+
+
+def write_report(run: Path, folder: Path, language: Language) -> None:
+    """Write `report.md` with its drawings in `figures/`, and the self-contained `report.html`.
+
+    Args:
+        run: the run's folder; what it lacks is left out, and the report says so.
+        folder: where to write.
+        language: `en` or `ja`.
+
+    Raises:
+        UserError: the run has no finished step, or one of its files is broken.
+    """
+    document = build_document(read_run(run), Texts(language))
+    for block in document.blocks:
+        if isinstance(block, Figure):
+            write_text(folder / FIGURES / f"{block.name}.svg", block.svg.replace(">", f">{DARK}", 1) + "\n")
+    write_text(folder / "report.md", to_markdown(document))
+    write_text(folder / "report.html", to_html(document))
+
+
+def build_document(run: Run, texts: Texts) -> Document:
+    """The report's sections, in the order a reader wants them."""
+    sections = (
+        quality.summary, quality.results, quality.tests, quality.slice_sections, account.curves, account.cost,
+        account.gate, account.evidence, account.data, account.environment, account.reproduce,
+    )  # fmt: skip
+    blocks = [block for section in sections for block in section(run, texts)]
+    return Document(texts("title", run=run.name), texts.language, (account.made(run, texts), *blocks))

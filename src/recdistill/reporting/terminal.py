@@ -1,0 +1,36 @@
+"""The results in a few lines, for the end of a command."""
+
+from pathlib import Path
+
+from recdistill.files import read_json
+from recdistill.reporting.language import Texts
+from recdistill.reporting.wording import PAIRS, between, bracketed, metric, metric_name, sentence
+
+COLUMNS = ("ndcg@10", "hit_rate@10")
+
+
+def results_table(run: Path) -> str:
+    """The models' main metrics with 95 % intervals, what was ranked, and the story's comparisons, in English.
+
+    Raises:
+        UserError: the run has not been evaluated.
+    """
+    texts = Texts("en")
+    metrics = read_json(run / "evaluation" / "metrics.json")
+    rows = [["", *map(metric_name, COLUMNS), metric_name("mrr@10")]]
+    for name, values in metrics["models"].items():
+        ends = metrics["intervals"][name]
+        rows.append([name, *(bracketed(values[key], ends[key]) for key in COLUMNS), metric(values["mrr@10"])])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    seen = texts("seen_filtered" if metrics["filter_seen"] else "seen_kept")
+    split = texts(f"split_{metrics['split']}")
+    counts = {key: f"{metrics[key]:,}" for key in ("rows", "users", "items")}
+    lines += ["", texts("how", split=split, seen=seen, **counts)]
+    found = (between(metrics["tests"], a, b, "ndcg@10") for a, b in PAIRS)
+    return "\n".join(lines + [sentence(texts, test) for test in found if test])

@@ -1,0 +1,101 @@
+"""Numbers as a person reads them, and what a paired test says in words."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from recdistill.reporting.language import Texts
+
+LEVEL = 0.05
+PAIRS = (
+    ("distilled", "student"),
+    ("teacher", "student"),
+    ("distilled", "teacher"),
+    ("student", "neighbours"),
+    ("student", "popularity"),
+)
+"""The comparisons that the story is about, (a, b), a - b above 0 being a gain."""
+
+Verdict = Literal["clear", "perhaps", "level"]
+
+
+def metric(value: float) -> str:
+    """Four decimals, as papers print metrics."""
+    return f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Four decimals with a sign."""
+    return f"{value:+.4f}"
+
+
+def bracketed(value: float, ends: list[float]) -> str:
+    """A value and its interval."""
+    return f"{metric(value)} [{metric(ends[0])}, {metric(ends[1])}]"
+
+
+def metric_name(key: str) -> str:
+    """`ndcg@10` as papers print it."""
+    name, _, k = key.partition("@")
+    return f"{'HR' if name == 'hit_rate' else name.upper()}@{k}"
+
+
+def p_value(p: float) -> str:
+    """Three decimals, or that it is less."""
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def p_relation(p: float) -> str:
+    """The same behind the letter p: `= 0.040`, `< 0.001`; it does not break over lines."""
+    return (f"= {p:.3f}" if p >= 0.001 else "< 0.001").replace(" ", "\u00a0")
+
+
+def duration(texts: Texts, seconds: float) -> str:
+    """Seconds as `1 h 02 min`, `3 min 20 s` or `4.1 s`."""
+    if seconds < 60:
+        return texts("some_seconds", seconds=seconds)
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return texts("minutes", minutes=minutes, seconds=rest)
+    return texts("hours", hours=minutes // 60, minutes=minutes % 60)
+
+
+def verdict(test: Mapping[str, Any]) -> Verdict:
+    """`level`: the interval holds 0. `clear`: it does not, and the corrected p-value is small. `perhaps`: it is not."""
+    low, high = test["interval"]
+    if low <= 0 <= high:
+        return "level"
+    return "clear" if test["p_holm"] < LEVEL else "perhaps"
+
+
+def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> dict[str, Any] | None:
+    """The test of a against b, turned round where it was made of b against a; None where there is none."""
+    for test in tests:
+        if test["metric"] != metric_name:
+            continue
+        if (test["a"], test["b"]) == (a, b):
+            return test
+        if (test["a"], test["b"]) == (b, a):
+            low, high = test["interval"]
+            return test | {"a": a, "b": b, "difference": -test["difference"], "interval": [-high, -low]}
+    return None
+
+
+def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
+    """One comparison in words."""
+    kind = verdict(test)
+    key: str = kind
+    difference = signed(test["difference"])
+    if kind == "clear":
+        key, difference = (
+            ("clearly_above" if test["difference"] > 0 else "clearly_below"),
+            metric(abs(test["difference"])),
+        )
+    low, high = test["interval"]
+    return texts(
+        key,
+        a=texts.name(test["a"]),
+        b=texts.name(test["b"]),
+        difference=difference,
+        interval=texts("interval_text", low=signed(low), high=signed(high)),
+        p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
+    )

@@ -1,0 +1,189 @@
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+
+import pytest
+
+from recdistill.reporting import plots
+from recdistill.reporting.language import TEXTS, Texts
+from recdistill.reporting.report import write_report
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Checks nesting; collects ids, addresses and visible text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.addresses, self.text, self.tags = [], [], [], [], set()
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.handle_attributes(attributes)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.add(tag)
+        self.handle_attributes(attributes)
+
+    def handle_attributes(self, attributes):
+        for name, value in attributes:
+            assert not name.startswith("on")
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href"):
+                self.addresses.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "text"} & set(self.open):
+            self.text.append(data)
+
+    def says(self, sentence):
+        return " ".join(sentence.split()) in " ".join(" ".join(self.text).split())
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+    """Leave out the drawing, which takes most of a report's time."""
+    monkeypatch.setattr(plots, "_svg", lambda figure, name: "<svg ></svg>")
+
+
+@pytest.fixture(scope="module", params=["en", "ja"])
+def report(make_run, tmp_path_factory, request):
+    """A whole run's report: its language, page, Markdown and folder."""
+    folder = tmp_path_factory.mktemp("report")
+    return request.param, *written(make_run(folder / "run"), folder / "out", request.param), folder / "out"
+
+
+def written(run, folder, language="en"):
+    write_report(run, folder, language)
+    return Page((folder / "report.html").read_text()), (folder / "report.md").read_text()
+
+
+def test_page_is_whole_and_asks_for_nothing(report):
+    language, page, markdown, folder = report
+    assert all(count == 1 for count in Counter(page.ids).values())
+    assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
+    assert not page.tags & {"script", "link", "iframe", "img"}
+    assert not re.findall(r"@import|url\((?!#)", (folder / "report.html").read_text())
+    drawings = re.findall(r"!\[[^\]]*\]\((.*?)\)", markdown)
+    assert len(drawings) == 7
+    for drawing in drawings:
+        svg = (folder / drawing).read_text()
+        assert svg.startswith("<svg ")
+        assert "prefers-color-scheme" in svg
+    assert page.says(Texts(language)("contents_summary"))
+
+
+def test_no_sentence_of_the_other_language(report):
+    language, page, markdown, _ = report
+    other = 0 if language == "ja" else 1
+    for key, both in TEXTS.items():
+        if key.startswith("contents_") or (len(both[0]) > 40 and "{" not in both[0]):
+            assert not page.says(both[other])
+            assert f"## {both[other]}\n" not in markdown
+
+
+def test_markdown_and_html_say_the_same(report):
+    _, page, markdown, _ = report
+    plain = re.sub(r"\\(.)", r"\1", markdown).replace("&amp;", "&").replace("**", "")
+    for text in page.text:
+        assert all(line.strip() in plain for line in text.splitlines()), text
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
+    page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
+    assert page.says("The distilled student has the highest NDCG@10: 0.1200 (95 % interval 0.1100 to 0.1300).")
+    assert page.says(
+        "940 targets (test split) of 940 users among all 1,682 items, items already in the history left out"
+    )
+    assert page.says("The distilled student is above the student by 0.0200 NDCG@10")
+    assert page.says("Between the teacher and the student there is no detectable difference: +0.0020 NDCG@10")
+    assert page.says("Between the student and the neighbours baseline a difference of +0.0100 NDCG@10 is likely, not")
+    assert page.says("3 targets were in their own history already")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_path):
+    page, markdown = written(make_run(tmp_path / "run"), tmp_path / "out")
+    shown = (
+        "90.25", "592.52", "1.280 nats, of 1.386 at most", "attention_in_use", "49,000,000", "Some CPU, 2 cores",
+        "0123abcd, with uncommitted changes", "recdistill run --config config.yaml",
+    )  # fmt: skip
+    for text in shown:
+        assert page.says(text)
+    assert "llm: smollm2" in markdown
+    assert "seed: 42" in markdown
+
+
+@pytest.mark.parametrize(
+    ("without", "key"),
+    [(("teacher", "teacher_outputs", "distilled"), "no_teacher"), (("teacher_outputs", "distilled"), "no_outputs"),
+     (("distilled",), "no_distilled"), (("evaluation",), "no_metrics"), (("prepare",), "no_data"),
+     (("student", "teacher", "distilled"), "no_curves")],
+)  # fmt: skip
+@pytest.mark.usefixtures("no_drawing")
+def test_missing_parts_are_left_out_and_said(make_run, tmp_path, without, key):
+    models = {name: 0.1 for name in ("popularity", "student", "teacher", "distilled") if name not in without}
+    page, markdown = written(make_run(tmp_path / "run", without, models), tmp_path / "out")
+    assert page.says(TEXTS[key][0])
+    assert "> " in markdown
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_one_model_alone(make_run, tmp_path):
+    without = ("teacher", "teacher_outputs", "distilled")
+    page, _ = written(make_run(tmp_path / "run", without, {"student": 0.1}), tmp_path / "out")
+    assert page.says("With one model there is nothing to compare.")
+
+
+def test_names_from_outside_are_only_text(make_run, tmp_path):
+    run = make_run(tmp_path / "<b>run & co", models={"<i>mine</i>": 0.1, "student": 0.1})
+    gate = {"users": [{"user": "</svg><script>", "weights": [1.0]}], "entropy": 0.0, "between_user_std": 0.0}
+    (run / "teacher" / "gate_examples.json").write_text(json.dumps(gate))
+    (run / "teacher" / "evidence.json").write_text(
+        json.dumps({"kernel": {"why": "<img src=x onerror=y>", "n": [1, 2]}})
+    )
+    page, markdown = written(run, tmp_path / "out")
+    assert not page.tags & {"script", "img", "b", "i"}
+    assert page.says("Report of <b>run & co")
+    assert page.says("<i>mine</i>")
+    assert page.says("kernel.why <img src=x onerror=y>")
+    assert "<i>mine" not in markdown.replace("\\<i\\>", "")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_steps_of_different_machines_are_said(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    path = run / "teacher" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    gpu = {"name": "Some GPU", "count": 1, "memory_gib": 80.0, "driver": "570.1", "cuda": "13.0"}
+    manifest["environment"] |= {"gpu": gpu, "time": "later"}
+    path.write_text(json.dumps(manifest))
+    page, _ = written(run, tmp_path / "out")
+    assert page.says("shown is the last one. Others: teacher.")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_gpu_peaks_and_driver_are_shown(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    gpu = {"name": "Some GPU", "count": 1, "memory_gib": 80.0, "driver": "570.1", "cuda": "13.0"}
+    for manifest in run.glob("*/manifest.json"):
+        found = json.loads(manifest.read_text())
+        manifest.write_text(json.dumps(found | {"environment": found["environment"] | {"gpu": gpu}}))
+    (run / "teacher" / "memory.json").write_text(
+        json.dumps({"phases": {"train step": {"peak_rss_gib": 2.0, "peak_allocated_gib": 33.5}}})
+    )
+    page, _ = written(run, tmp_path / "out")
+    assert page.says("peak on the GPU, GiB")
+    assert page.says("33.50")
+    assert page.says("Some GPU, 80.0 GiB, driver 570.1, CUDA 13.0")

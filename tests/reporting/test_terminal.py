@@ -1,0 +1,18 @@
+import pytest
+
+from recdistill.errors import UserError
+from recdistill.reporting.terminal import results_table
+
+
+def test_table_of_all_models_with_what_was_ranked(make_run, tmp_path):
+    lines = results_table(make_run(tmp_path)).splitlines()
+    assert lines[0].split() == ["NDCG@10", "HR@10", "MRR@10"]
+    assert lines[5] == "distilled   0.1200 [0.1100, 0.1300]  0.1200 [0.1100, 0.1300]  0.1200"
+    assert len({len(line) for line in lines[:6]}) == 1
+    assert "items already in the history left out" in lines[7]
+    assert lines[8].startswith("The distilled student is above the student by 0.0200")
+
+
+def test_a_run_that_was_not_evaluated(make_run, tmp_path):
+    with pytest.raises(UserError, match=r"metrics\.json: no such file"):
+        results_table(make_run(tmp_path, without=("evaluation",)))

@@ -1,0 +1,50 @@
+import pytest
+
+from recdistill.reporting.language import Texts
+from recdistill.reporting.wording import between, duration, metric_name, p_relation, p_value, sentence, verdict
+
+
+def made(difference, low, high, p_holm, a="distilled", b="student"):
+    return {
+        "a": a, "b": b, "metric": "ndcg@10", "difference": difference, "interval": [low, high],
+        "p": p_holm / 2, "p_holm": p_holm,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_holm", "expected"),
+    [(0.01, 0.03, 0.01, "clear"), (-0.03, -0.01, 0.01, "clear"), (0.01, 0.03, 0.2, "perhaps"),
+     (-0.01, 0.03, 0.2, "level"), (-0.01, 0.03, 0.01, "level"), (0.0, 0.03, 0.01, "level")],
+)  # fmt: skip
+def test_verdict(low, high, p_holm, expected):
+    assert verdict(made(0.01, low, high, p_holm)) == expected
+
+
+def test_sentences_say_what_the_interval_says():
+    texts = Texts("en")
+    above = sentence(texts, made(0.0213, 0.011, 0.031, 0.0002))
+    assert above.startswith("The distilled student is above the student by 0.0213 NDCG@10")
+    assert "more than noise" in above
+    assert "+0.0110 to +0.0310" in above
+    assert "below" in sentence(texts, made(-0.02, -0.03, -0.01, 0.01))
+    assert "no detectable difference" in sentence(texts, made(0.02, -0.01, 0.05, 0.3))
+    assert "likely, not certain" in sentence(texts, made(0.02, 0.01, 0.03, 0.3))
+    assert "検出できる差はありません" in sentence(Texts("ja"), made(0.02, -0.01, 0.05, 0.3))
+
+
+def test_between_turns_a_test_round():
+    tests = [made(0.02, -0.01, 0.05, 0.3)]
+    assert between(tests, "distilled", "student", "ndcg@10") == tests[0]
+    turned = between(tests, "student", "distilled", "ndcg@10")
+    assert turned is not None
+    assert (turned["a"], turned["difference"], turned["interval"]) == ("student", -0.02, [-0.05, 0.01])
+    assert between(tests, "student", "teacher", "ndcg@10") is None
+    assert between(tests, "distilled", "student", "mrr@10") is None
+
+
+def test_numbers():
+    assert (p_value(0.0004), p_value(0.04)) == ("< 0.001", "0.040")
+    assert (p_relation(0.0004), p_relation(0.04)) == ("<\u00a00.001", "=\u00a00.040")
+    assert [metric_name(key) for key in ("ndcg@10", "hit_rate@5")] == ["NDCG@10", "HR@5"]
+    assert [duration(Texts("en"), seconds) for seconds in (4.12, 61, 3725)] == ["4.1 s", "1 min 01 s", "1 h 02 min"]
+    assert duration(Texts("ja"), 61) == "1 分 1 秒"

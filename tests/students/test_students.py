@@ -1,0 +1,166 @@
+"""What holds for every student."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from recdistill.config import StudentConfig
+from recdistill.errors import UserError
+from recdistill.students.base import Student
+from recdistill.students.make import load_student, make_student, save_student
+
+ITEMS, LENGTH = 20, 8
+MODELS = ["sasrec", "gru4rec"]
+
+
+def student_of(model: str, seed: int = 0, titles: Tensor | None = None, weight: float = 0.0) -> Student:
+    torch.manual_seed(seed)
+    config = StudentConfig(model=model, embedding_dim=16, max_length=LENGTH, dropout=0.5)  # type: ignore[arg-type]
+    student = make_student(config, ITEMS, titles, weight)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.mul_(3)  # far from the small start, where everything is nearly linear
+    return student.eval()
+
+
+def histories(seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(1, ITEMS + 1, (length,), generator=generator) for length in (1, 3, LENGTH, 5)]
+
+
+def padded(rows: list[Tensor], side: str, length: int = LENGTH) -> Tensor:
+    fills = [torch.zeros(length - len(row), dtype=torch.int64) for row in rows]
+    return torch.stack([torch.cat([r, f] if side == "right" else [f, r]) for r, f in zip(rows, fills, strict=True)])
+
+
+@pytest.mark.parametrize("model", MODELS)
+@torch.no_grad()
+def test_no_future_item_changes_a_past_state(model: str) -> None:
+    student = student_of(model)
+    items = histories()[2].unsqueeze(0)
+    before = student.states(items)
+    for position in range(LENGTH):
+        changed = items.clone()
+        changed[0, position] = changed[0, position] % ITEMS + 1
+        after = student.states(changed)
+        torch.testing.assert_close(after[0, :position], before[0, :position], rtol=0, atol=0)
+        assert (after[0, position] != before[0, position]).any(), "a state sees its own item"
+        assert position == LENGTH - 1 or (after[0, -1] != before[0, -1]).any(), "and those before it"
+
+
+@pytest.mark.parametrize("model", MODELS)
+@torch.no_grad()
+def test_states_do_not_depend_on_padding_side_or_neighbours(model: str) -> None:
+    student, rows = student_of(model), histories()
+    right, left = student.states(padded(rows, "right")), student.states(padded(rows, "left"))
+    mixed = student.states(torch.cat([padded(rows[:2], "right"), padded(rows[2:], "left")]))
+    for number, row in enumerate(rows):
+        alone = student.states(row.unsqueeze(0))[0]
+        length = len(row)
+        torch.testing.assert_close(right[number, :length], alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(left[number, LENGTH - length :], alone, rtol=1e-4, atol=1e-5)
+        start = 0 if number < 2 else LENGTH - length
+        torch.testing.assert_close(mixed[number, start : start + length], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("side", ["right", "left"])
+@torch.no_grad()
+def test_last_state_is_that_of_the_last_real_item(model: str, side: str) -> None:
+    student, rows = student_of(model), histories()
+    expected = torch.stack([student.states(row.unsqueeze(0))[0, -1] for row in rows])
+    torch.testing.assert_close(student.last_states(padded(rows, side)), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_sasrec_uses_positions() -> None:
+    student = student_of("sasrec")
+    assert not torch.allclose(
+        student.states(torch.tensor([[3, 3]]))[0, 0], student.states(torch.tensor([[3, 3]]))[0, 1]
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@torch.no_grad()
+def test_scores_are_products_with_item_vectors(model: str) -> None:
+    student = student_of(model)
+    items = padded(histories(), "right")
+    scores = student.last_scores(items)
+    assert scores.shape == (4, ITEMS + 1)
+    assert (scores[:, 0] == -torch.inf).all()
+    expected = student.last_states(items) @ student.item_vectors()[1:].T
+    torch.testing.assert_close(scores[:, 1:], expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_padding_row_stays_zero_in_training(model: str) -> None:
+    student = student_of(model).train()
+    optimizer = torch.optim.AdamW(student.parameters(), lr=0.1)
+    items = padded(histories(), "right")
+    for _ in range(3):
+        loss = student.scores(student.states(items))[..., 1:].logsumexp(-1).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (student.item_vectors()[0] == 0).all()
+    assert (student.item_vectors()[1:] != 0).all()
+
+
+def test_gradients_reach_every_parameter() -> None:
+    titles = torch.randn(ITEMS + 1, 6)
+    for model in MODELS:
+        student = student_of(model, titles=titles, weight=0.3).train()
+        student.last_scores(padded(histories(), "left"))[:, 1:].square().sum().backward()
+        for name, parameter in student.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_title_embeddings_enter_the_item_vectors() -> None:
+    titles = torch.randn(ITEMS + 1, 6)
+    student = student_of("sasrec", titles=titles, weight=0.3)
+    projection = student.items.projection
+    assert projection is not None
+    expected = student.items.ids[7] + 0.3 * (projection.weight @ titles[7])
+    torch.testing.assert_close(student.item_vectors()[7], expected)
+    assert (student.item_vectors()[0] == 0).all(), "whatever row 0 of the titles holds"
+    with pytest.raises(ValueError, match="20 items"):
+        make_student(StudentConfig(), ITEMS, titles[:-1], 0.3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@torch.no_grad()
+def test_save_and_load_give_equal_scores(model: str, tmp_path: Path) -> None:
+    student = student_of(model, titles=torch.randn(ITEMS + 1, 6), weight=0.3)
+    items = padded(histories(), "right")
+    save_student(student, tmp_path)
+    loaded = load_student(tmp_path)
+    assert not loaded.training
+    assert loaded.items.projection is None
+    torch.testing.assert_close(loaded.last_scores(items), student.last_scores(items), rtol=0, atol=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["student.json", "student.safetensors"]
+
+
+def test_loading_is_strict(tmp_path: Path) -> None:
+    save_student(student_of("sasrec"), tmp_path / "sasrec")
+    save_student(student_of("gru4rec"), tmp_path / "gru4rec")
+    (tmp_path / "sasrec/student.safetensors").rename(tmp_path / "gru4rec/student.safetensors")
+    with pytest.raises(UserError, match="do not fit the shape"):
+        load_student(tmp_path / "gru4rec")
+    with pytest.raises(UserError, match="no such file"):
+        load_student(tmp_path / "sasrec")
+    (tmp_path / "gru4rec/student.safetensors").write_bytes(b"half a fi")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_student(tmp_path / "gru4rec")
+    (tmp_path / "gru4rec/student.json").write_text("{}")
+    with pytest.raises(UserError, match="num_items is missing"):
+        load_student(tmp_path / "gru4rec")
+
+
+def test_same_seed_same_weights() -> None:
+    first, second, other = student_of("sasrec", 1), student_of("sasrec", 1), student_of("sasrec", 2)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
+    assert not torch.equal(first.items.ids, other.items.ids)

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from recdistill.errors import UserError
+from recdistill.training.checkpoint import (
+    CHECKPOINT_FILE,
+    Counts,
+    copy_weights,
+    discard_checkpoint,
+    load_checkpoint,
+    put_weights,
+    save_checkpoint,
+)
+
+
+class Half(nn.Module):
+    """A frozen layer and a trained one."""
+
+    def __init__(self, seed: int, width: int = 3) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.frozen = nn.Linear(3, 3).requires_grad_(False)
+        self.trained = nn.Linear(3, width)
+
+
+def stepped(seed: int, steps: int = 2) -> tuple[Half, torch.optim.AdamW]:
+    module = Half(seed)
+    optimizer = torch.optim.AdamW(module.trained.parameters(), lr=0.1, fused=True)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        module.trained(torch.randn(4, 3)).square().sum().backward()
+        optimizer.step()
+    return module, optimizer
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    module, optimizer = stepped(1)
+    counts = Counts(epoch=3, group=2, step=7, epoch_loss=0.1 + 0.2, history=[{"epoch": 0.0, "ndcg@10": 0.25}])
+    best = {name: value + 1 for name, value in copy_weights(module).items()}
+    save_checkpoint(tmp_path, module, best, optimizer, {"scale": 8.0}, counts, "print")
+    expected = torch.rand(5)
+
+    other, other_optimizer = stepped(2, steps=1)
+    loaded = load_checkpoint(tmp_path, other, other_optimizer, "print")
+    assert loaded is not None
+    assert torch.equal(torch.rand(5), expected), "the random state goes on from where it was"
+    assert loaded[0] == counts
+    assert loaded[2] == {"scale": 8.0}
+    assert all(torch.equal(value, best[name]) for name, value in loaded[1].items())
+    assert torch.equal(other.trained.weight, module.trained.weight)
+    assert not torch.equal(other.frozen.weight, module.frozen.weight), "what is not trained is not kept"
+    for mine, theirs in zip(module.trained.parameters(), other.trained.parameters(), strict=True):
+        for key, value in optimizer.state[mine].items():
+            assert torch.equal(value, other_optimizer.state[theirs][key]), key
+
+
+def test_no_checkpoint(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path, *stepped(1), "print") is None
+
+
+def test_refusals(tmp_path: Path) -> None:
+    module, optimizer = stepped(1)
+    save_checkpoint(tmp_path, module, copy_weights(module), optimizer, {}, Counts(), "print")
+    with pytest.raises(UserError, match="other settings or other data"):
+        load_checkpoint(tmp_path, module, optimizer, "another print")
+    wide = Half(1, width=4)
+    with pytest.raises(UserError, match=r"does not fit this model \(first difference: trained.weight\)"):
+        load_checkpoint(tmp_path, wide, torch.optim.AdamW(wide.trained.parameters()), "print")
+    wide.trained.bias.requires_grad_(False)
+    with pytest.raises(UserError, match=r"first difference: trained\.bias"):
+        load_checkpoint(tmp_path, wide, torch.optim.AdamW([wide.trained.weight]), "print")
+    path = tmp_path / CHECKPOINT_FILE
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        load_checkpoint(tmp_path, module, optimizer, "print")
+
+
+def test_discard(tmp_path: Path) -> None:
+    module, optimizer = stepped(1)
+    save_checkpoint(tmp_path, module, copy_weights(module), optimizer, {}, Counts(), "print")
+    discard_checkpoint(tmp_path)
+    discard_checkpoint(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copied_weights_do_not_follow_the_module() -> None:
+    module, _ = stepped(1)
+    kept = copy_weights(module)
+    before = kept["trained.weight"].clone()
+    with torch.no_grad():
+        module.trained.weight.add_(1)
+    assert torch.equal(kept["trained.weight"], before)
+    put_weights(module, kept, "here")
+    assert torch.equal(module.trained.weight, before)

@@ -1,0 +1,262 @@
+"""The loop, on a student with dropout: what it promises about gradients, interruption, stopping and logs."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from recdistill.config import LossConfig, StudentConfig, TrainConfig
+from recdistill.data.batches import Batch
+from recdistill.data.prepared import PreparedData
+from recdistill.errors import UserError
+from recdistill.profiling.profiler import Profiler
+from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
+from recdistill.training.fit import FitResult, fit
+from recdistill.training.student import StudentTraining, student_training
+
+TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
+SHAPE = StudentConfig(embedding_dim=8, max_length=6, dropout=0.5, windows="last", train=TRAIN)
+
+
+class Killed(Exception):  # noqa: N818 (not an error of the program)
+    """Stands for a process that ends at once."""
+
+
+class Interrupted(StudentTraining):
+    """Dies when the loss is asked for the n-th time."""
+
+    kill_at = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss, if it lives."""
+        self.kill_at -= 1
+        if self.kill_at == 0:
+            raise Killed
+        return super().loss(batch)
+
+
+def training(data: PreparedData, config: StudentConfig = SHAPE, seed: int = 5) -> StudentTraining:
+    return student_training(config, data, seed, "cpu")
+
+
+def run(
+    trainable: Any, folder: Path, config: TrainConfig = TRAIN, profiler: Profiler | None = None, print_: str = "one"
+) -> FitResult:
+    return fit(trainable, config, folder, profiler or Profiler(), 5, print_, "student")
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def without_seconds(result: FitResult) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+
+
+def test_training_learns_and_keeps_the_best(tiny_data: PreparedData, tmp_path: Path) -> None:
+    trainable = training(tiny_data)
+    result = run(trainable, tmp_path, replace(TRAIN, max_epochs=12))
+    rows = {row["epoch"]: row["ndcg@10"] for row in result.history}
+    assert sorted(rows) == list(range(13)), "before the first epoch and after each"
+    assert result.metrics["ndcg@10"] == max(rows.values()) == rows[result.best_epoch]
+    assert result.metrics["ndcg@10"] > rows[0] + 0.1
+    assert trainable.validate() == pytest.approx(result.metrics), "the best weights are in the module"
+    assert not trainable.module.training
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("kill_at", [1, 3, 5, 10])
+def test_going_on_equals_not_stopping(tiny_data: PreparedData, tmp_path: Path, kill_at: int, workers: int) -> None:
+    if workers and kill_at != 3:
+        pytest.skip("worker processes are slow to start: one place will do")
+    config = replace(TRAIN, num_workers=workers, accumulate_grad_batches=1 if kill_at < 10 else 2)
+    whole = training(tiny_data)
+    expected = run(whole, tmp_path / "whole", config)
+
+    broken = training(tiny_data)
+    broken.__class__ = Interrupted
+    broken.kill_at = kill_at  # type: ignore[attr-defined]
+    with pytest.raises(Killed):
+        run(broken, tmp_path / "cut", config)
+    anew = training(tiny_data, seed=5 if kill_at == 1 else 6)  # other first weights: all must come from the checkpoint
+    anew.seed = 5
+    result = run(anew, tmp_path / "cut", config)
+
+    assert without_seconds(result) == without_seconds(expected)
+    assert same(copy_weights(anew.module), copy_weights(whole.module))
+    with (tmp_path / "cut/training.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == sorted(set(steps)) == [row["step"] for row in expected.history]
+
+
+def test_a_finished_run_only_gives_its_result(tiny_data: PreparedData, tmp_path: Path) -> None:
+    first = training(tiny_data)
+    expected = run(first, tmp_path)
+    again = training(tiny_data, seed=6)
+    result = run(again, tmp_path)
+    assert result.history == expected.history
+    assert result.seconds == expected.seconds
+    assert same(copy_weights(again.module), copy_weights(first.module))
+
+
+def test_other_settings_are_refused(tiny_data: PreparedData, tmp_path: Path) -> None:
+    run(training(tiny_data), tmp_path)
+    with pytest.raises(UserError, match=f"{CHECKPOINT_FILE}: made with other settings"):
+        run(training(tiny_data), tmp_path, print_="two")
+
+
+def test_same_seed_same_weights_and_the_generator_left_alone(tiny_data: PreparedData, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = training(tiny_data)
+    run(first, tmp_path / "a")
+    drawn = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), drawn)
+    second, other = training(tiny_data), training(tiny_data, seed=6)
+    run(second, tmp_path / "b")
+    run(other, tmp_path / "c")
+    assert same(copy_weights(first.module), copy_weights(second.module))
+    assert not same(copy_weights(first.module), copy_weights(other.module))
+
+
+class Still(StudentTraining):
+    """Without dropout, all windows in one order: the same targets whatever the batch size."""
+
+    def plan(self, epoch: int) -> list[Any]:
+        """Rows in order."""
+        rows = torch.arange(len(self.windows)).numpy()
+        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+
+
+def test_accumulated_gradients_equal_the_large_batch(tiny_data: PreparedData, tmp_path: Path) -> None:
+    """The gradients that reach the optimiser, also of a smaller last group and micro-batches of unlike size."""
+    seen: dict[int, list[Tensor]] = {}
+    for pieces in (1, 4):
+        config = replace(TRAIN, batch_size=24 // pieces, accumulate_grad_batches=pieces, max_epochs=1)
+        trainable = training(tiny_data, replace(SHAPE, dropout=0.0, train=config))
+        trainable.__class__ = Still
+        assert len(trainable.windows) % 24 > 6, "or the last group is whole"
+        with pytest.MonkeyPatch.context() as patch:
+            seen[pieces] = watch_gradients(patch)
+            run(trainable, tmp_path / str(pieces), replace(config, learning_rate=1e-30))
+    assert len(seen[1]) == len(seen[4]) > 1
+    for whole, summed in zip(seen[1], seen[4], strict=True):
+        torch.testing.assert_close(summed, whole, rtol=1e-4, atol=1e-7)
+
+
+def watch_gradients(patch: pytest.MonkeyPatch) -> list[Tensor]:
+    """All gradients in one vector, as each step of AdamW gets them."""
+    seen: list[Tensor] = []
+    step = torch.optim.AdamW.step
+
+    def watched(self: torch.optim.AdamW, *arguments: Any) -> Any:
+        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        seen.append(torch.cat([p.grad.flatten() for p in parameters]))
+        return step(self, *arguments)
+
+    patch.setattr(torch.optim.AdamW, "step", watched)
+    return seen
+
+
+class Scripted(StudentTraining):
+    """Validation goes as written."""
+
+    script: list[float]
+
+    def validate(self) -> dict[str, float]:
+        """The next value."""
+        return {"ndcg@10": self.script.pop(0)}
+
+
+def scripted(data: PreparedData, script: list[float]) -> Scripted:
+    trainable = training(data)
+    trainable.__class__ = Scripted
+    trainable.script = script  # type: ignore[attr-defined]
+    return trainable  # type: ignore[return-value]
+
+
+def test_stops_after_patience(tiny_data: PreparedData, tmp_path: Path) -> None:
+    result = run(scripted(tiny_data, [0.1, 0.3, 0.2, 0.3]), tmp_path, replace(TRAIN, max_epochs=50, patience=2))
+    assert (result.best_epoch, result.epochs) == (1, 3)
+    assert result.metrics == {"ndcg@10": 0.3}
+
+
+def test_untrained_weights_are_kept_where_training_makes_nothing_better(
+    tiny_data: PreparedData, tmp_path: Path
+) -> None:
+    trainable = scripted(tiny_data, [0.5, 0.4, 0.4])
+    before = copy_weights(trainable.module)
+    result = run(trainable, tmp_path, replace(TRAIN, patience=2))
+    assert result.best_epoch == 0
+    assert same(copy_weights(trainable.module), before)
+
+
+@pytest.mark.parametrize(("every", "epochs"), [(0.5, [0, 0.5, 1, 1.5, 2]), (2, [0, 2]), (3, [0, 2])])
+def test_validates_when_told(tiny_data: PreparedData, tmp_path: Path, every: float, epochs: list[float]) -> None:
+    config = replace(TRAIN, max_epochs=2, validate_every=every, batch_size=7)
+    result = run(training(tiny_data, replace(SHAPE, train=config)), tmp_path, config)
+    assert [row["epoch"] for row in result.history] == pytest.approx(epochs, abs=0.1)
+
+
+def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tiny_data: PreparedData, tmp_path: Path) -> None:
+    trainable = training(tiny_data)
+    losses = iter([1.0, 1.0, float("nan")])
+    trainable.loss = lambda batch: next(losses) * trainable.module.items.ids.sum()  # type: ignore[method-assign]
+    with pytest.raises(UserError, match=r"student: .* at step 3; try a lower train.learning_rate"):
+        run(trainable, tmp_path)
+    assert torch.isfinite(trainable.module.items.ids).all()
+
+
+def test_gradients_are_clipped(tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainable = training(tiny_data)
+    trainable.loss = lambda batch: 1e6 * trainable.module.items.ids.sum()  # type: ignore[method-assign]
+    gradients = watch_gradients(monkeypatch)
+    run(trainable, tmp_path, replace(TRAIN, max_epochs=1, gradient_clip=0.5))
+    norms = [gradient.norm().item() for gradient in gradients]
+    assert norms
+    assert norms == pytest.approx([0.5] * len(norms), rel=1e-4)
+
+
+def test_learning_rates_follow_schedule_and_factors(tiny_data: PreparedData, tmp_path: Path) -> None:
+    trainable = training(tiny_data)
+    parameters = list(trainable.module.parameters())
+    trainable.parameter_groups = (
+        lambda: [  # type: ignore[method-assign]
+            {"params": parameters[:1], "lr": 0.1},
+            {"params": parameters[1:]},
+        ]
+    )
+    config = replace(TRAIN, max_epochs=4, warmup_fraction=0.5, final_fraction=0.0)
+    rates = [row["learning_rate"] for row in run(trainable, tmp_path, config).history]
+    assert rates == [None, *(pytest.approx(0.1 * 0.01 * factor, abs=1e-12) for factor in (0.5, 1.0, 0.5, 0.0))]
+
+
+def test_phases_are_timed_apart_and_logs_written(tiny_data: PreparedData, tmp_path: Path) -> None:
+    with Profiler() as profiler:
+        run(training(tiny_data), tmp_path, profiler=profiler)
+    assert set(profiler.seconds) == {"set-up", "data wait", "train step", "validation", "checkpoint"}
+    with (tmp_path / "training.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "epoch", "step", "targets", "loss", "learning_rate", "ndcg@10", "hit_rate@10", "seconds"
+    ]  # fmt: skip
+    assert rows[0]["loss"] == ""
+    assert float(rows[-1]["loss"]) < float(rows[1]["loss"])
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_sampled_losses_go_on_the_same_too(tiny_data: PreparedData, tmp_path: Path) -> None:
+    shape = replace(SHAPE, loss=LossConfig(name="gbce", negatives=4))
+    whole, broken = training(tiny_data, shape), training(tiny_data, shape)
+    run(whole, tmp_path / "whole")
+    broken.__class__ = Interrupted
+    broken.kill_at = 4  # type: ignore[attr-defined]
+    with pytest.raises(Killed):
+        run(broken, tmp_path / "cut")
+    anew = training(tiny_data, shape)
+    run(anew, tmp_path / "cut")
+    assert same(copy_weights(anew.module), copy_weights(whole.module))
