@@ -131,7 +131,7 @@ class TrainConfig:
     validate_every: float = 1.0
     """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
     checkpoint_seconds: float = 30.0
-    """Least time between two checkpoints, in seconds; one is also written at each better validation."""
+    """Least time between two checkpoints, in seconds; one more is written at the end."""
     num_workers: int = 0
     """Worker processes that prepare batches; 0: the training process does it."""
 
