@@ -108,7 +108,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the students': on MovieLens-100K they converge, and stop, within the epochs."""
+    """One training run. The defaults are the students': on MovieLens-100K they converge within the epochs."""
 
     max_epochs: int = 40
     """Passes over the training targets, at most."""
@@ -131,7 +131,7 @@ class TrainConfig:
     validate_every: float = 1.0
     """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
     checkpoint_seconds: float = 30.0
-    """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights so far."""
+    """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights too."""
     num_workers: int = 0
     """Worker processes that prepare batches; 0: the training process does it."""
 
