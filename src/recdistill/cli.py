@@ -161,4 +161,3 @@ def _recommend(options: Any) -> None:
     sys.stdout.write("next\n")
     for place, item in enumerate(recommender.recommend(options.history, top_k=options.top_k), start=1):
         sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")
-
