@@ -16,9 +16,9 @@ N     items in the catalog, numbered 1..N; 0 is padding
 K     length of a ranked list (`top_k`)
 ====  =======================================================
 
-Three conventions hold in every tensor and file. Items are 1..N and 0 is padding; people's own ids live at the edges only.
-A user's history is in time order, and padding, where there is any, stands to the right of it. A target is named by
-`(user, position)`: the item at `position` of that user's history, predicted from the items before it.
+Three conventions hold in every tensor and file. Items are 1..N and 0 is padding; people's own ids live at the edges
+only. A user's history is in time order, and padding, where there is any, stands to the right of it. A target is named
+by `(user, position)`: the item at `position` of that user's history, predicted from the items before it.
 """
 
 __version__ = "0.1.0"

@@ -53,7 +53,7 @@ class ColumnsConfig:
     item: str = "item_id"
     """Column of the item ids (any text or number), in the interactions and in the items file."""
     timestamp: str = "timestamp"
-    """Column of the event times: any number that grows with time, as seconds since 1970. Empty: the file is already in time order."""
+    """Column of event times: numbers or ISO date-times. Empty: the file is in time order (RecBole files too)."""
     rating: str = ""
     """Column of the ratings, for `data.min_rating`. Empty: none."""
     title: str = "title"
@@ -67,7 +67,7 @@ class DataConfig:
     source: Source = "ml-100k"
     """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), or CSV/Parquet files."""
     path: str = ""
-    """Folder of the data set, or the file of interactions (csv, parquet). Empty: the user's cache, filled by `recdistill fetch`."""
+    """Folder of the data set, or the file of interactions. Empty: the user's cache, filled by `recdistill fetch`."""
     items_path: str = ""
     """File with item titles (csv, parquet). Empty: titles are the item ids."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
@@ -77,13 +77,13 @@ class DataConfig:
     min_rating: float | None = None
     """Keep events rated this or higher. Empty: keep all."""
     min_user_events: int = 5
-    """Users with fewer events are dropped, and items likewise, again and again until none is left (k-core). At least 3."""
+    """Users with fewer events are dropped, items likewise, again and again until none is left (k-core). At least 3."""
     min_item_events: int = 1
     """Items with fewer events are dropped (k-core, together with `min_user_events`)."""
     duplicates: Duplicates = "first"
     """A user's repeated events on one item: keep all, or only the first or last in time."""
     split: Split = "leave_one_out"
-    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut all histories."""
+    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all."""
     validation_fraction: float = 0.1
     """global_time: share of all events, in time order, between the two moments (0 to 1)."""
     test_fraction: float = 0.1
@@ -108,21 +108,25 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run."""
+<<<<<<< HEAD
+    """One training run. The defaults are the students'; on MovieLens-100K they converge within the epochs."""
+=======
+    """One training run. The defaults are the students': on MovieLens-100K they converge within the epochs."""
+>>>>>>> docs
 
-    max_epochs: int = 100
+    max_epochs: int = 40
     """Passes over the training targets, at most."""
     batch_size: int = 64
     """Histories (windows, or prompts) in one micro-batch."""
     accumulate_grad_batches: int = 1
     """Micro-batches whose gradients are added up before one optimiser step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Peak learning rate of Adam(W)."""
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW)."""
     warmup_fraction: float = 0.05
     """Share of all steps in which the learning rate climbs from 0 to its peak."""
-    final_fraction: float = 1.0
+    final_fraction: float = 0.0
     """Learning rate at the last step as a share of the peak; the way down is a cosine. 1: no decay."""
     gradient_clip: float = 0.0
     """Largest norm of the gradient; 0: not clipped."""
@@ -131,7 +135,7 @@ class TrainConfig:
     validate_every: float = 1.0
     """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
     checkpoint_seconds: float = 30.0
-    """Least time between two checkpoints, in seconds; one more is written at the end."""
+    """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights too."""
     num_workers: int = 0
     """Worker processes that prepare batches; 0: the training process does it."""
 
@@ -139,6 +143,9 @@ class TrainConfig:
         """Check ranges; `prefix` is this section's dotted key."""
         names = ("max_epochs", "batch_size", "accumulate_grad_batches", "learning_rate", "validate_every")
         positive(self, prefix, *names)
+        turns = max(self.validate_every, 1 / self.validate_every)
+        rule = "a whole number of epochs, or 1 over a whole number"
+        require(abs(turns - round(turns)) < 1e-6, f"{prefix}.validate_every", self.validate_every, rule)
         not_negative(self, prefix, "weight_decay", "gradient_clip", "patience", "checkpoint_seconds", "num_workers")
         fraction(self, prefix, "warmup_fraction")
         require(0 <= self.final_fraction <= 1, f"{prefix}.final_fraction", self.final_fraction, "between 0 and 1")
@@ -177,7 +184,7 @@ class StudentConfig:
     """Share of units set to zero while training."""
     max_length: int = 50
     """Items of a history that the model looks at, the latest ones."""
-    windows: Literal["last", "all"] = "last"
+    windows: Literal["last", "all"] = "all"
     """What is trained on: last, each user's latest max_length events; all, every event, in overlapping windows."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The training loss."""
@@ -201,7 +208,7 @@ class GateConfig:
     """The router: the student's user state → weights of the experts."""
 
     kind: Literal["none", "instance", "causal"] = "causal"
-    """none: plain LoRA. instance: one set of weights per prompt (iLoRA). causal: the tokens of each item use the history up to it."""
+    """none: plain LoRA. instance: one set of weights a prompt (iLoRA). causal: one an item, from the history so far."""
     router: Literal["linear", "mlp"] = "linear"
     """linear, or mlp: one hidden layer with GELU."""
     hidden_dim: int = 128
@@ -241,7 +248,7 @@ class TeacherConfig:
     attention: Attention = "auto"
     """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
     activation_checkpointing: bool = False
-    """Keep only the inputs of each block and recompute the rest in the backward pass: less memory, about a third more time."""
+    """Keep the inputs of each block alone and recompute the rest when going back: less memory, a third more time."""
     compile: bool = False
     """Compile the decoder blocks (torch.compile)."""
     prompt: Literal["item", "text"] = "item"
@@ -259,10 +266,10 @@ class TeacherConfig:
     candidates: int = 0
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
-    """residual: the student's scores plus a correction that starts at zero. plain: the language model's scores alone."""
+    """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
     student_dropout: float = 1.0
-    """residual: share of training targets on which the student's score is hidden, so that the language model learns to rank
-    by itself instead of sharpening what the student has memorised. 0: the student's score always helps in training."""
+    """residual: share of training targets on which the student's score is hidden, so that the language model learns to
+    rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
     gate: GateConfig = field(default_factory=GateConfig)
@@ -271,7 +278,7 @@ class TeacherConfig:
     """The experts."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            max_epochs=4, batch_size=16, patience=2, final_fraction=0.1, gradient_clip=1.0
+            max_epochs=4, batch_size=16, learning_rate=1e-3, patience=2, final_fraction=0.1, gradient_clip=1.0
         )
     )
     """The training run."""
@@ -287,7 +294,8 @@ class TeacherConfig:
         fraction(self.adapter, "teacher.adapter", "dropout")
         require(
             self.adapter.rank % self.adapter.experts == 0,
-            "teacher.adapter.rank", self.adapter.rank, f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
+            "teacher.adapter.rank", self.adapter.rank,
+            f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
         )  # fmt: skip
         if self.gate.kind == "instance" and self.targets == "every":
             raise UserError(
@@ -328,7 +336,7 @@ class DistillConfig:
     """How a fresh student learns from the teacher."""
 
     method: Literal["dllm2rec", "soft_labels"] = "dllm2rec"
-    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL to the teacher's scores over its top-K."""
+    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K."""
     weight: float = 0.5
     """Weight λ_d of the distillation loss beside the student's own loss."""
     top_k: int = 10
@@ -350,7 +358,7 @@ class DistillConfig:
     dro_temperature: float = 1.0
     """dllm2rec: β of the distributionally robust term."""
     selection: Selection = "all"
-    """Targets that are distilled: all; those where teacher and student differ by more than kl_threshold; those the student misses."""
+    """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1
     """selection kl_above: least KL(teacher ‖ student) over the teacher's top-K, in nats."""
     loss: LossConfig = field(default_factory=LossConfig)
@@ -431,7 +439,8 @@ class RunConfig:
         require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
         require(
             self.teacher.history_length <= self.student.max_length,
-            "teacher.history_length", self.teacher.history_length, f"at most student.max_length ({self.student.max_length})",
+            "teacher.history_length", self.teacher.history_length,
+            f"at most student.max_length ({self.student.max_length})",
         )  # fmt: skip
         require(
             self.distill.top_k <= self.export.top_k,

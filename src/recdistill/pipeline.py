@@ -24,6 +24,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
+from recdistill.files import read_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
@@ -54,7 +55,10 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     """
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    check_machine(config.teacher, device)
+    if until not in ("prepare", "student"):
+        # Asked for now, since a language model that is not there should not cost a person a student's training first.
+        check_machine(config.teacher, device)
+        llm_fingerprint(config.teacher.llm, cache_folder())
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)
@@ -165,7 +169,9 @@ class Story:
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
         name = self.plan("teacher").fingerprint
-        train_teacher(self.config, self.data(), self.folder.step("student"), folder, name, profiler, self.device)
+        user_ids = read_json(self.folder.step("prepare") / "users.json")
+        student = self.folder.step("student")
+        train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()

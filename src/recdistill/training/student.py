@@ -73,13 +73,17 @@ def validation_metrics(scorer: Scorer, data: PreparedData) -> dict[str, float]:
 
 
 def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
-    """The student as a scorer; the table of item vectors is made once."""
+    """The student, put into evaluation mode, as a scorer of histories."""
     student.eval()
     return sequence_scorer(student.last_scores, data, student.config.max_length, device)
 
 
 def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
-    """The student saved in a finished step's folder, as a scorer."""
+    """The student saved in a finished step's folder, as a scorer.
+
+    Raises:
+        UserError: see :func:`recdistill.students.make.load_student`.
+    """
     return student_sequence_scorer(load_student(folder).to(device), data, device)
 
 

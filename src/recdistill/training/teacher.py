@@ -173,6 +173,7 @@ class TeacherTraining:
 def train_teacher(
     config: RunConfig,
     data: PreparedData,
+    user_ids: Sequence[str],
     student_folder: Path,
     folder: Path,
     fingerprint: str,
@@ -184,6 +185,7 @@ def train_teacher(
     Args:
         config: `teacher`, `student.max_length` and `seed` are read.
         data: histories and split; test is not looked at.
+        user_ids: people's own ids of the users, for the gate's examples.
         student_folder: the finished student step.
         folder: gets adapters, ranker, `evidence.json`, `gate_examples.json` and logs.
         fingerprint: names data, student and settings, for the checkpoint.
@@ -199,7 +201,7 @@ def train_teacher(
     with profiler.phase("write"):
         teacher.ranker.save(folder)
         write_json(folder / "evidence.json", evidence(teacher))
-        write_json(folder / "gate_examples.json", gate_examples(teacher))
+        write_json(folder / "gate_examples.json", gate_examples(teacher, user_ids))
         discard_checkpoint(folder)
     return result
 
@@ -234,7 +236,7 @@ def evidence(teacher: Teacher) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def gate_examples(teacher: Teacher) -> dict[str, Any]:
+def gate_examples(teacher: Teacher, user_ids: Sequence[str]) -> dict[str, Any]:
     """Expert weights after the whole train history: some users', their mean entropy (nats), their spread over users."""
     data, ranker = teacher.data, teacher.ranker
     if ranker.gate is None:
@@ -248,7 +250,7 @@ def gate_examples(teacher: Teacher) -> dict[str, Any]:
     chosen = np.linspace(0, len(windows) - 1, min(EXAMPLE_USERS, len(windows))).astype(int)
     return {
         "users": [
-            {"user": str(int(targets.users[row])), "weights": [round(float(w), 4) for w in weights[row]]}
+            {"user": user_ids[targets.users[row]], "weights": [round(float(w), 4) for w in weights[row]]}
             for row in chosen
         ],
         "entropy": float(-(weights * weights.clamp_min(1e-12).log()).sum(dim=1).mean()),
