@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 after a mistake of the person's, which is told in one line on stderr; 130 when interrupted.
     """
-    # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning makes
-    # each small operation wait for a whole time slice. It must be said before torch is imported.
+    # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
+    # makes each small operation wait for a whole time slice. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         parser = build_parser()

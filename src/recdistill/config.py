@@ -108,7 +108,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. The defaults are the students': on MovieLens-100K they converge within the epochs."""
+    """One training run. The defaults are the students'; on MovieLens-100K they converge within the epochs."""
 
     max_epochs: int = 40
     """Passes over the training targets, at most."""

@@ -55,7 +55,10 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     """
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    check_machine(config.teacher, device)
+    if until not in ("prepare", "student"):
+        # Asked for now, since a language model that is not there should not cost a person a student's training first.
+        check_machine(config.teacher, device)
+        llm_fingerprint(config.teacher.llm, cache_folder())
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)

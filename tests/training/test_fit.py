@@ -19,7 +19,7 @@ from recdistill.training.fit import FitResult, fit
 from recdistill.training.student import StudentTraining, student_training
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
-SHAPE = StudentConfig(embedding_dim=8, max_length=6, dropout=0.5, train=TRAIN)
+SHAPE = StudentConfig(embedding_dim=8, max_length=6, dropout=0.5, windows="last", train=TRAIN)
 
 
 class Killed(Exception):  # noqa: N818 (not an error of the program)

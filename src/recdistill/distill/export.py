@@ -11,10 +11,10 @@ from torch import Tensor
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import seen_items
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
 
@@ -133,22 +133,15 @@ def _predict(
 def top_items(scores: Tensor, data: PreparedData, targets: Targets, top_k: int, exclude_seen: bool) -> TopItems:
     """The K best items of each target; the scores are changed in place.
 
-    With `exclude_seen` the items of the whole history stay out, also those that the prompt has cut off. The target is
-    never kept out: a student must not be taught that what was chosen could not be.
-
     Args:
         scores: (M, N + 1).
         data: the histories.
         targets: the M keys.
         top_k: K, at most N.
-        exclude_seen: whether items of the history are left out.
+        exclude_seen: whether items of the history are left out, see :func:`recdistill.distill.lists.hide_history`.
     """
     if exclude_seen:
-        own = torch.from_numpy(data.target_items(targets).astype(np.int64)).to(scores.device).unsqueeze(1)
-        own_scores = scores.gather(1, own)
-        rows, items = (torch.from_numpy(index).to(scores.device) for index in seen_items(data, targets))
-        scores[rows, items] = -torch.inf
-        scores.scatter_(1, own, own_scores)
+        hide_history(scores, data, targets)
     scores[:, 0] = -torch.inf
     best = scores.float().topk(top_k, dim=1)
     listed = best.indices.masked_fill(best.values == -torch.inf, 0)

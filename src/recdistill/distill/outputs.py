@@ -106,6 +106,21 @@ class OutputsReader:
                 getattr(records, name)[here] = arrays[name][within]
         return records
 
+    def require(self, users: NDArray[np.integer], positions: NDArray[np.integer], with_states: bool = True) -> Records:
+        """As :meth:`lookup`, where every target must have a record.
+
+        Raises:
+            UserError: one has none.
+        """
+        records = self.lookup(users, positions, with_states)
+        if not records.found.all():
+            first = int(np.argmin(records.found))
+            raise UserError(
+                f"{self.folder}: lacks the target at position {positions[first]} of user {users[first]}; "
+                "run `recdistill export` again"
+            )
+        return records
+
     def _shard(self, number: int) -> dict[str, Array]:
         """A shard's mapped columns; the shard that was opened first makes room for a new one."""
         if number not in self._open:

@@ -10,8 +10,8 @@ from recdistill.students.base import INIT_STD, Student
 class Block(nn.Module):
     """Attention, then a two-layer perceptron as wide as its input, each on normalised input and added to it.
 
-    Attention weights see no dropout: on the CPU the fused kernel has none, and the unfused one takes a fifth longer for a
-    whole training step.
+    Attention weights see no dropout: on the CPU the fused kernel has none, and with the other one a whole training step
+    takes a fifth longer.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:

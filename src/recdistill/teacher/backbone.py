@@ -3,6 +3,8 @@
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +115,6 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
         UserError: the model cannot be found or read, or this machine cannot do what was asked.
     """
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging as transformers_logging
 
     check_machine(config, device)
     location = llm_location(config.llm, cache)
@@ -124,16 +125,9 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     options: dict[str, Any] = {"dtype": DTYPES[config.precision], "attn_implementation": attention}
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
+    with _libraries_quiet(), _as_user_error(config.llm):
         tokenizer = AutoTokenizer.from_pretrained(location)
         decoder = AutoModel.from_pretrained(location, config=llm_config, **options)
-    except (OSError, ValueError) as error:
-        raise UserError(f"teacher.llm: {config.llm}: {_first_line(error)}") from error
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     decoder.requires_grad_(requires_grad=False)
     decoder.config.use_cache = False
     if config.quantization == "none":
@@ -146,15 +140,35 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
 def _load_config(location: str) -> Any:
     from transformers import AutoConfig
 
-    try:
+    with _libraries_quiet(), _as_user_error(location):
         return AutoConfig.from_pretrained(location)
+
+
+@contextmanager
+def _as_user_error(llm: str) -> Iterator[None]:
+    """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
+    try:
+        yield
     except (OSError, ValueError) as error:
-        raise UserError(f"teacher.llm: {location}: {_first_line(error)}") from error
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UserError(f"teacher.llm: {llm}: {reason[0]}") from error
 
 
-def _first_line(error: BaseException) -> str:
-    """The first line of a library's message, which often runs over many."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+@contextmanager
+def _libraries_quiet() -> Iterator[None]:
+    """Silence what transformers and the hub's client print about retries, weights left out and loading bars."""
+    from huggingface_hub.utils import logging as hub_logging
+    from transformers.utils import logging as transformers_logging
+
+    levels = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(levels[0])
+        hub_logging.set_verbosity(levels[1])
 
 
 def _keep_layers(llm_config: Any, layers: int) -> None:

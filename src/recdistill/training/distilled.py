@@ -1,0 +1,199 @@
+"""Train a fresh student on the data and on what the teacher left in the store; no teacher is in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from recdistill.config import DistillConfig, RunConfig
+from recdistill.data.batches import Batch, training_windows
+from recdistill.data.prepared import PreparedData
+from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights, soft_label_loss
+from recdistill.distill.lists import best_items, chunk_rows, list_scores
+from recdistill.distill.outputs import OutputsReader
+from recdistill.profiling.profiler import Profiler
+from recdistill.run_folder import fingerprint
+from recdistill.students.base import Student
+from recdistill.students.losses import training_loss
+from recdistill.students.make import make_student, save_student
+from recdistill.teacher.titles import whiten
+from recdistill.training.checkpoint import discard_checkpoint
+from recdistill.training.fit import FitResult, Rows, fit
+from recdistill.training.selecting import selected_events
+from recdistill.training.student import StudentTraining
+
+
+@dataclass(frozen=True)
+class DistillBatch:
+    """A batch of windows and the teacher's records of its M targets, in the order of `batch.targets > 0`.
+
+    Attributes:
+        batch: the windows.
+        top_items: int64 (M, K), best first; 0 in empty places.
+        top_scores: fp32 (M, K); -inf in empty places.
+        selected: bool (M,), whether the target is distilled.
+    """
+
+    batch: Batch
+    top_items: Tensor
+    top_scores: Tensor
+    selected: Tensor
+
+    def to(self, device: torch.device | str) -> "DistillBatch":
+        """The same batch on `device`."""
+        return DistillBatch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+class DistilledTraining:
+    """A student's training with the teacher's records beside each batch, in the form that `fit` trains.
+
+    The loss is L_rec + λ_d L_d + α L_dro over all targets of a batch at once; L_d counts the selected ones.
+
+    Args:
+        plain: the student, its windows, its own loss.
+        config: method and weights.
+        reader: the store.
+        selected: bool (events,), see :func:`recdistill.training.selecting.selected_events`.
+    """
+
+    def __init__(
+        self, plain: StudentTraining, config: DistillConfig, reader: OutputsReader, selected: NDArray[np.bool_]
+    ) -> None:
+        self.plain, self.config, self.reader, self.selected = plain, config, reader, selected
+        self.top_k = min(config.top_k, reader.top_k)
+        self.propensity = propensities(torch.from_numpy(plain.data.train_item_counts())).to(plain.device)
+
+    @property
+    def module(self) -> Student:
+        """The student."""
+        return self.plain.module
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The student's."""
+        return self.plain.parameter_groups()
+
+    def plan(self, epoch: int) -> Sequence[Rows]:
+        """The student's."""
+        return self.plain.plan(epoch)
+
+    def collate(self, rows: Rows) -> DistillBatch:
+        """One batch of windows with its records, looked up by key.
+
+        Raises:
+            UserError: the store lacks a target.
+        """
+        batch = self.plain.collate(rows)
+        real = batch.targets > 0
+        users = batch.users.unsqueeze(1).expand_as(real)[real].numpy()
+        positions = batch.positions[real].numpy() + 1
+        records = self.reader.require(users, positions, with_states=False)
+        return DistillBatch(
+            batch,
+            torch.from_numpy(records.top_items[:, : self.top_k].astype(np.int64)),
+            torch.from_numpy(records.top_scores[:, : self.top_k]),
+            torch.from_numpy(self.selected[self.plain.data.offsets[users] + positions]),
+        )
+
+    def num_targets(self, batch: DistillBatch) -> int:
+        """Items to predict in the batch."""
+        return self.plain.num_targets(batch.batch)
+
+    def loss(self, batch: DistillBatch) -> Tensor:
+        """The whole loss, summed over the batch's targets."""
+        batch = batch.to(self.plain.device)
+        config, real = self.config, batch.batch.targets > 0
+        vectors = self.module.item_vectors()
+        states = self.module.states_with(vectors, batch.batch.items)[real]
+        targets = batch.batch.targets[real]
+        loss = training_loss(config.loss, states, vectors, targets, torch.default_generator)
+        if config.weight > 0:
+            loss = loss + config.weight * self._distillation_loss(states, vectors, batch)
+        if config.dro_weight > 0:
+            loss = loss + config.dro_weight * self._dro_loss(states, vectors, targets)
+        return loss
+
+    def validate(self) -> dict[str, float]:
+        """The student's."""
+        return self.plain.validate()
+
+    def _distillation_loss(self, states: Tensor, vectors: Tensor, batch: DistillBatch) -> Tensor:
+        """L_d, or the soft labels' loss, over the selected targets."""
+        items, teacher_scores, chosen = batch.top_items, batch.top_scores, batch.selected
+        if not bool(chosen.all()):
+            states, items, teacher_scores = states[chosen], items[chosen], teacher_scores[chosen]
+        scores = list_scores(states, vectors, items)
+        if self.config.method == "soft_labels":
+            return soft_label_loss(scores, teacher_scores, self.config.temperature)
+        own = best_items(states, vectors, self.top_k) if self.config.consistency_weight > 0 else None
+        return ranking_loss(scores, ranking_weights(self.config, items, teacher_scores, own))
+
+    def _dro_loss(self, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
+        """The robust term, in chunks that are computed again in the backward pass: no (M, N) scores are kept."""
+
+        def part(states: Tensor, targets: Tensor) -> Tensor:
+            return dro_loss(states @ vectors[1:].T, targets, self.propensity, self.config.dro_temperature)
+
+        size = chunk_rows(vectors)
+        pairs = zip(torch.split(states, size), torch.split(targets, size), strict=True)
+        parts: list[Tensor] = [checkpoint(part, *pair, use_reentrant=False) for pair in pairs]
+        return torch.stack(parts).sum()
+
+
+def make_distilled(config: RunConfig, data: PreparedData, reader: OutputsReader) -> Student:
+    """An untrained student of the `student` section's shape whose item vectors see the titles (DLLM2Rec §4.2).
+
+    The title embeddings are whitened first: those of a language model all point nearly one way, and what tells titles
+    apart is small beside it.
+    """
+    torch.manual_seed(config.seed)
+    if config.distill.embedding_weight == 0:
+        return make_student(config.student, data.num_items)
+    embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
+    titles = whiten(embeddings, config.teacher.title_dim)
+    return make_student(config.student, data.num_items, titles, config.distill.embedding_weight)
+
+
+def train_distilled(
+    config: RunConfig,
+    data: PreparedData,
+    reader: OutputsReader,
+    student_folder: Path,
+    folder: Path,
+    profiler: Profiler,
+    device: str,
+) -> FitResult:
+    """Train the distilled student and write it to `folder`, its titles folded into its item vectors.
+
+    Args:
+        config: `student` gives the shape, `distill` the rest.
+        data: the histories.
+        reader: the teacher's outputs.
+        student_folder: the finished plain student, asked which targets are worth distilling.
+        folder: checkpoints, logs, and the student in the end.
+        profiler: gets the phases set-up, selection, those of `fit`, and write.
+        device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: the store lacks a target, or training diverged.
+    """
+    with profiler.phase("selection"):
+        selected = selected_events(config, data, reader, student_folder, folder, device)
+    with profiler.phase("set-up"):
+        student = make_distilled(config, data, reader).to(device)
+        windows = training_windows(data, config.student.max_length, config.student.windows)
+        train = config.distill.train
+        plain = StudentTraining(student, data, windows, config.distill.loss, train.batch_size, config.seed, device)
+        training = DistilledTraining(plain, config.distill, reader, selected)
+    made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
+    name = fingerprint("distilled", config.distill, config.student, config.seed, *made_from)
+    result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
+    with profiler.phase("write"):
+        save_student(student, folder)
+        discard_checkpoint(folder)
+    return result

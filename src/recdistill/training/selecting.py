@@ -1,0 +1,63 @@
+"""Choose, once, the training targets that are distilled."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recdistill.config import RunConfig
+from recdistill.data.batches import collate, sorted_batches, training_windows
+from recdistill.data.prepared import PreparedData, Targets
+from recdistill.distill.lists import hide_history, list_scores
+from recdistill.distill.outputs import OutputsReader
+from recdistill.distill.selection import divergence_above, student_misses
+from recdistill.files import map_array, write_array
+from recdistill.students.make import load_student
+
+SELECTED_FILE = "selected.npy"
+BATCH_WINDOWS = 32
+
+
+def selected_events(
+    config: RunConfig, data: PreparedData, reader: OutputsReader, student_folder: Path, folder: Path, device: str
+) -> NDArray[np.bool_]:
+    """Whether each event is distilled when it is a target, as `distill.selection` says: bool (events,).
+
+    What takes a student to find out is kept in `folder` and read from there when the training goes on.
+    """
+    if config.distill.selection == "all":
+        return np.ones(len(data.items), dtype=np.bool_)
+    path = folder / SELECTED_FILE
+    if not path.is_file():
+        write_array(path, _ask_student(config, data, reader, student_folder, device))
+    return np.asarray(map_array(path))
+
+
+@torch.inference_mode()
+def _ask_student(
+    config: RunConfig, data: PreparedData, reader: OutputsReader, student_folder: Path, device: str
+) -> NDArray[np.bool_]:
+    """Run the plain student once over all training targets."""
+    distill, student = config.distill, load_student(student_folder).to(device)
+    selected = np.zeros(len(data.items), dtype=np.bool_)
+    windows, vectors = training_windows(data, student.config.max_length, "all"), student.item_vectors()
+    for rows in sorted_batches(windows.lengths, BATCH_WINDOWS):
+        batch = collate(data, windows, rows)
+        real = batch.targets > 0
+        states = student.states_with(vectors, batch.items.to(device))[real.to(device)]
+        users = batch.users.unsqueeze(1).expand_as(real)[real].numpy()
+        keys = Targets(users.astype(np.int32), batch.positions[real].numpy() + 1)
+        if distill.selection == "kl_above":
+            records = reader.require(keys.users, keys.positions, with_states=False)
+            items = torch.from_numpy(records.top_items[:, : distill.top_k].astype(np.int64)).to(device)
+            teacher_scores = torch.from_numpy(records.top_scores[:, : distill.top_k]).to(device)
+            scores = list_scores(states, vectors, items)
+            chosen = divergence_above(scores, teacher_scores, distill.kl_threshold)
+        else:
+            scores = student.scores(states)
+            hide_history(scores, data, keys)
+            wanted = torch.from_numpy(data.target_items(keys).astype(np.int64)).to(device)
+            chosen = student_misses(scores, wanted, distill.top_k)
+        selected[data.offsets[keys.users] + keys.positions] = chosen.cpu().numpy()
+    return selected

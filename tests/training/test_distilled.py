@@ -1,0 +1,286 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import logsigmoid
+
+from recdistill.config import DistillConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.data.batches import training_windows
+from recdistill.data.prepared import PreparedData, Targets
+from recdistill.distill.dllm2rec import propensities
+from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.distill.writer import OutputsWriter
+from recdistill.errors import UserError
+from recdistill.profiling.profiler import Profiler
+from recdistill.students.make import load_student, save_student
+from recdistill.training.distilled import DistillBatch, DistilledTraining, make_distilled, train_distilled
+from recdistill.training.selecting import selected_events
+from recdistill.training.student import StudentTraining, train_student
+
+ITEMS, TOP_K, HIDDEN = 40, 6, 5
+PRINTS = Fingerprints("d1", "s1", "t1")
+
+
+@pytest.fixture(scope="module")
+def data() -> PreparedData:
+    generator = np.random.default_rng(1)
+    histories = [generator.permutation(ITEMS)[: generator.integers(5, 16)] + 1 for _ in range(24)]
+    lengths = np.array([len(history) for history in histories])
+    names = ["", *(str(item) for item in range(1, ITEMS + 1))]
+    return PreparedData(
+        np.concatenate(histories).astype(np.int32), np.zeros(lengths.sum(), np.int64),
+        np.concatenate([[0], np.cumsum(lengths)]), (lengths - 2).astype(np.int32), (lengths - 1).astype(np.int32),
+        names, names, PRINTS.data, PRINTS.split,
+    )  # fmt: skip
+
+
+def record_of(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """The list and the scores that the store holds for a key."""
+    generator = np.random.default_rng([user, position])
+    return generator.permutation(ITEMS)[:TOP_K] + 1, -np.sort(-generator.standard_normal(TOP_K)) * 2
+
+
+def write_store(
+    folder: Path, targets: Targets, record: Callable[[int, int], tuple[np.ndarray, np.ndarray]] = record_of
+) -> OutputsReader:
+    rows = np.random.default_rng(2).permutation(len(targets))
+    users, positions = targets.users[rows], targets.positions[rows]
+    records = [record(*key) for key in zip(users.tolist(), positions.tolist(), strict=True)]
+    items, scores = (np.stack(column) for column in zip(*records, strict=True))
+    with OutputsWriter(folder, PRINTS, TOP_K, 2, 50) as writer:
+        writer.write_item_embeddings(np.random.default_rng(3).standard_normal((ITEMS + 1, HIDDEN)))
+        writer.append(users, positions, items, scores, np.zeros((len(rows), 2)))
+    return OutputsReader(folder, PRINTS)
+
+
+@pytest.fixture(scope="module")
+def reader(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> OutputsReader:
+    return write_store(tmp_path_factory.mktemp("outputs"), data.targets("train"))
+
+
+def make_config(max_epochs: int = 1, **distill: Any) -> RunConfig:
+    train = TrainConfig(max_epochs=max_epochs, batch_size=8, patience=0)
+    student = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=6, dropout=0.1, train=train)
+    base = RunConfig()
+    teacher = replace(base.teacher, history_length=6, title_dim=4)
+    settings = DistillConfig(**({"top_k": 4, "train": train} | distill))
+    return replace(base, student=student, teacher=teacher, distill=settings)
+
+
+def make_training(
+    config: RunConfig, data: PreparedData, reader: OutputsReader, selected: np.ndarray | None = None
+) -> DistilledTraining:
+    windows = training_windows(data, config.student.max_length, "all")
+    student = make_distilled(config, data, reader).eval()
+    plain = StudentTraining(student, data, windows, config.distill.loss, 8, config.seed, "cpu")
+    chosen = np.ones(len(data.items), dtype=np.bool_) if selected is None else selected
+    return DistilledTraining(plain, config.distill, reader, chosen)
+
+
+def rows_of(training: DistilledTraining, batch: DistillBatch) -> list[tuple[int, int, torch.Tensor]]:
+    """User, position and state of each target, found by a loop."""
+    states = training.module.states(batch.batch.items)
+    rows = []
+    for row, column in (batch.batch.targets > 0).nonzero().tolist():
+        position = int(batch.batch.positions[row, column]) + 1
+        rows.append((int(batch.batch.users[row]), position, states[row, column]))
+    return rows
+
+
+def test_records_are_those_of_the_targets_keys_in_every_batch(data: PreparedData, reader: OutputsReader) -> None:
+    training = make_training(make_config(), data, reader)
+    seen = set()
+    for rows in training.plan(0):
+        batch = training.collate(rows)
+        for place, (user, position, _) in enumerate(rows_of(training, batch)):
+            items, scores = record_of(user, position)
+            assert batch.top_items[place].tolist() == items[:4].tolist()
+            np.testing.assert_allclose(batch.top_scores[place], scores[:4], rtol=1e-6)
+            seen.add((user, position))
+    targets = data.targets("train")
+    assert seen == set(zip(targets.users.tolist(), targets.positions.tolist(), strict=True))
+
+
+def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: OutputsReader) -> None:
+    config = make_config(weight=0.7, dro_weight=0.3, dro_temperature=2.0)
+    training = make_training(config, data, reader)
+    with torch.no_grad():  # Larger vectors, so that scores differ.
+        training.module.items.ids[1:] += torch.randn(ITEMS, 8, generator=torch.Generator().manual_seed(4))
+    batch = training.collate(training.plan(0)[0])
+    vectors, expected = training.module.item_vectors(), torch.zeros(())
+    propensity = propensities(torch.from_numpy(data.train_item_counts()))
+    for user, position, state in rows_of(training, batch):
+        target = int(data.history(user, position + 1)[-1])
+        scores = vectors @ state
+        expected = expected + scores[1:].logsumexp(0) - scores[target]
+        items, teacher = (torch.from_numpy(part[:4].copy()) for part in record_of(user, position))
+        own = set((scores[1:].topk(4).indices + 1).tolist())
+        place = torch.exp(-torch.arange(1.0, 5.0))
+        shared = torch.tensor([float(int(item) in own) for item in items])
+        weights = 0.3 * place / place.sum() + 0.5 * teacher.softmax(0) + 0.1 * shared / shared.sum().clamp_min(1)
+        expected = expected - 0.7 * (weights / weights.sum() * logsigmoid(scores[items])).sum()
+        exponents = propensity * scores[1:] ** 2 / 2.0
+        exponents = torch.cat([
+            exponents[: target - 1], exponents[target:], propensity[target - 1 : target] * (scores[target] - 1) ** 2 / 2
+        ])  # fmt: skip
+        expected = expected + 0.3 * exponents.logsumexp(0)
+    torch.testing.assert_close(training.loss(batch), expected.float(), rtol=1e-4, atol=1e-3)
+
+
+def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:
+    config = make_config(method="soft_labels", weight=2.0, temperature=1.5)
+    every = np.ones(len(data.items), dtype=np.bool_)
+    odd = every.copy()
+    odd[::2] = False
+    sums = {}
+    for name, selected in {"none": ~every, "odd": odd, "even": ~odd, "all": every}.items():
+        training = make_training(config, data, reader, selected)
+        sums[name] = training.loss(training.collate(training.plan(0)[0])).item()
+    assert sums["none"] < min(sums["odd"], sums["even"])
+    assert sums["odd"] + sums["even"] - sums["none"] == pytest.approx(sums["all"], rel=1e-5)
+    plain = make_training(replace(config, distill=replace(config.distill, weight=0.0)), data, reader)
+    assert sums["none"] == pytest.approx(plain.loss(plain.collate(plain.plan(0)[0])).item(), rel=1e-6)
+
+
+def test_a_target_that_the_store_lacks_is_named(data: PreparedData, tmp_path: Path) -> None:
+    targets = data.targets("train")
+    lacking = write_store(tmp_path, Targets(targets.users[1:], targets.positions[1:]))
+    training = make_training(make_config(), data, lacking)
+    with pytest.raises(UserError, match="lacks the target at position 1 of user 0; run `recdistill export` again"):
+        training.collate(np.arange(3))
+
+
+def train(config: RunConfig, data: PreparedData, reader: OutputsReader, folder: Path) -> Any:
+    with Profiler() as profiler:
+        result = train_distilled(config, data, reader, folder.parent / "student", folder, profiler, "cpu")
+    assert {"selection", "set-up", "train step", "validation", "write"} <= set(profiler.seconds)
+    return result
+
+
+def without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def test_without_the_teacher_it_is_the_plain_student(data: PreparedData, reader: OutputsReader, tmp_path: Path) -> None:
+    config = make_config(weight=0.0, embedding_weight=0.0)
+    distilled = train(config, data, reader, tmp_path / "distilled")
+    with Profiler() as profiler:
+        plain = train_student(config, data, tmp_path / "plain", profiler, "cpu")
+    assert without_seconds(distilled.history) == without_seconds(plain.history)
+
+
+def test_the_same_seed_gives_the_same_numbers(data: PreparedData, reader: OutputsReader, tmp_path: Path) -> None:
+    one, two = (train(make_config(), data, reader, tmp_path / name) for name in ("one", "two"))
+    assert without_seconds(one.history) == without_seconds(two.history)
+
+
+def test_the_saved_student_scores_as_the_trained_one_and_needs_no_titles(
+    data: PreparedData, reader: OutputsReader, tmp_path: Path
+) -> None:
+    trained = make_training(make_config(embedding_weight=3.0), data, reader).module
+    assert trained.items.projection is not None
+    save_student(trained, tmp_path)
+    served = load_student(tmp_path)
+    assert served.items.projection is None
+    assert set(served.state_dict()) == {
+        name for name in trained.state_dict() if "projection" not in name and name != "items.titles"
+    }
+    histories = torch.tensor([[3, 1, 4, 0], [7, 0, 0, 0]])
+    torch.testing.assert_close(served.last_scores(histories), trained.last_scores(histories))
+
+
+def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, reader: OutputsReader) -> None:
+    student = make_distilled(make_config(embedding_weight=0.3), data, reader)
+    assert student.items.titles is not None
+    assert student.items.titles.shape == (ITEMS + 1, 4)
+    assert student.items.projection is not None
+    wanted = student.items.ids + 0.3 * student.items.titles @ student.items.projection.weight.T
+    torch.testing.assert_close(student.item_vectors(), wanted)
+    assert make_distilled(make_config(embedding_weight=0.0), data, reader).items.projection is None
+
+
+@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels"])
+def test_the_student_learns_the_order_of_the_teachers_list(data: PreparedData, tmp_path: Path, method: str) -> None:
+    """A teacher that says the same to everybody, best item first, is followed; without its loss it is not."""
+    listed = np.array([31, 5, 17, 8, 22, 40])
+
+    def margins(weight: float) -> torch.Tensor:
+        training = make_training(make_config(method=method, weight=weight, embedding_weight=0.0), data, reader)
+        optimizer = torch.optim.Adam(training.module.parameters(), lr=0.05)
+        for epoch in range(4):
+            for rows in training.plan(epoch):
+                optimizer.zero_grad()
+                training.loss(training.collate(rows)).backward()
+                optimizer.step()
+        scores = training.module.last_scores(torch.tensor([[1, 2, 3], [9, 10, 11]])).detach().mean(dim=0)
+        return scores[listed[:4]] - (scores[listed[0]] if method == "soft_labels" else scores[1:].mean())
+
+    reader = write_store(
+        tmp_path, data.targets("train"), lambda user, position: (listed, np.array([4, 3, 2, 1, 0, -1.0]))
+    )
+    followed, ignored = margins(20.0), margins(0.0)
+    if method == "soft_labels":
+        torch.testing.assert_close(followed, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.5, rtol=0)
+        assert not torch.allclose(ignored, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.5, rtol=0)
+    else:
+        assert followed[0] > ignored[0] + 0.5
+        assert followed.tolist() == sorted(followed.tolist(), reverse=True)
+
+
+@pytest.fixture(scope="module")
+def plain_student(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("student")
+    torch.manual_seed(0)
+    config = make_config()
+    student = make_distilled(replace(config, distill=replace(config.distill, embedding_weight=0.0)), data, None)  # type: ignore[arg-type]
+    with torch.no_grad():
+        student.items.ids[1:] += torch.randn(ITEMS, 8)
+    save_student(student, folder)
+    return folder
+
+
+@pytest.mark.parametrize("selection", ["student_misses", "kl_above"])
+def test_the_frozen_student_is_asked_target_by_target(
+    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path, selection: str
+) -> None:
+    config = make_config(selection=selection, kl_threshold=0.8)
+    selected = selected_events(config, data, reader, plain_student, tmp_path, "cpu")
+    student, targets = load_student(plain_student), data.targets("train")
+    wanted = np.zeros_like(selected)
+    windows = training_windows(data, 6, "all")
+    with torch.no_grad():
+        for user, start, end, first in zip(
+            windows.users, windows.starts, windows.ends, windows.first_targets, strict=True
+        ):
+            for position in range(int(first), int(end) + 1):
+                history = data.history(int(user), position)
+                scores = student.last_scores(torch.from_numpy(history[start:].astype(np.int64))[None])[0]
+                target = int(data.history(int(user), position + 1)[-1])
+                if selection == "student_misses":
+                    unseen = [item for item in range(1, ITEMS + 1) if item not in history]
+                    chosen = sum(float(scores[item]) >= float(scores[target]) for item in unseen) > 4
+                else:
+                    items, teacher = (torch.from_numpy(part[:4].copy()) for part in record_of(int(user), position))
+                    p, q = teacher.softmax(0), scores[items].softmax(0)
+                    chosen = float((p * (p / q).log()).sum()) > 0.8
+                wanted[data.offsets[user] + position] = chosen
+    np.testing.assert_array_equal(selected, wanted)
+    assert 0 < selected.sum() < len(targets)
+
+
+def test_the_choice_is_made_once(
+    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path
+) -> None:
+    config = make_config(selection="student_misses")
+    first = selected_events(config, data, reader, plain_student, tmp_path, "cpu")
+    again = selected_events(config, data, reader, tmp_path / "no student here", tmp_path, "cpu")
+    np.testing.assert_array_equal(first, again)
+
+
+def test_all_asks_no_student(data: PreparedData, reader: OutputsReader, tmp_path: Path) -> None:
+    assert selected_events(make_config(), data, reader, tmp_path / "none", tmp_path, "cpu").all()
+    assert not list(tmp_path.iterdir())
