@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from recdistill.errors import UserError
 from recdistill.serving.recommender import Recommender
+
+from recdistill.errors import UserError
 
 
 def main() -> int:
