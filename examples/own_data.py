@@ -12,11 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recdistill.serving.recommender import Recommender
-
 from recdistill.config import ColumnsConfig, DataConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.pipeline import run
 from recdistill.progress import set_up_logging
+from recdistill.serving.recommender import Recommender
 
 SERIES = ("Harbour Mystery", "Dragon Winter", "Garden Year", "Night Train", "Little Kitchen", "Star Pilots")
 VOLUMES = 12
