@@ -1,6 +1,5 @@
 """The command line: parses, calls the pipeline, prints. Nothing else happens here."""
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
 from recdistill import __version__
 from recdistill.config import RunConfig
@@ -29,6 +29,25 @@ STEPS = {
 FETCHABLE = ("ml-100k", "smollm2")
 
 
+class ConfigFile(ActionConfigFile):
+    """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
+
+    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+        """Check the file's form, then let jsonargparse read it."""
+        try:
+            settings = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"config: {values}: {error.strerror}") from error
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            raise UserError(f"{values}:{line}: not valid YAML ({error.problem})") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"{values}: not a text file in YAML") from error
+        if not isinstance(settings, dict):
+            raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
+        super().__call__(parser, cfg, values, option_string)
+
+
 def build_parser() -> ArgumentParser:
     """The parser of all subcommands; every setting of `RunConfig` is an option of every step."""
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -45,7 +64,7 @@ def build_parser() -> ArgumentParser:
     subcommands.add_subcommand("fetch", fetch, help="Fetch data or a language model into the user's cache.")
     for name, meaning in STEPS.items():
         step = ArgumentParser(description=meaning, exit_on_error=False)
-        step.add_argument("--config", action="config", help="YAML file with any of the settings below.")
+        step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
         _add_quiet(step)
         step.add_class_arguments(RunConfig, None)
         subcommands.add_subcommand(name, step, help=meaning)
@@ -142,8 +161,3 @@ def _recommend(options: Any) -> None:
     sys.stdout.write("next\n")
     for place, item in enumerate(recommender.recommend(options.history, top_k=options.top_k), start=1):
         sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")
-
-
-if __name__ == "__main__":
-    logging.captureWarnings(capture=True)
-    sys.exit(main())

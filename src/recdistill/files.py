@@ -3,14 +3,23 @@
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from recdistill.errors import UserError
+
+FULL = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "no space left (the disk quota is used up)",
+    errno.EFBIG: "the file would be larger than this system allows",
+}
+"""Errors of a disk that takes no more, and how they are told."""
 
 
 @contextmanager
@@ -18,16 +27,23 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder that may not be written into a :class:`UserError` that names `path`.
 
     Raises:
-        UserError: the disk is full, the quota is used up, or writing is not permitted.
+        UserError: the disk is full, a quota or a limit on file sizes is reached, or writing is not permitted.
     """
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{path}: no space left on the disk; nothing half-written was kept") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{path}: may not be written ({os.strerror(error.errno)})") from error
+        code = error.errno
+        if code in FULL:
+            raise UserError(f"{path}: {FULL[code]}; nothing half-written was kept") from error
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{path}: may not be written ({os.strerror(code)})") from error
         raise
+    except SafetensorError as error:
+        # safetensors writes by itself and puts the system's error number into the text of its own error.
+        found = re.search(r"os error (\d+)", str(error))
+        if found is None or int(found[1]) not in FULL:
+            raise
+        raise UserError(f"{path}: {FULL[int(found[1])]}; nothing half-written was kept") from error
 
 
 @contextmanager

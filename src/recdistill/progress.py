@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -22,6 +23,15 @@ def set_up_logging(quiet: bool) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    _quieten_libraries()
+
+
+def _quieten_libraries() -> None:
+    """Silence, one by one, what libraries say that a person can do nothing about."""
+    # PEFT asks transformers for a property by its old name.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    # bitsandbytes, which PEFT imports where it is installed, misses an optional kernel for 4-bit layers on some CPUs.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 class Progress:

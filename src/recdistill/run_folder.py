@@ -85,8 +85,8 @@ class RunFolder:
         try:
             yield
         finally:
-            file.close()
             (self.path / ".lock").unlink(missing_ok=True)
+            file.close()
             if not existed and not any(self.path.iterdir()):
                 self.path.rmdir()
 
@@ -125,7 +125,7 @@ class RunFolder:
             profiler.restore(read_json(partial / "timings.json"), read_json(partial / "memory.json"))
         try:
             write_json(partial / "manifest.json", manifest)
-            with profiler:
+            with profiler, disk_errors(partial):
                 yield partial, profiler
             profiler.write(partial)
             seconds = manifest.get("seconds", 0.0) + time.perf_counter() - began

@@ -277,7 +277,8 @@ class _Run:
         else:
             counts.stale += 1
             counts.finished = 0 < self.config.patience <= counts.stale
-        text = f"loss {counts.mean_loss:.4f}, validation NDCG@10 {metrics[WATCHED]:.4f} (best {counts.best:.4f})"
+        loss = f"loss {counts.mean_loss:.4f}, " if counts.step else ""
+        text = f"{loss}validation NDCG@10 {metrics[WATCHED]:.4f} (best {counts.best:.4f})"
         logger.info("%s: epoch %g, %s, %.0f s", self.name, epoch, text, counts.seconds)
 
     def _checkpoint_if_due(self) -> None:
