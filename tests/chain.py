@@ -10,7 +10,7 @@ STEPS = ("prepare", "student", "teacher", "teacher_outputs", "distilled", "evalu
 
 
 def write_interactions(folder: Path, users: int = 40, seed: int = 0) -> Path:
-    """Write `events.csv` and `items.csv`: users who walk around a ring of items, mostly one step at a time."""
+    """Write `events.csv` and `items.csv` to `folder`: users who walk around a ring of items, mostly step by step."""
     generator = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "events.csv").open("w", newline="") as file:

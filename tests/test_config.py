@@ -12,7 +12,7 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 
 def parse(*arguments: str) -> RunConfig:
-    parser = build_parser()
+    parser = build_parser("run")
     parsed = parser.instantiate(parser.parse_args(["run", *arguments]))["run"]
     return RunConfig(**{field.name: parsed[field.name] for field in fields(RunConfig)})
 
