@@ -12,11 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recdistill.serving.recommender import Recommender
-
 from recdistill.config import ColumnsConfig, DataConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.pipeline import run
 from recdistill.progress import set_up_logging
+from recdistill.serving.recommender import Recommender
 
 SERIES = ("Harbour Mystery", "Dragon Winter", "Garden Year", "Night Train", "Little Kitchen", "Star Pilots")
 VOLUMES = 12
@@ -52,6 +51,7 @@ def main() -> None:
         columns = ColumnsConfig(user="reader", item="book", timestamp="borrowed", title="name")
         config = RunConfig(
             run=str(folder / "run"),
+            threads=1,  # a model this small gains nothing from more
             data=DataConfig(
                 source="csv", path=str(folder / "loans.csv"), items_path=str(folder / "books.csv"), columns=columns
             ),
