@@ -51,6 +51,7 @@ def main() -> None:
         columns = ColumnsConfig(user="reader", item="book", timestamp="borrowed", title="name")
         config = RunConfig(
             run=str(folder / "run"),
+            threads=1,  # a model this small gains nothing from more
             data=DataConfig(
                 source="csv", path=str(folder / "loans.csv"), items_path=str(folder / "books.csv"), columns=columns
             ),
