@@ -195,8 +195,8 @@ class TeacherTraining:
     def validate(self) -> dict[str, float]:
         """Full-catalog metrics on validation, seen items left out.
 
-        With a residual head, the weight of the correction beside the student's scores is chosen here, from a short list,
-        by NDCG@10: like the epoch, it is a choice that belongs to validation. The prompts are read once for all of them.
+        With a residual head, the weight of the correction beside the student's scores is chosen here, from a short
+        list, by NDCG@10: like the epoch, it is a choice that belongs to validation. The prompts are read once for all.
         """
         head, data = self.module.head, self.teacher.data
         head.correction_weight.data.fill_(1.0)
