@@ -2,8 +2,8 @@
 
     python examples/own_data.py
 
-The data is made up: people of a small town's library, each fond of one kind of book, who read series in order. The
-run stops after the small model; leave `until` out, and a language model is trained and distilled as well.
+The data is made up: readers of a small library, each going through a series volume by volume, from wherever they found
+it. The run stops after the small model; leave `until` out, and a language model is trained and distilled as well.
 """
 
 import csv
@@ -12,11 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recdistill.serving.recommender import Recommender
-
 from recdistill.config import ColumnsConfig, DataConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.pipeline import run
 from recdistill.progress import set_up_logging
+from recdistill.serving.recommender import Recommender
 
 SERIES = ("Harbour Mystery", "Dragon Winter", "Garden Year", "Night Train", "Little Kitchen", "Star Pilots")
 VOLUMES = 12
@@ -33,11 +32,14 @@ def write_library(folder: Path, generator: random.Random) -> None:
         writer = csv.writer(file)
         writer.writerow(("reader", "book", "borrowed"))
         for reader in range(READERS):
-            first, second = generator.sample(range(len(SERIES)), 2)
-            for day in range(1, VOLUMES + 1):
-                # Now and then a volume of another series comes between.
-                series, volume = (second, generator.randint(1, VOLUMES)) if generator.random() < 0.2 else (first, day)
-                writer.writerow((f"reader {reader}", f"b{100 * series + volume}", f"2024-03-{day:02d}"))
+            own, volume = generator.randrange(len(SERIES)), generator.randint(1, VOLUMES)
+            for day in range(1, VOLUMES):
+                book = f"b{100 * own + volume}"
+                volume = volume % VOLUMES + 1
+                # Now and then a book from somewhere else comes between.
+                if generator.random() < 0.1:
+                    book = f"b{100 * generator.randrange(len(SERIES)) + generator.randint(1, VOLUMES)}"
+                writer.writerow((f"reader {reader}", book, f"2024-03-{day:02d}"))
 
 
 def main() -> None:
@@ -49,10 +51,11 @@ def main() -> None:
         columns = ColumnsConfig(user="reader", item="book", timestamp="borrowed", title="name")
         config = RunConfig(
             run=str(folder / "run"),
+            threads=1,  # a model this small gains nothing from more
             data=DataConfig(
                 source="csv", path=str(folder / "loans.csv"), items_path=str(folder / "books.csv"), columns=columns
             ),
-            student=StudentConfig(embedding_dim=32, max_length=20, train=TrainConfig(max_epochs=15)),
+            student=StudentConfig(embedding_dim=32, train=TrainConfig(max_epochs=15)),
         )
         run(config, until="student")
         recommender = Recommender.load(Path(config.run), model="student")

@@ -11,9 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from recdistill.serving.recommender import Recommender
-
 from recdistill.errors import UserError
+from recdistill.serving.recommender import Recommender
 
 
 def main() -> int:

@@ -140,7 +140,7 @@ def test_help_tells_the_meaning_of_every_setting() -> None:
 
     tree = ast.parse((Path(__file__).parents[1] / "src" / "recdistill" / "config.py").read_text(encoding="utf-8"))
     for section in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        for setting, after in zip(section.body, section.body[1:] + [ast.Pass()], strict=True):
+        for setting, after in zip(section.body, [*section.body[1:], ast.Pass()], strict=True):
             if isinstance(setting, ast.AnnAssign):
                 assert isinstance(after, ast.Expr), ast.unparse(setting)
                 assert isinstance(after.value, ast.Constant), ast.unparse(setting)

@@ -32,7 +32,9 @@ FETCHABLE = ("ml-100k", "smollm2")
 class ConfigFile(ActionConfigFile):
     """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
 
-    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(  # type: ignore[override]
+        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
         """Check the file's form, then let jsonargparse read it."""
         try:
             settings = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
@@ -45,7 +47,7 @@ class ConfigFile(ActionConfigFile):
             raise UserError(f"{values}: not a text file in YAML") from error
         if not isinstance(settings, dict):
             raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
-        super().__call__(parser, cfg, values, option_string)
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 
 def build_parser(command: str) -> ArgumentParser:

@@ -58,7 +58,7 @@ def make_teacher(
     """Make a teacher whose trained parts are random, so that everything in it has an effect."""
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
 
-    def make(data: PreparedData, **settings: Any) -> Teacher:
+    def make(data: PreparedData, device: str = "cpu", **settings: Any) -> Teacher:
         adapter = replace(TeacherConfig().adapter, dropout=0.0)
         base = {
             "llm": str(tiny_llm),
@@ -69,12 +69,12 @@ def make_teacher(
             "adapter": adapter,
         }
         config = RunConfig(student=StudentConfig(max_length=10), teacher=TeacherConfig(**(base | settings)))
-        teacher = Teacher(config, data, student_folder, "cpu")
+        teacher = Teacher(config, data, student_folder, device)
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
             for parameter in teacher.ranker.parameters():
                 if parameter.requires_grad:
-                    parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+                    parameter.add_((torch.randn(parameter.shape, generator=generator) * 0.2).to(parameter.device))
         teacher.ranker.eval()
         return teacher
 

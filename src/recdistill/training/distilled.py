@@ -151,12 +151,12 @@ def make_distilled(config: RunConfig, data: PreparedData, reader: OutputsReader)
     The title embeddings are whitened first: those of a language model all point nearly one way, and what tells titles
     apart is small beside it.
     """
-    torch.manual_seed(config.seed)
-    if config.distill.embedding_weight == 0:
-        return make_student(config.student, data.num_items)
-    embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
-    titles = whiten(embeddings, config.teacher.title_dim)
-    return make_student(config.student, data.num_items, titles, config.distill.embedding_weight)
+    titles = None
+    if config.distill.embedding_weight > 0:
+        titles = whiten(torch.from_numpy(reader.item_embeddings.astype(np.float32)), config.teacher.title_dim)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(config.seed)
+        return make_student(config.student, data.num_items, titles, config.distill.embedding_weight)
 
 
 def train_distilled(

@@ -1,0 +1,125 @@
+"""Ask a finished run what comes next: a history of titles or item ids in, titles and item ids out."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from recdistill.data.catalog import Catalog, Match, is_ambiguous
+from recdistill.errors import UserError
+from recdistill.files import read_json
+from recdistill.students.base import Student
+from recdistill.students.make import SHAPE_FILE, load_student
+
+logger = logging.getLogger("recdistill")
+
+Model = Literal["distilled", "student"]
+STEPS: dict[Model, str] = {"distilled": "distill", "student": "student"}
+"""Which command makes the model of each folder."""
+NAMED_CHOICES = 3
+"""Other readings of an unclear title that are told."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item to choose next.
+
+    Attributes:
+        item_id: the person's own id of the item.
+        title: its title.
+        score: the model's score; only differences within one answer mean anything.
+    """
+
+    item_id: str
+    title: str
+    score: float
+
+
+class Recommender:
+    """A small model with the catalog it was trained on; on the CPU, as it answers in about a millisecond there.
+
+    Args:
+        model: the trained model.
+        catalog: ids and titles of its items.
+
+    Raises:
+        UserError: model and catalog are not of the same number of items.
+    """
+
+    def __init__(self, model: Student, catalog: Catalog) -> None:
+        if model.num_items != len(catalog):
+            raise UserError(f"the model knows {model.num_items} items and the catalog has {len(catalog)}")
+        self.model, self.catalog = model.eval(), catalog
+
+    @classmethod
+    def load(cls, run: Path, model: Model = "distilled") -> "Recommender":
+        """The distilled (or the plain) student of a finished run.
+
+        Raises:
+            UserError: the run lacks the model or the catalog; the message names the step that makes it.
+        """
+        if not (run / model / SHAPE_FILE).is_file():
+            raise UserError(f"{run / model}: holds no model; run `recdistill {STEPS[model]}` first")
+        if not (run / "prepare" / "catalog.json").is_file():
+            raise UserError(f"{run / 'prepare'}: holds no catalog; run `recdistill prepare` first")
+        names = read_json(run / "prepare" / "catalog.json")
+        return cls(load_student(run / model), Catalog(names["item_ids"], names["titles"]))
+
+    def find(self, history: Sequence[str]) -> list[Match]:
+        """The item that each entry means, in the same order: an external id, a title, or enough of a title.
+
+        Where several titles fit alike, the best match is taken and the others are told in a warning.
+
+        Raises:
+            UserError: the history is empty, or nothing is like an entry; the nearest titles are named.
+        """
+        if not history:
+            raise UserError("the history is empty; name one title or item id at least")
+        return [self._understand(text) for text in history]
+
+    def recommend(self, history: Sequence[str], top_k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
+        """The best items to come next, best first.
+
+        Args:
+            history: titles, parts of titles or external ids, oldest first.
+            top_k: how many items; fewer come back where the catalog has no more.
+            exclude_seen: leave the items of the history out.
+
+        Raises:
+            UserError: see :meth:`find`; or `top_k` is below 1.
+        """
+        items = [match.item for match in self.find(history)]
+        return self.recommend_items(items, top_k, exclude_seen)
+
+    @torch.inference_mode()
+    def recommend_items(self, items: Sequence[int], top_k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
+        """As :meth:`recommend`, for item numbers 1..N.
+
+        Raises:
+            UserError: `top_k` is below 1.
+        """
+        if top_k < 1:
+            raise UserError(f"top_k: {top_k} is out of range; it must be 1 or more")
+        latest = torch.tensor([list(items[-self.model.config.max_length :])])
+        scores = self.model.last_scores(latest)[0]
+        if exclude_seen:
+            scores[list(items)] = -torch.inf
+        best = scores.topk(min(top_k, len(self.catalog)))
+        return [
+            Recommendation(self.catalog.item_ids[item], self.catalog.titles[item], score)
+            for item, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            if score > -torch.inf
+        ]
+
+    def _understand(self, text: str) -> Match:
+        matches = self.catalog.search(text)
+        if is_ambiguous(matches):
+            same = [match for match in matches[1:] if match.kind == matches[0].kind][:NAMED_CHOICES]
+            others = ", ".join(f"{match.title!r} [{match.item_id}]" for match in same)
+            logger.warning(
+                "%r is taken as %r [%s]; it may also mean %s", text, matches[0].title, matches[0].item_id, others
+            )
+        return matches[0]

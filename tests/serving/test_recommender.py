@@ -1,0 +1,109 @@
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from recdistill.config import StudentConfig
+from recdistill.data.catalog import Catalog
+from recdistill.errors import UserError
+from recdistill.serving.recommender import Recommender
+from recdistill.students.make import make_student, save_student
+
+TITLES = ["", "Toy Story", "Heat", "Usual Suspects, The", "Alien", "Aliens", "Alien 3", "Fargo", "Babe"]
+IDS = ["", "t1", "h2", "u3", "a4", "a5", "a6", "f7", "b8"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder with a tiny random model as its distilled student."""
+    torch.manual_seed(3)
+    student = make_student(StudentConfig(embedding_dim=8, heads=1, max_length=3), len(TITLES) - 1)
+    with torch.no_grad():
+        student.items.ids[1:] += torch.randn(len(TITLES) - 1, 8)
+    (tmp_path / "distilled").mkdir()
+    (tmp_path / "prepare").mkdir()
+    save_student(student, tmp_path / "distilled")
+    (tmp_path / "prepare" / "catalog.json").write_text(json.dumps({"item_ids": IDS, "titles": TITLES}))
+    return tmp_path
+
+
+def test_answers_are_the_models_best_unseen_items_in_order(run: Path) -> None:
+    recommender = Recommender.load(run)
+    answers = recommender.recommend(["Toy Story", "Heat"], top_k=4)
+    with torch.no_grad():
+        scores = recommender.model.last_scores(torch.tensor([[1, 2]]))[0]
+    wanted = sorted(range(3, 9), key=lambda item: -float(scores[item]))[:4]
+    assert [answer.item_id for answer in answers] == [IDS[item] for item in wanted]
+    assert [answer.title for answer in answers] == [TITLES[item] for item in wanted]
+    assert [answer.score for answer in answers] == pytest.approx([float(scores[item]) for item in wanted])
+
+
+def test_seen_items_are_listed_where_they_are_wanted(run: Path) -> None:
+    recommender = Recommender.load(run)
+    everything = recommender.recommend(["Toy Story", "Heat"], top_k=100, exclude_seen=False)
+    assert sorted(answer.item_id for answer in everything) == sorted(IDS[1:])
+    unseen = recommender.recommend(["Toy Story", "Heat"], top_k=100)
+    assert [answer for answer in everything if answer.item_id not in ("t1", "h2")] == unseen
+    assert len(unseen) == 6
+
+
+def test_titles_ids_and_parts_of_titles_mean_the_same(run: Path) -> None:
+    recommender = Recommender.load(run)
+    by_title = recommender.recommend(["Usual Suspects, The", "Fargo"])
+    assert recommender.recommend(["u3", "f7"]) == by_title
+    assert recommender.recommend(["the usual suspects", "farg"]) == by_title
+    assert [match.item for match in recommender.find(["u3", "suspects", "Fargo"])] == [3, 3, 7]
+
+
+def test_only_the_latest_items_reach_the_model_and_all_are_left_out(run: Path) -> None:
+    recommender = Recommender.load(run)
+    long = recommender.recommend(["Babe", "Toy Story", "Heat", "Fargo"], top_k=8)
+    short = recommender.recommend(["Toy Story", "Heat", "Fargo"], top_k=8)
+    assert long == [answer for answer in short if answer.item_id != "b8"]
+    assert len(long) == len(short) - 1
+
+
+def test_an_unclear_title_is_taken_and_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recommender = Recommender.load(run)
+    logger = logging.getLogger("recdistill")
+    logger.addHandler(caplog.handler)
+    try:
+        found = recommender.find(["alie"])
+        assert "may also mean" in caplog.text
+        caplog.clear()
+        assert recommender.find(["Alien"])[0].item == 4
+        assert caplog.text == ""
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert found[0].item == 4
+
+
+def test_an_unknown_title_names_the_nearest(run: Path) -> None:
+    with pytest.raises(UserError, match="no item is called 'Zzzyx'"):
+        Recommender.load(run).recommend(["Zzzyx"])
+
+
+def test_what_makes_no_sense_is_refused(run: Path) -> None:
+    recommender = Recommender.load(run)
+    with pytest.raises(UserError, match="history is empty"):
+        recommender.recommend([])
+    with pytest.raises(UserError, match="top_k: 0 is out of range"):
+        recommender.recommend(["Heat"], top_k=0)
+
+
+def test_a_run_without_the_model_names_the_step_to_run(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="student: holds no model; run `recdistill student` first"):
+        Recommender.load(run, model="student")
+    with pytest.raises(UserError, match="distilled: holds no model; run `recdistill distill` first"):
+        Recommender.load(tmp_path / "nowhere")
+    (run / "prepare" / "catalog.json").unlink()
+    with pytest.raises(UserError, match="prepare: holds no catalog; run `recdistill prepare` first"):
+        Recommender.load(run)
+
+
+def test_a_catalog_of_other_items_is_refused(run: Path) -> None:
+    model = Recommender.load(run).model
+    with pytest.raises(UserError, match="the model knows 8 items and the catalog has 2"):
+        Recommender(model, Catalog(["", "a", "b"], ["", "A", "B"]))

@@ -1,0 +1,43 @@
+"""What a GPU adds: the same scores as on the CPU, in each precision and quantisation. Skipped where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+pytestmark = pytest.mark.gpu
+
+
+def scores(make_teacher, data, **settings):
+    teacher = make_teacher(data, **settings)
+    windows = teacher.export_windows()
+    return teacher.predict(windows, np.arange(len(windows)))[2].float().cpu()[:, 1:], teacher
+
+
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({"precision": "fp32"}, 1e-3),
+        ({"precision": "bf16"}, 0.3),
+        ({"precision": "fp16"}, 0.05),
+        ({"precision": "bf16-mixed"}, 0.3),
+        ({"precision": "fp16-mixed"}, 0.05),
+        ({"precision": "bf16", "attention": "flex_attention"}, 0.3),
+    ],
+)
+def test_scores_are_those_of_the_cpu_within_the_precision(make_teacher, data, settings, tolerance):
+    expected, _ = scores(make_teacher, data)
+    found, _ = scores(make_teacher, data, device="cuda", **settings)
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_quantised_layers_train(make_teacher, data, quantization, checkpointing):
+    settings = {"quantization": quantization, "precision": "bf16", "activation_checkpointing": checkpointing}
+    _, teacher = scores(make_teacher, data, device="cuda", **settings)
+    teacher.ranker.train()
+    windows = teacher.training_windows()
+    teacher.ranker(teacher.batch(windows, np.arange(4)).to("cuda")).square().sum().backward()
+    experts = [p for name, p in teacher.ranker.named_parameters() if "lora_" in name]
+    assert experts
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in experts)
