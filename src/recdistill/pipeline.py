@@ -29,7 +29,7 @@ from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
-from recdistill.teacher.backbone import check_machine, llm_fingerprint
+from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import load_teacher, teacher_scorer, train_teacher
@@ -58,7 +58,7 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     if until not in ("prepare", "student"):
         # Asked for now, since a language model that is not there should not cost a person a student's training first.
         check_machine(config.teacher, device)
-        llm_fingerprint(config.teacher.llm, cache_folder())
+        check_llm(config.teacher, cache_folder())
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)

@@ -70,6 +70,17 @@ def llm_fingerprint(llm: str, cache: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_llm(config: TeacherConfig, cache: Path) -> None:
+    """Refuse a language model that cannot be had or has too few blocks, before anything is loaded.
+
+    Raises:
+        UserError: names the setting and what is wrong.
+    """
+    llm_config = _load_config(llm_location(config.llm, cache))
+    if config.layers is not None:
+        _keep_layers(llm_config, config.layers)
+
+
 def check_machine(config: TeacherConfig, device: str) -> None:
     """Refuse what this machine cannot do, before anything is loaded.
 
