@@ -32,7 +32,9 @@ FETCHABLE = ("ml-100k", "smollm2")
 class ConfigFile(ActionConfigFile):
     """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
 
-    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+    def __call__(  # type: ignore[override]
+        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
         """Check the file's form, then let jsonargparse read it."""
         try:
             settings = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
@@ -45,11 +47,15 @@ class ConfigFile(ActionConfigFile):
             raise UserError(f"{values}: not a text file in YAML") from error
         if not isinstance(settings, dict):
             raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
-        super().__call__(parser, cfg, values, option_string)
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 
-def build_parser() -> ArgumentParser:
-    """The parser of all subcommands; every setting of `RunConfig` is an option of every step."""
+def build_parser(command: str) -> ArgumentParser:
+    """The parser of all subcommands; every setting of `RunConfig` is an option of every step.
+
+    Args:
+        command: the subcommand that is parsed. The others are left without their options, which take a second to make.
+    """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="recdistill",
@@ -64,9 +70,10 @@ def build_parser() -> ArgumentParser:
     subcommands.add_subcommand("fetch", fetch, help="Fetch data or a language model into the user's cache.")
     for name, meaning in STEPS.items():
         step = ArgumentParser(description=meaning, exit_on_error=False)
-        step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
-        _add_quiet(step)
-        step.add_class_arguments(RunConfig, None)
+        if name == command:
+            step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
+            _add_quiet(step)
+            step.add_class_arguments(RunConfig, None)
         subcommands.add_subcommand(name, step, help=meaning)
     recommend = ArgumentParser(
         description="What the distilled student recommends after a history.", exit_on_error=False
@@ -95,9 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
     # makes each small operation wait for a whole time slice. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parser = build_parser()
-        parsed = parser.parse_args(list(arguments) if arguments is not None else None)
+        parser = build_parser(words[0] if words else "")
+        parsed = parser.parse_args(words)
         instantiated = parser.instantiate(parsed)
         options = getattr(instantiated, instantiated.command)
         set_up_logging(options.quiet)
@@ -122,10 +130,10 @@ def _dispatch(command: str, options: Namespace) -> None:
     elif command == "recommend":
         _recommend(options)
     else:
-        # Imported here, since reading torch and its friends would make `--help` slow.
+        config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+        # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
         from recdistill import pipeline
 
-        config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         if command == "demo":
             _fetch("all")
         step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]

@@ -45,6 +45,8 @@ class ItemHead(nn.Module):
         self.title_projection = nn.Linear(title_vectors.shape[1], head_dim, bias=False)
         self.learned = nn.Parameter(torch.randn(item_vectors.shape[0], head_dim) * 0.02)
         nn.init.normal_(self.title_projection.weight, std=0.02)
+        # Chosen on validation, not trained; a parameter all the same, so that it is kept with the weights it goes with.
+        self.correction_weight = nn.Parameter(torch.ones(()))
         if residual:
             nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
@@ -59,10 +61,10 @@ class ItemHead(nn.Module):
         correction: Tensor = self.query(self.normalise(hidden.float()))
         if not self.residual:
             return correction
-        if self.training and self.student_dropout > 0:
-            shown = torch.rand(len(student_states), 1, device=student_states.device) >= self.student_dropout
-            student_states = student_states * shown
-        return torch.cat([student_states, correction], dim=-1)
+        if not self.training:
+            return torch.cat([student_states, correction * self.correction_weight.detach()], dim=-1)
+        shown = torch.rand(len(student_states), 1, device=student_states.device) >= self.student_dropout
+        return torch.cat([student_states * shown, correction], dim=-1)
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; row 0 is zero."""

@@ -1,5 +1,6 @@
 """Train the teacher, read it as a scorer, and run it over all targets for the export."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,15 @@ from recdistill.training.checkpoint import discard_checkpoint, trained_parameter
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.student import validation_metrics
 
+logger = logging.getLogger("recdistill")
+
 READ_BATCH = 32
 """Prompts read at a time where nothing is trained."""
 ROUTER_FACTOR = 0.3
 """Learning rate of the router as a share of the others' (iLoRA's own training)."""
 EXAMPLE_USERS = 12
+CORRECTION_WEIGHTS = (1.0, 0.25, 0.5, 0.75, 1.5)
+"""Weights of the correction that validation chooses from; the first wins a tie."""
 
 
 class Teacher:
@@ -126,6 +131,28 @@ class TeacherScorer:
         return scores
 
 
+class ReadOnce:
+    """A scorer over fixed targets that keeps their states, so that several weights of the correction cost one reading."""
+
+    def __init__(self, teacher: Teacher, targets: Targets) -> None:
+        self.teacher, self.correction_weight = teacher, 1.0
+        windows = history_windows(teacher.data, targets, teacher.window_length)
+        self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
+        for rows in sorted_batches(teacher.prompt_lengths(windows), READ_BATCH):
+            batch, states, _ = teacher.predict(windows, rows)
+            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_rows]] = states
+        keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
+        self.row_of = {key: row for row, key in enumerate(keys)}
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N + 1) with the current weight of the correction."""
+        keys = zip(users.tolist(), positions.tolist(), strict=True)
+        states = self.states[[self.row_of[key] for key in keys]]
+        student_dim = states.shape[1] - self.teacher.config.head_dim
+        weighted = torch.cat([states[:, :student_dim], states[:, student_dim:] * self.correction_weight], dim=1)
+        return self.teacher.ranker.scores(weighted)
+
+
 class TeacherTraining:
     """The teacher in the form that `fit` trains."""
 
@@ -166,8 +193,26 @@ class TeacherTraining:
         return cross_entropy(self.module(batch), self.module.item_vectors(), batch.target_items)
 
     def validate(self) -> dict[str, float]:
-        """Full-catalog metrics on validation, seen items left out."""
-        return validation_metrics(TeacherScorer(self.teacher), self.teacher.data)
+        """Full-catalog metrics on validation, seen items left out.
+
+        With a residual head, the weight of the correction beside the student's scores is chosen here, from a short list,
+        by NDCG@10: like the epoch, it is a choice that belongs to validation. The prompts are read once for all of them.
+        """
+        head, data = self.module.head, self.teacher.data
+        head.correction_weight.data.fill_(1.0)
+        read = ReadOnce(self.teacher, data.targets("validation"))
+        if not head.residual:
+            return validation_metrics(read, data)
+        found = {}
+        for weight in CORRECTION_WEIGHTS:
+            read.correction_weight = weight
+            found[weight] = validation_metrics(read, data)
+        best = max(CORRECTION_WEIGHTS, key=lambda weight: found[weight]["ndcg@10"])
+        head.correction_weight.data.fill_(best)
+        logger.info(
+            "teacher: weight of the correction %g, of %s", best, {w: round(m["ndcg@10"], 4) for w, m in found.items()}
+        )
+        return found[best]
 
 
 def train_teacher(

@@ -1,0 +1,41 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.data.prepared import PreparedData, Targets
+from recdistill.distill import lists
+from recdistill.distill.lists import best_items, hide_history, list_scores
+
+
+def test_history_is_hidden_and_a_repeated_target_is_not(make_data: Callable[..., PreparedData]) -> None:
+    data = make_data([1, 2, 1, 3, 4], [5, 4, 3, 2], num_items=5)
+    targets = Targets(np.array([0, 0, 1], np.int32), np.array([2, 3, 1], np.int32))
+    scores = torch.arange(6.0).repeat(3, 1)
+    hide_history(scores, data, targets)
+    gone = -torch.inf
+    # Target 1 after 1 2: only 2 is hidden. Target 3 after 1 2 1: 1 and 2. Target 4 after 5: 5.
+    assert scores.tolist() == [[0, 1, gone, 3, 4, 5], [0, gone, gone, 3, 4, 5], [0, 1, 2, 3, 4, gone]]
+
+
+def test_list_scores_by_hand_with_gradients_to_both() -> None:
+    states = torch.tensor([[1.0, 2.0], [0.0, 3.0]], requires_grad=True)
+    vectors = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, -1.0]], requires_grad=True)
+    scores = list_scores(states, vectors, torch.tensor([[2, 1], [1, 0]]))
+    assert scores.tolist() == [[0.0, 3.0], [3.0, 0.0]]
+    scores.sum().backward()
+    assert states.grad is not None
+    assert states.grad.tolist() == [[3.0, 0.0], [1.0, 1.0]]
+    assert vectors.grad is not None
+    assert vectors.grad.tolist() == [[0.0, 3.0], [1.0, 5.0], [1.0, 2.0]]
+
+
+def test_best_items_are_those_of_the_whole_catalog_in_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    states, vectors = torch.randn(7, 4, generator=generator), torch.randn(12, 4, generator=generator)
+    vectors[0] = 100 * states[0]  # The padding's row is never listed, whatever it holds.
+    wanted = [set(row) for row in ((states @ vectors[1:].T).topk(3).indices + 1).tolist()]
+    assert [set(row) for row in best_items(states, vectors, 3).tolist()] == wanted
+    monkeypatch.setitem(lists.CHUNK_SCORES, "cpu", 30)  # two rows at a time
+    assert [set(row) for row in best_items(states, vectors, 3).tolist()] == wanted

@@ -1,0 +1,101 @@
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+from recdistill import progress
+from recdistill.progress import progress_bar, set_up_logging, track
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    logger = logging.getLogger("recdistill")
+    before = logger.handlers[:], logger.propagate, logger.level
+    with warnings.catch_warnings():
+        yield
+    logger.handlers[:], logger.propagate = before[0], before[1]
+    logger.setLevel(before[2])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_off_a_terminal_there_are_log_lines_at_intervals(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 11.0, 15.0, 22.0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    set_up_logging(quiet=False)
+    with progress_bar("student", 8, "steps") as bar:
+        for loss in (4, 3, 2, 1):
+            bar.advance(2, note=f"loss {loss}")
+    lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["student: 4/8 steps in 11 s, loss 3", "student: 8/8 steps in 22 s, loss 1"]
+
+
+def test_quiet_shows_warnings_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LOG_LINE_SECONDS", 0.0)
+    set_up_logging(quiet=True)
+    logging.getLogger("recdistill").info("as usual")
+    logging.getLogger("recdistill").warning("look here")
+    assert list(track([1, 2], "rank", 2, "rows")) == [1, 2]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("look here")
+
+
+def test_on_a_terminal_there_is_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "LOG_LINE_SECONDS", 0.0)
+    set_up_logging(quiet=False)
+    with progress_bar("student", 2, "steps") as bar:
+        bar._bar.delay = 0
+        bar.advance(1, "loss 2")
+        bar._bar.refresh()
+    text = terminal.getvalue()
+    assert "student:  50%" in text
+    assert "loss 2" in text
+    assert "steps in" not in text
+
+
+def test_track_counts_and_closes_when_the_loop_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[progress.Progress] = []
+    closed: list[progress.Progress] = []
+
+    class Watched(progress.Progress):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args)  # type: ignore[arg-type]
+            made.append(self)
+
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr(progress, "Progress", Watched)
+    assert list(track("abc", "letters", 3, "letters")) == ["a", "b", "c"]
+    assert made[0].done == 3
+    loop = track("abc", "letters", 3, "letters")
+    next(loop)
+    loop.close()
+    assert closed == made
+
+
+def test_setting_up_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(quiet=False)
+    set_up_logging(quiet=False)
+    logging.getLogger("recdistill.rooms").info("once")
+    assert capsys.readouterr().err.count("once") == 1
+
+
+def test_only_the_named_library_warnings_are_silenced() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        set_up_logging(quiet=True)
+        warnings.warn("`is_gradient_checkpointing` is deprecated and will be removed", FutureWarning, stacklevel=1)
+        warnings.warn("another thing is deprecated", FutureWarning, stacklevel=1)
+    assert [str(warning.message) for warning in caught] == ["another thing is deprecated"]
