@@ -125,8 +125,8 @@ class Story:
         if step == "export":
             return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":
-            shape = fingerprint(config.student)
-            return Plan(step, config.distill, inputs | {"teacher_outputs": self._made("export"), "student": shape})
+            made = {"teacher_outputs": self._made("export"), "student": self._made("student")}
+            return Plan(step, config.distill, inputs | made | {"title_dim": config.teacher.title_dim})
         models = {model: self._made(model) for model in self._models()}
         if step == "evaluate":
             return Plan(step, config.evaluate, inputs | models)

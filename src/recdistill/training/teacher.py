@@ -132,7 +132,7 @@ class TeacherScorer:
 
 
 class ReadOnce:
-    """A scorer over fixed targets that keeps their states, so that several weights of the correction cost one reading."""
+    """A scorer over fixed targets that keeps their states: several weights of the correction cost one reading."""
 
     def __init__(self, teacher: Teacher, targets: Targets) -> None:
         self.teacher, self.correction_weight = teacher, 1.0
