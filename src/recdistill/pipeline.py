@@ -31,8 +31,9 @@ from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
+from recdistill.training.reading import load_teacher, teacher_scorer
 from recdistill.training.student import student_scorer, train_student
-from recdistill.training.teacher import load_teacher, teacher_scorer, train_teacher
+from recdistill.training.teacher import train_teacher
 
 logger = logging.getLogger("recdistill")
 
