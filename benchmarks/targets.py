@@ -24,7 +24,8 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.students.make import make_student, save_student
-from recdistill.training.teacher import Teacher, TeacherTraining
+from recdistill.training.reading import Teacher
+from recdistill.training.teacher import TeacherTraining
 
 
 def make_training(config: RunConfig, targets: str, data: PreparedData, student: Path) -> TeacherTraining:

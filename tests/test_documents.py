@@ -43,6 +43,6 @@ def test_both_readmes_have_one_structure() -> None:
 
 
 def _skeleton(text: str) -> list[str]:
-    """Levels of headings, languages of code blocks, targets of links, in order; without the link to the other README."""
+    """Levels of headings, languages of code blocks, targets of links, in order; not the link to the other README."""
     found = re.findall(r"^#+(?= )|^ *```\w*|\]\([^)]+\)", text, flags=re.MULTILINE)
     return [part.strip() for part in found if "README" not in part]

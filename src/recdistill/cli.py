@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
 from recdistill import __version__
 from recdistill.config import RunConfig
@@ -167,5 +167,6 @@ def _recommend(options: Any) -> None:
     understood = recommender.find(options.history)
     sys.stdout.write("After\n" + "".join(f"  {match.title}  [{match.item_id}]\n" for match in understood))
     sys.stdout.write("next\n")
-    for place, item in enumerate(recommender.recommend(options.history, top_k=options.top_k), start=1):
+    items = recommender.recommend_items([match.item for match in understood], top_k=options.top_k)
+    for place, item in enumerate(items, start=1):
         sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")

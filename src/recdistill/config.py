@@ -253,7 +253,7 @@ class TeacherConfig:
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
     history_length: int = 50
     """Items of a history in a prompt, the latest ones; at most student.max_length."""
-    windows: Literal["last", "all"] = "last"
+    windows: Literal["last", "all"] = "all"
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
     """text: words at the head of the prompt."""
@@ -274,7 +274,7 @@ class TeacherConfig:
     """The experts."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            max_epochs=4, batch_size=16, learning_rate=1e-3, patience=2, final_fraction=0.1, gradient_clip=1.0
+            max_epochs=3, batch_size=16, learning_rate=2e-3, patience=2, final_fraction=0.1, gradient_clip=1.0
         )
     )
     """The training run."""

@@ -31,8 +31,9 @@ from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
+from recdistill.training.reading import load_teacher, teacher_scorer
 from recdistill.training.student import student_scorer, train_student
-from recdistill.training.teacher import load_teacher, teacher_scorer, train_teacher
+from recdistill.training.teacher import train_teacher
 
 logger = logging.getLogger("recdistill")
 
@@ -125,8 +126,8 @@ class Story:
         if step == "export":
             return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":
-            shape = fingerprint(config.student)
-            return Plan(step, config.distill, inputs | {"teacher_outputs": self._made("export"), "student": shape})
+            made = {"teacher_outputs": self._made("export"), "student": self._made("student")}
+            return Plan(step, config.distill, inputs | made | {"title_dim": config.teacher.title_dim})
         models = {model: self._made(model) for model in self._models()}
         if step == "evaluate":
             return Plan(step, config.evaluate, inputs | models)

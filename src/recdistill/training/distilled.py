@@ -191,7 +191,9 @@ def train_distilled(
         plain = StudentTraining(student, data, windows, config.distill.loss, train.batch_size, config.seed, device)
         training = DistilledTraining(plain, config.distill, reader, selected)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
-    name = fingerprint("distilled", config.distill, config.student, config.seed, *made_from)
+    name = fingerprint(
+        "distilled", config.distill, config.student, config.seed, config.export, config.teacher.title_dim, *made_from
+    )
     result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
     with profiler.phase("write"):
         save_student(student, folder)

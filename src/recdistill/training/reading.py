@@ -1,0 +1,148 @@
+"""The teacher over one prepared data set: its prompts, its predictions, and itself as a scorer of histories."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recdistill.config import RunConfig
+from recdistill.data.batches import (
+    Windows,
+    collate,
+    history_windows,
+    sorted_batches,
+    training_windows,
+)
+from recdistill.data.fetch import cache_folder
+from recdistill.data.prepared import IntArray, PreparedData, Targets
+from recdistill.evaluation.ranking import Scorer
+from recdistill.students.make import load_student
+from recdistill.teacher.backbone import load_backbone
+from recdistill.teacher.prompts import PromptBatch, PromptBuilder
+from recdistill.teacher.ranker import Ranker
+from recdistill.teacher.titles import title_embeddings, whiten
+from recdistill.training.fit import Rows
+
+READ_BATCH = 32
+"""Prompts read at a time where nothing is trained."""
+
+
+class Teacher:
+    """A ranker with the prompts it reads, over one prepared data set.
+
+    Args:
+        config: the whole run's configuration.
+        data: the histories.
+        student_folder: the finished student step.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, device: str) -> None:
+        self.config, self.data, self.device = config.teacher, data, device
+        cache = cache_folder()
+        titles = title_embeddings(config.teacher, data.titles, cache, device)
+        student = load_student(student_folder).to(device)
+        backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
+        torch.manual_seed(config.seed)
+        self.titles = titles
+        self.choices = backbone.choices
+        self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
+        self.prompts = PromptBuilder(config.teacher, backbone.tokenizer, data.titles, config.seed)
+        every = config.teacher.targets == "every"
+        self.window_length = config.teacher.history_length if every else config.student.max_length
+
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states."""
+        return self.ranker.head.state_dim
+
+    def training_windows(self) -> Windows:
+        """What is trained on: windows with a target after every item, or one window for each target."""
+        if self.config.targets == "every":
+            return training_windows(self.data, self.window_length, self.config.windows)
+        return history_windows(self.data, self.data.targets("train"), self.window_length)
+
+    def export_windows(self) -> Windows:
+        """Every training target once, then every validation target once."""
+        if self.config.targets == "every":
+            train = training_windows(self.data, self.window_length, "all")
+        else:
+            train = history_windows(self.data, self.data.targets("train"), self.window_length)
+        validation = history_windows(self.data, self.data.targets("validation"), self.window_length)
+        pairs = zip(vars(train).values(), vars(validation).values(), strict=True)
+        return Windows(*(np.concatenate(pair) for pair in pairs))
+
+    def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
+        """Tokens of each window's prompt, near enough to put like with like."""
+        if self.config.prompt == "item":
+            return windows.lengths.astype(np.int64)
+        per_item = self.prompts.tokens_per_item()[self.data.items]
+        running = np.concatenate([[0], np.cumsum(per_item)])
+        ends = self.data.offsets[windows.users] + windows.ends
+        shown = np.minimum(windows.lengths, self.config.history_length)
+        lengths: NDArray[np.int64] = running[ends] - running[ends - shown]
+        return lengths
+
+    def batch(self, windows: Windows, rows: Rows) -> PromptBatch:
+        """The prompts of some windows."""
+        return self.prompts.build(collate(self.data, windows, rows))
+
+    @torch.inference_mode()
+    def predict(self, windows: Windows, rows: Rows) -> tuple[PromptBatch, Tensor, Tensor]:
+        """The prompts' targets, their user states (M, S) and scores (M, N + 1)."""
+        self.ranker.eval()
+        batch = self.batch(windows, rows)
+        states = self.ranker(batch.to(self.device))
+        return batch, states, self.ranker.scores(states)
+
+
+def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
+    """The trained teacher of a finished step."""
+    teacher = Teacher(config, data, student_folder, device)
+    teacher.ranker.load(folder)
+    return teacher
+
+
+class TeacherScorer:
+    """The teacher as a scorer of histories."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
+        windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
+        scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
+        for rows in sorted_batches(self.teacher.prompt_lengths(windows), READ_BATCH):
+            batch, _, found = self.teacher.predict(windows, rows)
+            scores[torch.from_numpy(rows)[batch.target_rows]] = found.float().cpu()
+        return scores
+
+
+class ReadOnce:
+    """A scorer over fixed targets that keeps their states: several weights of the correction cost one reading."""
+
+    def __init__(self, teacher: Teacher, targets: Targets) -> None:
+        self.teacher, self.correction_weight = teacher, 1.0
+        windows = history_windows(teacher.data, targets, teacher.window_length)
+        self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
+        for rows in sorted_batches(teacher.prompt_lengths(windows), READ_BATCH):
+            batch, states, _ = teacher.predict(windows, rows)
+            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_rows]] = states
+        keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
+        self.row_of = {key: row for row, key in enumerate(keys)}
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N + 1) with the current weight of the correction."""
+        keys = zip(users.tolist(), positions.tolist(), strict=True)
+        states = self.states[[self.row_of[key] for key in keys]]
+        student_dim = states.shape[1] - self.teacher.config.head_dim
+        weighted = torch.cat([states[:, :student_dim], states[:, student_dim:] * self.correction_weight], dim=1)
+        return self.teacher.ranker.scores(weighted)
+
+
+def teacher_scorer(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Scorer:
+    """The trained teacher of a finished step, as a scorer."""
+    return TeacherScorer(load_teacher(config, data, student_folder, folder, device))
