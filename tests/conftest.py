@@ -1,8 +1,13 @@
 """Fixtures for all rooms: a language model small enough for unit tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# As the command line does, and for its reason; the tests import torch before it can.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import torch
 
 

