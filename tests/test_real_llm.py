@@ -13,10 +13,11 @@ from recdistill.data.fetch import fetch
 pytestmark = pytest.mark.llm
 
 SETTINGS = {
-    "threads": 2, "device": "cpu", "data.limit_rows": 3000,
-    "student.train.max_epochs": 4,
-    "teacher.layers": 2, "teacher.history_length": 20, "teacher.train.max_epochs": 1,
-    "distill.train.max_epochs": 2,
+    "threads": 2, "device": "cpu", "data.limit_rows": 8000,
+    "student.max_length": 20,
+    "student.train.max_epochs": 30, "student.train.batch_size": 8,
+    "teacher.layers": 2, "teacher.history_length": 20, "teacher.train.max_epochs": 1, "teacher.train.batch_size": 4,
+    "distill.train.max_epochs": 10, "distill.train.batch_size": 8,
     "evaluate.bootstrap_samples": 100, "evaluate.permutations": 100,
 }  # fmt: skip
 
