@@ -1,5 +1,6 @@
 """What a person can get wrong costs one line on stderr and exit status 2, and leaves nothing behind."""
 
+import errno
 import fcntl
 import resource
 import subprocess
@@ -237,3 +238,15 @@ def test_full_disk(tmp_path: Path, tiny_llm: Path, events: Path, step: str, limi
     assert "nothing half-written was kept" in line
     assert not (tmp_path / "run" / step).exists()
     assert not list(tmp_path.glob("run/**/*.tmp"))
+
+
+def test_full_disk_met_by_the_log_s_own_thread(fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", full)
+    message = fail(command="student", leaves_run=True)
+    assert message.startswith("runs/mine/student.partial: no space left on the disk")
+    assert not (tmp_path / "runs/mine/student").exists()

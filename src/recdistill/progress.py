@@ -2,10 +2,12 @@
 
 import logging
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -32,6 +34,20 @@ def _quieten_libraries() -> None:
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     # bitsandbytes, which PEFT imports where it is installed, misses an optional kernel for 4-bit layers on some CPUs.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    _leave_tensorboard_errors_to_the_main_thread()
+
+
+@cache
+def _leave_tensorboard_errors_to_the_main_thread() -> None:
+    """TensorBoard writes in a thread and raises what goes wrong there (a full disk) in the main thread once more."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        of_tensorboard = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (of_tensorboard and isinstance(failure.exc_value, OSError)):
+            before(failure)
+
+    threading.excepthook = hook
 
 
 class Progress:

@@ -88,7 +88,8 @@ def _git(package: Path) -> dict[str, Any] | None:
     if not _answer("git", "-C", str(package), "ls-files", "__init__.py"):
         return None
     commit = _answer("git", "-C", str(package), "rev-parse", "HEAD")
-    changes = _answer("git", "-C", str(package), "status", "--porcelain", "--", ".")
+    # Without its optional lock, git only looks: a run that is killed here leaves nothing in somebody's checkout.
+    changes = _answer("git", "--no-optional-locks", "-C", str(package), "status", "--porcelain", "--", ".")
     return {"commit": commit, "dirty": bool(changes)} if commit else None
 
 
