@@ -315,7 +315,7 @@ class ExportConfig:
     """Write them. false: stop after the teacher; distillation is then skipped too."""
     batch_size: int = 32
     """Prompts per batch."""
-    top_k: int = 20
+    top_k: int = 50
     """Items kept per target, best first."""
     exclude_seen: bool = True
     """Leave the items of the history out of a target's list; the target itself stays, also where it is a repeat."""
@@ -331,11 +331,11 @@ class ExportConfig:
 class DistillConfig:
     """How a fresh student learns from the teacher."""
 
-    method: Literal["dllm2rec", "soft_labels"] = "dllm2rec"
+    method: Literal["dllm2rec", "soft_labels"] = "soft_labels"
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K."""
-    weight: float = 0.5
+    weight: float = 1.0
     """Weight λ_d of the distillation loss beside the student's own loss."""
-    top_k: int = 10
+    top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
     position_weight: float = 0.3
     """dllm2rec: γ_p, weight by rank in the teacher's list."""
@@ -347,7 +347,7 @@ class DistillConfig:
     """dllm2rec: β in exp(-rank/β)."""
     temperature: float = 1.0
     """soft_labels: both distributions are softened by this."""
-    embedding_weight: float = 0.3
+    embedding_weight: float = 0.1
     """Collaborative embedding distillation: weight of the projected title embedding in the item vectors. 0: off."""
     dro_weight: float = 0.0
     """dllm2rec: α, weight of the distributionally robust term. 0: off."""
