@@ -177,7 +177,10 @@ VARIANTS = {
     "gru4rec": ("--student.model=gru4rec", "--distill.method=soft_labels"),
     "global time": ("--data.split=global_time", "--data.validation_fraction=0.2", "--data.test_fraction=0.2"),
     "sampled rows": ("--data.limit_rows=120", "--student.loss.name=gbce", "--student.loss.negatives=8"),
-    "selection": ("--distill.selection=student_misses", "--distill.embedding_weight=0", "--distill.dro_weight=0.1"),
+    "dllm2rec, selected": (
+        "--distill.method=dllm2rec", "--distill.selection=student_misses", "--distill.embedding_weight=0",
+        "--distill.dro_weight=0.1",
+    ),
     "validation, unfiltered": ("--evaluate.split=validation", "--evaluate.filter_seen=false"),
     "recompute and text": ("--teacher.prompt=text", "--teacher.activation_checkpointing=true", "--teacher.layers=null"),
 }  # fmt: skip
