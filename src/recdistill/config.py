@@ -252,8 +252,8 @@ class TeacherConfig:
     targets: Literal["every", "last"] = "every"
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
     history_length: int = 50
-    """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's part of
-    a score sees no more of it either."""
+    """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
+    part of a score sees no more of it either."""
     windows: Literal["last", "all"] = "all"
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
