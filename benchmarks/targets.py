@@ -53,9 +53,10 @@ def check_equal(every: Teacher, last: Teacher) -> None:
 
 
 def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, turn: int, steps: int) -> float:
-    """Targets learned per second over some training steps."""
+    """Targets learned per second over some training steps, on batches of all lengths an epoch has, evenly spread."""
     training.module.train()
-    plan = training.plan(turn)[:steps]
+    plan = sorted(training.plan(turn), key=lambda rows: training.lengths[rows].max())
+    plan = [plan[round((step + 0.5) * len(plan) / steps)] for step in range(steps)]
     began, targets = time.perf_counter(), 0
     for rows in plan:
         batch = training.collate(rows)
@@ -72,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `prepare`")
     parser.add_argument("--prompt", choices=("item", "text"), default="item")
-    parser.add_argument("--steps", type=int, default=4, help="training steps of an arm in one turn")
+    parser.add_argument("--steps", type=int, default=8, help="training steps of an arm in one turn")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
