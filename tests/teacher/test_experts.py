@@ -65,9 +65,10 @@ def test_fused_experts_equal_the_per_expert_formula_with_gradients(tiny_llm, fou
     generator = torch.Generator().manual_seed(2)
     inputs = torch.randn(2, 7, 64, generator=generator).requires_grad_()
     logits = torch.randn(2, 7, 4, generator=generator).requires_grad_()
-    fused(
-        inputs_embeds=inputs, expert_gate=expand_gate(logits.softmax(-1), 8)
-    ).last_hidden_state.square().mean().backward()
+    # A random direction: the norm of a normalised state is constant, and has no gradient.
+    direction = torch.randn(2, 7, 64, generator=generator)
+    ours = fused(inputs_embeds=inputs, expert_gate=expand_gate(logits.softmax(-1), 8)).last_hidden_state
+    (ours * direction).sum().backward()
 
     other_inputs, other_logits = inputs.detach().clone().requires_grad_(), logits.detach().clone().requires_grad_()
     omega = other_logits.softmax(-1)
@@ -79,14 +80,17 @@ def test_fused_experts_equal_the_per_expert_formula_with_gradients(tiny_llm, fou
             down, up = lora.lora_A["default"].weight, lora.lora_B["default"].weight
             setattr(other_place, name, PerExpert(getattr(other_place, name), down, up, omega))
             pairs.append((lora, getattr(other_place, name)))
-    reference(inputs_embeds=other_inputs).last_hidden_state.square().mean().backward()
+    theirs = reference(inputs_embeds=other_inputs).last_hidden_state
+    (theirs * direction).sum().backward()
 
-    torch.testing.assert_close(inputs.grad, other_inputs.grad, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(logits.grad, other_logits.grad, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(inputs.grad, other_inputs.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(logits.grad, other_logits.grad, rtol=1e-3, atol=1e-3)
+    assert logits.grad.abs().max() > 0.1
     for lora, plain in pairs:
-        torch.testing.assert_close(lora.lora_A["default"].weight.grad, plain.down.grad, rtol=1e-4, atol=1e-7)
-        torch.testing.assert_close(lora.lora_B["default"].weight.grad, plain.up.grad, rtol=1e-4, atol=1e-7)
-        assert lora.lora_A["default"].weight.grad.abs().max() > 0
+        torch.testing.assert_close(lora.lora_A["default"].weight.grad, plain.down.grad, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(lora.lora_B["default"].weight.grad, plain.up.grad, rtol=1e-3, atol=1e-3)
+        assert lora.lora_A["default"].weight.grad.abs().max() > 0.1
 
 
 def test_expanded_gate_gives_each_expert_its_block_of_ranks():
