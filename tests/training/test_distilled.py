@@ -106,7 +106,7 @@ def test_records_are_those_of_the_targets_keys_in_every_batch(data: PreparedData
 
 
 def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: OutputsReader) -> None:
-    config = make_config(weight=0.7, dro_weight=0.3, dro_temperature=2.0)
+    config = make_config(method="dllm2rec", weight=0.7, dro_weight=0.3, dro_temperature=2.0)
     training = make_training(config, data, reader)
     with torch.no_grad():  # Larger vectors, so that scores differ.
         training.module.items.ids[1:] += torch.randn(ITEMS, 8, generator=torch.Generator().manual_seed(4))
