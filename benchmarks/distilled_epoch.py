@@ -82,8 +82,8 @@ def main() -> None:
         settings = (data, windows, config.student.loss, config.student.train.batch_size, config.seed, "cpu")
         plain = StudentTraining(make_student(config.student, data.num_items), *settings)
         for name, changes in {
-            "dllm2rec": {},
-            "dllm2rec_without_consistency": {"consistency_weight": 0.0},
+            "dllm2rec": {"method": "dllm2rec", "top_k": 10},
+            "dllm2rec_without_consistency": {"method": "dllm2rec", "top_k": 10, "consistency_weight": 0.0},
             "soft_labels": {"method": "soft_labels"},
         }.items():
             own = replace(config, distill=replace(config.distill, **changes))  # type: ignore[arg-type]
