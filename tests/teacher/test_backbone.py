@@ -30,7 +30,7 @@ def test_the_decoder_is_frozen_and_cut(llm, tmp_path):
 def test_pickled_weights_are_not_loaded(llm, tmp_path):
     torch.save(load_file(llm / "model.safetensors"), llm / "pytorch_model.bin")
     (llm / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="teacher.llm"):
+    with pytest.raises(UserError, match=r"teacher\.llm"):
         load(llm, tmp_path)
 
 

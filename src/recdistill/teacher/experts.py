@@ -161,7 +161,7 @@ def check_gate_arrived(model: PeftModel) -> None:
     Raises:
         UserError: a block ran without.
     """
-    if not all(block.forward.gated for block in decoder_blocks(model)):
+    if not all(getattr(block.forward, "gated", False) for block in decoder_blocks(model)):
         raise UserError(
             "teacher.llm: this language model does not hand keywords on to its blocks, so no gate can reach the "
             "experts; use teacher.gate.kind: none, or another language model"
