@@ -118,3 +118,12 @@ def test_json_is_written_with_a_last_newline(tmp_path: Path) -> None:
     text = (tmp_path / "a.json").read_text()
     assert text.endswith("]\n")
     assert json.loads(text) == [1]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match="no space left"):
+        write_text(tmp_path / "deep" / "a.txt", "text")

@@ -163,6 +163,13 @@ def test_one_step_does_what_it_needs_and_no_more(do: Run) -> None:
     assert {path.name for path in run.iterdir()} == {"prepare", "student", "teacher"}
 
 
+def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(do: Run) -> None:
+    run = do("cut off", command="export")
+    (run / "teacher_outputs").rename(run / "teacher_outputs.partial")
+    do("cut off", command="export")
+    assert (run / "teacher_outputs" / "outputs.json").is_file()
+
+
 def test_without_export_there_is_no_distillation(do: Run) -> None:
     run = do("no export", "--export.enabled=false")
     assert {path.name for path in run.iterdir()} == set(STEPS) - {"teacher_outputs", "distilled"}

@@ -145,6 +145,7 @@ def test_changed_keys_are_dotted_and_show_both_values() -> None:
     new = {"train": {"batch_size": 16, "patience": 1}, "name": "a", "added": True}
     assert changed_keys(old, new, "student") == ["student.added: None → True", "student.train.batch_size: 8 → 16"]
     assert changed_keys(old, old) == []
+    assert changed_keys({"layers": ["q", "v"]}, {"layers": ("q", "v")}) == []
     assert changed_keys({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b: 1 → 2"]
 
 

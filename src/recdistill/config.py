@@ -289,6 +289,7 @@ class TeacherConfig:
         positive(self.gate, "teacher.gate", "hidden_dim")
         positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
         fraction(self.adapter, "teacher.adapter", "dropout")
+        require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
         require(
             self.adapter.rank % self.adapter.experts == 0,
             "teacher.adapter.rank", self.adapter.rank,

@@ -52,9 +52,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The file is flushed to the disk before it is moved, so that a power cut leaves the old file or the new one.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             with temporary.open("rb") as file:

@@ -19,7 +19,7 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
-from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
@@ -175,6 +175,8 @@ class Story:
         train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
+        if (folder / DONE_FILE).is_file():
+            return  # The try before was cut off between its last file and the folder's name.
         data = self.data()
         with profiler.phase("load LLM"):
             teacher = load_teacher(

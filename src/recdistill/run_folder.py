@@ -173,6 +173,8 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
         return [
             line for key in keys for line in changed_keys(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))
         ]
+    if isinstance(old, list) and isinstance(new, tuple):  # JSON has no tuples
+        new = list(new)
     return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
 
 

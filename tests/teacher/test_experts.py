@@ -5,13 +5,14 @@ import pytest
 import torch
 from peft import PeftModel
 from torch import nn
-from transformers import AutoModel, BitsAndBytesConfig
+from transformers import AutoModel, BitsAndBytesConfig, BloomConfig, BloomModel
 
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.teacher.experts import (
     attach_experts,
     base_decoder,
+    check_gate_arrived,
     decoder_blocks,
     expand_gate,
     load_experts,
@@ -145,6 +146,37 @@ def test_loading_is_strict(tiny_llm, tmp_path):
 def test_unknown_layer_is_named(tiny_llm):
     with pytest.raises(UserError, match=r"teacher.adapter.layers: .*'query'.* q_proj"):
         attach_experts(load_decoder(tiny_llm), AdapterConfig(layers=("query",)))
+
+
+def test_what_is_no_linear_layer_of_a_block_is_refused(tiny_llm):
+    for layer in ("input_layernorm", "embed_tokens", "self_attn"):
+        with pytest.raises(UserError, match=rf"teacher.adapter.layers: .*no linear layer '{layer}'"):
+            attach_experts(load_decoder(tiny_llm), AdapterConfig(layers=(layer,)))
+
+
+def test_an_adapter_outside_the_blocks_is_refused(tiny_llm):
+    decoder = load_decoder(tiny_llm)
+    decoder.v_proj = nn.Linear(64, 64)
+    with pytest.raises(UserError, match="v_proj lies outside the decoder blocks"):
+        attach_experts(decoder, CONFIG)
+
+
+def test_a_longer_list_inside_a_block_is_not_taken_for_the_blocks(tiny_llm):
+    decoder = load_decoder(tiny_llm)
+    decoder.layers[0].mlp.experts = nn.ModuleList(nn.Linear(2, 2) for _ in range(8))
+    assert decoder_blocks(decoder) == list(decoder.layers)
+
+
+def test_a_model_that_keeps_keywords_from_its_blocks_is_refused(tiny_llm):
+    inputs, gate = torch.randn(1, 3, 16), expand_gate(torch.full((1, 3, 4), 0.25), 8)
+    deaf = BloomModel(BloomConfig(vocab_size=16, hidden_size=16, n_layer=2, n_head=2))
+    model = attach_experts(deaf, AdapterConfig(layers=("query_key_value",)))
+    base_decoder(model)(inputs_embeds=inputs, expert_gate=gate)
+    with pytest.raises(UserError, match="no gate can reach the experts"):
+        check_gate_arrived(model)
+    heard = attach_experts(load_decoder(tiny_llm), CONFIG)
+    base_decoder(heard)(inputs_embeds=torch.randn(1, 3, 64), expert_gate=gate)
+    check_gate_arrived(heard)
 
 
 def test_only_experts_are_trained(tiny_llm):

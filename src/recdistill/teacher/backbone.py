@@ -3,7 +3,7 @@
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,8 @@ DTYPES = {
     "bf16-mixed": torch.float32, "fp16-mixed": torch.float32,
 }  # fmt: skip
 FINGERPRINT_BYTES = 1 << 20
+TWO_WAY = 0.02
+"""Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
 
 
 @dataclass(frozen=True)
@@ -133,19 +135,48 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     if layers is not None:
         _keep_layers(llm_config, layers)
     attention, reason = _choose_attention(config, device)
-    options: dict[str, Any] = {"dtype": DTYPES[config.precision], "attn_implementation": attention}
+    # Other forms of weight files are pickles, and no pickle is ever loaded.
+    options: dict[str, Any] = {
+        "dtype": DTYPES[config.precision], "attn_implementation": attention, "use_safetensors": True,
+        "output_loading_info": True,
+    }  # fmt: skip
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
     with _libraries_quiet(), _as_user_error(config.llm):
         tokenizer = AutoTokenizer.from_pretrained(location)
-        decoder = AutoModel.from_pretrained(location, config=llm_config, **options)
+        decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
+    _refuse_gaps(config.llm, loading["missing_keys"])
     decoder.requires_grad_(requires_grad=False)
     decoder.config.use_cache = False
     if config.quantization == "none":
         decoder.to(device)
     choices = {"attention": attention, "attention_reason": reason, "device": device}
+    _refuse_two_way(config.llm, decoder.eval())
     hidden_dim = decoder.get_input_embeddings().embedding_dim
-    return Backbone(decoder.eval(), tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
+    return Backbone(decoder, tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
+
+
+def _refuse_gaps(llm: str, missing: Collection[str]) -> None:
+    """Weights that the files lack would be random, which transformers mentions in a warning only."""
+    if missing:
+        raise UserError(
+            f"teacher.llm: {llm}: its weight files lack {len(missing)} of the decoder's tensors, {min(missing)} first"
+        )
+
+
+@torch.inference_mode()
+def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
+    """A first token that sees the tokens after it would see the targets, and the padding."""
+    device = decoder.get_input_embeddings().weight.device  # type: ignore[operator]
+    tokens = torch.arange(1, 9, device=device).repeat(2, 1)
+    tokens[1, 1:] = tokens[0, 1:].flip(0)
+    tokens[1, 4] = 0
+    one, other = decoder(input_ids=tokens).last_hidden_state[:, 0].float()
+    if (one - other).norm() > TWO_WAY * one.norm():
+        raise UserError(
+            f"teacher.llm: {llm}: a token's state depends on the tokens after it, so this is no decoder and would read "
+            "the targets; choose a causal language model"
+        )
 
 
 def _load_config(location: str) -> Any:

@@ -54,10 +54,12 @@ class GatedForward:
         self.block, self.block_gate, self.checkpointing = block, block_gate, checkpointing
         self.block_forward: Callable[..., Any] = block.forward
         self.run: Callable[..., Any] = torch.compile(self._run) if compiled else self._run
+        self.gated = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the block; `expert_gate` (B, T or 1, R) may be missing, and the experts are then plain LoRA."""
         gate = kwargs.pop(GATE_KEYWORD, None)
+        self.gated = gate is not None
         if self.checkpointing and self.block.training:
             return checkpoint(self.run, gate, *args, use_reentrant=False, **kwargs)
         return self.run(gate, *args, **kwargs)
@@ -108,14 +110,14 @@ def attach_experts(
         PEFT's model around `llm`; call `base_decoder(model)` with `expert_gate=(B, T or 1, R)` to run it.
 
     Raises:
-        UserError: the language model has no layer of one of the names.
+        UserError: the language model has no linear layer of one of the names in its blocks, or one outside of them.
     """
-    names = {name.rsplit(".", 1)[-1] for name, _ in llm.named_modules()}
+    known = _linear_layers(llm)
     for layer in config.layers:
-        if layer not in names:
-            known = sorted(name for name in names if name.endswith(("proj", "fc1", "fc2", "c_attn", "dense")))
+        if layer not in known:
             raise UserError(
-                f"teacher.adapter.layers: this language model has no layer {layer!r}; it has {', '.join(known)}"
+                f"teacher.adapter.layers: this language model has no linear layer {layer!r} in its blocks; "
+                f"it has {', '.join(sorted(known))}"
             )
     lora = LoraConfig(
         r=config.rank,
@@ -127,6 +129,7 @@ def attach_experts(
     model = get_peft_model(llm, lora)
     for block in decoder_blocks(model):
         _gate_block(block, checkpointing, compiled)
+    _refuse_ungated(model)
     return model
 
 
@@ -136,16 +139,49 @@ def base_decoder(model: PeftModel) -> nn.Module:
 
 
 def decoder_blocks(model: nn.Module) -> list[nn.Module]:
-    """The decoder blocks, in order: the longest list of modules in the model.
+    """The decoder blocks, in order: the outermost list of as many modules as the configuration counts blocks.
+
+    The longest list would be another one in a model of few blocks with many experts of its own.
 
     Raises:
-        UserError: the model has no list of blocks.
+        UserError: the model has no such list.
     """
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    if not lists:
-        raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
-    longest = max(lists, key=lambda modules: len(list(modules)))
-    return list(longest)
+    count = getattr(model.config, "num_hidden_layers", None)
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return list(module)
+    raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
+
+
+def check_gate_arrived(model: PeftModel) -> None:
+    """Refuse a language model that drops the gate on its way to the blocks: its experts would be plain LoRA, silently.
+
+    Call it after a forward pass with a gate.
+
+    Raises:
+        UserError: a block ran without.
+    """
+    if not all(getattr(block.forward, "gated", False) for block in decoder_blocks(model)):
+        raise UserError(
+            "teacher.llm: this language model does not hand keywords on to its blocks, so no gate can reach the "
+            "experts; use teacher.gate.kind: none, or another language model"
+        )
+
+
+def _linear_layers(llm: nn.Module) -> set[str]:
+    """The last parts of the names of all linear layers in the blocks."""
+    from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
+
+    modules = (named for block in decoder_blocks(llm) for named in block.named_modules())
+    return {name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, nn.Linear | Conv1D)}
+
+
+def _refuse_ungated(model: PeftModel) -> None:
+    """Every adapter must stand where the gate reaches it."""
+    for name, module in model.named_modules():
+        down = getattr(module, "lora_A", None)
+        if isinstance(down, nn.ModuleDict) and not all(isinstance(one, GatedDown) for one in down.values()):
+            raise UserError(f"teacher.adapter.layers: {name} lies outside the decoder blocks, where no gate reaches it")
 
 
 def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
@@ -161,7 +197,8 @@ def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
 
 def save_experts(model: PeftModel, folder: Path) -> None:
     """Write the adapters alone, in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`)."""
-    model.save_pretrained(str(folder))
+    # Left to itself, PEFT asks the hub about the vocabulary and may add the embeddings, which nobody has trained.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
 def load_experts(model: PeftModel, folder: Path) -> None:
@@ -174,7 +211,7 @@ def load_experts(model: PeftModel, folder: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     saved = load_file(path)
-    expected = get_peft_model_state_dict(model)
+    expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     wrong = sorted(set(saved) ^ set(expected)) or [
         name for name in saved if saved[name].shape != expected[name].shape
     ]  # fmt: skip

@@ -15,6 +15,7 @@ from recdistill.teacher.experts import (
     GATE_KEYWORD,
     attach_experts,
     base_decoder,
+    check_gate_arrived,
     expand_gate,
     load_experts,
     save_experts,
@@ -112,7 +113,10 @@ class Ranker(nn.Module):
             options |= {"attention_mask": batch.mask.long(), "position_ids": _positions(batch.mask)}
         mixed = AUTOCAST.get(self.config.precision)
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            return decoder(inputs_embeds=inputs, **options).last_hidden_state  # type: ignore[no-any-return]
+            hidden: Tensor = decoder(inputs_embeds=inputs, **options).last_hidden_state
+        if gate is not None:
+            check_gate_arrived(self.llm)
+        return hidden
 
     def trained_state(self) -> dict[str, Tensor]:
         """All that is trained beside the experts."""

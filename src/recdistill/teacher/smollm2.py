@@ -2,12 +2,14 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from recdistill.errors import UserError
+from recdistill.files import disk_errors
 
 logger = logging.getLogger("recdistill")
 
@@ -27,7 +29,7 @@ def smollm2_folder(fetched: Path) -> Path:
         fetched: the folder that `recdistill fetch smollm2` filled.
 
     Raises:
-        UserError: the GGUF file is not there.
+        UserError: the GGUF file is not there, or the disk is full.
     """
     target = fetched / CONVERTED
     if (target / "config.json").is_file():
@@ -38,8 +40,13 @@ def smollm2_folder(fetched: Path) -> Path:
         )
     logger.info("converting SmolLM2-135M-Instruct to safetensors (once, about half a minute)")
     unfinished = fetched / f".{CONVERTED}.{os.getpid()}"
-    _convert(fetched, unfinished)
-    unfinished.rename(target)
+    try:
+        with disk_errors(target):
+            _convert(fetched, unfinished)
+            if not target.exists():  # Another process may have been faster.
+                unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return target
 
 

@@ -38,7 +38,10 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
     Returns:
         fp32 (N + 1, H); row 0 is zero.
     """
-    key = hashlib.sha256("\x00".join([llm_fingerprint(config.llm, cache), PREFIX, *titles]).encode()).hexdigest()[:16]
+    # Whatever changes a bit of them, so that what the cache holds from other runs never changes a result.
+    how = [llm_fingerprint(config.llm, cache), config.precision, config.quantization, str(config.double_quantization)]
+    how += [config.attention, device, PREFIX]
+    key = hashlib.sha256("\x00".join([*how, *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
     if path.is_file():
         cached: Tensor = load_file(path)["embeddings"]

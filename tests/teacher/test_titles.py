@@ -1,0 +1,37 @@
+import torch
+
+from recdistill.config import TeacherConfig
+from recdistill.teacher.titles import title_embeddings, whiten
+
+TITLES = ["", "Heat", "Big", "Ran", "Big"]
+
+
+def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
+    found = title_embeddings(TeacherConfig(llm=str(tiny_llm)), TITLES, tmp_path, "cpu")
+    assert found.shape == (5, 64)
+    assert not found[0].any()
+    assert torch.equal(found[2], found[4])
+    assert (found[1] - found[3]).abs().max() > 1e-3
+
+
+def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_path):
+    exact, coarse = TeacherConfig(llm=str(tiny_llm)), TeacherConfig(llm=str(tiny_llm), quantization="nf4")
+    first = title_embeddings(coarse, TITLES, tmp_path, "cpu")
+    second = title_embeddings(exact, TITLES, tmp_path, "cpu")
+    assert (first - second).abs().max() > 1e-3
+    assert torch.equal(title_embeddings(exact, TITLES, tmp_path, "cpu"), second)
+    assert torch.equal(title_embeddings(coarse, TITLES, tmp_path, "cpu"), first)
+
+
+def test_whitened_columns_are_uncorrelated_and_of_unit_variance():
+    embeddings = torch.randn(51, 8, generator=torch.Generator().manual_seed(0)) @ torch.rand(8, 8)
+    white = whiten(embeddings, 5)
+    assert white.shape == (51, 5)
+    assert not white[0].any()
+    torch.testing.assert_close(white[1:].T @ white[1:] / 50, torch.eye(5), rtol=1e-4, atol=1e-4)
+
+
+def test_fewer_items_than_dimensions_and_equal_titles_stay_finite():
+    assert whiten(torch.randn(4, 8), 128).shape == (4, 2)
+    assert torch.isfinite(whiten(torch.ones(6, 8) * 0.1, 4)).all()
+    assert torch.isfinite(whiten(torch.randn(2, 8), 4)).all()
