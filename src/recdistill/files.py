@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 
 from recdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FULL = {
     errno.ENOSPC: "no space left on the disk",
@@ -93,6 +96,24 @@ def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     """Write a NumPy array (`.npy`, no pickle) atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def read_tensors(path: Path) -> dict[str, "Tensor"]:
+    """Read a safetensors file.
+
+    Raises:
+        UserError: the file is missing or broken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+    return tensors
 
 
 def map_array(path: Path) -> np.ndarray[Any, Any]:

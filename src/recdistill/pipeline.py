@@ -155,6 +155,7 @@ class Story:
             return
         changes = changed_keys(manifest["config"], asdict(plan.section), FOLDERS[step] if step != "prepare" else "data")
         changes += changed_keys(manifest["inputs"], plan.inputs, "input")
+        changes = changes or ["its files have another form in this version"]
         if step == "prepare":
             raise UserError(
                 f"run: {self.folder.path} was made with other data ({'; '.join(changes[:3])}); "

@@ -140,3 +140,17 @@ def test_everything_that_should_learn_gets_a_gradient(make_teacher, data, checkp
 def test_instance_gate_with_every_target_is_refused():
     with pytest.raises(UserError, match=r"teacher\.gate\.kind: instance .* leak the future"):
         TeacherConfig(gate=GateConfig(kind="instance"), targets="every")
+
+
+def test_prompts_longer_than_the_language_model_are_refused(make_teacher, data):
+    long = replace(data, titles=["", *("x" * 60 for _ in data.titles[1:])])  # about 10 x 62 tokens; the model has 512
+    with pytest.raises(UserError, match=r"teacher\.history_length: prompts of up to \d{3} tokens do not fit .* 512"):
+        make_teacher(long, prompt="text")
+
+
+def test_a_broken_weight_file_is_told_in_one_line(make_teacher, data, tmp_path):
+    teacher = make_teacher(data)
+    teacher.ranker.save(tmp_path)
+    (tmp_path / "ranker.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        teacher.ranker.load(tmp_path)

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_json, write_json
+from recdistill.files import atomic_path, read_json, read_tensors, write_json
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
 from recdistill.students.sasrec import SASRec
@@ -53,12 +52,8 @@ def load_student(folder: Path) -> Student:
     """
     student = _untrained(read_json(folder / SHAPE_FILE), folder / SHAPE_FILE)
     path = folder / WEIGHTS_FILE
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
     try:
-        student.load_state_dict(load_file(path), strict=True)
-    except SafetensorError as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+        student.load_state_dict(read_tensors(path), strict=True)
     except RuntimeError as error:
         raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}") from error
     return student.eval()

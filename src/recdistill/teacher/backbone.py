@@ -191,7 +191,7 @@ def _as_user_error(llm: str) -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"teacher.llm: {llm}: {reason[0]}") from error
 

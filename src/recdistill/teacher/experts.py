@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
+from recdistill.files import read_tensors
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"
@@ -208,9 +208,7 @@ def load_experts(model: PeftModel, folder: Path) -> None:
         UserError: the file is missing, or holds other names or shapes than `model`.
     """
     path = folder / ADAPTER_FILE
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    saved = load_file(path)
+    saved = read_tensors(path)
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     wrong = sorted(set(saved) ^ set(expected)) or [
         name for name in saved if saved[name].shape != expected[name].shape

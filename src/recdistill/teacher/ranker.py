@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.files import atomic_path
+from recdistill.files import atomic_path, read_tensors
 from recdistill.students.base import Student
 from recdistill.teacher.backbone import Backbone
 from recdistill.teacher.experts import (
@@ -137,9 +137,7 @@ class Ranker(nn.Module):
         """
         load_experts(self.llm, folder / ADAPTER_FOLDER)
         path = folder / WEIGHTS_FILE
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        saved, own = load_file(path), self.trained_state()
+        saved, own = read_tensors(path), self.trained_state()
         wrong = sorted(set(saved) ^ set(own)) or [name for name in own if own[name].shape != saved[name].shape]
         if wrong:
             raise UserError(f"{path}: does not fit this teacher (first difference: {wrong[0]})")

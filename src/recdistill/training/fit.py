@@ -122,7 +122,7 @@ def fit(
         fingerprint: names model, data and settings; a checkpoint of another one is refused.
         name: shown in the progress bar.
         device: `cpu` or `cuda`.
-        precision: only fp16-mixed matters here: its gradients are scaled.
+        precision: only fp16 and fp16-mixed matter here: their gradients are scaled, so that small ones do not vanish.
 
     Raises:
         UserError: the loss is no longer a number, or the checkpoint does not fit.
@@ -146,7 +146,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.trainable, self.config, self.folder, self.profiler = trainable, config, folder, profiler
         self.fingerprint, self.name = fingerprint, name
-        scaled = precision == "fp16-mixed"
+        scaled = precision.startswith("fp16")
         self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
         groups = [group | {"lr": config.learning_rate * group.get("lr", 1.0)} for group in trainable.parameter_groups()]
         self.peaks = [group["lr"] for group in groups]

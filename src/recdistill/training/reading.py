@@ -17,6 +17,7 @@ from recdistill.data.batches import (
 )
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
+from recdistill.errors import UserError
 from recdistill.evaluation.ranking import Scorer
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
@@ -37,6 +38,9 @@ class Teacher:
         data: the histories.
         student_folder: the finished student step.
         device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: the language model or the student cannot be loaded, or prompts are too long for it.
     """
 
     def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, device: str) -> None:
@@ -45,13 +49,28 @@ class Teacher:
         titles = title_embeddings(config.teacher, data.titles, cache, device)
         student = load_student(student_folder).to(device)
         backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
-        torch.manual_seed(config.seed)
         self.titles = titles
         self.choices = backbone.choices
-        self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
         self.prompts = PromptBuilder(config.teacher, backbone.tokenizer, data.titles, config.seed)
         every = config.teacher.targets == "every"
         self.window_length = config.teacher.history_length if every else config.student.max_length
+        self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
+
+    def _check_lengths(self, longest: int | None) -> None:
+        """Refuse prompts that are longer than the language model can place.
+
+        Raises:
+            UserError: names the settings that make prompts shorter.
+        """
+        needed = int(self.prompt_lengths(self.export_windows()).max(initial=0)) + self.prompts.tokens_beside_history()
+        if longest is not None and needed > longest:
+            raise UserError(
+                f"teacher.history_length: prompts of up to {needed} tokens do not fit this language model's {longest}; "
+                "lower teacher.history_length or teacher.candidates"
+            )
 
     @property
     def state_dim(self) -> int:

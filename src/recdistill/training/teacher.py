@@ -12,11 +12,13 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import (
     bucketed_batches,
 )
+from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.prompts import PromptBatch
+from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.evidence import evidence, gate_examples
 from recdistill.training.fit import FitResult, Rows, fit
@@ -115,6 +117,8 @@ def train_teacher(
         profiler: gets the phases.
         device: `cpu` or `cuda`.
     """
+    with profiler.phase("embed titles"):
+        title_embeddings(config.teacher, data.titles, cache_folder(), device)  # into the cache, for the line below
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):

@@ -1,0 +1,92 @@
+"""What the teacher's training adds to `fit`: groups, targets, and the weight of the correction."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import AdapterConfig, RunConfig, StudentConfig, TeacherConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.students.make import make_student, save_student
+from recdistill.training.reading import Teacher, TeacherScorer
+from recdistill.training.student import validation_metrics
+from recdistill.training.teacher import CORRECTION_WEIGHTS, TeacherTraining
+
+ITEMS = 30
+
+
+def make_data() -> PreparedData:
+    generator = np.random.default_rng(0)
+    lengths = np.full(40, 8)
+    return PreparedData(
+        items=np.concatenate([generator.permutation(ITEMS)[:8] + 1 for _ in lengths]).astype(np.int32),
+        timestamps=np.arange(320, dtype=np.int64),
+        offsets=np.arange(0, 321, 8, dtype=np.int64),
+        train_ends=np.full(40, 6, dtype=np.int32),
+        validation_ends=np.full(40, 7, dtype=np.int32),
+        titles=["", *(f"Film {item}" for item in range(1, ITEMS + 1))],
+        item_ids=["", *(str(item) for item in range(1, ITEMS + 1))],
+        fingerprint="data",
+        split_fingerprint="split",
+    )
+
+
+@pytest.fixture
+def training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherTraining:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    student = StudentConfig(embedding_dim=16, blocks=1, max_length=10)
+    settings: dict[str, Any] = {"llm": str(tiny_llm), "layers": 2, "history_length": 10, "head_dim": 8}
+    config = RunConfig(student=student, teacher=TeacherConfig(**settings, adapter=AdapterConfig(dropout=0.0)))
+    torch.manual_seed(0)
+    save_student(make_student(student, ITEMS), tmp_path)
+    teacher = Teacher(config, make_data(), tmp_path, "cpu")
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        teacher.ranker.head.query.weight.copy_(torch.randn(8, 64, generator=generator))
+    return TeacherTraining(teacher, batch_size=4, seed=0)
+
+
+def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTraining) -> None:
+    chosen = training.validate()
+    head = training.module.head
+    weight = float(head.correction_weight)
+    found = {}
+    for candidate in CORRECTION_WEIGHTS:  # the same reading, one weight at a time, by the scorer that tests use
+        head.correction_weight.data.fill_(candidate)
+        found[candidate] = validation_metrics(TeacherScorer(training.teacher), training.teacher.data)["ndcg@10"]
+    assert chosen["ndcg@10"] == pytest.approx(max(found.values()), abs=1e-9)
+    assert found[weight] == max(found.values())
+    assert len({round(value, 6) for value in found.values()}) > 1
+
+
+def test_the_weight_does_not_scale_training(training: TeacherTraining) -> None:
+    batch = training.collate(training.plan(0)[0])
+    training.module.train()
+    losses = []
+    for weight in (0.25, 1.5):
+        training.module.head.correction_weight.data.fill_(weight)
+        losses.append(float(training.loss(batch)))
+    assert losses[0] == losses[1]
+
+
+def test_hidden_students_leave_the_correction_alone_in_training(training: TeacherTraining) -> None:
+    states = torch.randn(5, 16), torch.randn(5, 64)
+    head = training.module.head.train()
+    assert head.student_dropout == 1.0
+    assert head.states(*states)[:, :16].abs().max() == 0
+    torch.testing.assert_close(head.eval().states(*states)[:, :16], states[0])
+
+
+def test_every_training_target_counts_once(training: TeacherTraining) -> None:
+    total = sum(training.num_targets(training.collate(rows)) for rows in training.plan(3))
+    assert total == len(training.teacher.data.targets("train"))
+
+
+def test_all_that_is_trained_is_in_one_group(training: TeacherTraining) -> None:
+    groups = training.parameter_groups()
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    trained = [id(parameter) for parameter in training.module.parameters() if parameter.requires_grad]
+    assert sorted(grouped) == sorted(trained)
+    assert sorted(group.get("lr", 1.0) for group in groups) == [0.3, 1.0, 1.0]
