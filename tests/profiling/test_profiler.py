@@ -77,3 +77,11 @@ def test_a_step_that_goes_on_adds_times_and_keeps_the_larger_peak(clock: list[fl
     memory = json.loads((tmp_path / "memory.json").read_text())["phases"]
     assert memory["train step"]["peak_rss_gib"] == 5000.0
     assert memory["old"]["peak_rss_gib"] == 0.5
+
+
+def test_peaks_of_a_gpu_are_gone_on_from_too() -> None:
+    profiler = Profiler()
+    peaks = {"peak_rss_gib": 1.0, "peak_allocated_gib": 2.0, "peak_reserved_gib": 3.0, "peak_device_gib": 4.0}
+    profiler.restore({"phases": {"train step": 5.0}}, {"phases": {"train step": peaks}})
+    assert profiler.memory()["phases"]["train step"] == {} | peaks
+    assert profiler.timings()["phases"]["train step"] == 5.0

@@ -85,7 +85,7 @@ class Profiler:
             self.seconds[name] += seconds
         for name, peaks in memory["phases"].items():
             self.peak_rss[name] = max(self.peak_rss[name], int(peaks["peak_rss_gib"] * GIB))
-            if peaks["peak_allocated_gib"] is not None:
+            if peaks.get("peak_allocated_gib") is not None:
                 kinds = ("allocated", "reserved", "device")
                 self.peak_cuda[name] = {kind: int(peaks[f"peak_{kind}_gib"] * GIB) for kind in kinds}
 
