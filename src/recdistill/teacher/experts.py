@@ -16,11 +16,13 @@ the backward pass gets its gate again. (transformers' own checkpointing would no
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -28,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.files import read_tensors
+from recdistill.teacher.delta import add_experts
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"
@@ -72,21 +75,40 @@ class GatedForward:
             self.block_gate.value = None
 
 
-class GatedDown(nn.Linear):
-    """LoRA's A with the experts' gate on its output: (B, T, in) → (B, T, R)."""
+class ExpertLayer:
+    """The forward of a layer with experts: the frozen layer, then what the experts add (:mod:`.delta`).
 
-    def __init__(self, plain: nn.Linear, block_gate: BlockGate) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = plain.in_features, plain.out_features
-        self.weight = plain.weight
-        self.register_parameter("bias", None)
-        self._block_gate = block_gate
+    PEFT's LoRA layers are given a class of their own kind with this in front (:func:`_as_expert_layer`). Parameters and
+    names stay, so that saving and loading are PEFT's. A class it is, and not a function on each layer, since a compiled
+    block is used for all blocks of the same code.
+    """
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Project, then weight each expert's ranks; without a gate (plain LoRA) only project."""
-        down = nn.functional.linear(input, self.weight)
-        gate = self._block_gate.value
-        return down if gate is None else down * gate.to(down.dtype)
+    block_gate: BlockGate
+    base_layer: nn.Module
+    lora_A: dict[str, nn.Linear]
+    lora_B: dict[str, nn.Linear]
+    lora_dropout: dict[str, nn.Module]
+    scaling: dict[str, float]
+    training: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, in) to (B, T, out); without a gate the experts are plain LoRA."""
+        dropout = self.lora_dropout[ADAPTER]
+        share = dropout.p if self.training and isinstance(dropout, nn.Dropout) else 0.0
+        down, up = self.lora_A[ADAPTER].weight, self.lora_B[ADAPTER].weight
+        return add_experts(self.base_layer(x), x, down, up, self.block_gate.value, self.scaling[ADAPTER], share)
+
+
+@lru_cache
+def _expert_class(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class of layers like `kind` with experts."""
+    return type(f"Expert{kind.__name__}", (ExpertLayer, kind), {})
+
+
+def _as_expert_layer(layer: nn.Module, block_gate: BlockGate) -> None:
+    """Make one of PEFT's LoRA layers run :meth:`ExpertLayer.forward`."""
+    layer.__class__ = _expert_class(type(layer))
+    layer.block_gate = block_gate  # type: ignore[assignment]
 
 
 def expand_gate(weights: Tensor, rank: int) -> Tensor:
@@ -176,22 +198,23 @@ def _linear_layers(llm: nn.Module) -> set[str]:
     return {name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, nn.Linear | Conv1D)}
 
 
+def expert_layers(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+    """PEFT's layers with adapters, by name."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)]
+
+
 def _refuse_ungated(model: PeftModel) -> None:
     """Every adapter must stand where the gate reaches it."""
-    for name, module in model.named_modules():
-        down = getattr(module, "lora_A", None)
-        if isinstance(down, nn.ModuleDict) and not all(isinstance(one, GatedDown) for one in down.values()):
+    for name, layer in expert_layers(model):
+        if not isinstance(layer, ExpertLayer):
             raise UserError(f"teacher.adapter.layers: {name} lies outside the decoder blocks, where no gate reaches it")
 
 
 def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
-    """Replace each LoRA A in `block` by its gated form, and the block's forward by one that hands them the gate."""
+    """Replace the forward of each layer with adapters, and the block's by one that hands them the gate."""
     block_gate = BlockGate()
-    for module in block.modules():
-        down = getattr(module, "lora_A", None)
-        if isinstance(down, nn.ModuleDict) and isinstance(plain := dict(down.items()).get(ADAPTER), nn.Linear):
-            down[ADAPTER] = GatedDown(plain, block_gate)
-
+    for _, layer in expert_layers(block):
+        _as_expert_layer(layer, block_gate)
     block.forward = GatedForward(block, block_gate, checkpointing, compiled)
 
 

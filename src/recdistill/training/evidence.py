@@ -11,7 +11,7 @@ from recdistill.data.batches import (
     history_windows,
     sorted_batches,
 )
-from recdistill.teacher.experts import base_decoder, decoder_blocks
+from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.reading import Teacher
 
@@ -31,7 +31,7 @@ def evidence(teacher: Teacher) -> dict[str, Any]:
         "frozen_dtypes": sorted({str(p.dtype) for p in ranker.llm.parameters() if not p.requires_grad}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
         "quantised_layers": sum(name in ("Linear4bit", "Linear8bitLt") for name in layers),
-        "adapted_layers": layers.count("GatedDown"),
+        "adapted_layers": len(expert_layers(ranker.llm)),
         "frozen_parameters": sum(p.numel() for p in ranker.parameters() if not p.requires_grad),
         "trained_parameters": sum(p.numel() for p in trained_parameters(ranker).values()),
     }
