@@ -50,7 +50,9 @@ class FreeTeacher:
         """The windows' lengths."""
         return windows.lengths.astype(np.int64)
 
-    def predict(self, windows: Windows, rows: np.ndarray) -> tuple["TensorKeys", torch.Tensor, torch.Tensor]:
+    def predict(
+        self, windows: Windows, rows: np.ndarray, full_rows: int | None = None
+    ) -> tuple["TensorKeys", torch.Tensor, torch.Tensor]:
         """Keys, states and scores."""
         chosen = windows.take(rows)
         users = np.repeat(chosen.users, chosen.num_targets)

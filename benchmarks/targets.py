@@ -37,7 +37,7 @@ def make_training(config: RunConfig, targets: str, data: PreparedData, student: 
         for name, parameter in teacher.ranker.named_parameters():
             if parameter.requires_grad and ("lora_B" in name or "head.query" in name):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
-    return TeacherTraining(teacher, config.teacher.train.batch_size, config.seed)
+    return TeacherTraining(teacher, config.seed)
 
 
 def check_equal(every: Teacher, last: Teacher) -> None:

@@ -17,6 +17,8 @@ LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
 Precision = Literal["fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed"]
 Quantization = Literal["none", "nf4", "int8"]
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
+ComputeType = Literal["auto", "fp32", "bf16", "fp16"]
+Padding = Literal["fixed", "longest", "bucketed", "packed"]
 Selection = Literal["all", "kl_above", "student_misses"]
 
 
@@ -114,6 +116,9 @@ class TrainConfig:
     """Passes over the training targets, at most."""
     batch_size: int = 64
     """Histories (windows, or prompts) in one micro-batch."""
+    batch_tokens: int | None = None
+    """Most tokens of one micro-batch, padding counted (a student's token is an item); `batch_size` is then not read.
+    Empty: micro-batches of `batch_size` rows."""
     accumulate_grad_batches: int = 1
     """Micro-batches whose gradients are added up before one optimiser step."""
     learning_rate: float = 2e-3
@@ -144,6 +149,9 @@ class TrainConfig:
         require(abs(turns - round(turns)) < 1e-6, f"{prefix}.validate_every", self.validate_every, rule)
         not_negative(self, prefix, "weight_decay", "gradient_clip", "patience", "checkpoint_seconds", "num_workers")
         fraction(self, prefix, "warmup_fraction")
+        require(
+            self.batch_tokens is None or self.batch_tokens > 0, f"{prefix}.batch_tokens", self.batch_tokens, "above 0"
+        )
         require(0 <= self.final_fraction <= 1, f"{prefix}.final_fraction", self.final_fraction, "between 0 and 1")
 
 
@@ -241,12 +249,23 @@ class TeacherConfig:
     """Frozen linear layers in 4 bits (nf4) or 8 bits (int8), by bitsandbytes."""
     double_quantization: bool = True
     """nf4: quantise the quantisation constants too."""
+    compute_dtype: ComputeType = "auto"
+    """nf4: type that 4-bit weights are turned into for each product. auto: that of `precision`."""
     attention: Attention = "auto"
     """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
     activation_checkpointing: bool = False
     """Keep the inputs of each block alone and recompute the rest when going back: less memory, a third more time."""
+    padding: Padding = "bucketed"
+    """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
+    with prompts of like lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
     compile: bool = False
-    """Compile the decoder blocks (torch.compile)."""
+    """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
+    compile_buckets: int = 4
+    """compile: different lengths of prompts, each compiled once (packed: one length, `train.batch_tokens`)."""
+    compile_seconds: float = 600.0
+    """compile: seconds that compiling may take in all before the run is stopped with a message."""
+    cuda_graphs: bool = False
+    """compile: replay the compiled blocks as CUDA graphs (mode reduce-overhead)."""
     prompt: Literal["item", "text"] = "item"
     """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
     targets: Literal["every", "last"] = "every"
@@ -306,7 +325,21 @@ class TeacherConfig:
             raise UserError(
                 "teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one"
             )
+        if self.compute_dtype != "auto" and self.quantization != "nf4":
+            raise UserError("teacher.compute_dtype: only 4-bit layers have one; set teacher.quantization: nf4")
+        self._check_compile()
         self.train.check("teacher.train")
+
+    def _check_compile(self) -> None:
+        positive(self, "teacher", "compile_buckets", "compile_seconds")
+        if self.cuda_graphs and not self.compile:
+            raise UserError("teacher.cuda_graphs: they are made of compiled blocks; set teacher.compile: true")
+        if self.compile and self.padding == "longest":
+            raise UserError("teacher.compile: padding: longest makes a new shape for each batch; use fixed or bucketed")
+        if self.compile and self.padding == "packed" and self.train.batch_tokens is None:
+            raise UserError(
+                "teacher.compile: with padding: packed a batch's tokens must be fixed; set train.batch_tokens"
+            )
 
 
 @dataclass(frozen=True)
@@ -315,8 +348,11 @@ class ExportConfig:
 
     enabled: bool = True
     """Write them. false: stop after the teacher; distillation is then skipped too."""
-    batch_size: int = 32
-    """Prompts per batch."""
+    batch_size: int | Literal["auto"] = 32
+    """Prompts per batch. auto: doubled from 8 on as long as it fits and pays; what was chosen and why is recorded."""
+    use_cache: bool = False
+    """Keep keys and values of a user's history and extend them by one item for the next target. Only where prompts are
+    read again as they grow: targets last, gate causal or none. Elsewhere there is nothing to reuse: refused."""
     top_k: int = 50
     """Items kept per target, best first."""
     exclude_seen: bool = True
@@ -326,7 +362,9 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        positive(self, "export", "batch_size", "top_k", "shard_rows")
+        positive(self, "export", "top_k", "shard_rows")
+        if self.batch_size != "auto":
+            positive(self, "export", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -440,7 +478,25 @@ class RunConfig:
             "teacher.history_length", self.teacher.history_length,
             f"at most student.max_length ({self.student.max_length})",
         )  # fmt: skip
+        if self.export.use_cache:
+            self._check_cache()
         require(
             self.distill.top_k <= self.export.top_k,
             "distill.top_k", self.distill.top_k, f"at most export.top_k ({self.export.top_k})",
         )  # fmt: skip
+
+    def _check_cache(self) -> None:
+        """A cache pays where a prompt is read again with something behind it, and nowhere else."""
+        teacher = self.teacher
+        if teacher.targets == "every":
+            raise UserError(
+                "export.use_cache: targets: every reads each history once for all its targets and decodes nothing, so "
+                "there is nothing to reuse; it goes with teacher.targets: last"
+            )
+        if teacher.gate.kind == "instance":
+            raise UserError(
+                "export.use_cache: gate.kind: instance weighs all tokens by the whole history, so each new item "
+                "changes every key and value; it goes with gate.kind: causal or none"
+            )
+        if teacher.candidates:
+            raise UserError("export.use_cache: a candidate list stands between two items of a history; set it to 0")

@@ -24,13 +24,14 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
-from recdistill.files import read_json
+from recdistill.files import read_json, write_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
+from recdistill.training.evidence import export_evidence
 from recdistill.training.reading import load_teacher, teacher_scorer
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
@@ -183,7 +184,11 @@ class Story:
             teacher = load_teacher(
                 self.config, data, self.folder.step("student"), self.folder.step("teacher"), self.device
             )
-        export_outputs(teacher, data, teacher.titles, self.config.export, folder, self._fingerprints(), profiler)
+        config = self.config.export
+        result = export_outputs(
+            teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device
+        )
+        write_json(folder / "evidence.json", export_evidence(config, teacher, result))
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())

@@ -37,7 +37,9 @@ class FakeTeacher:
     def prompt_lengths(self, windows: Windows) -> LongArray:
         return windows.lengths.astype(np.int64)
 
-    def predict(self, windows: Windows, rows: LongArray) -> tuple[Targets, Tensor, Tensor]:
+    def predict(
+        self, windows: Windows, rows: LongArray, full_rows: int | None = None
+    ) -> tuple[Targets, Tensor, Tensor]:
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
         self.calls.append(rows)
@@ -69,7 +71,7 @@ def export(teacher: FakeTeacher, folder: Path, **settings: object) -> OutputsRea
     embeddings = torch.arange((teacher.data.num_items + 1) * 2).reshape(-1, 2)
     with Profiler() as profiler:
         export_outputs(teacher, teacher.data, embeddings, config, folder, PRINTS, profiler)
-    assert set(profiler.seconds) == {"export", "write"}
+    assert set(profiler.seconds) == {"batch size", "export", "write"}
     return OutputsReader(folder, PRINTS)
 
 

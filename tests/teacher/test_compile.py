@@ -4,7 +4,7 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from recdistill.config import AdapterConfig
-from recdistill.teacher.experts import attach_experts, base_decoder, expand_gate
+from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expand_gate
 
 
 def test_compiled_blocks_give_the_same_states_and_gradients():
@@ -15,7 +15,9 @@ def test_compiled_blocks_give_the_same_states_and_gradients():
     )  # fmt: skip
     plain = LlamaModel(shape).requires_grad_(requires_grad=False)
     config = AdapterConfig(dropout=0.0)
-    models = [attach_experts(copy.deepcopy(plain), config, compiled=compiled) for compiled in (False, True)]
+    models = [
+        attach_experts(copy.deepcopy(plain), config, BlockOptions(compiled=compiled)) for compiled in (False, True)
+    ]
     with torch.no_grad():
         for name, parameter in models[0].named_parameters():
             if "lora_B" in name:

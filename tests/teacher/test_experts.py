@@ -10,6 +10,7 @@ from transformers import AutoModel, BitsAndBytesConfig, BloomConfig, BloomModel
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.teacher.experts import (
+    BlockOptions,
     attach_experts,
     base_decoder,
     check_gate_arrived,
@@ -29,7 +30,7 @@ def load_decoder(folder: Path, four_bit: bool = False) -> nn.Module:
 
 
 def with_random_experts(decoder: nn.Module, checkpointing: bool = False) -> PeftModel:
-    model = attach_experts(decoder, CONFIG, checkpointing)
+    model = attach_experts(decoder, CONFIG, BlockOptions(checkpointing=checkpointing))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -19,6 +19,13 @@ KINDS = [
     {"prompt": "item", "head": "plain"},
     {"prompt": "item", "gate": GateConfig(kind="none")},
     {"prompt": "item", "attention": "eager"},
+    {"prompt": "text", "attention": "sdpa", "padding": "packed"},
+    {"prompt": "item", "padding": "packed"},
+    {"prompt": "text", "attention": "eager", "padding": "packed"},
+    {"prompt": "text", "targets": "last", "candidates": 3, "padding": "packed"},
+    {"prompt": "text", "padding": "fixed"},
+    {"prompt": "text", "attention": "flex_attention"},
+    {"prompt": "text", "attention": "flex_attention", "padding": "packed"},
 ]
 
 
@@ -35,12 +42,16 @@ def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, da
     windows = teacher.training_windows()
     raw = collate(data, windows, np.arange(len(windows)))
     together = states_by_key(teacher, teacher.prompts.build(raw))
-    left = states_by_key(teacher, teacher.prompts.build(raw, padding="left"))
+    others = [states_by_key(teacher, teacher.batch(windows, np.arange(len(windows))[::-1].copy()))]
+    others.append(states_by_key(teacher, teacher.prompts.build(raw, padding="packed")))
+    if kind.get("padding") != "packed" or kind.get("attention", "auto") not in ("auto", "sdpa"):
+        others.append(states_by_key(teacher, teacher.prompts.build(raw, padding="left")))
     assert len(together) == len(data.targets("train"))
     for row in range(len(windows)):
         for key, state in states_by_key(teacher, teacher.batch(windows, np.array([row]))).items():
             torch.testing.assert_close(together[key], state, rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(left[key], state, rtol=1e-4, atol=1e-5)
+            for other in others:
+                torch.testing.assert_close(other[key], state, rtol=1e-4, atol=1e-5)
     assert torch.stack(list(together.values())).std(dim=0).min() > 1e-4
 
 

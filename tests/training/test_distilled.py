@@ -76,7 +76,7 @@ def make_training(
 ) -> DistilledTraining:
     windows = training_windows(data, config.student.max_length, "all")
     student = make_distilled(config, data, reader).eval()
-    plain = StudentTraining(student, data, windows, config.distill.loss, 8, config.seed, "cpu")
+    plain = StudentTraining(student, data, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
     chosen = np.ones(len(data.items), dtype=np.bool_) if selected is None else selected
     return DistilledTraining(plain, config.distill, reader, chosen)
 

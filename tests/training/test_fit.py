@@ -129,7 +129,8 @@ class Still(StudentTraining):
     def plan(self, epoch: int) -> list[Any]:
         """Rows in order."""
         rows = torch.arange(len(self.windows)).numpy()
-        return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]
+        size = self.train.batch_size
+        return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def test_accumulated_gradients_equal_the_large_batch(tiny_data: PreparedData, tmp_path: Path) -> None:

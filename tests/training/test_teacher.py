@@ -45,7 +45,7 @@ def training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         teacher.ranker.head.query.weight.copy_(torch.randn(8, 64, generator=generator))
-    return TeacherTraining(teacher, batch_size=4, seed=0)
+    return TeacherTraining(teacher, seed=0)
 
 
 def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTraining) -> None:

@@ -158,6 +158,56 @@ def token_batches(
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
+def random_batches(rows: int, batch_size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Every row once, in random batches, whatever the lengths."""
+    order = generator.permutation(rows)
+    return np.split(order, range(batch_size, rows, batch_size)) if rows else []
+
+
+def packed_batches(
+    lengths: NDArray[Any], max_tokens: int, generator: np.random.Generator, bucket_factor: int = BUCKET_FACTOR
+) -> list[NDArray[np.int64]]:
+    """Every row once, as many in a batch as stay within `max_tokens` end to end, in random order.
+
+    The rows are shuffled and cut into buckets of `bucket_factor` batches; in a bucket each row, the longest first, goes
+    into the fullest batch that still has room for it, so that a batch is nearly always full.
+
+    Args:
+        lengths: (rows,), in tokens; a longer row than `max_tokens` is a batch of its own.
+        max_tokens: most tokens of a batch.
+        generator: gives both orders.
+        bucket_factor: batches filled together.
+    """
+    if not len(lengths):
+        return []
+    bucket = int(np.ceil(bucket_factor * max(1.0, max_tokens / max(1.0, float(np.mean(lengths))))))
+    batches: list[list[int]] = []
+    for rows in _buckets(lengths, bucket, generator):
+        open_batches: list[list[int]] = []
+        room: list[int] = []
+        for row in rows.tolist():
+            length = int(lengths[row])
+            fitting = [place for place, left in enumerate(room) if left >= length]
+            if fitting:
+                place = min(fitting, key=lambda one: room[one])
+                open_batches[place].append(row)
+                room[place] -= length
+            else:
+                open_batches.append([row])
+                room.append(max_tokens - length)
+        batches.extend(open_batches)
+    return [np.asarray(batches[index], dtype=np.int64) for index in generator.permutation(len(batches))]
+
+
+def micro_batches(
+    lengths: NDArray[Any], batch_size: int, batch_tokens: int | None, generator: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Random batches of like lengths, by rows or, where `batch_tokens` is given, by tokens."""
+    if batch_tokens is None:
+        return bucketed_batches(lengths, batch_size, generator)
+    return token_batches(lengths, batch_tokens, generator)
+
+
 def sorted_batches(lengths: NDArray[Any], batch_size: int) -> list[NDArray[np.int64]]:
     """Every row once, the longest first, in batches of like lengths: for reading, where order does not matter."""
     order = _longest_first(lengths, np.arange(len(lengths)))

@@ -1,7 +1,8 @@
 """Run the teacher once over every target, and keep what a student learns from."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.distill.batch_size import Trial, find_batch_size
 from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
@@ -49,8 +51,19 @@ class Exportable(Protocol):
         """The length of each window's prompt, (windows,)."""
         ...
 
-    def predict(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
-        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows."""
+    def predict(self, windows: Windows, rows: LongArray, full_rows: int | None = None) -> tuple[Keys, Tensor, Tensor]:
+        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows.
+
+        A full batch has `full_rows` rows, where that matters for how it is run.
+        """
+        ...
+
+    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+        """Which windows are the beginning of their history, so that a longer one is the same and something behind."""
+        ...
+
+    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
+        """As :meth:`predict`, for windows that grow, with what was read kept for the next one."""
         ...
 
 
@@ -59,6 +72,13 @@ class TopItems(NamedTuple):
 
     items: IntArray
     scores: NDArray[np.float32]
+
+
+class ExportResult(NamedTuple):
+    """How an export was done: prompts a batch, and the sizes that were tried for it."""
+
+    batch_size: int
+    trials: list[Trial]
 
 
 @torch.inference_mode()
@@ -70,7 +90,8 @@ def export_outputs(
     folder: Path,
     fingerprints: Fingerprints,
     profiler: Profiler,
-) -> None:
+    device: str = "cpu",
+) -> ExportResult:
     """Write top-K items, their scores and the user state of every training and validation target to `folder`.
 
     The longest prompts come first, so that memory that does not suffice shows at once. An export that was interrupted
@@ -83,14 +104,21 @@ def export_outputs(
         config: batch size, K, what lists leave out, rows of a shard.
         folder: the store.
         fingerprints: what it is made from.
-        profiler: gets the phases `export` (the teacher runs) and `write` (waiting for the disk).
+        profiler: gets the phases `batch size`, `export` (the teacher runs) and `write` (waiting for the disk).
+        device: where the teacher is.
+
+    Returns:
+        How it was read.
 
     Raises:
         UserError: a score or a state is not a number, or the disk is full.
     """
     windows = teacher.export_windows()
-    batches = sorted_batches(teacher.prompt_lengths(windows), config.batch_size)
-    ends = np.cumsum([int(windows.num_targets[rows].sum()) for rows in batches], dtype=np.int64)
+    lengths = teacher.prompt_lengths(windows)
+    with profiler.phase("batch size"):
+        size, trials = _batch_size(teacher, windows, lengths, config.batch_size, device)
+    batches = _plan(teacher, windows, lengths, size, config.use_cache)
+    ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
     top_k = min(config.top_k, data.num_items)
     with (
         OutputsWriter(folder, fingerprints, top_k, teacher.state_dim, config.shard_rows) as writer,
@@ -101,7 +129,7 @@ def export_outputs(
         progress.advance(done)
         for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
             with profiler.phase("export"):
-                targets, top, states = _predict(teacher, windows, batches[number], data, top_k, config.exclude_seen)
+                targets, top, states = _predict(windows, batches[number], data, top_k, config.exclude_seen)
             before = int(ends[number]) - len(targets)
             new = slice(max(0, done - before), None)
             with profiler.phase("write"):
@@ -111,13 +139,51 @@ def export_outputs(
             progress.advance(len(targets.users[new]))
         with profiler.phase("write"):
             writer.close()
+    return ExportResult(size, trials)
+
+
+def _batch_size(
+    teacher: Exportable, windows: Windows, lengths: NDArray[np.int64], wish: int | Literal["auto"], device: str
+) -> tuple[int, list[Trial]]:
+    """The prompts of a batch: as configured, or found on the longest prompts."""
+    if wish != "auto":
+        return wish, []
+    longest = np.argsort(-lengths, kind="stable")
+    return find_batch_size(lambda size: teacher.predict(windows, longest[:size], size), len(windows), device)
+
+
+class Reading(NamedTuple):
+    """A batch of windows and how it is read."""
+
+    rows: LongArray
+    predict: Callable[[Windows, LongArray], tuple[Keys, Tensor, Tensor]]
+
+
+def _plan(
+    teacher: Exportable, windows: Windows, lengths: NDArray[np.int64], size: int, use_cache: bool
+) -> list[Reading]:
+    """All windows in batches: those that grow by users, `size` of them together, the rest by length."""
+    growing = teacher.grows(windows) if use_cache else np.zeros(len(windows), dtype=np.bool_)
+
+    def whole(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
+        return teacher.predict(windows, rows, size)
+
+    rest = np.flatnonzero(~growing)
+    batches = [Reading(rest[rows], whole) for rows in sorted_batches(lengths[rest], size)]
+    grown = np.flatnonzero(growing)
+    users, counts = np.unique(windows.users[grown], return_counts=True)
+    for group in sorted_batches(counts, size):
+        rows = grown[np.isin(windows.users[grown], users[group])]
+        batches.append(Reading(rows, teacher.predict_growing))
+    return batches
 
 
 def _predict(
-    teacher: Exportable, windows: Windows, rows: LongArray, data: PreparedData, top_k: int, exclude_seen: bool
+    windows: Windows, batch: Reading, data: PreparedData, top_k: int, exclude_seen: bool
 ) -> tuple[Targets, TopItems, NDArray[np.float16]]:
     """One batch of windows: the keys of its targets, their lists and user states."""
-    keys, states, scores = teacher.predict(windows, rows)
+    rows = batch.rows
+    keys, states, scores = batch.predict(windows, rows)
     targets = Targets(keys.users.cpu().numpy().astype(np.int32), keys.positions.cpu().numpy().astype(np.int32))
     expected = int(windows.num_targets[rows].sum())
     if len(targets) != expected:

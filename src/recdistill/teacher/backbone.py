@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import logging
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch import nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
+from recdistill.teacher.packing import PACKED_SDPA
 from recdistill.teacher.smollm2 import smollm2_folder
 
 logger = logging.getLogger("recdistill")
@@ -94,6 +96,12 @@ def check_machine(config: TeacherConfig, device: str) -> None:
         raise UserError(
             f"teacher.precision: {config.precision} needs a CUDA device and there is none; use fp32 or bf16"
         )
+    if config.compute_dtype == "fp16" and not gpu:
+        raise UserError("teacher.compute_dtype: fp16 needs a CUDA device and there is none; use fp32 or bf16")
+    if config.cuda_graphs and not gpu:
+        raise UserError("teacher.cuda_graphs: they need a CUDA device and there is none; set it to false")
+    if config.compile and not gpu and shutil.which("g++") is None and shutil.which("clang++") is None:
+        raise UserError("teacher.compile: needs a C++ compiler on a CPU and there is none; install g++")
     if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             f"teacher.quantization: {config.quantization} needs bitsandbytes; pip install 'recdistill[quantization]'"
@@ -135,9 +143,10 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     if layers is not None:
         _keep_layers(llm_config, layers)
     attention, reason = _choose_attention(config, device)
+    implementation = PACKED_SDPA if attention == "sdpa" and config.padding == "packed" else attention
     # Other forms of weight files are pickles, and no pickle is ever loaded.
     options: dict[str, Any] = {
-        "dtype": DTYPES[config.precision], "attn_implementation": attention, "use_safetensors": True,
+        "dtype": DTYPES[config.precision], "attn_implementation": implementation, "use_safetensors": True,
         "output_loading_info": True,
     }  # fmt: skip
     if config.quantization != "none":
@@ -243,5 +252,5 @@ def _quantization(config: TeacherConfig) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=config.double_quantization,
-        bnb_4bit_compute_dtype=DTYPES[config.precision],
+        bnb_4bit_compute_dtype=DTYPES[config.precision if config.compute_dtype == "auto" else config.compute_dtype],
     )

@@ -16,7 +16,8 @@ the backward pass gets its gate again. (transformers' own checkpointing would no
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.files import read_tensors
+from recdistill.teacher.compiling import compiled
 from recdistill.teacher.delta import add_experts
 
 GATE_KEYWORD = "expert_gate"
@@ -43,31 +45,57 @@ class BlockGate:
     value: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class BlockOptions:
+    """How decoder blocks are run.
+
+    Attributes:
+        checkpointing: in training, keep only a block's inputs and run it again in the backward pass.
+        compiled: run blocks through torch.compile.
+        cuda_graphs: compiled blocks are replayed as CUDA graphs.
+    """
+
+    checkpointing: bool = False
+    compiled: bool = False
+    cuda_graphs: bool = False
+
+
 class GatedForward:
     """A decoder block's forward that takes the gate off the keywords and lends it to the block's experts.
 
     Args:
         block: the decoder block; its own forward is called inside.
         block_gate: where the block's experts look for the gate.
-        checkpointing: in training, keep only the inputs and run the block again in the backward pass.
-        compiled: run the block through torch.compile.
+        options: how the block is run.
+
+    Attributes:
+        gated: whether the last call brought a gate.
+        calls: how often the block was called.
+        executions: how often its inside ran; more than `calls` where a backward pass ran it again.
     """
 
-    def __init__(self, block: nn.Module, block_gate: BlockGate, checkpointing: bool, compiled: bool) -> None:
-        self.block, self.block_gate, self.checkpointing = block, block_gate, checkpointing
+    def __init__(self, block: nn.Module, block_gate: BlockGate, options: BlockOptions) -> None:
+        self.block, self.block_gate, self.options = block, block_gate, options
         self.block_forward: Callable[..., Any] = block.forward
-        self.run: Callable[..., Any] = torch.compile(self._run) if compiled else self._run
-        self.gated = False
+        self.inside: Callable[..., Any] = self._inside
+        if options.compiled:
+            self.inside = compiled(self._inside, options.cuda_graphs)
+        self.gated, self.calls, self.executions = False, 0, 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the block; `expert_gate` (B, T or 1, R) may be missing, and the experts are then plain LoRA."""
+        """Run the block; `expert_gate` (P, T or 1, R) may be missing, and the experts are then plain LoRA."""
         gate = kwargs.pop(GATE_KEYWORD, None)
         self.gated = gate is not None
-        if self.checkpointing and self.block.training:
-            return checkpoint(self.run, gate, *args, use_reentrant=False, **kwargs)
-        return self.run(gate, *args, **kwargs)
+        self.calls += 1
+        if self.options.checkpointing and self.block.training and torch.is_grad_enabled():
+            return checkpoint(self._run, gate, *args, use_reentrant=False, **kwargs)
+        return self._run(gate, *args, **kwargs)
 
     def _run(self, gate: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+        self.executions += 1
+        return self.inside(gate, *args, **kwargs)
+
+    def _inside(self, gate: Tensor | None, *args: Any, **kwargs: Any) -> Any:
         self.block_gate.value = gate
         try:
             return self.block_forward(*args, **kwargs)
@@ -85,8 +113,8 @@ class ExpertLayer:
 
     block_gate: BlockGate
     base_layer: nn.Module
-    lora_A: dict[str, nn.Linear]
-    lora_B: dict[str, nn.Linear]
+    lora_A: dict[str, nn.Linear]  # noqa: N815 (PEFT's name)
+    lora_B: dict[str, nn.Linear]  # noqa: N815
     lora_dropout: dict[str, nn.Module]
     scaling: dict[str, float]
     training: bool
@@ -99,15 +127,15 @@ class ExpertLayer:
         return add_experts(self.base_layer(x), x, down, up, self.block_gate.value, self.scaling[ADAPTER], share)
 
 
-@lru_cache
-def _expert_class(kind: type[nn.Module]) -> type[nn.Module]:
+@cache
+def _expert_class(kind: Any) -> type[nn.Module]:
     """The class of layers like `kind` with experts."""
     return type(f"Expert{kind.__name__}", (ExpertLayer, kind), {})
 
 
 def _as_expert_layer(layer: nn.Module, block_gate: BlockGate) -> None:
     """Make one of PEFT's LoRA layers run :meth:`ExpertLayer.forward`."""
-    layer.__class__ = _expert_class(type(layer))
+    layer.__class__ = _expert_class(type(layer))  # type: ignore[arg-type]
     layer.block_gate = block_gate  # type: ignore[assignment]
 
 
@@ -118,15 +146,16 @@ def expand_gate(weights: Tensor, rank: int) -> Tensor:
 
 
 def attach_experts(
-    llm: nn.Module, config: AdapterConfig, checkpointing: bool = False, compiled: bool = False
+    llm: nn.Module,
+    config: AdapterConfig,
+    options: BlockOptions = BlockOptions(),
 ) -> PeftModel:
     """Wrap the linear layers named in `config.layers` with experts; everything else stays frozen and is not copied.
 
     Args:
         llm: a decoder of transformers, without a vocabulary head; full precision or quantised by bitsandbytes.
         config: rank, number of experts, alpha, dropout, layer names.
-        checkpointing: activation checkpointing, block by block.
-        compiled: compile each block.
+        options: how the blocks are run.
 
     Returns:
         PEFT's model around `llm`; call `base_decoder(model)` with `expert_gate=(B, T or 1, R)` to run it.
@@ -150,7 +179,7 @@ def attach_experts(
     )
     model = get_peft_model(llm, lora)
     for block in decoder_blocks(model):
-        _gate_block(block, checkpointing, compiled)
+        _gate_block(block, options)
     _refuse_ungated(model)
     return model
 
@@ -210,12 +239,12 @@ def _refuse_ungated(model: PeftModel) -> None:
             raise UserError(f"teacher.adapter.layers: {name} lies outside the decoder blocks, where no gate reaches it")
 
 
-def _gate_block(block: nn.Module, checkpointing: bool, compiled: bool) -> None:
+def _gate_block(block: nn.Module, options: BlockOptions) -> None:
     """Replace the forward of each layer with adapters, and the block's by one that hands them the gate."""
     block_gate = BlockGate()
     for _, layer in expert_layers(block):
         _as_expert_layer(layer, block_gate)
-    block.forward = GatedForward(block, block_gate, checkpointing, compiled)
+    block.forward = GatedForward(block, block_gate, options)
 
 
 def save_experts(model: PeftModel, folder: Path) -> None:

@@ -15,25 +15,37 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import Batch
+from recdistill.teacher.padding import Shape
 from recdistill.teacher.titles import title_tokens
 
 SOFT = -1
 """Stands in a segment where the item's soft token goes."""
 
 
+Side = Literal["right", "left", "packed"]
+
+
 @dataclass(frozen=True)
 class PromptBatch:
-    """B prompts and the M predictions they make.
+    """B prompts and the M predictions they make, laid out in P rows of T tokens.
+
+    A row holds one prompt, padded to the right or to the left (P = B, or more with empty rows at the end), or all of
+    them end to end (`packed`, P = 1).
 
     Attributes:
-        token_ids: int64 (B, T), the language model's tokens; 0 at soft tokens and padding.
-        soft_items: int64 (B, T), the item of each soft token; 0 elsewhere.
-        steps: int64 (B, T), how many items of the history the token may know: the gate's entry for it.
-        mask: bool (B, T), False at padding.
+        token_ids: int64 (P, T), the language model's tokens; 0 at soft tokens and padding.
+        soft_items: int64 (P, T), the item of each soft token; 0 elsewhere.
+        steps: int64 (P, T), how many items of the history the token may know: the gate's entry for it.
+        token_prompts: int64 (P, T), the prompt that each token belongs to; 0 at padding.
+        token_positions: int64 (P, T), the token's place in its own prompt, from 0; 0 at padding.
+        mask: bool (P, T), False at padding.
+        soft_rows, soft_columns: int64 (S,), where the soft tokens stand.
+        prompt_tokens: int64 (B,), tokens of each prompt.
         items: int64 (B, L), the student's view of the histories, right padded.
         lengths: int64 (B,), items in each of these histories.
+        target_prompts: int64 (M,), the prompt that makes each prediction.
         target_rows, target_columns: int64 (M,), the token at which each prediction is made.
-        target_steps: int64 (M,), items of `items` known then; the student's state is `states[row, step - 1]`.
+        target_steps: int64 (M,), items of the history known then; the student's state is `states[prompt, step - 1]`.
         target_items: int64 (M,), the item to predict.
         users, positions: int64 (M,), the target's key.
         padding: the side on which padding stands.
@@ -42,21 +54,35 @@ class PromptBatch:
     token_ids: Tensor
     soft_items: Tensor
     steps: Tensor
+    token_prompts: Tensor
+    token_positions: Tensor
     mask: Tensor
+    soft_rows: Tensor
+    soft_columns: Tensor
+    prompt_tokens: Tensor
     items: Tensor
     lengths: Tensor
+    target_prompts: Tensor
     target_rows: Tensor
     target_columns: Tensor
     target_steps: Tensor
     target_items: Tensor
     users: Tensor
     positions: Tensor
-    padding: Literal["right", "left"] = "right"
+    padding: Side = "right"
 
     def to(self, device: torch.device | str) -> "PromptBatch":
-        """The same batch on `device`."""
+        """The same batch on `device`; `prompt_tokens` stays on the CPU, where layouts are made from it."""
         moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return PromptBatch(**moved, padding=self.padding)
+        return PromptBatch(**(moved | {"prompt_tokens": self.prompt_tokens}), padding=self.padding)
+
+    def size(self) -> dict[str, int]:
+        """How much there is in it, for :meth:`recdistill.profiling.evidence.TokenCount.add`."""
+        rows, width = self.token_ids.shape
+        return {
+            "useful": int(self.prompt_tokens.sum()), "rows": rows, "width": width,
+            "prompts": len(self.prompt_tokens), "targets": len(self.target_items),
+        }  # fmt: skip
 
 
 class PromptBuilder:
@@ -85,6 +111,12 @@ class PromptBuilder:
         self.segment_starts = np.cumsum(self.segment_lengths) - self.segment_lengths
         self.tokens = np.concatenate(segments)
 
+    def segment(self, number: int) -> NDArray[np.int32]:
+        """One segment's tokens, with :data:`SOFT` where its soft token goes: item 1..N, or `head`."""
+        start = int(self.segment_starts[number])
+        tokens: NDArray[np.int32] = self.tokens[start : start + int(self.segment_lengths[number])]
+        return tokens
+
     def tokens_per_item(self) -> NDArray[np.int64]:
         """Tokens that each item takes in a prompt: (N + 1,), index 0 is the head's."""
         return self.segment_lengths[: self.num_items + 1]
@@ -96,8 +128,14 @@ class PromptBuilder:
             return head
         return head + listed + answer + self.config.candidates * int(self.segment_lengths[1:-2].max())
 
-    def build(self, batch: Batch, padding: Literal["right", "left"] = "right") -> PromptBatch:
-        """Prompts for a batch of right-padded histories whose `targets` name what is predicted after which item."""
+    def build(self, batch: Batch, padding: Side = "right", shape: Shape | None = None) -> PromptBatch:
+        """Prompts for a batch of right-padded histories whose `targets` name what is predicted after which item.
+
+        Args:
+            batch: the histories.
+            padding: where padding stands, or `packed`.
+            shape: rows and width to fill up to; None: no more than there must be.
+        """
         items, targets = batch.items.numpy(), batch.targets.numpy()
         lengths = (items > 0).sum(axis=1)
         first = np.maximum(lengths - self.config.history_length, 0)
@@ -106,39 +144,50 @@ class PromptBuilder:
         totals = np.bincount(rows, weights=counts, minlength=len(items)).astype(np.int64)
         ends_flat = np.cumsum(counts)
         row_starts = np.cumsum(totals) - totals
-        shift = np.zeros(len(items), dtype=np.int64) if padding == "right" else totals.max() - totals
+        size = self._size(totals, padding, shape)
+        # Where each prompt begins: the row of the layout, and the column in it.
+        row_of = np.zeros(len(items), dtype=np.int64) if padding == "packed" else np.arange(len(items))
+        shift = {"right": np.zeros_like(totals), "left": size[1] - totals, "packed": row_starts}[padding]
         ends = ends_flat - row_starts[rows] + shift[rows]
 
         within = np.arange(ends_flat[-1]) - np.repeat(ends_flat - counts, counts)
         flat = self.tokens[np.repeat(self.segment_starts[segments], counts) + within]
-        token_rows, columns = np.repeat(rows, counts), np.repeat(ends - counts, counts) + within
-        shape = (len(items), int(totals.max()))
-        token_ids, soft_items, token_steps = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-        mask = np.zeros(shape, dtype=bool)
+        prompts, columns = np.repeat(rows, counts), np.repeat(ends - counts, counts) + within
+        place = (row_of[prompts], columns)
         soft = flat == SOFT
-        token_ids[token_rows, columns] = np.where(soft, 0, flat)
-        soft_items[token_rows, columns] = np.where(soft, np.repeat(segments, counts), 0)
-        token_steps[token_rows, columns] = np.repeat(steps, counts)
-        mask[token_rows, columns] = True
+        token_ids = _spread(size, place, np.where(soft, 0, flat))
+        soft_items = _spread(size, place, np.where(soft, np.repeat(segments, counts), 0))
+        token_steps = _spread(size, place, np.repeat(steps, counts))
+        mask = _spread(size, place, np.ones(len(flat), dtype=np.int64)).astype(bool)
 
         # The token that ends item number `step` of a row; a listed prompt predicts at its own end instead.
         end_of_step = np.zeros((len(items), items.shape[1] + 1), dtype=np.int64)
         end_of_step[rows[is_history], steps[is_history]] = ends[is_history] - 1
-        target_rows, target_index = np.nonzero((targets > 0) & (np.arange(items.shape[1]) >= first[:, None]))
+        target_prompts, target_index = np.nonzero((targets > 0) & (np.arange(items.shape[1]) >= first[:, None]))
         target_steps = target_index + 1
-        at_end = (shift + totals - 1)[target_rows]
-        target_columns = at_end if self.config.candidates else end_of_step[target_rows, target_steps]
-        positions = batch.positions.numpy()[target_rows, target_index] + 1
+        at_end = (shift + totals - 1)[target_prompts]
+        target_columns = at_end if self.config.candidates else end_of_step[target_prompts, target_steps]
+        positions = batch.positions.numpy()[target_prompts, target_index] + 1
         tensors = {
             "token_ids": token_ids, "soft_items": soft_items, "steps": token_steps, "mask": mask,
-            "items": items, "lengths": lengths,
-            "target_rows": target_rows, "target_columns": target_columns, "target_steps": target_steps,
-            "target_items": targets[target_rows, target_index],
-            "users": batch.users.numpy()[target_rows], "positions": positions.astype(np.int64),
+            "token_prompts": _spread(size, place, prompts),
+            "soft_rows": place[0][soft], "soft_columns": columns[soft],
+            "token_positions": _spread(size, place, columns - shift[prompts]),
+            "prompt_tokens": totals, "items": items, "lengths": lengths,
+            "target_prompts": target_prompts, "target_rows": row_of[target_prompts], "target_columns": target_columns,
+            "target_steps": target_steps, "target_items": targets[target_prompts, target_index],
+            "users": batch.users.numpy()[target_prompts], "positions": positions.astype(np.int64),
         }  # fmt: skip
         return PromptBatch(
             **{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()}, padding=padding
         )
+
+    def _size(self, totals: NDArray[np.int64], padding: Side, shape: Shape | None) -> tuple[int, int]:
+        """Rows and columns of the layout."""
+        rows, width = (1, int(totals.sum())) if padding == "packed" else (len(totals), int(totals.max()))
+        if shape is not None:
+            rows, width = max(rows, shape.rows or 0), max(width, shape.width or 0)
+        return rows, width
 
     def _lay_out(
         self, batch: Batch, items: NDArray[np.int64], lengths: NDArray[np.int64], first: NDArray[np.int64]
@@ -169,6 +218,15 @@ class PromptBuilder:
             self.num_items, self.config.candidates, history, target, (self.seed, user, position)
         )
         return np.concatenate([[self.listed], candidates, [self.answer]])
+
+
+def _spread(
+    size: tuple[int, int], place: tuple[NDArray[np.int64], NDArray[np.int64]], values: NDArray[Any]
+) -> NDArray[np.int64]:
+    """Values at their places in a layout of zeros."""
+    layout = np.zeros(size, dtype=np.int64)
+    layout[place] = values
+    return layout
 
 
 def draw_candidates(

@@ -1,6 +1,7 @@
 """The teacher, all of it: a batch of prompts in, user states out; scores are their inner products with item vectors."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,6 +14,7 @@ from recdistill.students.base import Student
 from recdistill.teacher.backbone import Backbone
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
+    BlockOptions,
     attach_experts,
     base_decoder,
     check_gate_arrived,
@@ -22,6 +24,7 @@ from recdistill.teacher.experts import (
 )
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
+from recdistill.teacher.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.soft_tokens import SoftTokens
 
@@ -61,7 +64,8 @@ class Ranker(nn.Module):
             config.head_dim,
             config.student_dropout,
         )
-        self.llm = attach_experts(backbone.decoder, config.adapter, config.activation_checkpointing, config.compile)
+        options = BlockOptions(config.activation_checkpointing, config.compile, config.cuda_graphs)
+        self.llm = attach_experts(backbone.decoder, config.adapter, options)
         self.to(words.device)
 
     def train(self, mode: bool = True) -> "Ranker":
@@ -75,7 +79,7 @@ class Ranker(nn.Module):
         student_states = self.student_states(batch)
         hidden = self._read(batch, student_states)
         picked = hidden[batch.target_rows, batch.target_columns]
-        return self.head.states(student_states[batch.target_rows, batch.target_steps - 1], picked)
+        return self.head.states(student_states[batch.target_prompts, batch.target_steps - 1], picked)
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
@@ -97,26 +101,46 @@ class Ranker(nn.Module):
         return None if self.gate is None else self.gate.per_history_step(student_states, batch.lengths)
 
     def _read(self, batch: PromptBatch, student_states: Tensor) -> Tensor:
-        """Run the language model over the prompts: (B, T, H) last hidden states."""
+        """Run the language model over the prompts: (P, T, H) last hidden states."""
         decoder = base_decoder(self.llm)
         words = decoder.get_input_embeddings()(batch.token_ids)  # type: ignore[operator]
-        soft = self.soft_tokens(batch.soft_items).to(words.dtype)
-        inputs = torch.where((batch.soft_items > 0).unsqueeze(-1), soft, words)
-        weights = self.expert_weights(batch, student_states)
-        gate = None
-        if weights is not None:
-            rows = torch.arange(len(batch.items), device=batch.items.device).unsqueeze(1)
-            gate = expand_gate(weights, self.config.adapter.rank)[rows, batch.steps]
-        options: dict[str, Tensor] = {GATE_KEYWORD: gate} if gate is not None else {}
-        # With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
-        if batch.padding == "left":
-            options |= {"attention_mask": batch.mask.long(), "position_ids": _positions(batch.mask)}
+        where = (batch.soft_rows, batch.soft_columns)
+        inputs = words.index_put(where, self.soft_tokens(batch.soft_items[where]).to(words.dtype))
+        gate = self._token_gate(batch, student_states)
+        options: dict[str, Any] = {GATE_KEYWORD: gate} if gate is not None else {}
+        options |= self._layout(batch, inputs.dtype)
         mixed = AUTOCAST.get(self.config.precision)
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            hidden: Tensor = decoder(inputs_embeds=inputs, **options).last_hidden_state
+            hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **options).last_hidden_state
         if gate is not None:
             check_gate_arrived(self.llm)
         return hidden
+
+    def _token_gate(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
+        """Each rank's factor at each token, (P, T, R); None without a gate."""
+        weights = self.expert_weights(batch, student_states)
+        if weights is None:
+            return None
+        return expand_gate(weights, self.config.adapter.rank)[batch.token_prompts, batch.steps]
+
+    def _layout(self, batch: PromptBatch, dtype: torch.dtype) -> dict[str, Any]:
+        """What the decoder must be told of the layout.
+
+        With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
+        """
+        attention = base_decoder(self.llm).config._attn_implementation  # type: ignore[union-attr]
+        if batch.padding == "packed":
+            packed: dict[str, Any] = {"position_ids": batch.token_positions}
+            if attention == PACKED_SDPA:
+                mixed = AUTOCAST.get(self.config.precision, dtype)
+                packing = Packing.of(batch.prompt_tokens, batch.token_ids.shape[1], mixed)
+                packed[PACKING_KEYWORD] = packing.to(batch.token_ids.device)
+            return packed
+        if batch.padding == "left":
+            if attention == PACKED_SDPA:
+                raise ValueError("a teacher with padding: packed has no mask for padding to the left")
+            return {"attention_mask": batch.mask.long(), "position_ids": batch.token_positions}
+        return {}
 
     def trained_state(self) -> dict[str, Tensor]:
         """All that is trained beside the experts."""
@@ -145,8 +169,3 @@ class Ranker(nn.Module):
             for name, parameter in self.named_parameters():
                 if name in saved:
                     parameter.copy_(saved[name])
-
-
-def _positions(mask: Tensor) -> Tensor:
-    """Positions of real tokens, counted from 0 in each row; padding gets 0."""
-    return (mask.long().cumsum(dim=1) - 1).clamp_min(0)

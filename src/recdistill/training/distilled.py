@@ -188,7 +188,7 @@ def train_distilled(
         student = make_distilled(config, data, reader).to(device)
         windows = training_windows(data, config.student.max_length, config.student.windows)
         train = config.distill.train
-        plain = StudentTraining(student, data, windows, config.distill.loss, train.batch_size, config.seed, device)
+        plain = StudentTraining(student, data, windows, config.distill.loss, train, config.seed, device)
         training = DistilledTraining(plain, config.distill, reader, selected)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
     name = fingerprint(

@@ -1,39 +1,100 @@
-"""What a teacher really is, read off its modules, and what its gate does with some users."""
+"""What a teacher really is and did, read off its modules and off a watched step, and what its gate does with users."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
+from recdistill.config import ExportConfig, TeacherConfig
 from recdistill.data.batches import (
     collate,
     history_windows,
     sorted_batches,
 )
+from recdistill.distill.export import ExportResult
+from recdistill.profiling.evidence import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
+from recdistill.training.fit import FitResult
 from recdistill.training.reading import Teacher
 
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""
 GATE_BATCH = 256
+QUANTISED_LAYERS = ("Linear4bit", "Linear8bitLt")
 
 
-def evidence(teacher: Teacher) -> dict[str, Any]:
-    """What the teacher really is: kernels, types and counts, read off the modules rather than off the configuration."""
+def module_facts(teacher: Teacher) -> dict[str, Any]:
+    """What the teacher is: kernels, types and counts, read off the modules rather than off the configuration."""
     ranker = teacher.ranker
-    layers = [type(module).__name__ for module in ranker.llm.modules()]
     decoder = base_decoder(ranker.llm)
+    quantised = [module for module in ranker.llm.modules() if type(module).__name__ in QUANTISED_LAYERS]
+    frozen = [p for p in ranker.llm.parameters() if not p.requires_grad and p.is_floating_point()]
     return teacher.choices | {
         "attention_in_use": decoder.config._attn_implementation,  # type: ignore[union-attr]
         "blocks": len(decoder_blocks(ranker.llm)),
-        "frozen_dtypes": sorted({str(p.dtype) for p in ranker.llm.parameters() if not p.requires_grad}),
+        "frozen_dtypes": sorted({str(p.dtype) for p in frozen}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
-        "quantised_layers": sum(name in ("Linear4bit", "Linear8bitLt") for name in layers),
+        "quantised_layers": len(quantised),
+        "double_quantised_layers": sum(_is_nested(module) for module in quantised),
+        "compute_dtypes": sorted({str(m.compute_dtype) for m in quantised if getattr(m, "compute_dtype", None)}),
         "adapted_layers": len(expert_layers(ranker.llm)),
         "frozen_parameters": sum(p.numel() for p in ranker.parameters() if not p.requires_grad),
         "trained_parameters": sum(p.numel() for p in trained_parameters(ranker).values()),
+    }
+
+
+def _is_nested(layer: Any) -> bool:
+    """Whether a 4-bit layer's constants are quantised too."""
+    return bool(getattr(getattr(layer.weight, "quant_state", None), "nested", False))
+
+
+def block_facts(teacher: Teacher) -> dict[str, int]:
+    """How often the decoder blocks were called and how often their insides ran, so far."""
+    forwards = [block.forward for block in decoder_blocks(teacher.ranker.llm)]
+    return {
+        "block_calls": sum(one.calls for one in forwards),  # type: ignore[attr-defined]
+        "block_executions": sum(one.executions for one in forwards),  # type: ignore[attr-defined]
+    }
+
+
+def trained_facts(teacher: Teacher, result: FitResult) -> dict[str, Any]:
+    """What the training loop did, of this try."""
+    return {
+        "tokens": {"train": teacher.trained.plain()},
+        "batches_by_worker": result.batches_by_worker,
+        "micro_batches_per_step": result.micro_batches_per_step,
+    }
+
+
+def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each of the teacher's settings with what was seen of it; those that have nothing to act on are left out."""
+    asked: dict[str, Any] = {
+        f"teacher.{name}": getattr(config, name)
+        for name in (
+            "precision", "quantization", "attention", "padding", "compile", "cuda_graphs", "activation_checkpointing",
+        )
+    }  # fmt: skip
+    if config.quantization == "nf4":
+        asked |= {"teacher.double_quantization": config.double_quantization}
+        asked |= {"teacher.compute_dtype": config.compute_dtype}
+    names = ["accumulate_grad_batches", "num_workers"]
+    names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
+    asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
+    return [asdict(one) for one in judge(asked, facts | facts["tokens"])]
+
+
+def export_evidence(config: ExportConfig, teacher: Teacher, result: ExportResult) -> dict[str, Any]:
+    """How the export was done: batch size and how it was found, tokens, the export's settings judged."""
+    asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
+    read = teacher.read.plain()
+    return {
+        "batch_size": result.batch_size,
+        "batch_size_trials": [asdict(trial) for trial in result.trials],
+        "tokens": {"export": read},
+        "settings": [asdict(one) for one in judge(asked, {"export": read})],
     }
 
 

@@ -8,6 +8,7 @@ it had not been.
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ class FitResult:
         targets: targets trained on, each as often as it was.
         seconds: wall time, validation and checkpoints included, over all tries.
         history: a row for each validation.
+        batches_by_worker: micro-batches by the process that made them, of this try.
+        micro_batches_per_step: most micro-batches of one optimiser step, of this try.
     """
 
     metrics: dict[str, float]
@@ -96,6 +99,8 @@ class FitResult:
     targets: int
     seconds: float
     history: list[dict[str, Any]]
+    batches_by_worker: dict[str, int]
+    micro_batches_per_step: int
 
 
 def fit(
@@ -159,6 +164,8 @@ class _Run:
         if saved:
             self.counts, self.best, scaler = saved
             self.fabric.strategy.precision.load_state_dict(scaler)
+        self.loaded: Counter[str] = Counter()
+        self.most_micro_batches = 0
         self.log = TrainingLog(folder, after_step=self.counts.step)
         self.last_checkpoint = time.monotonic()
         self.began = time.monotonic() - self.counts.seconds
@@ -179,7 +186,10 @@ class _Run:
         best = counts.history[counts.best_row]
         metrics = {key: value for key, value in best.items() if "@" in key}
         epochs = counts.history[-1]["epoch"]
-        return FitResult(metrics, best["epoch"], epochs, counts.step, counts.targets, counts.seconds, counts.history)
+        return FitResult(
+            metrics, best["epoch"], epochs, counts.step, counts.targets, counts.seconds, counts.history,
+            dict(self.loaded), self.most_micro_batches,
+        )  # fmt: skip
 
     def _groups(self, epoch: int) -> list[Sequence[Rows]]:
         """The epoch's micro-batches, gathered into optimiser steps; the last may have fewer."""
@@ -195,7 +205,10 @@ class _Run:
         batches = load_batches(self.trainable.collate, plan, self.config.num_workers)
         while counts.group < len(groups) and not counts.finished:
             with self.profiler.phase("data wait"):
-                group = [next(batches) for _ in groups[counts.group]]
+                made = [next(batches) for _ in groups[counts.group]]
+            self.loaded.update(who for who, _ in made)
+            self.most_micro_batches = max(self.most_micro_batches, len(made))
+            group = [batch for _, batch in made]
             counts.group += 1
             done = counts.group / len(groups)
             with self.profiler.phase("train step"):

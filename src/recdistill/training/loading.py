@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 Rows = TypeVar("Rows")
 Batch = TypeVar("Batch")
 
 
-class _Collated(Dataset[Batch], Generic[Rows, Batch]):
-    """Micro-batches by their place in the plan."""
+class _Collated(Dataset[tuple[str, Batch]], Generic[Rows, Batch]):
+    """Micro-batches by their place in the plan, each with the name of the process that made it."""
 
     def __init__(self, collate: Callable[[Rows], Batch], plan: Sequence[Rows]) -> None:
         self.collate, self.plan = collate, plan
@@ -19,12 +19,15 @@ class _Collated(Dataset[Batch], Generic[Rows, Batch]):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, index: int) -> Batch:
-        return self.collate(self.plan[index])
+    def __getitem__(self, index: int) -> tuple[str, Batch]:
+        worker = get_worker_info()
+        return ("main" if worker is None else f"worker {worker.id}"), self.collate(self.plan[index])
 
 
-def load_batches(collate: Callable[[Rows], Batch], plan: Sequence[Rows], num_workers: int) -> Iterator[Batch]:
-    """Yield `collate(rows)` for each `rows` of the plan, in its order, whoever makes them.
+def load_batches(
+    collate: Callable[[Rows], Batch], plan: Sequence[Rows], num_workers: int
+) -> Iterator[tuple[str, Batch]]:
+    """Yield `collate(rows)` for each `rows` of the plan, in its order, with the name of who made it.
 
     Args:
         collate: must give the same batch for the same rows in any process.
@@ -32,7 +35,7 @@ def load_batches(collate: Callable[[Rows], Batch], plan: Sequence[Rows], num_wor
         num_workers: worker processes; 0: this one does it when asked for the next batch.
     """
     if num_workers == 0:
-        return (collate(rows) for rows in plan)
+        return (("main", collate(rows)) for rows in plan)
     # A loader draws a number to seed its workers with; from torch's own generator that would shift the dropout of a
     # run that was interrupted, since going on takes one loader more.
     seeds = torch.Generator().manual_seed(0)

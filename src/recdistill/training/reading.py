@@ -1,6 +1,7 @@
 """The teacher over one prepared data set: its prompts, its predictions, and itself as a scorer of histories."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,15 +20,25 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.ranking import Scorer
+from recdistill.profiling.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
-from recdistill.teacher.prompts import PromptBatch, PromptBuilder
+from recdistill.teacher.growing import GrowingHistories
+from recdistill.teacher.padding import Shapes
+from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.titles import title_embeddings, whiten
 from recdistill.training.fit import Rows
 
 READ_BATCH = 32
 """Prompts read at a time where nothing is trained."""
+
+
+class PredictedKeys(NamedTuple):
+    """The keys of M predictions: integers (M,) each."""
+
+    users: Tensor
+    positions: Tensor
 
 
 class Teacher:
@@ -57,6 +68,8 @@ class Teacher:
         self.prompts = PromptBuilder(config.teacher, backbone.tokenizer, data.titles, config.seed)
         every = config.teacher.targets == "every"
         self.window_length = config.teacher.history_length if every else config.student.max_length
+        self.shapes = Shapes(config.teacher, self.prompt_lengths(self.export_windows()))
+        self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
 
     def _check_lengths(self, longest: int | None) -> None:
@@ -65,7 +78,7 @@ class Teacher:
         Raises:
             UserError: names the settings that make prompts shorter.
         """
-        needed = int(self.prompt_lengths(self.export_windows()).max(initial=0)) + self.prompts.tokens_beside_history()
+        needed = self.shapes.longest
         if longest is not None and needed > longest:
             raise UserError(
                 f"teacher.history_length: prompts of up to {needed} tokens do not fit this language model's {longest}; "
@@ -94,27 +107,75 @@ class Teacher:
         return Windows(*(np.concatenate(pair) for pair in pairs))
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
-        """Tokens of each window's prompt, near enough to put like with like."""
-        if self.config.prompt == "item":
-            return windows.lengths.astype(np.int64)
+        """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""
         per_item = self.prompts.tokens_per_item()[self.data.items]
         running = np.concatenate([[0], np.cumsum(per_item)])
         ends = self.data.offsets[windows.users] + windows.ends
         shown = np.minimum(windows.lengths, self.config.history_length)
-        lengths: NDArray[np.int64] = running[ends] - running[ends - shown]
+        lengths: NDArray[np.int64] = running[ends] - running[ends - shown] + self.prompts.tokens_beside_history()
         return lengths
 
-    def batch(self, windows: Windows, rows: Rows) -> PromptBatch:
-        """The prompts of some windows."""
-        return self.prompts.build(collate(self.data, windows, rows))
+    @property
+    def read_batch(self) -> int:
+        """Prompts read at a time where nothing is trained; as many as in training where each shape is compiled."""
+        return self.config.train.batch_size if self.config.compile else READ_BATCH
+
+    def batch(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> PromptBatch:
+        """The prompts of some windows, laid out as `teacher.padding` says.
+
+        Args:
+            windows: all windows.
+            rows: those of this batch.
+            full_rows: rows of a full batch, for compiled shapes; None: as `train.batch_tokens` allows.
+        """
+        shape = self.shapes.of(self.prompt_lengths(windows.take(rows)), full_rows)
+        side: Side = "packed" if self.config.padding == "packed" else "right"
+        return self.prompts.build(collate(self.data, windows, rows), side, shape)
 
     @torch.inference_mode()
-    def predict(self, windows: Windows, rows: Rows) -> tuple[PromptBatch, Tensor, Tensor]:
-        """The prompts' targets, their user states (M, S) and scores (M, N + 1)."""
+    def predict(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> tuple[PromptBatch, Tensor, Tensor]:
+        """The prompts' targets, their user states (M, S) and scores (M, N + 1); see :meth:`batch`."""
         self.ranker.eval()
-        batch = self.batch(windows, rows)
+        batch = self.batch(windows, rows, full_rows or len(rows))
+        self.read.add(**batch.size())
         states = self.ranker(batch.to(self.device))
         return batch, states, self.ranker.scores(states)
+
+    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+        """Which windows begin at the first event and show all of it, so that the next is the same and one item more."""
+        grows: NDArray[np.bool_] = (windows.starts == 0) & (windows.lengths <= self.config.history_length)
+        return grows
+
+    @torch.inference_mode()
+    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor, Tensor]:
+        """As :meth:`predict` for windows that grow, with the keys and values of what was read kept.
+
+        Args:
+            windows: each with one target.
+            rows: windows of some users, all of which :meth:`grows`.
+        """
+        self.ranker.eval()
+        chosen = windows.take(rows)
+        users, places = np.unique(chosen.users, return_inverse=True)
+        longest = np.zeros(len(users), dtype=np.int64)
+        np.maximum.at(longest, places, chosen.lengths)
+        histories = GrowingHistories(self.ranker, self.prompts, len(users), int(longest.max()))
+        row_of = {
+            (int(user), int(length)): row for row, (user, length) in enumerate(zip(places, chosen.lengths, strict=True))
+        }
+        states = torch.zeros(len(rows), self.state_dim, device=self.device)
+        for step in range(int(longest.max())):
+            events = self.data.offsets[users] + step
+            new = np.where(step < longest, self.data.items[np.minimum(events, len(self.data.items) - 1)], 0)
+            found = histories.extend(torch.from_numpy(new.astype(np.int64)))
+            wanted = [(place, row_of[place, step + 1]) for place in range(len(users)) if (place, step + 1) in row_of]
+            if wanted:
+                here, there = (torch.tensor(side, device=self.device) for side in zip(*wanted, strict=True))
+                states[there] = found[here]
+        self.read.add(histories.tokens_read, 1, histories.tokens_read, len(users), len(rows))
+        self.read.reused += histories.tokens_reused
+        keys = PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends))
+        return keys, states, self.ranker.scores(states)
 
 
 def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
@@ -134,9 +195,10 @@ class TeacherScorer:
         """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
         windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
         scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
-        for rows in sorted_batches(self.teacher.prompt_lengths(windows), READ_BATCH):
-            batch, _, found = self.teacher.predict(windows, rows)
-            scores[torch.from_numpy(rows)[batch.target_rows]] = found.float().cpu()
+        size = self.teacher.read_batch
+        for rows in sorted_batches(self.teacher.prompt_lengths(windows), size):
+            batch, _, found = self.teacher.predict(windows, rows, size)
+            scores[torch.from_numpy(rows)[batch.target_prompts]] = found.float().cpu()
         return scores
 
 
@@ -147,9 +209,9 @@ class ReadOnce:
         self.teacher, self.correction_weight = teacher, 1.0
         windows = history_windows(teacher.data, targets, teacher.window_length)
         self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
-        for rows in sorted_batches(teacher.prompt_lengths(windows), READ_BATCH):
-            batch, states, _ = teacher.predict(windows, rows)
-            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_rows]] = states
+        for rows in sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch):
+            batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
+            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
         keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
         self.row_of = {key: row for row, key in enumerate(keys)}
 

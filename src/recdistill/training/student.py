@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, RunConfig, StudentConfig
-from recdistill.data.batches import Batch, Windows, bucketed_batches, collate, training_windows
-from recdistill.data.prepared import PreparedData
+from recdistill.config import LossConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.data.batches import Batch, Windows, collate, micro_batches, training_windows
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import Scorer, rank, sequence_scorer
 from recdistill.profiling.profiler import Profiler
@@ -29,12 +29,12 @@ class StudentTraining:
     """A student, its windows and its loss, in the form that `fit` trains."""
 
     def __init__(
-        self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, batch_size: int, seed: int,
+        self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, train: TrainConfig, seed: int,
         device: str,
     ) -> None:  # fmt: skip
         self.module = student
         self.data, self.windows, self.loss_config = data, windows, loss
-        self.batch_size, self.seed, self.device = batch_size, seed, device
+        self.train, self.seed, self.device = train, seed, device
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters alike."""
@@ -42,7 +42,8 @@ class StudentTraining:
 
     def plan(self, epoch: int) -> Sequence[Rows]:
         """Batches of like lengths, shuffled by `(seed, epoch)`."""
-        return bucketed_batches(self.windows.lengths, self.batch_size, np.random.default_rng([self.seed, epoch]))
+        generator = np.random.default_rng([self.seed, epoch])
+        return micro_batches(self.windows.lengths, self.train.batch_size, self.train.batch_tokens, generator)
 
     def collate(self, rows: Rows) -> Batch:
         """One batch of windows."""
@@ -65,9 +66,10 @@ class StudentTraining:
         return validation_metrics(student_sequence_scorer(self.module, self.data, self.device), self.data)
 
 
-def validation_metrics(scorer: Scorer, data: PreparedData) -> dict[str, float]:
-    """NDCG@10 and hit rate@10 over the validation targets, whole catalog, seen items left out."""
-    ranks = rank(data, data.targets("validation"), scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
+def validation_metrics(scorer: Scorer, data: PreparedData, targets: Targets | None = None) -> dict[str, float]:
+    """NDCG@10 and hit rate@10 over validation targets (None: all), whole catalog, seen items left out."""
+    targets = data.targets("validation") if targets is None else targets
+    ranks = rank(data, targets, scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
     values = means(ranks)
     return {name: values[name] for name in VALIDATION_METRICS}
 
@@ -93,7 +95,7 @@ def student_training(config: StudentConfig, data: PreparedData, seed: int, devic
         torch.manual_seed(seed)
         student = make_student(config, data.num_items).to(device)
     windows = training_windows(data, config.max_length, config.windows)
-    return StudentTraining(student, data, windows, config.loss, config.train.batch_size, seed, device)
+    return StudentTraining(student, data, windows, config.loss, config.train, seed, device)
 
 
 def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str) -> FitResult:

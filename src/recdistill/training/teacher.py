@@ -9,21 +9,22 @@ import numpy as np
 from torch import Tensor
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import (
-    bucketed_batches,
-)
+from recdistill.data.batches import Windows
 from recdistill.data.fetch import cache_folder
-from recdistill.data.prepared import PreparedData
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.losses import cross_entropy
+from recdistill.teacher.compiling import graphs_made
+from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
-from recdistill.training.evidence import evidence, gate_examples
+from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.reading import ReadOnce, Teacher
 from recdistill.training.student import validation_metrics
+from recdistill.training.warm_up import compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")
 
@@ -34,12 +35,22 @@ CORRECTION_WEIGHTS = (1.0, 0.25, 0.5, 0.75, 1.5)
 
 
 class TeacherTraining:
-    """The teacher in the form that `fit` trains."""
+    """The teacher in the form that `fit` trains.
 
-    def __init__(self, teacher: Teacher, batch_size: int, seed: int) -> None:
-        self.teacher, self.batch_size, self.seed = teacher, batch_size, seed
+    Args:
+        teacher: the teacher.
+        seed: of the batches' order.
+        windows: what is trained on; None: all that `teacher.targets` and `teacher.windows` say.
+        validation: what is validated on; None: all validation targets.
+    """
+
+    def __init__(
+        self, teacher: Teacher, seed: int, windows: Windows | None = None, validation: Targets | None = None
+    ) -> None:
+        self.teacher, self.seed = teacher, seed
         self.module = teacher.ranker
-        self.windows = teacher.training_windows()
+        self.windows = teacher.training_windows() if windows is None else windows
+        self.validation = teacher.data.targets("validation") if validation is None else validation
         self.lengths = teacher.prompt_lengths(self.windows)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -56,12 +67,14 @@ class TeacherTraining:
         return [group for group in groups if group["params"]]
 
     def plan(self, epoch: int) -> Sequence[Rows]:
-        """Batches of prompts of like lengths, shuffled by `(seed, epoch)`."""
-        return bucketed_batches(self.lengths, self.batch_size, np.random.default_rng([self.seed, epoch]))
+        """Micro-batches as `teacher.padding` and `teacher.train` say, shuffled by `(seed, epoch)`."""
+        lengths = self.teacher.shapes.rounded(self.lengths)
+        return training_batches(self.teacher.config, lengths, np.random.default_rng([self.seed, epoch]))
 
     def collate(self, rows: Rows) -> PromptBatch:
         """One batch of prompts."""
-        return self.teacher.batch(self.windows, rows)
+        train = self.teacher.config.train
+        return self.teacher.batch(self.windows, rows, train.batch_size if train.batch_tokens is None else None)
 
     def num_targets(self, batch: PromptBatch) -> int:
         """Predictions the batch makes."""
@@ -69,6 +82,7 @@ class TeacherTraining:
 
     def loss(self, batch: PromptBatch) -> Tensor:
         """Cross-entropy over the whole catalog, summed over the batch's predictions."""
+        self.teacher.trained.add(**batch.size())
         batch = batch.to(self.teacher.device)
         return cross_entropy(self.module(batch), self.module.item_vectors(), batch.target_items)
 
@@ -80,13 +94,13 @@ class TeacherTraining:
         """
         head, data = self.module.head, self.teacher.data
         head.correction_weight.data.fill_(1.0)
-        read = ReadOnce(self.teacher, data.targets("validation"))
+        read = ReadOnce(self.teacher, self.validation)
         if not head.residual:
-            return validation_metrics(read, data)
+            return validation_metrics(read, data, self.validation)
         found = {}
         for weight in CORRECTION_WEIGHTS:
             read.correction_weight = weight
-            found[weight] = validation_metrics(read, data)
+            found[weight] = validation_metrics(read, data, self.validation)
         best = max(CORRECTION_WEIGHTS, key=lambda weight: found[weight]["ndcg@10"])
         head.correction_weight.data.fill_(best)
         logger.info(
@@ -122,12 +136,31 @@ def train_teacher(
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):
-        training = TeacherTraining(teacher, config.teacher.train.batch_size, config.seed)
+        training = TeacherTraining(teacher, config.seed)
+    graphs = graphs_made()
+    if config.teacher.compile:
+        with profiler.phase("compile"):
+            compile_shapes(training, teacher)
+    with profiler.phase("set-up"):
+        facts = module_facts(teacher) | watch_step(training, teacher)
+    warm = graphs_made()
     train, precision = config.teacher.train, config.teacher.precision
     result = fit(training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision)
+    facts |= trained_facts(teacher, result) | {
+        "compiled_graphs": graphs_made() - graphs, "graphs_after_warm_up": graphs_made() - warm,
+    }  # fmt: skip
     with profiler.phase("write"):
         teacher.ranker.save(folder)
-        write_json(folder / "evidence.json", evidence(teacher))
+        settings = training_judgements(config.teacher, facts)
+        write_json(folder / "evidence.json", facts | {"settings": settings})
         write_json(folder / "gate_examples.json", gate_examples(teacher, user_ids))
         discard_checkpoint(folder)
+    _tell_what_is_not_in_effect(settings)
     return result
+
+
+def _tell_what_is_not_in_effect(settings: Sequence[dict[str, Any]]) -> None:
+    """A setting that left no trace is told, not passed over."""
+    for one in settings:
+        if not one["in_effect"]:
+            logger.warning("%s: %s is not in effect: %s", one["key"], one["asked"], one["seen"])
