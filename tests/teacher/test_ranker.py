@@ -24,8 +24,6 @@ KINDS = [
     {"prompt": "text", "attention": "eager", "padding": "packed"},
     {"prompt": "text", "targets": "last", "candidates": 3, "padding": "packed"},
     {"prompt": "text", "padding": "fixed"},
-    {"prompt": "text", "attention": "flex_attention"},
-    {"prompt": "text", "attention": "flex_attention", "padding": "packed"},
 ]
 
 

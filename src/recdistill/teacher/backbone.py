@@ -106,6 +106,8 @@ def check_machine(config: TeacherConfig, device: str) -> None:
         raise UserError(
             f"teacher.quantization: {config.quantization} needs bitsandbytes; pip install 'recdistill[quantization]'"
         )
+    if config.attention == "flex_attention" and not gpu:
+        raise UserError("teacher.attention: flex_attention has no backward pass on a CPU; use sdpa or eager")
     if config.attention == "flash_attention_2":
         missing = _flash_attention_missing(config, device)
         if missing:

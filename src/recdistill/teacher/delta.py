@@ -8,6 +8,7 @@ layers; the very tensor that the neighbouring layer keeps too), with one byte an
 sum is made in the product itself.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -54,7 +55,13 @@ def draw_mask(x: Tensor, dropout: float) -> Tensor:
 def compute_type(x: Tensor, adapters: torch.dtype) -> torch.dtype:
     """The type that the experts' products run in: autocast's where that is on, else the adapters' own."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else adapters
+    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if on else adapters
+
+
+def _types_as_written(device: str) -> AbstractContextManager[object]:
+    """No autocast inside; the meta device has none to begin with."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 class _Experts(torch.autograd.Function):
@@ -66,7 +73,7 @@ class _Experts(torch.autograd.Function):
         scale: float,
     ) -> Tensor:  # fmt: skip
         kind = compute_type(x, down.dtype)
-        with torch.autocast(x.device.type, enabled=False):
+        with _types_as_written(x.device.type):
             kept = x if x.element_size() <= kind.itemsize else x.to(kind)
             inputs = _rows(kept if mask is None else kept * mask).to(kind)
             narrow = inputs @ down.to(kind).T  # (B·T, R)

@@ -1,0 +1,149 @@
+"""Histories that grow: keys and values of what was read are kept, and a new item costs its own tokens alone.
+
+A teacher that ranks reads a prompt once and decodes nothing, so a key-value cache has nothing to offer it. It pays
+where the same history is read again with one item more: an online service, or one prompt a target. It is exact where
+the gate of a token does not change as the history grows (`causal`, or none) and nothing at the front of the prompt is
+dropped (the window is not full); :class:`GrowingHistories` checks both.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache
+
+from recdistill.errors import UserError
+from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
+from recdistill.teacher.packing import PACKED_SDPA
+from recdistill.teacher.prompts import SOFT, PromptBuilder
+from recdistill.teacher.ranker import AUTOCAST, Ranker
+
+
+class GrowingHistories:
+    """B histories, read item by item.
+
+    Args:
+        ranker: the teacher; put it into evaluation mode first.
+        prompts: its prompts.
+        rows: B.
+        window: most items of a history: the smaller of the student's and the prompt's.
+
+    Attributes:
+        items: int64 (B, L), what was read, 0 to the right of shorter histories.
+        tokens_read, tokens_reused: tokens computed so far, and keys and values that were not computed again.
+
+    Raises:
+        UserError: the gate weighs all tokens by the whole history, or prompts hold candidates behind it.
+    """
+
+    def __init__(self, ranker: Ranker, prompts: PromptBuilder, rows: int, window: int) -> None:
+        if ranker.config.gate.kind == "instance" or ranker.config.candidates:
+            raise UserError(
+                "teacher: a history can only grow in a cache where no earlier token changes with it: "
+                "gate.kind causal or none, and no candidates"
+            )
+        self.ranker, self.prompts, self.window = ranker, prompts, window
+        self.decoder = base_decoder(ranker.llm)
+        self.device = self.decoder.get_input_embeddings().weight.device  # type: ignore[operator]
+        self.cache = DynamicCache(config=self.decoder.config)
+        self.items = torch.zeros(rows, 0, dtype=torch.int64)
+        self.seen = torch.zeros(rows, 0, dtype=torch.bool)  # which cached tokens are real
+        self.tokens_read = self.tokens_reused = 0
+
+    @property
+    def lengths(self) -> Tensor:
+        """Items of each history: int64 (B,)."""
+        return (self.items > 0).sum(dim=1)
+
+    @torch.inference_mode()
+    def extend(self, new: Tensor) -> Tensor:
+        """Read one more item of each history.
+
+        Args:
+            new: int64 (B,), 1..N; 0 where a history stays as it is (but not in the first call).
+
+        Returns:
+            User states (B, S) after the new items; rows where nothing is new hold nothing of meaning.
+
+        Raises:
+            UserError: a window is full; what comes next must be read anew.
+        """
+        lengths = self.lengths
+        if int((lengths + (new > 0)).max()) > self.window:
+            raise UserError(
+                f"teacher: a cached history is full ({self.window} items); start anew with its latest items"
+            )
+        if not self.items.shape[1] and not bool((new > 0).all()):
+            raise ValueError("each history must begin with an item")
+        self._append(new, lengths)
+        items = self.items.to(self.device)
+        steps = self.lengths
+        states = self.ranker.student.states(items)
+        last = states[torch.arange(len(new)), steps - 1]
+        hidden = self._read(new, states, steps)
+        return self.ranker.head.states(last, hidden)
+
+    def _append(self, new: Tensor, lengths: Tensor) -> None:
+        """Write the new items behind the histories."""
+        if int(lengths.max()) >= self.items.shape[1]:
+            self.items = torch.cat([self.items, torch.zeros(len(new), 1, dtype=torch.int64)], dim=1)
+        rows = torch.nonzero(new > 0).squeeze(1)
+        self.items[rows, lengths[rows]] = new[rows]
+
+    def _read(self, new: Tensor, states: Tensor, steps: Tensor) -> Tensor:
+        """Run the language model over the new tokens: (B, H), the state at each history's last one."""
+        ids, soft, token_steps, real = self._tokens(new, steps)
+        before = self.seen.sum(dim=1)
+        positions = (before.unsqueeze(1) + real.cumsum(dim=1) - 1).clamp_min(0)
+        self.tokens_read += int(real.sum())
+        self.tokens_reused += int(before.sum())
+        mask = self._mask(real)
+        self.seen = torch.cat([self.seen, real], dim=1)
+        words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]
+        tokens = self.ranker.soft_tokens(soft.to(self.device)).to(words.dtype)
+        inputs = torch.where((soft > 0).to(self.device).unsqueeze(-1), tokens, words)
+        options: dict[str, Any] = {}
+        if self.ranker.gate is not None:
+            weights = self.ranker.gate.per_history_step(states, steps.to(self.device))
+            gate = expand_gate(weights, self.ranker.config.adapter.rank)
+            options[GATE_KEYWORD] = gate[torch.arange(len(new)).unsqueeze(1), token_steps]
+        mixed = AUTOCAST.get(self.ranker.config.precision)
+        with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
+            hidden: Tensor = self.decoder(
+                inputs_embeds=inputs, attention_mask=mask.to(self.device), position_ids=positions.to(self.device),
+                past_key_values=self.cache, use_cache=True, **options,
+            ).last_hidden_state  # fmt: skip
+        ends = real.sum(dim=1) - 1
+        return hidden[torch.arange(len(new)), ends.clamp_min(0)]
+
+    def _tokens(self, new: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The new tokens, padded to the right: ids, items of soft tokens, steps, which are real; each (B, T)."""
+        first = not self.seen.shape[1]
+        rows: list[NDArray[np.int32]] = []
+        for item in new.tolist():
+            parts = [self.prompts.segment(self.prompts.head)] if first else []
+            rows.append(np.concatenate([*parts, self.prompts.segment(item)]) if item else np.empty(0, dtype=np.int32))
+        head = int(self.prompts.segment_lengths[self.prompts.head]) if first else 0
+        width = max(len(row) for row in rows)
+        ids = torch.full((len(rows), width), 0, dtype=torch.int64)
+        real = torch.zeros(len(rows), width, dtype=torch.bool)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.from_numpy(row.astype(np.int64))
+            real[number, : len(row)] = True
+        soft = torch.where(ids == SOFT, new.unsqueeze(1), 0)
+        token_steps = steps.unsqueeze(1).expand(-1, width).clone()
+        token_steps[:, :head] = 0
+        return ids.masked_fill(ids == SOFT, 0), soft, token_steps, real
+
+    def _mask(self, real: Tensor) -> Tensor:
+        """What the new tokens may attend to: real tokens of the cache, and new ones up to themselves."""
+        if self.decoder.config._attn_implementation != PACKED_SDPA:  # type: ignore[union-attr]
+            return torch.cat([self.seen, real], dim=1).long()  # transformers makes the rest of it
+        width = real.shape[1]
+        causal = torch.ones(width, width, dtype=torch.bool).tril() & real.unsqueeze(1)
+        before = self.seen.unsqueeze(1).expand(-1, width, -1)
+        # A padding token sees itself at least: a softmax over nothing would not be a number.
+        mask = torch.cat([before, causal | torch.eye(width, dtype=torch.bool)], dim=2)
+        return mask.unsqueeze(1)

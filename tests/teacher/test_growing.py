@@ -1,0 +1,54 @@
+"""A cached history that grows gives what reading it anew gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import GateConfig
+from recdistill.data.batches import history_windows
+from recdistill.data.prepared import Targets
+from recdistill.errors import UserError
+from recdistill.teacher.growing import GrowingHistories
+
+KINDS = [
+    {"prompt": "item"},
+    {"prompt": "text"},
+    {"prompt": "text", "attention": "eager"},
+    {"prompt": "text", "padding": "packed"},
+    {"prompt": "text", "gate": GateConfig(kind="none")},
+    {"prompt": "text", "quantization": "nf4"},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_growing_equals_reading_anew(make_teacher, data, kind):
+    teacher = make_teacher(data, targets="last", **kind)
+    users = np.flatnonzero(data.train_ends >= 6)[:3]
+    histories = GrowingHistories(teacher.ranker, teacher.prompts, len(users), window=10)
+    lengths = np.minimum(data.train_ends[users], 10)
+    for step in range(int(lengths.max())):
+        new = np.where(step < lengths, data.items[data.offsets[users] + np.minimum(step, lengths - 1)], 0)
+        grown = histories.extend(torch.from_numpy(new.astype(np.int64)))
+        targets = Targets(users.astype(np.int32), np.minimum(step + 1, lengths).astype(np.int32))
+        windows = history_windows(data, targets, 10)
+        for row in range(len(users)):
+            if step < lengths[row]:
+                _, anew, _ = teacher.predict(windows, np.array([row]))
+                torch.testing.assert_close(grown[row], anew[0], rtol=1e-3, atol=1e-4)
+    assert histories.tokens_reused > histories.tokens_read
+    assert histories.lengths.tolist() == lengths.tolist()
+
+
+def test_a_full_window_is_refused(make_teacher, data):
+    teacher = make_teacher(data)
+    histories = GrowingHistories(teacher.ranker, teacher.prompts, 1, window=2)
+    for item in (1, 2):
+        histories.extend(torch.tensor([item]))
+    with pytest.raises(UserError, match=r"full \(2 items\); start anew with its latest items"):
+        histories.extend(torch.tensor([3]))
+
+
+def test_a_gate_that_changes_with_the_history_is_refused(make_teacher, data):
+    teacher = make_teacher(data, targets="last", gate=GateConfig(kind="instance"))
+    with pytest.raises(UserError, match=r"gate\.kind causal or none"):
+        GrowingHistories(teacher.ranker, teacher.prompts, 1, window=2)
