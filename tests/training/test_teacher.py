@@ -10,6 +10,7 @@ import torch
 from recdistill.config import AdapterConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.students.make import make_student, save_student
+from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.student import validation_metrics
 from recdistill.training.teacher import CORRECTION_WEIGHTS, TeacherTraining
@@ -90,3 +91,25 @@ def test_all_that_is_trained_is_in_one_group(training: TeacherTraining) -> None:
     trained = [id(parameter) for parameter in training.module.parameters() if parameter.requires_grad]
     assert sorted(grouped) == sorted(trained)
     assert sorted(group.get("lr", 1.0) for group in groups) == [0.3, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("padding", ["bucketed", "packed"])
+def test_gradients_of_micro_batches_add_up_to_the_large_batchs(training: TeacherTraining, padding: str) -> None:
+    object.__setattr__(training.teacher.config, "padding", padding)
+    rows = np.arange(12)
+    found = []
+    for pieces in ([rows], np.split(rows, [1, 5, 8])):
+        training.module.zero_grad()
+        targets = sum(training.num_targets(training.collate(piece)) for piece in pieces)
+        for piece in pieces:
+            (training.loss(training.collate(piece)) / targets).backward()
+        found.append(
+            {
+                name: one.grad.clone()
+                for name, one in trained_parameters(training.module).items()
+                if one.grad is not None
+            }
+        )
+    assert len(found[0]) > 10
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5 + 1e-4 * float(gradient.abs().max()))

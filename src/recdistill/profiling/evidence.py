@@ -17,6 +17,7 @@ PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::_int
 ATTENTION = ("scaled_dot_product", "flash_attn", "flash_attention", "flex_attention")
 """Parts of the names of fused attention kernels."""
 QUANTISED = "bitsandbytes::"
+TURNED_TO_FLOATS = ("aten::mul", "aten::_to_copy")
 
 
 class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -25,7 +26,7 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     Attributes:
         products: matrix products by type (`float32`, `bfloat16`, …), those of at least `rank_above` columns alone, so
             that a small adapter does not hide what the frozen layers ran in.
-        attention: fused attention kernels by name.
+        attention: fused attention kernels by name; those of a forward pass with gradients, so not the student's.
         quantised: bitsandbytes' kernels by name.
         softmax: softmaxes over four-dimensional scores: attention that is not fused.
     """
@@ -47,12 +48,13 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tensors = [one for one in args if isinstance(one, torch.Tensor)][-2:]
             if min(size for one in tensors for size in one.shape[-2:]) > self.narrow:
                 self.products[str(tensors[-1].dtype).removeprefix("torch.")] += 1
-        elif name.startswith(QUANTISED):
-            self.quantised[name] += 1
-        elif any(part in name for part in ATTENTION):
+        elif torch.is_grad_enabled() and any(part in name for part in ATTENTION):
             self.attention[name] += 1
-        elif name in ("aten::_softmax", "aten::_safe_softmax") and args[0].dim() == 4:
+        elif torch.is_grad_enabled() and name in ("aten::_softmax", "aten::_safe_softmax") and args[0].dim() == 4:
             self.softmax += 1
+        # Without kernels of its own for a machine, bitsandbytes turns 8-bit weights into floats and multiplies those.
+        if name.startswith(QUANTISED) or (name in TURNED_TO_FLOATS and _is_matrix_of_bytes(args[0])):
+            self.quantised[name] += 1
         return func(*args, **(kwargs or {}))
 
     def seen(self) -> dict[str, Any]:
@@ -61,6 +63,10 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             "products": dict(self.products), "attention_kernels": dict(self.attention),
             "quantised_kernels": dict(self.quantised), "attention_softmaxes": self.softmax,
         }  # fmt: skip
+
+
+def _is_matrix_of_bytes(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.int8 and value.dim() == 2
 
 
 @dataclass

@@ -35,6 +35,10 @@ def graphs_made() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
+class _Over(BaseException):
+    """The time is over. Not an `Exception`, since the compiler wraps those into its own."""
+
+
 @contextmanager
 def compile_limit(seconds: float) -> Iterator[None]:
     """Stop the block with a :class:`UserError` when it takes longer than `seconds`.
@@ -50,15 +54,17 @@ def compile_limit(seconds: float) -> Iterator[None]:
         return
 
     def over(number: int, frame: FrameType | None) -> NoReturn:
-        raise UserError(
-            f"teacher.compile: compiling took longer than teacher.compile_seconds ({seconds:g} s); raise it, lower "
-            "teacher.compile_buckets, or set teacher.compile: false"
-        )
+        raise _Over
 
     before = signal.signal(signal.SIGALRM, over)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except _Over as error:
+        raise UserError(
+            f"teacher.compile: compiling took longer than teacher.compile_seconds ({seconds:g} s); raise it, lower "
+            "teacher.compile_buckets, or set teacher.compile: false"
+        ) from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

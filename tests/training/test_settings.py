@@ -1,0 +1,167 @@
+"""Each of the report's settings changes what runs, and leaves evidence of it, or is refused.
+
+The report's FP32 and BF16 rows were the same run twice: the setting was dropped on the way, and nobody could tell.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import AdapterConfig, ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.distill.export import export_outputs
+from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.errors import UserError
+from recdistill.files import read_json
+from recdistill.profiling.profiler import Profiler
+from recdistill.students.make import make_student, save_student
+from recdistill.teacher.backbone import check_machine
+from recdistill.training.evidence import export_evidence
+from recdistill.training.reading import load_teacher
+from recdistill.training.teacher import train_teacher
+
+STUDENT = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=8)
+
+
+@pytest.fixture
+def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Train a tiny teacher with some settings; the whole of `evidence.json`, and the folder."""
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    torch.compiler.reset()  # what another test has compiled would be taken over
+    torch.manual_seed(0)
+    (tmp_path / "student").mkdir()
+    save_student(make_student(STUDENT, tiny_data.num_items), tmp_path / "student")
+
+    def train(name: str = "teacher", **settings: Any) -> tuple[dict[str, Any], Path, RunConfig]:
+        train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
+        base: dict[str, Any] = {
+            "llm": str(tiny_llm), "layers": 2, "history_length": 8, "head_dim": 8, "title_dim": 6, "prompt": "text",
+            "adapter": AdapterConfig(dropout=0.0), "train": TrainConfig(**train_settings),
+        }  # fmt: skip
+        config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
+        folder = tmp_path / name
+        users = [str(number) for number in range(tiny_data.num_users)]
+        with Profiler() as profiler:
+            train_teacher(config, tiny_data, users, tmp_path / "student", folder, "x", profiler, "cpu")
+        evidence = read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}
+        return evidence, folder, config
+
+    return train
+
+
+def judged(evidence: dict[str, Any], key: str) -> dict[str, Any]:
+    return next(one for one in evidence["settings"] if one["key"] == key)
+
+
+SETTINGS = [
+    ("teacher.precision", {"precision": "bf16"}, "products"),
+    ("teacher.precision", {"precision": "bf16-mixed"}, "products"),
+    ("teacher.quantization", {"quantization": "nf4"}, "quantised_kernels"),
+    ("teacher.quantization", {"quantization": "int8"}, "quantised_kernels"),
+    ("teacher.double_quantization", {"quantization": "nf4", "double_quantization": False}, "double_quantised_layers"),
+    ("teacher.compute_dtype", {"quantization": "nf4", "compute_dtype": "bf16"}, "compute_dtypes"),
+    ("teacher.attention", {"attention": "eager"}, "attention_kernels"),
+    ("teacher.padding", {"padding": "packed"}, "tokens"),
+    ("teacher.padding", {"padding": "fixed"}, "tokens"),
+    ("teacher.padding", {"padding": "longest"}, "tokens"),
+    ("teacher.activation_checkpointing", {"activation_checkpointing": True}, "block_executions"),
+    ("teacher.train.accumulate_grad_batches", {"train": {"accumulate_grad_batches": 2}}, "micro_batches_per_step"),
+    ("teacher.train.batch_tokens", {"train": {"batch_tokens": 300}}, "tokens"),
+    ("teacher.train.num_workers", {"train": {"num_workers": 2}}, "batches_by_worker"),
+    ("teacher.compile", {"compile": True, "compile_buckets": 2}, "compiled_graphs"),
+]
+
+
+@pytest.mark.parametrize(("key", "settings", "fact"), SETTINGS, ids=lambda one: str(one).replace(" ", ""))
+def test_a_setting_changes_what_runs_and_leaves_evidence(trained, key, settings, fact):
+    base, _, _ = trained("base", **({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
+    changed, _, _ = trained("changed", **settings)
+    assert judged(changed, key)["in_effect"], judged(changed, key)
+    if settings != {"quantization": "nf4"}:
+        assert changed[fact] != base[fact]
+    others = [one for one in [*base["settings"], *changed["settings"]] if not one["in_effect"]]
+    assert others == []
+
+
+def test_four_bits_change_what_runs(trained):
+    plain, _, _ = trained("plain")
+    four, _, _ = trained("four", quantization="nf4")
+    assert not plain["quantised_kernels"]
+    assert sum(four["quantised_kernels"].values()) > 0
+    assert four["quantised_layers"] == 2 * 7
+    assert four["double_quantised_layers"] == 14
+
+
+def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
+    evidence, _, _ = trained(compile=True, compile_buckets=2)
+    assert 0 < evidence["compiled_graphs"] <= 2 * 2  # two lengths, for training and for reading
+    assert evidence["graphs_after_warm_up"] == 0
+    assert evidence["phases"]["compile"] > 0
+    assert evidence["tokens"]["train"]["widths"] <= 2
+
+
+def test_compiling_has_an_end(trained):
+    with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
+        trained(compile=True, compile_seconds=0.05)
+
+
+REFUSED = [
+    ({"precision": "fp16"}, "teacher.precision: fp16 needs a CUDA device"),
+    ({"precision": "fp16-mixed"}, "teacher.precision: fp16-mixed needs a CUDA device"),
+    ({"attention": "flash_attention_2"}, "teacher.attention: flash_attention_2 needs a CUDA device"),
+    ({"attention": "flex_attention"}, "teacher.attention: flex_attention has no backward pass on a CPU"),
+    ({"compile": True, "cuda_graphs": True}, "teacher.cuda_graphs: they need a CUDA device"),
+    ({"quantization": "nf4", "compute_dtype": "fp16"}, "teacher.compute_dtype: fp16 needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED, ids=lambda one: str(one)[:40])
+def test_what_a_cpu_cannot_do_is_refused_in_one_line(settings, message):
+    with pytest.raises(UserError) as error:
+        check_machine(TeacherConfig(**settings), "cpu")
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_nothing_reads_are_refused():
+    with pytest.raises(UserError, match=r"teacher\.compute_dtype: only 4-bit layers have one"):
+        TeacherConfig(compute_dtype="bf16")
+    with pytest.raises(UserError, match=r"teacher\.cuda_graphs: they are made of compiled blocks"):
+        TeacherConfig(cuda_graphs=True)
+    with pytest.raises(UserError, match=r"export\.use_cache: targets: every reads each history once"):
+        RunConfig(export=ExportConfig(use_cache=True))
+
+
+def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, out: Path, **settings: Any) -> Any:
+    teacher = load_teacher(config, data, student, folder, "cpu")
+    wish = replace(config.export, top_k=5, **settings)
+    prints = Fingerprints("d", "s", "t")
+    with Profiler() as profiler:
+        result = export_outputs(teacher, data, teacher.titles, wish, out, prints, profiler)
+    targets = data.targets("train")
+    records = OutputsReader(out, prints).lookup(targets.users, targets.positions)
+    assert records.found.all()
+    return records, export_evidence(wish, teacher, result)
+
+
+@pytest.mark.parametrize("padding", ["bucketed", "packed"])
+def test_the_exports_settings_change_how_it_reads_and_not_what(trained, tiny_data, tmp_path, padding):
+    _, folder, config = trained(targets="last", padding=padding)
+    where = (config, tiny_data, tmp_path / "student", folder)
+    one, small = export(*where, tmp_path / "one", batch_size=4)
+    two, found = export(*where, tmp_path / "two", batch_size="auto")
+    three, cached = export(*where, tmp_path / "three", batch_size=4, use_cache=True)
+    for other in (two, three):
+        np.testing.assert_allclose(other.top_scores, one.top_scores, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(other.states.astype(float), one.states.astype(float), rtol=1e-2, atol=1e-2)
+        assert (other.top_items == one.top_items).mean() > 0.99
+    assert small["tokens"]["export"]["most_prompts"] == 4
+    assert found["batch_size"] in [trial["batch_size"] for trial in found["batch_size_trials"]]
+    assert cached["tokens"]["export"]["reused"] > 0
+    assert cached["tokens"]["export"]["processed"] < small["tokens"]["export"]["processed"]
+    for evidence in (small, found, cached):
+        assert all(setting["in_effect"] for setting in evidence["settings"]), evidence["settings"]
