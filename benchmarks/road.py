@@ -21,9 +21,7 @@ peak.
 """
 
 import argparse
-import json
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -41,6 +39,7 @@ from torch import Tensor, nn
 from naive.checks import computed, excite, largest_difference, single_targets
 from naive.compose import PlainLora, make_training, share_frozen
 from naive.habits import NAIVE, Habits, can_pack, road
+from naive.lines import Lines, ratio, spread, told
 from naive.prompts import FIXED_LENGTH
 from recdistill.config import GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import bucketed_batches
@@ -126,13 +125,8 @@ def make_optimizer(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(trained_parameters(module).values(), lr=1e-7, fused=True)
 
 
-def check_arms(arms: dict[str, Arm], naive: Callable[[Habits], Any]) -> list[dict[str, Any]]:
-    """A line for each arm: how far it is from what it must equal.
-
-    Raises:
-        AssertionError: further than rounding explains.
-    """
-    lines = []
+def check_arms(arms: dict[str, Arm], naive: Callable[[Habits], Any], tell: Lines) -> None:
+    """Tell of each arm how far it is from what it must equal, and stop if that is further than rounding explains."""
     reference = arms["cached_tokens"].training
     few = np.argsort(reference.lengths, kind="stable")[:: max(1, len(reference.lengths) // 7)][1 : CHECKED_PROMPTS + 1]
     expected = computed(reference, reference.collate(few))
@@ -143,9 +137,9 @@ def check_arms(arms: dict[str, Arm], naive: Callable[[Habits], Any]) -> list[dic
             against, differ = "package", largest_difference(computed(arm.training, arm.training.collate(few)), expected)
         else:
             against, differ = "naive, target by target", every_difference(arm, naive)
-        lines.append({"check": name, "against": against, "largest_difference": float(f"{differ:.2e}")})
-        assert differ < SAME, lines[-1]
-    return lines
+        tell({"check": name, "against": against, "largest_difference": float(f"{differ:.2e}")})
+        if differ > SAME:
+            raise SystemExit(f"{name}: this arm does not compute what it must, so its time would mean nothing")
 
 
 def every_difference(arm: Arm, naive: Callable[[Habits], Any]) -> float:
@@ -258,19 +252,6 @@ def every_batch(name: str, arguments: argparse.Namespace) -> int:
     return arguments.batch if name == "item_prompts" else max(1, arguments.batch // 4)
 
 
-def spread(values: list[float], digits: int = 3) -> dict[str, Any]:
-    """Median and range."""
-    return {
-        "median": round(statistics.median(values), digits),
-        "range": [round(min(values), digits), round(max(values), digits)],
-    }
-
-
-def ratio(above: list[float], below: list[float]) -> dict[str, Any]:
-    """Median and range of the ratio, turn by turn."""
-    return spread([one / other for one, other in zip(above, below, strict=True)])
-
-
 def arm_line(arm: Arm, peak: float) -> dict[str, Any]:
     """What was measured of an arm."""
     return {
@@ -313,8 +294,8 @@ def ratios_line(arms: dict[str, Arm], peak: float) -> dict[str, Any]:
     return {"ratios": found}
 
 
-def main() -> None:
-    """Check, measure, print."""
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `prepare`")
     parser.add_argument("--out", type=Path, help="file that gets the lines too")
@@ -329,17 +310,24 @@ def main() -> None:
     parser.add_argument("--peak-seconds", type=float, default=2.0, help="time for each shape of the matmul peak")
     parser.add_argument("--compile", action="store_true", help="compile the blocks of the arms from cached_tokens on")
     parser.add_argument("--arms", nargs="*", help="arms of the road to run, with cached_tokens; all if left out")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def measure_peak(flops: UsefulFlops, arguments: argparse.Namespace) -> dict[str, float]:
+    """FLOP/s of matrix products: the blocks' own shapes with about the tokens of a step, and a large square one."""
+    tokens = arguments.batch * arguments.history * 7
+    own = [(tokens, inputs, outputs) for outputs, inputs in flops.shapes]
+    return {
+        "model_shapes": matmul_peak(torch.float32, "cpu", own, arguments.peak_seconds),
+        "square_2048": matmul_peak(torch.float32, "cpu", None, arguments.peak_seconds),
+    }
+
+
+def main() -> None:
+    """Check, measure, print."""
+    arguments = parse()
     torch.set_num_threads(arguments.threads)
-    config, data = settings(arguments), PreparedData.load(arguments.data)
-    lines: list[dict[str, Any]] = []
-
-    def tell(line: dict[str, Any]) -> None:
-        lines.append(line)
-        print(json.dumps(line), flush=True)
-        if arguments.out:
-            arguments.out.write_text("".join(f"{json.dumps(one)}\n" for one in lines))
-
+    config, data, tell = settings(arguments), PreparedData.load(arguments.data), Lines(arguments.out)
     if not can_pack():
         tell({"left_out": "packed", "why": "TeacherConfig has no field `padding`; the arms after it are bucketed"})
     with tempfile.TemporaryDirectory() as temporary:
@@ -350,21 +338,14 @@ def main() -> None:
             own = replace(config, teacher=replace(config.teacher, history_length=arguments.window))
             return make_training(own, habits, data, student, excite, arguments.fixed_length)
 
-        for line in check_arms(arms, naive):
-            tell(line)
+        check_arms(arms, naive, tell)
     flops = UsefulFlops(arms["cached_tokens"].training.module)
-    rows = arguments.batch * arguments.history * 7  # about the tokens of a step
-    own = matmul_peak(
-        torch.float32, "cpu", [(rows, shape[1], shape[0]) for shape in flops.shapes], arguments.peak_seconds
-    )
-    square = matmul_peak(torch.float32, "cpu", seconds=arguments.peak_seconds)
-    peak = max(own, square)
-    tell({"matmul_peak_gflops": {"model_shapes": round(own / 1e9, 1), "square_2048": round(square / 1e9, 1)}})
+    peaks = measure_peak(flops, arguments)
+    tell({"matmul_peak_gflops": {name: round(rate / 1e9, 1) for name, rate in peaks.items()}})
     measure(arms, flops, arguments)
     for arm in arms.values():
-        tell(arm_line(arm, peak))
-    told = {name: value for name, value in vars(arguments).items() if name not in ("data", "out", "llm")}
-    tell(ratios_line(arms, peak) | {"settings": told})
+        tell(arm_line(arm, max(peaks.values())))
+    tell(ratios_line(arms, max(peaks.values())) | {"settings": told(arguments)})
 
 
 if __name__ == "__main__":
