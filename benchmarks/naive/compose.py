@@ -71,8 +71,8 @@ def widen(batch: PromptBatch, length: int) -> PromptBatch:
     more = length - batch.token_ids.shape[1]
     if more < 0 or batch.padding != "right":
         raise ValueError(f"prompts of {batch.token_ids.shape[1]} tokens cannot be padded to the right to {length}")
-    by_token = {name: pad(getattr(batch, name), (0, more)) for name in ("token_ids", "soft_items", "steps", "mask")}
-    return replace(batch, **by_token)
+    names = [name for name in ("token_ids", "soft_items", "steps", "mask", "token_prompts") if hasattr(batch, name)]
+    return replace(batch, **{name: pad(getattr(batch, name), (0, more)) for name in names})
 
 
 def with_habits(config: RunConfig, habits: Habits) -> RunConfig:
