@@ -147,13 +147,12 @@ def run(arm: Arm, windows: Windows) -> tuple[float, float]:
 
 
 def measure(arms: dict[str, Arm], repeats: int) -> None:
-    """Half of each arm's rows to warm up, then all of them in turn, each turn starting with another arm."""
+    """Half of each arm's rows to warm up, then all of them in turn, each turn in another random order."""
     for arm in arms.values():
         arm.half_peak = run(arm, spread_out(arm.windows, max(1, len(arm.windows) // 2)))[1]
-    names = list(arms)
-    for turn in range(repeats):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+    orders, names = np.random.default_rng(1), list(arms)
+    for _ in range(repeats):
+        for name in [names[place] for place in orders.permutation(len(names))]:
             seconds, peak = run(arms[name], arms[name].windows)
             arms[name].seconds.append(seconds)
             arms[name].peaks.append(peak)
