@@ -12,8 +12,8 @@ Checked first: of the same targets, the lists of `text_last` are those of the na
 are the ones of the naive teacher that reads each target's history by itself (with the causal gate). Then each arm
 exports in turn, those of one target a prompt fewer rows. Prints a line of JSON for each check and arm, and last the
 ratios. Bytes a row leave out the titles' embeddings, which are written once however many rows there are (`bytes_once`).
-`peak_rss_growth_mib` is by how much the peak of the resident set of the first whole export lies above that of one of
-half the rows before it.
+`peak_rss_growth_mib` is by how much the peak of the resident set of the first whole export lies above that of one batch
+of the longest prompts, exported before it; `benchmarks/export.py` follows the store's memory up to a million rows.
 """
 
 import argparse
@@ -75,7 +75,9 @@ class Arm:
     windows: Windows
     export: Callable[[Windows, Path], tuple[int, int]]
     """Exports windows to a folder; gives the bytes that grow with the rows, and those that do not."""
-    half_peak: float = 0.0
+    longest: Windows
+    """A batch of the longest prompts among them."""
+    batch_peak: float = 0.0
     seconds: list[float] = field(default_factory=list)
     peaks: list[float] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
@@ -147,9 +149,9 @@ def run(arm: Arm, windows: Windows) -> tuple[float, float]:
 
 
 def measure(arms: dict[str, Arm], repeats: int) -> None:
-    """Half of each arm's rows to warm up, then all of them in turn, each turn in another random order."""
+    """One batch of each arm to warm up, then all rows in turn, each turn in another random order."""
     for arm in arms.values():
-        arm.half_peak = run(arm, spread_out(arm.windows, max(1, len(arm.windows) // 2)))[1]
+        arm.batch_peak = run(arm, arm.longest)[1]
     orders, names = np.random.default_rng(1), list(arms)
     for _ in range(repeats):
         for name in [names[place] for place in orders.permutation(len(names))]:
@@ -163,7 +165,7 @@ def arm_line(name: str, arm: Arm) -> dict[str, Any]:
     return {
         "arm": name, "rows": arm.rows, "prompts": len(arm.windows), "rows_per_second": spread(arm.rates()),
         "bytes_per_row": round(arm.size[0] / arm.rows, 1), "bytes_once": arm.size[1],
-        "peak_rss_mib": round(max(arm.peaks)), "peak_rss_growth_mib": round(arm.peaks[0] - arm.half_peak, 1),
+        "peak_rss_mib": round(max(arm.peaks)), "peak_rss_growth_mib": round(arm.peaks[0] - arm.batch_peak, 1),
     }  # fmt: skip
 
 
@@ -192,7 +194,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=50, help="items of a prompt with every target")
     parser.add_argument("--users", type=int, default=8, help="users whose targets are exported")
     parser.add_argument("--single-rows", type=int, default=64, help="of these targets, those one target a prompt reads")
-    parser.add_argument("--batch", type=int, default=32, help="prompts of a batch")
+    parser.add_argument("--batch", type=int, default=16, help="prompts of a batch")
     parser.add_argument("--top-k", type=int, default=ExportConfig().top_k)
     parser.add_argument("--fixed-length", type=int, default=FIXED_LENGTH, help="tokens the naive teacher pads to")
     parser.add_argument("--repeats", type=int, default=3)
@@ -221,6 +223,11 @@ def single_rows(teacher: Teacher, users: np.ndarray, arguments: argparse.Namespa
     windows = of_users(teacher.export_windows(), users)
     tokens = teacher.prompt_lengths(windows) + teacher.prompts.tokens_beside_history()
     return spread_out(windows.take(np.flatnonzero(tokens <= arguments.fixed_length)), arguments.single_rows)
+
+
+def longest_prompts(teacher: Teacher, windows: Windows, count: int) -> Windows:
+    """The windows with the longest prompts."""
+    return windows.take(np.argsort(-teacher.prompt_lengths(windows), kind="stable")[:count])
 
 
 def main() -> None:
@@ -253,9 +260,10 @@ def main() -> None:
     def naively(chosen: Windows, folder: Path) -> tuple[int, int]:
         return naive_export(naive, chosen, folder, arguments.batch), 0
 
-    arms = {"naive": Arm(windows["text_last"], naively)}
+    longest = {name: longest_prompts(teachers[name], windows[name], arguments.batch) for name in teachers}
+    arms = {"naive": Arm(windows["text_last"], naively, longest["text_last"])}
     for name, teacher in teachers.items():
-        arms[name] = Arm(windows[name], partial(package_export, teacher, config=config))
+        arms[name] = Arm(windows[name], partial(package_export, teacher, config=config), longest[name])
     measure(arms, arguments.repeats)
     for name, arm in arms.items():
         tell(arm_line(name, arm))
