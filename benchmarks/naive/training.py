@@ -1,0 +1,49 @@
+"""Training steps of the naive teacher, in the form of the package's own."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from naive.habits import Habits
+from naive.prompts import FIXED_LENGTH, NaiveBatch, NaivePrompts
+from naive.ranker import NaiveRanker
+from recdistill.data.batches import Windows, collate
+from recdistill.training.reading import Teacher
+
+
+class NaiveTraining:
+    """The naive teacher around the same data and starting weights as a package's teacher.
+
+    Args:
+        teacher: gives data, targets (`last`), tokenizer and weights.
+        tokenizer: the language model's.
+        habits: padding (not packed) and gate are read; of the other habits it has all.
+        length: the fixed length, in tokens.
+    """
+
+    def __init__(self, teacher: Teacher, tokenizer: Any, habits: Habits, length: int = FIXED_LENGTH) -> None:
+        if habits.padding == "packed":
+            raise ValueError("the naive teacher does not pack; compose that arm from the package's parts")
+        self.data, self.windows = teacher.data, teacher.training_windows()
+        self.lengths = teacher.prompt_lengths(self.windows)
+        self.module = NaiveRanker(teacher.ranker, causal=habits.gate == "causal")
+        self.prompts = NaivePrompts(teacher.config, tokenizer, teacher.data.titles, habits.padding, length)
+
+    def batch(self, windows: Windows, rows: np.ndarray) -> NaiveBatch:
+        """The prompts of some windows with one target each."""
+        return self.prompts.build(collate(self.data, windows, rows))
+
+    def collate(self, rows: np.ndarray) -> NaiveBatch:
+        """One batch of prompts, tokenised now."""
+        return self.batch(self.windows, rows)
+
+    def num_targets(self, batch: NaiveBatch) -> int:
+        """Predictions the batch makes."""
+        return len(batch.target_items)
+
+    def loss(self, batch: NaiveBatch) -> Tensor:
+        """Cross-entropy over all scores, (B, N) at once, summed."""
+        scores = self.module(batch) @ self.module.item_vectors()[1:].T
+        return cross_entropy(scores, batch.target_items - 1, reduction="sum")

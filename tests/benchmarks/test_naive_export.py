@@ -1,0 +1,81 @@
+"""The naive export beside the package's, on the tiny language model."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import naive_export as benchmark
+from naive.checks import excite
+from naive.compose import load_tokenizer
+from naive.export import naive_export, read_naive_export
+from naive.habits import NAIVE
+from naive.training import NaiveTraining
+from recdistill.config import ExportConfig, RunConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.training.reading import Teacher
+
+
+@pytest.fixture
+def teacher(config: RunConfig, data: PreparedData, student_folder: Path) -> Teacher:
+    teacher = Teacher(config, data, student_folder, "cpu")
+    excite(teacher.ranker)
+    return teacher
+
+
+@pytest.fixture
+def training(teacher: Teacher, config: RunConfig) -> NaiveTraining:
+    return NaiveTraining(teacher, load_tokenizer(config), NAIVE, length=96)
+
+
+def test_naive_files_hold_every_target_with_all_scores(
+    training: NaiveTraining, teacher: Teacher, tmp_path: Path
+) -> None:
+    windows = teacher.training_windows()
+    size = naive_export(training, windows, tmp_path / "out", batch_size=7)
+    written = read_naive_export(tmp_path / "out")
+    assert written["scores"].shape == (len(windows), teacher.data.num_items + 1)
+    assert written["user_states"].shape == (len(windows), 64)
+    assert written["keys"].tolist() == np.stack([windows.users, windows.ends], axis=1).tolist()
+    assert size > len(windows) * (4 * (teacher.data.num_items + 1) + 4 * 64 + 16)
+    _, _, scores = teacher.predict(windows, np.arange(len(windows)))
+    assert torch.allclose(torch.from_numpy(written["scores"])[:, 1:], scores[:, 1:], rtol=1e-4, atol=1e-4)
+
+
+def test_the_comparison_finds_equal_lists_equal_and_others_not(training: NaiveTraining, teacher: Teacher) -> None:
+    windows, config = teacher.training_windows(), ExportConfig(batch_size=8, top_k=5)
+    assert benchmark.compare(training, teacher, windows, config) < 1e-4
+    with torch.no_grad():
+        training.module.head.query.bias.add_(0.1)
+    assert benchmark.compare(training, teacher, windows, config) > 1e-3
+
+
+def test_all_arms_are_checked_and_measured(
+    data: PreparedData,
+    config: RunConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(benchmark.PreparedData, "load", lambda folder: replace(data))
+    command = [
+        "naive_export.py", "--data=unused", f"--llm={config.teacher.llm}", f"--out={tmp_path / 'export.jsonl'}",
+        "--layers=2", "--history=4", "--window=10", "--users=6", "--single-rows=8", "--batch=4", "--top-k=5",
+        "--repeats=2",
+    ]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", command)
+    benchmark.main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [json.loads(line) for line in (tmp_path / "export.jsonl").read_text().splitlines()] == lines
+    assert {line["check"] for line in lines if "check" in line} == {"text_last", "text_every"}
+    arms = {line["arm"]: line for line in lines if "arm" in line}
+    assert arms["naive"]["rows"] == arms["text_last"]["rows"] == 8
+    assert arms["text_every"]["rows"] == arms["item_every"]["rows"] > 8
+    assert arms["naive"]["bytes_per_row"] > 4 * 31 + 4 * 64 + 16
+    ratios = lines[-1]["ratios"]
+    expected = arms["naive"]["bytes_per_row"] / arms["item_every"]["bytes_per_row"]
+    assert ratios["item_every"]["naive_bytes_per_byte"] == pytest.approx(expected, rel=0.05)
