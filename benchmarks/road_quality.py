@@ -70,7 +70,7 @@ def arm_result(name: str, config: RunConfig, run: Path, data: PreparedData) -> d
             raise SystemExit(f"{folder}: holds the result of other settings or data; remove it to train anew")
         return dict(result)
     teacher = Teacher(config, data, run / "student", "cpu")
-    training = TeacherTraining(teacher, config.teacher.train.batch_size, config.seed)
+    training = TeacherTraining(teacher, config.seed)
     with Profiler() as profiler:
         found = fit(training, config.teacher.train, folder, profiler, config.seed, named, name)
     write_array(folder / USERS_FILE, by_user(teacher, data))

@@ -71,7 +71,7 @@ def widen(batch: PromptBatch, length: int) -> PromptBatch:
     more = length - batch.token_ids.shape[1]
     if more < 0 or batch.padding != "right":
         raise ValueError(f"prompts of {batch.token_ids.shape[1]} tokens cannot be padded to the right to {length}")
-    names = [name for name in ("token_ids", "soft_items", "steps", "mask", "token_prompts") if hasattr(batch, name)]
+    names = ("token_ids", "soft_items", "steps", "mask", "token_prompts", "token_positions")
     return replace(batch, **{name: pad(getattr(batch, name), (0, more)) for name in names})
 
 
@@ -127,7 +127,7 @@ def compose(teacher: Teacher, tokenizer: Any, habits: Habits, length: int = FIXE
     if habits.leaks and ranker.gate is not None:
         ranker.gate.kind = "instance"
     make = FixedTeacherTraining if habits.padding == "fixed" else TeacherTraining
-    training = make(teacher, teacher.config.train.batch_size, seed=0)
+    training = make(teacher, seed=0)
     if isinstance(training, FixedTeacherTraining):
         training.fixed_length = length
     return training
