@@ -1,0 +1,137 @@
+"""What autograd keeps of a real transformers model with experts, counted tensor by tensor, without memory for it.
+
+The model stands on the `meta` device. Three things that a GPU does and `meta` does not are put in their places: dropout
+keeps a mask of bytes, attention runs a flash kernel, and no mask is built where causality alone rules.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from recdistill.config import AdapterConfig
+from recdistill.profiling.llm_shapes import LlmShapes
+from recdistill.profiling.plan_config import PlanConfig
+from recdistill.teacher.experts import attach_experts, base_decoder
+
+BLOCKS = (1, 3)
+"""Blocks of the two models whose difference, shared tensors gone, is divided by two."""
+
+
+class PerExpert(nn.Module):
+    """A frozen layer with experts as other code has them: einsums over an expert axis, (B, T, E, out)."""
+
+    def __init__(self, base: nn.Linear, config: PlanConfig) -> None:
+        super().__init__()
+        rank = config.rank // config.experts
+        self.base = base
+        self.down = nn.Parameter(torch.empty(config.experts, rank, base.in_features))
+        self.up = nn.Parameter(torch.empty(config.experts, base.out_features, rank))
+        self.gate: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Each expert's output, weighted, added up."""
+        dropped = native_dropout(x.float())
+        lowered = torch.einsum("bti,eri->bter", dropped, self.down)
+        outputs = torch.einsum("bter,eor->bteo", lowered, self.up).to(x.dtype)
+        assert self.gate is not None
+        return self.base(x) + (outputs * self.gate[:, None, :, None].to(x.dtype)).sum(2)
+
+
+def native_dropout(x: Tensor, p: float = 0.1, training: bool = True, inplace: bool = False) -> Tensor:
+    """The kernel that CUDA runs."""
+    return torch.native_dropout(x, p, True)[0] if training and p else x
+
+
+def flash(query: Tensor, key: Tensor, value: Tensor, **_: object) -> Tensor:
+    """A flash kernel: keeps q, k, v, its output and the log-sum-exp."""
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, True)[0]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def like_a_gpu(config: PlanConfig):
+    """Dropout, attention and masks as on a GPU."""
+    import transformers.models.llama.modeling_llama as llama
+    import transformers.models.opt.modeling_opt as opt
+
+    def mask(*_: object, **__: object) -> Tensor | None:
+        return torch.zeros(1, 1, config.tokens, config.tokens, device="meta") if config.attention == "eager" else None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.functional, "dropout", native_dropout)
+        patch.setattr(nn.functional, "scaled_dot_product_attention", flash)
+        patch.setattr(llama, "create_causal_mask", mask)
+        patch.setattr(opt, "create_causal_mask", mask)
+        yield
+
+
+def kept_bytes(forward: Callable[[], object]) -> int:
+    """Bytes of distinct storages kept by autograd, parameters left out."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        base = tensor if tensor._base is None else tensor._base
+        if not isinstance(base, nn.Parameter):
+            kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        forward()
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def meta_model(shapes: LlmShapes, attention: str = "sdpa") -> nn.Module:
+    """The decoder of these shapes, without vocabulary head, on the meta device."""
+    from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
+
+    with torch.device("meta"):
+        if shapes.mlp == "plain":
+            return OPTModel(
+                OPTConfig(
+                    vocab_size=shapes.vocabulary, hidden_size=shapes.hidden_dim, num_hidden_layers=shapes.layers,
+                    ffn_dim=shapes.intermediate_dim, num_attention_heads=shapes.heads, dropout=shapes.dropout,
+                    max_position_embeddings=shapes.positions - 2, word_embed_proj_dim=shapes.hidden_dim,
+                    attn_implementation=attention,
+                )
+            )  # fmt: skip
+        return LlamaModel(
+            LlamaConfig(
+                vocab_size=shapes.vocabulary, hidden_size=shapes.hidden_dim, num_hidden_layers=shapes.layers,
+                intermediate_size=shapes.intermediate_dim, num_attention_heads=shapes.heads,
+                num_key_value_heads=shapes.kv_heads, head_dim=shapes.head_dim, attn_implementation=attention,
+            )
+        )  # fmt: skip
+
+
+def counted_block_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
+    """Bytes kept of one block: the difference of two models of other depths, so that what they share drops out."""
+    small, large = (_counted(replace(shapes, layers=layers), config) for layers in BLOCKS)
+    return (large - small) / (BLOCKS[1] - BLOCKS[0])
+
+
+def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    model = meta_model(shapes, config.attention).to(dtype).requires_grad_(requires_grad=False)
+    model.config.use_cache = False
+    options: dict[str, Tensor] = {}
+    with torch.device("meta"):
+        inputs = torch.empty(config.batch_size, config.tokens, shapes.hidden_dim, dtype=dtype).requires_grad_()
+        if config.expert_form == "per_expert":
+            decoder = model
+            gate = torch.empty(config.batch_size, config.experts).requires_grad_()
+            for block in getattr(model, "decoder", model).layers:
+                for name in config.adapter_layers:
+                    wrapped = PerExpert(getattr(block.self_attn, name), config)
+                    wrapped.gate = gate
+                    setattr(block.self_attn, name, wrapped)
+        else:
+            adapter = AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers)
+            decoder = base_decoder(attach_experts(model, adapter, config.activation_checkpointing))
+            if config.gate:
+                options["expert_gate"] = torch.empty(config.batch_size, config.tokens, config.rank).requires_grad_()
+    decoder.train()
+    with like_a_gpu(config):
+        return kept_bytes(lambda: decoder(inputs_embeds=inputs, **options))

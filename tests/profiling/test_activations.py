@@ -1,0 +1,55 @@
+"""Bytes kept on paper against a count of the tensors that autograd keeps of the real model."""
+
+from dataclasses import replace
+
+import pytest
+from counting import counted_block_bytes
+
+from recdistill.profiling.activations import block_activations, checkpoint_bytes
+from recdistill.profiling.llm_shapes import PRESETS
+from recdistill.profiling.plan_config import PlanConfig
+
+LORA_SAVES = "fp32_copy"
+"""What `teacher.experts` does today."""
+BASE = PlanConfig(llm="llama2-7b", batch_size=2, tokens=128, precision="bf16", lora_saves=LORA_SAVES)
+ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+CASES = {
+    "bf16": BASE,
+    "fp32": replace(BASE, precision="fp32"),
+    "eager": replace(BASE, attention="eager"),
+    "eager fp32": replace(BASE, attention="eager", precision="fp32"),
+    "long eager": replace(BASE, attention="eager", tokens=1024, batch_size=1),
+    "plain LoRA": replace(BASE, gate=False),
+    "no dropout": replace(BASE, dropout=0.0),
+    "no dropout fp32": replace(BASE, dropout=0.0, precision="fp32"),
+    "per expert": replace(BASE, expert_form="per_expert"),
+    "per expert fp32": replace(BASE, expert_form="per_expert", precision="fp32"),
+    "all linear layers": replace(BASE, adapter_layers=ALL_LINEAR),
+    "grouped queries": replace(BASE, llm="smollm2"),
+    "grouped queries eager": replace(BASE, llm="smollm2", attention="eager"),
+    "opt": replace(BASE, llm="opt-125m", rank=9, experts=3),
+    "opt fp32 per expert": replace(
+        BASE, llm="opt-125m", rank=9, experts=3, expert_form="per_expert", precision="fp32"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CASES.values(), ids=CASES)
+def test_what_is_kept_on_paper_is_what_autograd_keeps(config: PlanConfig) -> None:
+    shapes = PRESETS[config.llm]
+    paper = sum(block_activations(shapes, config).values())
+    assert paper == pytest.approx(counted_block_bytes(shapes, config), rel=0.02)
+
+
+def test_a_checkpointed_block_keeps_its_input() -> None:
+    for precision in ("bf16", "fp32"):
+        config = replace(BASE, activation_checkpointing=True, precision=precision)
+        shapes = PRESETS[config.llm]
+        assert checkpoint_bytes(shapes, config) == pytest.approx(counted_block_bytes(shapes, config), rel=0.02)
+
+
+def test_a_sample_of_llama_2_7b_costs_no_more_than_plain_lora() -> None:
+    config = replace(BASE, batch_size=1)
+    shapes = PRESETS["llama2-7b"]
+    for found in (counted_block_bytes(shapes, config), sum(block_activations(shapes, config).values())):
+        assert 32 * found / 1024**3 <= 0.660
