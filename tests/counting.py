@@ -83,11 +83,11 @@ def kept_bytes(forward: Callable[[], object]) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def meta_model(shapes: LlmShapes, attention: str = "sdpa") -> nn.Module:
-    """The decoder of these shapes, without vocabulary head, on the meta device."""
+def make_model(shapes: LlmShapes, attention: str = "sdpa", device: str = "meta") -> nn.Module:
+    """The decoder of these shapes, without vocabulary head."""
     from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
-    with torch.device("meta"):
+    with torch.device(device):
         if shapes.mlp == "plain":
             return OPTModel(
                 OPTConfig(
@@ -113,15 +113,17 @@ def counted_block_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
 
 
 def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
+    """Bytes that one forward pass keeps: on the meta device for CUDA's kernels, for real on the CPU for its own."""
+    device = "meta" if config.device == "cuda" else "cpu"
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    model = meta_model(shapes, config.attention).to(dtype).requires_grad_(requires_grad=False)
+    model = make_model(shapes, config.attention, device).to(dtype).requires_grad_(requires_grad=False)
     model.config.use_cache = False
     options: dict[str, Tensor] = {}
-    with torch.device("meta"):
-        inputs = torch.empty(config.batch_size, config.tokens, shapes.hidden_dim, dtype=dtype).requires_grad_()
+    with torch.device(device):
+        inputs = torch.zeros(config.batch_size, config.tokens, shapes.hidden_dim, dtype=dtype).requires_grad_()
         if config.expert_form == "per_expert":
             decoder = model
-            gate = torch.empty(config.batch_size, config.experts).requires_grad_()
+            gate = torch.zeros(config.batch_size, config.experts).requires_grad_()
             for block in getattr(model, "decoder", model).layers:
                 for name in config.adapter_layers:
                     wrapped = PerExpert(getattr(block.self_attn, name), config)
@@ -131,7 +133,10 @@ def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
             adapter = AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers)
             decoder = base_decoder(attach_experts(model, adapter, config.activation_checkpointing))
             if config.gate:
-                options["expert_gate"] = torch.empty(config.batch_size, config.tokens, config.rank).requires_grad_()
+                options["expert_gate"] = torch.zeros(config.batch_size, config.tokens, config.rank).requires_grad_()
     decoder.train()
+    if config.device == "cpu":
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.precision == "bf16-mixed"):
+            return kept_bytes(lambda: decoder(inputs_embeds=inputs, **options))
     with like_a_gpu(config):
         return kept_bytes(lambda: decoder(inputs_embeds=inputs, **options))

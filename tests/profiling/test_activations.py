@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from counting import counted_block_bytes
 
+from counting import counted_block_bytes
 from recdistill.profiling.activations import block_activations, checkpoint_bytes
-from recdistill.profiling.llm_shapes import PRESETS
+from recdistill.profiling.llm_shapes import PRESETS, LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
 
 LORA_SAVES = "fp32_copy"
@@ -39,6 +39,22 @@ def test_what_is_kept_on_paper_is_what_autograd_keeps(config: PlanConfig) -> Non
     shapes = PRESETS[config.llm]
     paper = sum(block_activations(shapes, config).values())
     assert paper == pytest.approx(counted_block_bytes(shapes, config), rel=0.02)
+
+
+SMALL = {
+    "gated": LlmShapes(64, 160, 2, 4, 2, 16, 100),
+    "plain": LlmShapes(64, 160, 2, 4, 4, 16, 100, mlp="plain", norm="layer", qkv_bias=True, linear_bias=True,
+                       positions=514, dropout=0.1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-mixed"])
+@pytest.mark.parametrize("shapes", SMALL.values(), ids=SMALL)
+def test_the_cpu_keeps_what_stands_on_paper(shapes: LlmShapes, precision: str, attention: str) -> None:
+    config = replace(BASE, precision=precision, attention=attention, device="cpu", tokens=96)
+    paper = sum(block_activations(shapes, config).values())
+    assert paper == pytest.approx(counted_block_bytes(shapes, config), rel=0.03)
 
 
 def test_a_checkpointed_block_keeps_its_input() -> None:

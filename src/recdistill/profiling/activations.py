@@ -22,8 +22,8 @@ residual stream, a of what adapters compute.
 
 m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
 a' is c: experts' outputs are brought to the layer's type before they are weighted.
-Mixed precision keeps one thing more: the half-precision copies of the frozen fp32 weights, made at every use since
-autocast caches those of trained weights alone.
+Mixed precision keeps one thing more: half-precision copies of the fp32 weights. (Autocast caches the copies of trained
+weights alone; a frozen weight is copied at every use, and each copy is kept for the way back.)
 """
 
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
         "int8 inputs": tokens * _distinct_inputs(shapes, tuple(shapes.linear_layers())) * wide.compute
         if config.quantization == "int8"
         else 0,
-        "weight copies": shapes.linear_parameters() * wide.compute if config.precision.endswith("-mixed") else 0,
+        "weight copies": _weight_copies(shapes, config) * wide.compute if config.precision.endswith("-mixed") else 0,
     }
     return {name: float(size) for name, size in kept.items()}
 
@@ -136,6 +136,12 @@ def _adapters(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
             total += wide.compute * config.experts * out
     shared = config.lora_saves == "input" or not (config.dropout or wide.compute != wide.adapter)
     return total + (wide.compute * _distinct_inputs(shapes, config.adapter_layers) if shared else 0)
+
+
+def _weight_copies(shapes: LlmShapes, config: PlanConfig) -> int:
+    """Weights of one block, adapters included."""
+    layers = shapes.linear_layers()
+    return shapes.linear_parameters() + sum(config.rank * sum(layers[name]) for name in config.adapter_layers)
 
 
 def _distinct_inputs(shapes: LlmShapes, names: tuple[str, ...]) -> int:

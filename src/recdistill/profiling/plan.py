@@ -6,10 +6,11 @@ The arithmetic is in `activations`, `plan_memory` and `flops`; docs/planning.md 
 from dataclasses import dataclass, replace
 
 from recdistill.errors import UserError
+from recdistill.profiling.activations import block_activations
 from recdistill.profiling.flops import forward_flops, head_flops, train_flops
 from recdistill.profiling.llm_shapes import LlmShapes, llm_shapes
 from recdistill.profiling.plan_config import PlanConfig
-from recdistill.profiling.plan_memory import block_activations, export_bytes, memory_parts
+from recdistill.profiling.plan_memory import export_bytes, memory_parts
 
 GIB = 1024**3
 TERA = 1e12
@@ -143,7 +144,9 @@ def _refuse_unknown_layers(shapes: LlmShapes, config: PlanConfig) -> None:
     known = shapes.linear_layers()
     for name in config.adapter_layers:
         if name not in known:
-            raise UserError(f"plan.adapter_layers: {config.llm} has no linear layer {name!r}; it has {', '.join(known)}")
+            raise UserError(
+                f"plan.adapter_layers: {config.llm} has no linear layer {name!r}; it has {', '.join(known)}"
+            )
 
 
 def _assumptions(config: PlanConfig) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ CHUNK_SCORES = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Scores that the cross-entropy holds at once (`students.losses.CHUNK_SCORES`)."""
 NF4_BLOCK, NF4_OUTER_BLOCK = 64, 256
 """Weights that share one constant, and constants that share one of their own with double quantisation."""
-CPU_BASELINE = 0
-"""Resident set of a process that has imported torch, transformers and PEFT and has run one operation."""
+CPU_BASELINE = int(0.49 * 1024**3)
+"""Resident set of a process that has imported torch, transformers and PEFT, before any model: not arithmetic but a
+measurement, with torch 2.13 and transformers 5.23 on x86-64 Linux (benchmarks/plan_cpu.py prints it)."""
 
 
 def bits_per_weight(config: PlanConfig, width: int) -> float:
