@@ -28,7 +28,7 @@ CONFIGS = (
     replace(BASE, layers=12, tokens=256),
     replace(BASE, batch_size=8, tokens=512, attention="eager"),
     replace(BASE, layers=30, batch_size=8),
-    replace(BASE, layers=30, batch_size=32, activation_checkpointing=True),
+    replace(BASE, layers=30, activation_checkpointing=True),
 )
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 SHOWN = ("layers", "batch_size", "tokens", "targets_per_prompt", "attention", "activation_checkpointing")
@@ -104,11 +104,15 @@ def main() -> None:
     for number, config in enumerate(CONFIGS):
         command = [sys.executable, __file__, "--one", str(number)]
         done = subprocess.run(command, env=os.environ | MALLOC, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        plan = make_plan(config)
-        settings = {name: value for name, value in asdict(config).items() if name in SHOWN}
-        figures = found | {"plan_gib": plan.peak_gib, "plan_over_measured": plan.peak_gib / found["measured_gib"]}
-        print(json.dumps(settings | {name: round(value, 4) for name, value in figures.items()}), flush=True)
+        print(beside_plan(config, json.loads(done.stdout.splitlines()[-1])), flush=True)
+
+
+def beside_plan(config: PlanConfig, found: dict[str, float]) -> str:
+    """One JSON line: settings, what was measured, what the plan says."""
+    peak = make_plan(config).peak_gib
+    settings = {name: value for name, value in asdict(config).items() if name in SHOWN}
+    figures = found | {"plan_gib": peak, "plan_over_measured": peak / found["measured_gib"]}
+    return json.dumps(settings | {name: round(value, 4) for name, value in figures.items()})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -28,12 +29,29 @@ FIGURES = {
     "4-bit, which turns checkpointing on": (replace(REPORT, **KBIT), 11.35),
     "OPT-125m, per-expert tensors": (replace(REPORT, gate=True, **OPT), 5.06),
 }
+DOCS = Path(__file__).parents[2] / "docs"
 TINY = LlmShapes(8, 16, 2, 2, 1, 4, 10)
 
 
 @pytest.mark.parametrize(("config", "gib"), FIGURES.values(), ids=FIGURES)
 def test_the_reports_peaks_are_met_within_ten_per_cent(config: PlanConfig, gib: float) -> None:
     assert make_plan(config).peak_gib == pytest.approx(gib, rel=0.10)
+
+
+@pytest.mark.parametrize("config", [config for config, _ in FIGURES.values()], ids=FIGURES)
+def test_the_page_tells_what_the_plan_says(config: PlanConfig) -> None:
+    assert f"| {make_plan(config).peak_gib:.2f} |" in (DOCS / "planning.md").read_text(encoding="utf-8")
+
+
+def test_the_cpus_measured_peaks_are_met_within_ten_per_cent() -> None:
+    lines = (DOCS / "benchmarks" / "plan-cpu.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 6
+    names = {field.name for field in fields(PlanConfig)}
+    for line in map(json.loads, lines):
+        settings = {name: value for name, value in line.items() if name in names}
+        plan = make_plan(PlanConfig(llm="smollm2", items=1682, device="cpu", **settings))
+        assert plan.peak_gib == pytest.approx(line["measured_gib"], rel=0.10), line
+        assert plan.peak_gib == pytest.approx(line["plan_gib"], abs=0.01), line
 
 
 def test_the_reports_slope_is_met() -> None:

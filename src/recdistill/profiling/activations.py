@@ -10,7 +10,7 @@ residual stream, a of what adapters compute.
 | RMS norm: its input widened to fp32 (in fp32: the stream itself), 1/rms | 4 H + 4, twice |
 | layer norm: its input, mean, 1/deviation | s H + 8, twice |
 | attention, sdpa or flash: q, k, v, output; log-sum-exp | c (2 A + 2 K) + 4 heads |
-| attention, eager: q, and k and v repeated for every head; softmax in fp32 and its copy in c | c 3 A + heads T (4 + c) |
+| attention, eager: q, k and v repeated for every head; softmax in fp32, its copy in c | c 3 A + heads T (4 + c) |
 | gated MLP: gate, silu(gate), up | 3 c I |
 | plain MLP: relu's output | c I |
 | the model's own dropout, where it has one: masks behind attention and MLP | m H, twice |

@@ -31,7 +31,7 @@ CARDS = {
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """A training step, and the export, of a teacher that need not be there. Settings bear the names they have in a run."""
+    """A training step and the export of a teacher that need not be there; names as in a run's settings."""
 
     llm: str = "smollm2"
     """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
@@ -92,7 +92,7 @@ class PlanConfig:
     rows: int = 100_000
     """Prompts of an epoch, for its time."""
     device: Literal["cuda", "cpu"] = "cuda"
-    """Kernels differ in what they keep: dropout's mask is a byte a number on CUDA, the number's own width on the CPU."""
+    """Kernels differ: of dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
     card: str = ""
     """A card: t4, v100-16, v100-32, l4, rtx4090, a100-40, a100-80, h100-80. Empty: none, or the two settings below."""
     memory_gib: float = 0.0
