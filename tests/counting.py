@@ -41,6 +41,37 @@ class PerExpert(nn.Module):
         return self.base(x) + (outputs * self.gate[:, None, :, None].to(x.dtype)).sum(2)
 
 
+class InputKept(torch.autograd.Function):
+    """An adapter that keeps its input in the input's own type, dropout's mask, and what the gate needs."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, down: Tensor, up: Tensor, gate: Tensor) -> Tensor:
+        dropped, mask = torch.native_dropout(x, 0.1, True)
+        lowered = dropped.float() @ down.T
+        gated = lowered * gate
+        ctx.save_for_backward(x, mask, lowered, gated, down, up, gate)
+        return (gated @ up.T).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, *_: Tensor) -> tuple[None, ...]:
+        raise NotImplementedError("only what is kept is looked at")
+
+
+class KeepsInput(nn.Module):
+    """A frozen layer with such an adapter."""
+
+    def __init__(self, base: nn.Linear, config: PlanConfig) -> None:
+        super().__init__()
+        self.base = base
+        self.down = nn.Parameter(torch.empty(config.rank, base.in_features))
+        self.up = nn.Parameter(torch.empty(base.out_features, config.rank))
+        self.gate: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The frozen layer's output and the adapter's."""
+        return self.base(x) + InputKept.apply(x, self.down, self.up, self.gate)
+
+
 def native_dropout(x: Tensor, p: float = 0.1, training: bool = True, inplace: bool = False) -> Tensor:
     """The kernel that CUDA runs."""
     return torch.native_dropout(x, p, True)[0] if training and p else x
@@ -121,12 +152,15 @@ def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
     options: dict[str, Tensor] = {}
     with torch.device(device):
         inputs = torch.zeros(config.batch_size, config.tokens, shapes.hidden_dim, dtype=dtype).requires_grad_()
-        if config.expert_form == "per_expert":
+        if config.expert_form == "per_expert" or config.lora_saves == "input":
             decoder = model
-            gate = torch.zeros(config.batch_size, config.experts).requires_grad_()
+            one_by_one = config.expert_form == "per_expert"
+            width = (config.experts,) if one_by_one else (config.tokens, config.rank)
+            gate = torch.zeros(config.batch_size, *width).requires_grad_()
             for block in getattr(model, "decoder", model).layers:
                 for name in config.adapter_layers:
-                    wrapped = PerExpert(getattr(block.self_attn, name), config)
+                    wrap = PerExpert if one_by_one else KeepsInput
+                    wrapped = wrap(getattr(block.self_attn, name), config)
                     wrapped.gate = gate
                     setattr(block.self_attn, name, wrapped)
         else:

@@ -13,6 +13,7 @@ LORA_SAVES = "fp32_copy"
 """What `teacher.experts` does today."""
 BASE = PlanConfig(llm="llama2-7b", batch_size=2, tokens=128, precision="bf16", lora_saves=LORA_SAVES)
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+QKV = ("q_proj", "k_proj", "v_proj")
 CASES = {
     "bf16": BASE,
     "fp32": replace(BASE, precision="fp32"),
@@ -24,6 +25,8 @@ CASES = {
     "no dropout fp32": replace(BASE, dropout=0.0, precision="fp32"),
     "per expert": replace(BASE, expert_form="per_expert"),
     "per expert fp32": replace(BASE, expert_form="per_expert", precision="fp32"),
+    "input kept": replace(BASE, lora_saves="input"),
+    "input kept, grouped queries": replace(BASE, lora_saves="input", llm="smollm2", adapter_layers=QKV),
     "all linear layers": replace(BASE, adapter_layers=ALL_LINEAR),
     "grouped queries": replace(BASE, llm="smollm2"),
     "grouped queries eager": replace(BASE, llm="smollm2", attention="eager"),
