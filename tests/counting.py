@@ -4,6 +4,7 @@ The model stands on the `meta` device. Three things that a GPU does and `meta` d
 keeps a mask of bytes, attention runs a flash kernel, and no mask is built where causality alone rules.
 """
 
+import weakref
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from recdistill.config import AdapterConfig
 from recdistill.profiling.llm_shapes import LlmShapes
@@ -143,8 +146,41 @@ def counted_block_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     return (large - small) / (BLOCKS[1] - BLOCKS[0])
 
 
-def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
-    """Bytes that one forward pass keeps: on the meta device for CUDA's kernels, for real on the CPU for its own."""
+class Live(TorchDispatchMode):
+    """Bytes of all tensors alive, and the most there ever were; `known` storages (parameters, inputs) are left out."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.seen = {tensor.untyped_storage()._cdata for tensor in known}
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor) and (key := tensor.untyped_storage()._cdata) not in self.seen:
+                size = tensor.untyped_storage().nbytes()
+                self.seen.add(key)
+                self.now += size
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(tensor.untyped_storage(), self._free, key, size)
+        return result
+
+    def _free(self, key: int, size: int) -> None:
+        self.seen.discard(key)
+        self.now -= size
+
+
+def peak_bytes(shapes: LlmShapes, config: PlanConfig) -> int:
+    """The most bytes alive in one step, forward and backward, beside parameters and inputs; on the meta device."""
+    decoder, inputs, options = _prepared(shapes, config)
+    live = Live([*decoder.parameters(), inputs, *options.values()])
+    with like_a_gpu(config), live:
+        decoder(inputs_embeds=inputs, **options).last_hidden_state[:, -1].float().pow(2).sum().backward()
+    return live.peak
+
+
+def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
+    """The model with its experts, and what it is given: on the meta device for CUDA's kernels, else on the CPU."""
     device = "meta" if config.device == "cuda" else "cpu"
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     model = make_model(shapes, config.attention, device).to(dtype).requires_grad_(requires_grad=False)
@@ -168,7 +204,12 @@ def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
             decoder = base_decoder(attach_experts(model, adapter, config.activation_checkpointing))
             if config.gate:
                 options["expert_gate"] = torch.zeros(config.batch_size, config.tokens, config.rank).requires_grad_()
-    decoder.train()
+    return decoder.train(), inputs, options
+
+
+def _counted(shapes: LlmShapes, config: PlanConfig) -> int:
+    """Bytes that one forward pass keeps."""
+    decoder, inputs, options = _prepared(shapes, config)
     if config.device == "cpu":
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             return kept_bytes(lambda: decoder(inputs_embeds=inputs, **options))

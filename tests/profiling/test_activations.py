@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from counting import counted_block_bytes
+from counting import counted_block_bytes, peak_bytes
 from recdistill.profiling.activations import block_activations, checkpoint_bytes
 from recdistill.profiling.llm_shapes import PRESETS, LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
+from recdistill.profiling.plan_memory import memory_parts
 
 LORA_SAVES = "fp32_copy"
 """What `teacher.experts` does today."""
@@ -72,3 +73,15 @@ def test_a_sample_of_llama_2_7b_costs_no_more_than_plain_lora() -> None:
     shapes = PRESETS["llama2-7b"]
     for found in (counted_block_bytes(shapes, config), sum(block_activations(shapes, config).values())):
         assert 32 * found / 1024**3 <= 0.660
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+@pytest.mark.parametrize("llm", ["llama2-7b", "smollm2", "opt-125m"])
+def test_the_peak_on_paper_is_the_most_that_was_ever_alive(llm: str, precision: str, checkpointing: bool) -> None:
+    config = replace(
+        BASE, llm=llm, precision=precision, activation_checkpointing=checkpointing, soft_tokens=False, items=10
+    )  # fmt: skip
+    shapes = replace(PRESETS[llm], layers=6)
+    parts = memory_parts(shapes, config)
+    assert parts["activations"] + parts["transient"] == pytest.approx(peak_bytes(shapes, config), rel=0.05)

@@ -88,6 +88,11 @@ def norm_activations(shapes: LlmShapes, wide: Widths) -> float:
     return wide.stream * shapes.hidden_dim + 2 * FP32
 
 
+def keeps_stream(shapes: LlmShapes, wide: Widths) -> bool:
+    """Whether a norm keeps its input as it came, and not a copy in fp32."""
+    return shapes.norm == "layer" or wide.stream == FP32
+
+
 def checkpoint_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     """Bytes kept of one block under checkpointing: its input."""
     return float(config.batch_size * config.tokens * shapes.hidden_dim * widths(config).stream)

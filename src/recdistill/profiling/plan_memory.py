@@ -11,6 +11,7 @@ from recdistill.profiling.activations import (
     block_activations,
     checkpoint_bytes,
     dequantised_weight,
+    keeps_stream,
     norm_activations,
     widths,
 )
@@ -107,7 +108,10 @@ def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
     way_back = backward_transient(shapes, config) + dequantised_weight(shapes, config)
     if config.activation_checkpointing:
         activations = shapes.layers * checkpoint_bytes(shapes, config) + last
-        way_back += block
+        # When the last block is run again, the norm behind it has been let go; and where its own first norm keeps its
+        # input as it came, that is the checkpoint itself.
+        shared = checkpoint_bytes(shapes, config) if keeps_stream(shapes, widths(config)) else 0.0
+        way_back += block - shared - last
     else:
         activations = shapes.layers * block + last
     buffers = (config.items + 1) * (config.embedding_dim + config.title_dim) * (2 if config.soft_tokens else 1)
