@@ -1,9 +1,10 @@
 """The command line: parses, calls the pipeline, prints. Nothing else happens here."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namesp
 from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 
 STEPS = {
@@ -27,6 +29,7 @@ STEPS = {
     "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
 }
 FETCHABLE = ("ml-100k", "smollm2")
+PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
 
 class ConfigFile(ActionConfigFile):
@@ -85,6 +88,14 @@ def build_parser(command: str) -> ArgumentParser:
     recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
     recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
     _add_quiet(recommend)
+    plan = ArgumentParser(description=PLAN, exit_on_error=False)
+    if command == "plan":
+        plan.add_argument("--json", action="store_true", help="One JSON object instead of a table.")
+        plan.add_class_arguments(PlanConfig, None, skip={"adapter_layers"})
+        names = PlanConfig.adapter_layers
+        plan.add_argument("--adapter_layers", nargs="+", default=list(names), help="Linear layers with adapters.")
+    _add_quiet(plan)
+    subcommands.add_subcommand("plan", plan, help=PLAN)
     subcommands.add_subcommand("recommend", recommend, help="What the distilled student recommends after a history.")
     return parser
 
@@ -129,6 +140,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _fetch(options.name)
     elif command == "recommend":
         _recommend(options)
+    elif command == "plan":
+        _plan(options)
     else:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
@@ -146,6 +159,18 @@ def _fetch(name: str) -> None:
 
     for each in FETCHABLE if name == "all" else [name]:
         sys.stdout.write(f"{each}: {fetch(each)}\n")
+
+
+def _plan(options: Namespace) -> None:
+    from recdistill.profiling.plan import make_plan
+    from recdistill.profiling.plan_table import plan_table
+
+    # Read by key: `items` is a method of the parser's namespace too.
+    settings = {field.name: options[field.name] for field in fields(PlanConfig)}
+    config = PlanConfig(**settings | {"adapter_layers": tuple(options["adapter_layers"])})
+    plan = make_plan(config)
+    shown = json.dumps({"settings": asdict(config), **asdict(plan)}) if options.json else plan_table(config, plan)
+    sys.stdout.write(shown + "\n")
 
 
 def _summarise(config: RunConfig, step: str) -> None:

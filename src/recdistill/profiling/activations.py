@@ -1,0 +1,155 @@
+"""Bytes that autograd keeps for the backward pass, tensor by tensor, of a frozen language model with adapters.
+
+A frozen linear layer keeps nothing: the gradient of its input needs its weight alone. So what is kept is what norms,
+attention, the MLP's products and the adapters need. n = B · T tokens; letters of widths: H the residual stream, A all
+queries, K all keys, I the MLP, R the adapters' rank. Widths in bytes: c of what linear layers compute, s of the
+residual stream, a of what adapters compute.
+
+| tensor | bytes a token |
+|---|---|
+| RMS norm: its input widened to fp32 (in fp32: the stream itself), 1/rms | 4 H + 4, twice |
+| layer norm: its input, mean, 1/deviation | s H + 8, twice |
+| attention, sdpa or flash: q, k, v, output; log-sum-exp | c (2 A + 2 K) + 4 heads |
+| attention, eager: q, k and v repeated for every head; softmax in fp32, its copy in c | c 3 A + heads T (4 + c) |
+| gated MLP: gate, silu(gate), up | 3 c I |
+| plain MLP: relu's output | c I |
+| the model's own dropout, where it has one: masks behind attention and MLP | m H, twice |
+| adapter, fp32_copy: input after dropout (without dropout: widened), and dropout's mask | (a + m) in |
+| adapter, input: the input in its own type, once for all layers that read it, and dropout's mask | c in, m in |
+| adapter, fused: A's output, and after the gate | 2 a R (plain: a R) |
+| adapter, per expert: A's output, and each expert's output | a R + a' E out |
+| int8: the input of every linear layer, once for all that read it | c in |
+
+m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
+a' is c: experts' outputs are brought to the layer's type before they are weighted.
+Mixed precision keeps one thing more: half-precision copies of the fp32 weights. (Autocast caches the copies of trained
+weights alone; a frozen weight is copied at every use, and each copy is kept for the way back.)
+"""
+
+from dataclasses import dataclass
+
+from recdistill.profiling.llm_shapes import LlmShapes
+from recdistill.profiling.plan_config import PlanConfig
+
+FP32 = 4
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bytes of one number."""
+
+    weights: int
+    """Frozen weights that are not quantised."""
+    compute: int
+    """What linear layers and attention compute."""
+    stream: int
+    """The residual stream."""
+    adapter: int
+    """What adapters compute; their weights are fp32 always."""
+
+
+def widths(config: PlanConfig) -> Widths:
+    """Bytes of numbers under a precision, see `teacher.precision`."""
+    if config.precision == "fp32" or config.kbit_preparation:
+        # A 4-bit layer gives back the type it was given; after PEFT's preparation that is fp32, from the embedding on.
+        return Widths(FP32, FP32, FP32, FP32)
+    if config.precision.endswith("-mixed"):
+        return Widths(FP32, 2, FP32, 2)
+    return Widths(2, 2, 2, FP32)  # PEFT makes the adapters of a half-precision model in fp32
+
+
+def mask_width(config: PlanConfig, width: int) -> int:
+    """Bytes a number of dropout's mask, for an input of `width` bytes a number."""
+    return 1 if config.device == "cuda" else width
+
+
+def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
+    """Bytes kept of one block for one micro-batch, by what keeps them."""
+    tokens = config.batch_size * config.tokens
+    wide = widths(config)
+    kept = {
+        "norms": tokens * 2 * norm_activations(shapes, wide),
+        "attention": tokens * _attention(shapes, config, wide.compute),
+        "mlp": tokens * shapes.intermediate_dim * wide.compute * (3 if shapes.mlp == "gated" else 1),
+        "dropout": tokens * 2 * shapes.hidden_dim * mask_width(config, wide.compute) if shapes.dropout else 0,
+        "adapters": tokens * _adapters(shapes, config, wide),
+        "int8 inputs": tokens * _distinct_inputs(shapes, tuple(shapes.linear_layers())) * wide.compute
+        if config.quantization == "int8"
+        else 0,
+        "weight copies": _weight_copies(shapes, config) * wide.compute if config.precision.endswith("-mixed") else 0,
+    }
+    return {name: float(size) for name, size in kept.items()}
+
+
+def norm_activations(shapes: LlmShapes, wide: Widths) -> float:
+    """Bytes a token that one norm keeps."""
+    if shapes.norm == "rms":
+        return FP32 * shapes.hidden_dim + FP32
+    return wide.stream * shapes.hidden_dim + 2 * FP32
+
+
+def keeps_stream(shapes: LlmShapes, wide: Widths) -> bool:
+    """Whether a norm keeps its input as it came, and not a copy in fp32."""
+    return shapes.norm == "layer" or wide.stream == FP32
+
+
+def checkpoint_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
+    """Bytes kept of one block under checkpointing: its input."""
+    return float(config.batch_size * config.tokens * shapes.hidden_dim * widths(config).stream)
+
+
+def backward_transient(shapes: LlmShapes, config: PlanConfig) -> float:
+    """Bytes of gradients that stand beside all that is kept, at the worst moment of the way back.
+
+    It comes in the last block, of which nothing has been let go yet. A gated MLP's product gives gradients of both its
+    factors while its own is still there: 3 c I a token; a plain one's relu, 2 c I. Beside them stands the stream's
+    gradient, and its copy in c for the linear layer.
+    """
+    tokens, wide = config.batch_size * config.tokens, widths(config)
+    copies = 3 if shapes.mlp == "gated" else 2
+    hidden = shapes.hidden_dim * (wide.stream + (wide.compute if wide.compute != wide.stream else 0))
+    return float(tokens * (copies * wide.compute * shapes.intermediate_dim + hidden))
+
+
+def dequantised_weight(shapes: LlmShapes, config: PlanConfig) -> float:
+    """Bytes of the one weight that a quantised layer unpacks for its backward pass, the largest of a block."""
+    if config.quantization == "none":
+        return 0.0
+    return float(max(wide * out for wide, out in shapes.linear_layers().values()) * 2)
+
+
+def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
+    queries, keys = shapes.attention_dim, shapes.kv_dim
+    if config.attention != "eager":
+        return compute * (2 * queries + 2 * keys) + FP32 * shapes.heads
+    copy = compute if compute < FP32 else 0
+    return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy)
+
+
+def _adapters(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
+    """Bytes a token of all adapters of one block."""
+    layers = shapes.linear_layers()
+    total = 0.0
+    for name in config.adapter_layers:
+        width, out = layers[name]
+        if config.lora_saves == "fp32_copy" and (config.dropout or wide.compute != wide.adapter):
+            total += wide.adapter * width
+        if config.dropout:
+            total += mask_width(config, FP32) * width
+        total += wide.adapter * config.rank * (2 if config.gate and config.expert_form == "fused" else 1)
+        if config.expert_form == "per_expert":
+            total += wide.compute * config.experts * out
+    shared = config.lora_saves == "input" or not (config.dropout or wide.compute != wide.adapter)
+    return total + (wide.compute * _distinct_inputs(shapes, config.adapter_layers) if shared else 0)
+
+
+def _weight_copies(shapes: LlmShapes, config: PlanConfig) -> int:
+    """Weights of one block, adapters included."""
+    layers = shapes.linear_layers()
+    return shapes.linear_parameters() + sum(config.rank * sum(layers[name]) for name in config.adapter_layers)
+
+
+def _distinct_inputs(shapes: LlmShapes, names: tuple[str, ...]) -> int:
+    """Widths, added up, of the distinct tensors that these layers read."""
+    inputs, layers = shapes.layer_inputs(), shapes.linear_layers()
+    return sum({inputs[name]: layers[name][0] for name in names}.values())

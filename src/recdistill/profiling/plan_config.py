@@ -1,0 +1,137 @@
+"""What a plan is asked: a language model, a batch, and the conditions that decide what it costs."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from recdistill.config import Precision, Quantization, fraction, not_negative, positive, require
+from recdistill.errors import UserError
+
+
+class Card(NamedTuple):
+    """A graphics card: memory that PyTorch sees, in GiB, and dense peaks in TFLOP/s; 0 where it lacks the type."""
+
+    memory_gib: float
+    fp32: float
+    fp16: float
+    bf16: float
+
+
+CARDS = {
+    "t4": Card(14.6, 8.1, 65.0, 0.0),
+    "v100-16": Card(15.8, 15.7, 125.0, 0.0),
+    "v100-32": Card(31.7, 15.7, 125.0, 0.0),
+    "l4": Card(22.0, 30.3, 121.0, 121.0),
+    "rtx4090": Card(23.6, 82.6, 165.2, 165.2),
+    "a100-40": Card(39.4, 19.5, 312.0, 312.0),
+    "a100-80": Card(79.2, 19.5, 312.0, 312.0),
+    "h100-80": Card(79.1, 66.9, 989.4, 989.4),
+}
+"""Vendors' data sheets, without sparsity; fp32 is full fp32, which is what torch does unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """A training step and the export of a teacher that need not be there; names as in a run's settings."""
+
+    llm: str = "smollm2"
+    """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
+    config.json, or a hub name. No weights are read."""
+    layers: int | None = None
+    """Keep the first n decoder blocks. Empty: all."""
+    batch_size: int = 16
+    """Prompts in one micro-batch."""
+    tokens: int = 128
+    """Tokens of a prompt, padding included."""
+    targets_per_prompt: int = 1
+    """Predictions a prompt makes: 1 with targets last, the items of the window with targets every."""
+    items: int = 3706
+    """Items N of the catalog."""
+    precision: Precision = "fp32"
+    """As `teacher.precision`."""
+    quantization: Quantization = "none"
+    """As `teacher.quantization`: the linear layers of the blocks in 4 bits (nf4) or 8 bits (int8)."""
+    double_quantization: bool = True
+    """nf4: quantise the quantisation constants too (4.127 bits a weight instead of 4.5)."""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    """Attention kernel; eager alone keeps T x T matrices."""
+    activation_checkpointing: bool = False
+    """Keep the inputs of each block alone and recompute the rest when going back."""
+    adapter_layers: tuple[str, ...] = ("q_proj", "v_proj")
+    """Linear layers with adapters, in every block (`teacher.adapter.layers`)."""
+    rank: int = 8
+    """Rank R of all experts together."""
+    experts: int = 4
+    """Number of experts E."""
+    dropout: float = 0.1
+    """Dropout on the adapter's input (`teacher.adapter.dropout`)."""
+    gate: bool = True
+    """Experts are weighted by a gate; false: plain LoRA."""
+    expert_form: Literal["fused", "per_expert"] = "fused"
+    """fused: one pair of matrices for all experts, as here. per_expert: a (B, T, E, width) tensor a layer, as in
+    other code."""
+    lora_saves: Literal["fp32_copy", "input"] = "fp32_copy"
+    """What the adapter keeps of its input: fp32_copy, widened (and dropped out), one copy a layer, as PEFT does; input,
+    in its own type, shared by the layers that read it."""
+    soft_tokens: bool = True
+    """The trained projections that make items into tokens; false: the prompt is words alone."""
+    vocabulary_head: bool = False
+    """The language model's own head is loaded and run over every token, as other code does. Never so here."""
+    kbit_preparation: bool = False
+    """PEFT's prepare_model_for_kbit_training: all that is not quantised is widened to fp32, and with it the stream of
+    activations. (It turns checkpointing on too: say so with activation_checkpointing.)"""
+    embedding_dim: int = 64
+    """Width of the student's states and item vectors (`student.embedding_dim`)."""
+    head_dim: int = 64
+    """Width of the head's correction (`teacher.head_dim`)."""
+    title_dim: int = 128
+    """Width of the whitened title embeddings (`teacher.title_dim`)."""
+    export_batch_size: int = 32
+    """Prompts per batch of the export (`export.batch_size`)."""
+    top_k: int = 50
+    """Items kept per target in the export (`export.top_k`)."""
+    rows: int = 100_000
+    """Prompts of an epoch, for its time."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """Kernels differ: of dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
+    card: str = ""
+    """A card: t4, v100-16, v100-32, l4, rtx4090, a100-40, a100-80, h100-80. Empty: none, or the two settings below."""
+    memory_gib: float = 0.0
+    """Memory to fit in, GiB; 0: the card's."""
+    peak_tflops: float = 0.0
+    """Peak TFLOP/s in the precision; 0: the card's."""
+    reserve_gib: float = 1.0
+    """Memory left to the CUDA context and to the allocator's gaps, GiB. Assumed."""
+    utilisation: float = 0.4
+    """Share of the peak that the executed FLOPs reach. Assumed."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and combinations."""
+        sizes = ("batch_size", "tokens", "targets_per_prompt", "items", "rank", "experts", "rows", "head_dim")
+        positive(self, "plan", *sizes, "embedding_dim", "title_dim", "export_batch_size", "top_k")
+        not_negative(self, "plan", "memory_gib", "peak_tflops", "reserve_gib")
+        fraction(self, "plan", "dropout")
+        require(0 < self.utilisation <= 1, "plan.utilisation", self.utilisation, "above 0 and at most 1")
+        require(self.layers is None or self.layers > 0, "plan.layers", self.layers, "above 0")
+        rule = f"a multiple of plan.experts ({self.experts})"
+        require(self.rank % self.experts == 0, "plan.rank", self.rank, rule)
+        require(self.targets_per_prompt <= self.tokens, "plan.targets_per_prompt", self.targets_per_prompt,
+                f"at most plan.tokens ({self.tokens})")  # fmt: skip
+        if self.card and self.card not in CARDS:
+            raise UserError(f"plan.card: {self.card!r} is not known; cards are {', '.join(CARDS)}")
+        if self.quantization != "none" and self.precision.endswith("-mixed"):
+            raise UserError("plan.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not mixed")
+        if self.kbit_preparation and self.quantization == "none":
+            raise UserError("plan.kbit_preparation: needs plan.quantization nf4 or int8")
+        if self.card and self.card_peak() == 0:
+            raise UserError(f"plan.precision: {self.card} does not compute in {self.precision}; use fp16 or fp32")
+
+    def card_peak(self) -> float:
+        """Peak in TFLOP/s for this precision; 0 where it is not known."""
+        if self.peak_tflops or not self.card:
+            return self.peak_tflops
+        peak: float = getattr(CARDS[self.card], self.precision.removesuffix("-mixed"))
+        return peak
+
+    def card_memory(self) -> float:
+        """Memory in GiB; 0 where it is not known."""
+        return self.memory_gib or (CARDS[self.card].memory_gib if self.card else 0.0)
