@@ -104,7 +104,9 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
         examples = [{"user": str(user), "weights": [0.4, 0.3, 0.2, 0.1]} for user in range(8)]
         gate = {"users": examples, "entropy": 1.28, "between_user_std": 0.031}
         write(folder / "teacher" / "gate_examples.json", gate)
+        judged = {"key": "teacher.compile", "asked": True, "seen": "0 graphs", "in_effect": False}
         found = {"attention_in_use": "sdpa", "frozen_dtypes": ["torch.float32"], "frozen_parameters": 49000000}
+        found |= {"settings": [judged]}
         write(folder / "teacher" / "evidence.json", found)
     if "evaluation" not in without:
         write(folder / "evaluation" / "metrics.json", made_up_metrics(MODELS if models is None else models))

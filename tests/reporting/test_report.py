@@ -117,6 +117,7 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_p
     page, markdown = written(make_run(tmp_path / "run"), tmp_path / "out")
     shown = (
         "90.25", "592.52", "1.280 nats, of 1.386 at most", "attention_in_use", "49,000,000", "Some CPU, 2 cores",
+        "were not in effect: teacher.compile", "teacher.compile True NOT IN EFFECT 0 graphs",
         "0123abcd, with uncommitted changes", "recdistill run --config config.yaml",
     )  # fmt: skip
     for text in shown:

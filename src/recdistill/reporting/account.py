@@ -1,7 +1,7 @@
 """The sections that account for the run: data, training, cost, gate, evidence, environment, how to do it again."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -125,8 +125,28 @@ def evidence(run: Run, texts: Texts) -> list[Block]:
     heading = Heading(texts("contents_evidence"))
     if not run.evidence:
         return [heading, Remark(texts("no_evidence"))]
-    rows = [[key, value] for key, value in _flat(run.evidence)]
-    return [heading, Paragraph(texts("evidence_text")), table([texts("key"), texts("value")], rows, labels=2)]
+    facts = {key: value for key, value in run.evidence.items() if key != "settings"}
+    rows = [[key, value] for key, value in _flat(facts)]
+    return [
+        heading,
+        Paragraph(texts("evidence_text")),
+        *_settings([*run.evidence.get("settings", []), *run.export_settings], texts),
+        table([texts("key"), texts("value")], rows, labels=2),
+    ]
+
+
+def _settings(settings: Sequence[dict[str, Any]], texts: Texts) -> list[Block]:
+    """Each setting with what was seen of it; those without a trace are told first."""
+    if not settings:
+        return []
+    without = [one["key"] for one in settings if not one["in_effect"]]
+    rows = [
+        [one["key"], str(one["asked"]), texts("yes" if one["in_effect"] else "not_in_effect"), str(one["seen"])]
+        for one in settings
+    ]
+    header = [texts(key) for key in ("setting", "asked", "in_effect", "seen")]
+    remark: list[Block] = [Remark(texts("settings_without_trace", keys=", ".join(without)))] if without else []
+    return [*remark, table(header, rows, texts("settings_caption"), labels=4)]
 
 
 def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -71,6 +71,7 @@ class Run:
     metrics: dict[str, Any] | None
     gate: Gate | None
     evidence: dict[str, Any] | None
+    export_settings: list[dict[str, Any]]
 
 
 def read_run(folder: Path) -> Run:
@@ -89,6 +90,7 @@ def read_run(folder: Path) -> Run:
         metrics=_optional(folder / "evaluation" / "metrics.json"),
         gate=_read_gate(folder / "teacher" / "gate_examples.json"),
         evidence=_optional(folder / "teacher" / "evidence.json"),
+        export_settings=(_optional(folder / "teacher_outputs" / "evidence.json") or {}).get("settings", []),
     )
 
 

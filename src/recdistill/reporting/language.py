@@ -235,6 +235,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_curves": ("No training run left a curve.", "学習の記録がありません。"),
     "no_cost": ("No times were recorded.", "時間の記録がありません。"),
     "no_gate": ("The teacher has no gate, or left no examples of it.", "ゲートがないか、ゲートの記録がありません。"),
+    "setting": ("Setting", "設定項目"),
+    "asked": ("asked for", "指定値"),
+    "in_effect": ("in effect", "有効か"),
+    "seen": ("what was seen", "観測された内容"),
+    "yes": ("yes", "有効"),
+    "not_in_effect": ("NOT IN EFFECT", "無効"),
+    "settings_caption": (
+        "Settings, and what was seen of each while the teacher trained and was exported.",
+        "各設定と、教師モデルの学習・出力時に観測された内容。",
+    ),
+    "settings_without_trace": (
+        "These settings left no trace and were not in effect: {keys}.",
+        "次の設定は痕跡がなく、有効になっていませんでした: {keys}。",
+    ),
     "no_evidence": ("The teacher left no evidence of what ran.", "教師モデルの実行内容の記録がありません。"),
 }
 
