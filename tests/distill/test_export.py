@@ -105,6 +105,16 @@ def test_lists_and_states_are_those_of_the_teacher(data: PreparedData, tmp_path:
         assert records.states[row].tolist() == [user, position, user * position]
 
 
+def test_states_may_be_left_out(data: PreparedData, tmp_path: Path) -> None:
+    whole, lists = export(FakeTeacher(data), tmp_path / "a"), export(FakeTeacher(data), tmp_path / "b", states=False)
+    targets = data.targets("train")
+    one, other = (reader.lookup(targets.users, targets.positions) for reader in (whole, lists))
+    np.testing.assert_array_equal(one.top_items, other.top_items)
+    assert one.states.shape == (len(targets), 3)
+    assert other.states.shape == (len(targets), 0)
+    assert not list((tmp_path / "b").rglob("states.npy"))
+
+
 def test_item_embeddings_are_kept(data: PreparedData, tmp_path: Path) -> None:
     embeddings = export(FakeTeacher(data), tmp_path).item_embeddings
     np.testing.assert_array_equal(embeddings, np.arange(62).reshape(31, 2))

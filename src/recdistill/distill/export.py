@@ -119,9 +119,9 @@ def export_outputs(
         size, trials = _batch_size(teacher, windows, lengths, config.batch_size, device)
     batches = _plan(teacher, windows, lengths, size, config.use_cache)
     ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
-    top_k = min(config.top_k, data.num_items)
+    top_k, state_dim = min(config.top_k, data.num_items), teacher.state_dim if config.states else 0
     with (
-        OutputsWriter(folder, fingerprints, top_k, teacher.state_dim, config.shard_rows) as writer,
+        OutputsWriter(folder, fingerprints, top_k, state_dim, config.shard_rows) as writer,
         progress_bar("export", int(ends[-1]) if len(ends) else 0, "targets") as progress,
     ):
         writer.write_item_embeddings(item_embeddings.float().cpu().numpy())
@@ -134,7 +134,7 @@ def export_outputs(
             new = slice(max(0, done - before), None)
             with profiler.phase("write"):
                 writer.append(
-                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new]
+                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new, :state_dim]
                 )  # fmt: skip
             progress.advance(len(targets.users[new]))
         with profiler.phase("write"):

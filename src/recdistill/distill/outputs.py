@@ -46,7 +46,7 @@ class Records(NamedTuple):
     Attributes:
         top_items: int32 (M, K), best first; 0 where a list is shorter than K, and in all places of a missing target.
         top_scores: fp32 (M, K); -inf where the item is 0.
-        states: fp16 (M, S); (M, 0) if they were not asked for.
+        states: fp16 (M, S); (M, 0) if they were not asked for, or were not kept.
         found: bool (M,).
     """
 
@@ -96,7 +96,7 @@ class OutputsReader:
             states=np.zeros((count, self.state_dim if with_states else 0), dtype=np.float16),
             found=rows >= 0,
         )
-        names = ("top_items", "top_scores", "states") if with_states else ("top_items", "top_scores")
+        names = ["top_items", "top_scores", *(["states"] if with_states and self.state_dim else [])]
         shards = rows // self.shard_rows
         for number in np.unique(shards[records.found]):
             here = np.flatnonzero(shards == number)
@@ -127,9 +127,8 @@ class OutputsReader:
             if len(self._open) >= OPEN_SHARDS:
                 del self._open[next(iter(self._open))]
             path = shard_path(self.folder, number)
-            self._open[number] = {
-                name: map_array(path / f"{name}.npy") for name in ("top_items", "top_scores", "states")
-            }
+            names = ["top_items", "top_scores", *(["states"] if self.state_dim else [])]
+            self._open[number] = {name: map_array(path / f"{name}.npy") for name in names}
         return self._open[number]
 
 

@@ -21,13 +21,14 @@ QUEUED_APPENDS = 8
 
 
 def _columns(top_k: int, state_dim: int) -> Columns:
-    return {
+    """Types and shapes of one row; without states (`state_dim` 0) there is no column for them."""
+    columns: dict[str, tuple[str, tuple[int, ...]]] = {
         "users": ("int32", ()),
         "positions": ("int32", ()),
         "top_items": ("int32", (top_k,)),
         "top_scores": ("float32", (top_k,)),
-        "states": ("float16", (state_dim,)),
     }
+    return columns | ({"states": ("float16", (state_dim,))} if state_dim else {})
 
 
 class OutputsWriter:
@@ -41,7 +42,7 @@ class OutputsWriter:
         folder: where the store goes.
         fingerprints: what the rows are made from.
         top_k: length K of the lists.
-        state_dim: width S of the user states.
+        state_dim: width S of the user states; 0: none are kept.
         shard_rows: rows in one shard.
 
     Raises:
@@ -85,7 +86,10 @@ class OutputsWriter:
             UserError: earlier rows could not be written: the disk is full, say.
             ValueError: a shape is wrong.
         """
-        rows = dict(zip(self.columns, (users, positions, top_items, top_scores, states), strict=True))
+        parts = {
+            "users": users, "positions": positions, "top_items": top_items, "top_scores": top_scores, "states": states,
+        }  # fmt: skip
+        rows = {name: parts[name] for name in self.columns}
         for name, (_, shape) in self.columns.items():
             if rows[name].shape != (len(users), *shape):
                 raise ValueError(f"{name}: shape {rows[name].shape} instead of {(len(users), *shape)}")
