@@ -189,6 +189,15 @@ VARIANTS = {
         "--distill.dro_weight=0.1",
     ),
     "validation, unfiltered": ("--evaluate.split=validation", "--evaluate.filter_seen=false"),
+    "QLoRA, packed, by tokens": (
+        "--teacher.quantization=nf4", "--teacher.prompt=text", "--teacher.padding=packed",
+        "--teacher.train.batch_tokens=400", "--teacher.activation_checkpointing=true", "--export.batch_size=auto",
+    ),
+    "a growing cache": (
+        "--teacher.targets=last", "--export.use_cache=true", "--export.states=false",
+        "--student.train.batch_tokens=100", "--distill.train.batch_tokens=100",
+    ),
+    "compiled": ("--teacher.compile=true", "--teacher.compile_buckets=2"),
     "recompute and text": ("--teacher.prompt=text", "--teacher.activation_checkpointing=true", "--teacher.layers=null"),
 }  # fmt: skip
 
@@ -270,10 +279,14 @@ sys.exit(main(sys.argv[1:]))
 KILLED = ("--student.train.checkpoint_seconds=0", "--teacher.train.checkpoint_seconds=0", "--student.dropout=0.2")
 
 
-def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(do: Run, folder: Path, tiny_llm: Path) -> None:
-    whole = do("whole", *KILLED)
-    run = folder / "killed"
-    arguments = ["run", *options(run, tiny_llm, folder / "data" / "events.csv", *KILLED)]
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
+    do: Run, folder: Path, tiny_llm: Path, quantization: str
+) -> None:
+    settings = (*KILLED, f"--teacher.quantization={quantization}")
+    whole = do(f"whole {quantization}", *settings)
+    run = folder / f"killed {quantization}"
+    arguments = ["run", *options(run, tiny_llm, folder / "data" / "events.csv", *settings)]
     for step, checkpoints in (("student", 4), ("teacher", 3)):
         script = KILLER.format(step=step, checkpoints=checkpoints)
         command = [sys.executable, "-c", script, *arguments]
@@ -282,7 +295,7 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(do: Run, folder
         assert done.stderr == ""
         assert (run / f"{step}.partial" / "checkpoint.safetensors").is_file()
         assert not (run / step).exists()
-    do("killed", *KILLED)
+    do(f"killed {quantization}", *settings)
     assert metrics(run) == metrics(whole)
     assert fingerprints(run).items() >= {(step, made) for step, made in fingerprints(whole).items() if step != "report"}
     for step in ("student", "teacher"):
