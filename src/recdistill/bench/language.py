@@ -114,6 +114,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "in_effect": ("in effect", "適用"),
     "yes": ("yes", "はい"),
     "no": ("no", "いいえ"),
+    "speed_caption": (
+        "Speed of the pass, medians over turns. Utilisation counts real tokens only.",
+        "学習の速度（巡の中央値）。利用率は有効トークンのみを数えます。",
+    ),
     "training_caption": (
         "Training, and quality beside it. Median over turns [smallest, largest]. Training is train steps and "
         "waiting for "
@@ -147,7 +151,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "verdict_out_of_memory": ("out of memory", "メモリ不足"),
     "verdict_timed_out": ("timed out", "時間切れ"),
     "verdict_missing": ("not run", "未実行"),
-    "verdict_unknown": ("no noise floor", "ノイズ幅なし"),
+    "verdict_unknown": ("too few turns", "巡が不足"),
     # Sentences.
     "slower": ("{metric} {factor} times slower ({low}–{high})", "{metric}は {factor} 倍遅い（{low}～{high} 倍）"),
     "faster": ("{metric} {factor} times faster ({low}–{high})", "{metric}は {factor} 倍速い（{low}～{high} 倍）"),
@@ -172,7 +176,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "{cell}: not in effect, since {keys} left no evidence; its times say nothing about the setting.",
         "{cell}: {keys} が効いていた証拠がないため未適用。時間はこの設定について何も示しません。",
     ),
-    "no_floor": ("{cell}: cannot be judged without a noise floor.", "{cell}: ノイズ幅がなく判定できません。"),
+    "no_floor": (
+        "{cell}: cannot be judged before it, what it is compared with and the A/A pair have three turns each.",
+        "{cell}: 判定できません。比較対象および A/A ペアと共通の 3 巡が必要です。",
+    ),
+    "partly": ("turn {turn} {what}", "{turn} 巡目は{what}"),
     "separator": ("; ", "、"),
     # 2×2.
     "factorial_caption": (

@@ -31,7 +31,8 @@ def dots(name: str, cells: Sequence[str], phases: Mapping[str, Sequence[float | 
         figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(cells)))
         axes = figure.subplots()
         for index, (phase, values) in enumerate(phases.items()):
-            places = [(value, row) for row, value in enumerate(values) if value is not None]
+            aside = 0.5 * (index / max(1, len(phases) - 1) - 0.5)  # equal peaks would hide one another
+            places = [(value, row + aside) for row, value in enumerate(values) if value is not None]
             axes.plot(
                 [x for x, _ in places], [y for _, y in places], MARKERS[index % len(MARKERS)], color=_color(index),
                 markersize=5, label=phase, alpha=0.85,

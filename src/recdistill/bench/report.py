@@ -77,11 +77,7 @@ def _made(results: Results, texts: BenchTexts) -> list[Block]:
         "made", finished=sum(row["status"] == FINISHED for row in rows), asked=asked, cells=len(results.matrix.cells),
         started=min(started), ended=max(started), total=duration(texts, sum(row["seconds"] for row in rows)),
     )  # fmt: skip
-    missing = sum(
-        results.matrix.repeats - len(results.finished(cell))
-        for cell in results.matrix.cells
-        if results.trouble(cell) is None
-    )
+    missing = sum(len(results.due(cell)) for cell in results.matrix.cells)
     return [Paragraph(text), *([Remark(texts("incomplete", missing=missing))] if missing else [])]
 
 
@@ -154,7 +150,8 @@ def _section(results: Results, section: Section, texts: BenchTexts) -> list[Bloc
     question = texts.of(section.questions)
     cells = members(section)
     found = (
-        tables.training(results, section, texts), tables.export(results, section, texts),
+        tables.training(results, section, texts), tables.speed(results, section, texts),
+        tables.export(results, section, texts),
         tables.by_phase(results, cells, texts, seconds), tables.by_phase(results, cells, texts, memory),
         tables.evidence(results, section, texts),
     )  # fmt: skip
@@ -167,11 +164,9 @@ def _section(results: Results, section: Section, texts: BenchTexts) -> list[Bloc
     ]
 
 
-def _findings(results: Results, section: Section, texts: BenchTexts) -> list[str]:
-    sentences = [
-        finding(results, cell, section.against, texts) for cell in section.cells if cell != section.against
-    ]  # fmt: skip
-    return sentences + _paybacks(results, section, texts)
+def _findings(results: Results, section: Section, texts: BenchTexts, brief: bool = False) -> list[str]:
+    told = [finding(results, cell, section.against, texts, brief) for cell in section.cells if cell != section.against]
+    return told + tables.shares(results, section, texts) + _paybacks(results, section, texts)
 
 
 def _paybacks(results: Results, section: Section, texts: BenchTexts) -> list[str]:
@@ -233,7 +228,7 @@ def _conclusions(results: Results, texts: BenchTexts) -> list[Block]:
     sentences = [
         f"{texts.section(section)} — {sentence}"
         for section in results.matrix.sections
-        for sentence in _findings(results, section, texts)
+        for sentence in _findings(results, section, texts, brief=True)
     ]
     return [Heading(texts("contents_conclusions")), Bullets(tuple(sentences))]
 

@@ -67,6 +67,17 @@ class Results:
             return None
         return next(iter(self.rows.get(cell, {}).values()), None)
 
+    def due(self, cell: str) -> list[int]:
+        """Turns that have still to be made: those without a row, unless another turn has shown that it is hopeless."""
+        found = self.rows.get(cell, {})
+        if any(row["status"] in HOPELESS for row in found.values()):
+            return []
+        return [turn for turn in range(1, self.matrix.repeats + 1) if turn not in found]
+
+    def ended_badly(self, cell: str) -> list[Row]:
+        """The turns that did not end well."""
+        return [row for row in self.rows.get(cell, {}).values() if row["status"] != FINISHED]
+
     def all(self) -> list[Row]:
         """Every row, in the matrix's order."""
         return [row for turns in self.rows.values() for row in turns.values()]

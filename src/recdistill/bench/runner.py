@@ -19,10 +19,11 @@ from typing import Any
 from recdistill import pipeline
 from recdistill.bench.matrix import BASE, BenchCell, Matrix
 from recdistill.bench.results import FINISHED, HOPELESS, Row, add_row, read_rows, results_of
+from recdistill.data.fetch import cache_folder
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json, write_text
 from recdistill.run_folder import RunFolder
-from recdistill.teacher.backbone import check_machine
+from recdistill.teacher.backbone import check_llm, check_machine
 
 logger = logging.getLogger("recdistill")
 
@@ -81,17 +82,14 @@ def turns(matrix: Matrix) -> Iterator[tuple[int, BenchCell]]:
 
 
 def _todo(matrix: Matrix, out: Path, only: Collection[str], retry: bool) -> list[tuple[int, BenchCell]]:
-    rows = results_of(matrix, read_rows(out)).rows
-    missing = []
-    for turn, cell in turns(matrix):
-        row = rows.get(cell.name, {}).get(turn)
-        again = retry and row is not None and row["status"] != FINISHED
-        if (not only or cell.name in only) and (row is None or again):
-            missing.append((turn, cell))
-    if retry:
-        return missing
-    hopeless = {name for name, found in rows.items() if any(row["status"] in HOPELESS for row in found.values())}
-    return [(turn, cell) for turn, cell in missing if cell.name not in hopeless]
+    results = results_of(matrix, read_rows(out))
+
+    def missing(turn: int, cell: BenchCell) -> bool:
+        if retry:
+            return turn not in results.finished(cell.name)
+        return turn in results.due(cell.name)
+
+    return [(turn, cell) for turn, cell in turns(matrix) if (not only or cell.name in only) and missing(turn, cell)]
 
 
 def _settled(out: Path, matrix: Matrix, name: str, turn: int) -> bool:
@@ -115,10 +113,12 @@ class _Bench:
 
     def embed_titles(self, cells: list[BenchCell]) -> None:
         """Fill the cache of title embeddings, each kind in its own process, so that no cell pays for another."""
-        kinds = {tuple(getattr(cell.config.teacher, key) for key in TITLE_KEYS): cell for cell in reversed(cells)}
-        for cell in reversed(kinds.values()):
-            if self._refusal(cell):
+        results = results_of(self.matrix, read_rows(self.out))
+        done = {_title_kind(cell) for cell in self.matrix.cells.values() if results.finished(cell.name)}
+        for cell in cells:
+            if _title_kind(cell) in done or self._refusal(cell):
                 continue
+            done.add(_title_kind(cell))
             logger.info("bench: title embeddings as %s needs them", cell.name)
             self.run(cell, 0, titles_only=True)
 
@@ -152,6 +152,7 @@ class _Bench:
         """Why this machine cannot do what the cell asks; empty where it can."""
         try:
             check_machine(cell.config.teacher, self.device)
+            check_llm(cell.config.teacher, cache_folder())
         except UserError as error:
             return str(error)
         return ""
@@ -186,6 +187,11 @@ class _Bench:
             with suppress(ProcessLookupError):  # The usual end: no process of the group is left.
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _title_kind(cell: BenchCell) -> tuple[object, ...]:
+    """Cells of one kind share their titles' embeddings."""
+    return tuple(getattr(cell.config.teacher, key) for key in TITLE_KEYS)
 
 
 def _ending(code: int | None, log: str, limit: float) -> dict[str, str]:

@@ -18,6 +18,8 @@ from recdistill.evaluation.significance import bootstrap_means, interval
 
 LEAST_FLOOR = 0.01
 """Two runs may agree by chance; differences of one per cent are not called any, however well they did."""
+LEAST_TURNS = 3
+"""Fewer turns cannot tell a difference from chance."""
 RESAMPLES = 4000
 MEMORY_KINDS = ("peak_allocated_gib", "peak_rss_gib")
 """The first that was measured counts: the allocator's own peak on CUDA, the resident set on the CPU."""
@@ -90,20 +92,20 @@ def log_ratios(rows: Mapping[int, Row], against: Mapping[int, Row], metric: str)
 
 
 def noise_floor(results: Results, metric: str) -> float | None:
-    """The largest |log ratio| between A/A cells in any turn; None where no pair has run."""
+    """The largest |log ratio| between A/A cells in any turn; None where no pair has run often enough."""
     found = [
         abs(value)
         for one, other in results.matrix.pairs()
         for value in log_ratios(results.finished(one), results.finished(other), metric)
     ]
-    return max(LEAST_FLOOR, *found) if found else None
+    return max(LEAST_FLOOR, *found) if len(found) >= LEAST_TURNS else None
 
 
 def compare(results: Results, cell: str, against: str, metric: str) -> Comparison | None:
-    """One metric of two cells; None where they have no turn in common, or there is no noise floor to judge by."""
+    """One metric of two cells; None where they have too few turns in common, or there is no noise floor to judge by."""
     floor = noise_floor(results, metric)
     ratios = log_ratios(results.finished(cell), results.finished(against), metric)
-    if floor is None or not ratios:
+    if floor is None or len(ratios) < LEAST_TURNS:
         return None
     return Comparison(
         metric, math.exp(median(ratios)), math.exp(min(ratios)), math.exp(max(ratios)), len(ratios),
@@ -176,7 +178,7 @@ class Factorial:
 
 
 def factorial(results: Results, cells: tuple[str, str, str, str], metric: str) -> Factorial | None:
-    """Main effects and interaction, turn by turn; None where a cell has no turn in common with the others.
+    """Main effects and interaction, turn by turn; None where the cells have too few turns in common.
 
     An effect is noise where, in some turn, it is no larger than what the noise floor makes of the largest cell's value;
     the interaction, a difference of two differences, where it is no larger than twice that.
@@ -184,7 +186,7 @@ def factorial(results: Results, cells: tuple[str, str, str, str], metric: str) -
     floor = noise_floor(results, metric)
     found = [values(results.finished(cell), METRICS[metric]) for cell in cells]
     turns = sorted(set.intersection(*(set(one) for one in found)))
-    if floor is None or not turns:
+    if floor is None or len(turns) < LEAST_TURNS:
         return None
     table = np.array([[one[turn] for one in found] for turn in turns])
     neither, first, second, both = table.T

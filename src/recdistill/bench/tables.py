@@ -7,8 +7,8 @@ from recdistill.bench.language import BenchTexts
 from recdistill.bench.matrix import Section, four
 from recdistill.bench.results import Results, Row
 from recdistill.bench.statistics import Effect, Factorial, compare, factorial, memory, quality_difference, seconds
-from recdistill.bench.words import EXPORTING, TRAINING, members, number, over_turns, ranged, state, verdict
-from recdistill.reporting.document import Block, Bullets, Remark, Table, table
+from recdistill.bench.words import EXPORTING, TRAINING, members, number, over_turns, ranged, signed, state, verdict
+from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
 
 PHASES = (
@@ -28,20 +28,33 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
         rows.append([
             cell,
             ranged(over_turns(results, cell, seconds("train step", "data wait"))),
-            ranged(over_turns(results, cell, _step)),
             ratio(results, cell, against, "train_seconds"),
-            *(ranged(over_turns(results, cell, _train(name)), lambda value: f"{value:,.1f}")
-              for name in ("rows_per_second", "targets_per_second")),
-            ranged(over_turns(results, cell, _train("useful_tokens_per_second")), lambda value: f"{value:,.0f}"),
-            *(ranged(over_turns(results, cell, _train(name)), _share)
-              for name in ("padding_share", "model_flops_utilisation")),
             ranged(over_turns(results, cell, memory("train step"))),
             _quality(results, cell), _quality_difference(results, cell, against),
             verdict(results, cell, against, TRAINING, texts),
         ])  # fmt: skip
-    keys = ("cell", "train_s", "step_s", "against", "rows_s", "targets_s", "tokens_s", "padding", "mfu", "peak_train",
-            "ndcg", "ndcg_difference", "verdict")  # fmt: skip
+    keys = ("cell", "train_s", "against", "peak_train", "ndcg", "ndcg_difference", "verdict")
     return table([texts(key, against=against) for key in keys], rows, texts("training_caption"))
+
+
+def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None:
+    """What went by a second while training; None where no cell has trained."""
+    cells = [cell for cell in members(section) if _trains(results, cell) and results.finished(cell)]
+    if not cells:
+        return None
+    shown: tuple[tuple[str, Callable[[Row], float | None], Callable[[float], str]], ...] = (
+        ("step_s", _step, number),
+        ("rows_s", _train("rows_per_second"), number),
+        ("targets_s", _train("targets_per_second"), number),
+        ("tokens_s", _train("useful_tokens_per_second"), number),
+        ("padding", _train("padding_share"), _share),
+        ("mfu", _train("model_flops_utilisation"), _share),
+    )
+    rows = []
+    for cell in cells:
+        found = [(over_turns(results, cell, read), how) for _, read, how in shown]
+        rows.append([cell, *(how(one.median) if one else "" for one, how in found)])
+    return table([texts("cell"), *(texts(key) for key, *_ in shown)], rows, texts("speed_caption"))
 
 
 def export(results: Results, section: Section, texts: BenchTexts) -> Table | None:
@@ -105,34 +118,49 @@ def _seen(results: Results, cell: str) -> list[dict[str, Any]]:
 
 def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Block]:
     """Both factors apart, in seconds and GiB."""
-    cells = four(section, results.matrix.cells)
-    if cells is None or section.factorial is None:
+    if section.factorial is None:
         return []
-    found = {
-        metric: one for metric in (*TRAINING, *EXPORTING) if (one := factorial(results, cells, metric)) is not None
-    }
-    if not found or any(state(results, cell) == "not_in_effect" for cell in cells):
+    found = _factorials(results, section)
+    if not found:
         return [Remark(texts("factorial_missing"))]
-    names = [factor.rsplit(".", 1)[-1] for factor in section.factorial]
-    rows, sentences = [], []
-    for metric, effects in found.items():
-        unit = _unit(metric)
-        for name, effect in zip(
-            (*names, texts("interaction")), (effects.first, effects.second, effects.interaction), strict=True
-        ):
-            rows.append([texts(metric), name, f"{_signed(effect)} {unit}", _effect_verdict(effect, texts)])
-        sentences.append(_shares(effects, metric, (names[0], names[1]), texts))
+    names = (*_factors(section), texts("interaction"))
+    rows = [
+        [texts(metric), name, f"{_signed(effect)} {_unit(metric)}", _effect_verdict(effect, texts)]
+        for metric, effects in found.items()
+        for name, effect in zip(names, (effects.first, effects.second, effects.interaction), strict=True)
+    ]
     header = [texts("metric"), texts("effect"), "±", texts("verdict")]
-    return [table(header, rows, texts("factorial_caption"), labels=2), Bullets(tuple(sentences))]
+    return [table(header, rows, texts("factorial_caption"), labels=2)]
 
 
-def _shares(effects: Factorial, metric: str, names: tuple[str, str], texts: BenchTexts) -> str:
-    neither, first, second, both = (one.median for one in effects.cells)
-    signed = {"total": both - neither, "one": first - neither, "two": second - neither}
-    return texts(
-        "factorial_shares", metric=texts(metric), unit=_unit(metric), neither=number(neither), first=names[0],
-        second=names[1], **{key: f"{value:+.2f}" for key, value in signed.items()},
-    )  # fmt: skip
+def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:
+    """For each metric that one of the factors changes: what both do together, and each alone."""
+    sentences = []
+    for metric, found in _factorials(results, section).items():
+        if "difference" not in (found.first.verdict, found.second.verdict):
+            continue
+        neither, first, second, both = (one.median for one in found.cells)
+        one, two = _factors(section)
+        changes = {"total": both - neither, "one": first - neither, "two": second - neither}
+        sentences.append(texts(
+            "factorial_shares", metric=texts(metric), unit=_unit(metric), neither=number(neither), first=one,
+            second=two, **{key: signed(value) for key, value in changes.items()},
+        ))  # fmt: skip
+    return sentences
+
+
+def _factors(section: Section) -> tuple[str, str]:
+    one, two = section.factorial or ("", "")
+    return one.rsplit(".", 1)[-1], two.rsplit(".", 1)[-1]
+
+
+def _factorials(results: Results, section: Section) -> dict[str, Factorial]:
+    """The section's 2×2 by metric; empty where a cell is missing or was not in effect."""
+    cells = four(section, results.matrix.cells)
+    if cells is None or any(state(results, cell) != "finished" for cell in cells):
+        return {}
+    found = {metric: factorial(results, cells, metric) for metric in (*TRAINING, *EXPORTING)}
+    return {metric: one for metric, one in found.items() if one is not None}
 
 
 def _effect_verdict(effect: Effect, texts: BenchTexts) -> str:
@@ -140,7 +168,7 @@ def _effect_verdict(effect: Effect, texts: BenchTexts) -> str:
 
 
 def _signed(effect: Effect) -> str:
-    return ranged(effect.spread, lambda value: f"{value:+.2f}")
+    return ranged(effect.spread, signed)
 
 
 def _unit(metric: str) -> str:

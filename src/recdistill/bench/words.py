@@ -31,7 +31,14 @@ def number(value: float) -> str:
 
 def percent(ratio: float) -> str:
     """A ratio as a change in per cent."""
-    return f"{(ratio - 1) * 100:+.0f} %" if abs(ratio - 1) >= 0.0995 else f"{(ratio - 1) * 100:+.1f} %"
+    change = (ratio - 1) * 100
+    return signed(change, 0 if abs(change) >= 9.95 else 1) + " %"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, and none where it rounds to 0."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else f"{0:.{digits}f}"
 
 
 def ranged(found: Spread | None, how: Callable[[float], str] = number) -> str:
@@ -75,8 +82,8 @@ def _direction(found: Comparison, texts: BenchTexts) -> str:
     return texts(f"verdict_{up if found.ratio > 1 else down}")
 
 
-def finding(results: Results, cell: str, against: str, texts: BenchTexts) -> str:
-    """What the data says of one cell, in a sentence."""
+def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief: bool = False) -> str:
+    """What the data says of one cell, in a sentence; a brief one only names what lies inside the noise."""
     found = state(results, cell)
     if found == "missing":
         return texts("missing", cell=cell)
@@ -89,14 +96,19 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts) -> str
     if not compared:
         return texts("no_floor", cell=cell)
     parts = [_told(one, texts) for one in compared if one.verdict == "difference"]
-    quiet = [
-        f"{texts(one.metric)} {percent(one.ratio)} ({percent(one.low)} … {percent(one.high)})"
-        for one in compared
-        if one.verdict == "noise"
-    ]
+    quiet = [_quiet(one, texts, brief) for one in compared if one.verdict == "noise"]
     parts += [texts("inside", metrics=", ".join(quiet))] if quiet else []
     parts += [quality] if (quality := quality_told(results, cell, against, texts)) else []
+    parts += [
+        texts("partly", turn=row["repeat"], what=texts(f"verdict_{row['status']}"))
+        for row in results.ended_badly(cell)
+    ]  # fmt: skip
     return texts("finding", cell=cell, against=against, parts=texts("separator").join(parts))
+
+
+def _quiet(found: Comparison, texts: BenchTexts, brief: bool) -> str:
+    name = texts(found.metric)
+    return name if brief else f"{name} {percent(found.ratio)} ({percent(found.low)} … {percent(found.high)})"
 
 
 def _told(found: Comparison, texts: BenchTexts) -> str:
