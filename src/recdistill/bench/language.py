@@ -106,6 +106,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "ndcg": ("NDCG@10 before → after", "NDCG@10 前 → 後"),
     "ndcg_difference": ("difference to {against}", "{against} との差"),
     "export_s": ("export, s", "生成（秒）"),
+    "peak_export": ("export, GiB", "生成 GiB"),
     "peak_train": ("train, GiB", "学習 GiB"),
     "verdict": ("verdict", "判定"),
     "asked": ("asked for", "要求"),
@@ -125,7 +126,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "学習と品質。巡の中央値［最小, 最大］。学習時間は学習ステップとデータ待ちの合計です。",
     ),
     "export_caption": (
-        "Export: the teacher runs, and its outputs are written. Median over turns [smallest, largest].",
+        "Export: the teacher runs, its outputs are written. Median over turns [smallest, largest]; rates are medians.",
         "教師出力生成（推論と書き込み）。巡の中央値［最小, 最大］。",
     ),
     "times_caption": ("Seconds by phase, medians over turns.", "工程別の秒数（巡の中央値）。"),

@@ -12,8 +12,6 @@ from recdistill.files import write_text
 
 FILE = "results.jsonl"
 FINISHED = "finished"
-HOPELESS = ("refused", "out_of_memory", "timed_out")
-"""What another turn would only repeat, at the price of its time."""
 Row = dict[str, Any]
 Key = tuple[str, int, str]
 
@@ -68,9 +66,9 @@ class Results:
         return next(iter(self.rows.get(cell, {}).values()), None)
 
     def due(self, cell: str) -> list[int]:
-        """Turns that have still to be made: those without a row, unless another turn has shown that it is hopeless."""
+        """Turns that have still to be made; none where a turn has ended badly and no other well: it would again."""
         found = self.rows.get(cell, {})
-        if any(row["status"] in HOPELESS for row in found.values()):
+        if found and not self.finished(cell):
             return []
         return [turn for turn in range(1, self.matrix.repeats + 1) if turn not in found]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from recdistill import pipeline
 from recdistill.bench.matrix import BASE, BenchCell, Matrix
-from recdistill.bench.results import FINISHED, HOPELESS, Row, add_row, read_rows, results_of
+from recdistill.bench.results import FINISHED, Row, add_row, read_rows, results_of
 from recdistill.data.fetch import cache_folder
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json, write_text
@@ -62,7 +62,7 @@ def run_bench(matrix: Matrix, out: Path, only: Collection[str] = (), retry: bool
         bench.share()
         bench.embed_titles([cell for _, cell in todo])
         for number, (turn, cell) in enumerate(todo, start=1):
-            if _settled(out, matrix, cell.name, turn):
+            if turn not in results_of(matrix, read_rows(out)).due(cell.name) and not retry:
                 continue
             row = bench.run(cell, turn)
             add_row(out, row)
@@ -90,12 +90,6 @@ def _todo(matrix: Matrix, out: Path, only: Collection[str], retry: bool) -> list
         return turn in results.due(cell.name)
 
     return [(turn, cell) for turn, cell in turns(matrix) if (not only or cell.name in only) and missing(turn, cell)]
-
-
-def _settled(out: Path, matrix: Matrix, name: str, turn: int) -> bool:
-    """Whether an earlier turn of this call has shown that the cell cannot run."""
-    found = results_of(matrix, read_rows(out)).rows.get(name, {})
-    return any(row["status"] in HOPELESS for number, row in found.items() if number < turn)
 
 
 @dataclass

@@ -12,9 +12,10 @@ from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
 
 PHASES = (
-    "import", "embed titles", "load data", "load LLM", "set-up", "warm-up", "compile", "data wait", "train step",
-    "validation", "checkpoint", "test", "export", "write",
+    "load LLM", "set-up", "warm-up", "compile", "data wait", "train step", "validation", "checkpoint", "test", "export",
+    "write",
 )  # fmt: skip
+"""What the tables show; import, title embeddings and the reading of data are in the rows of results."""
 
 
 def training(results: Results, section: Section, texts: BenchTexts) -> Table | None:
@@ -26,15 +27,14 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
     rows = []
     for cell in cells:
         rows.append([
-            cell,
+            cell, verdict(results, cell, against, TRAINING, texts),
             ranged(over_turns(results, cell, seconds("train step", "data wait"))),
             ratio(results, cell, against, "train_seconds"),
             ranged(over_turns(results, cell, memory("train step"))),
             _quality(results, cell), _quality_difference(results, cell, against),
-            verdict(results, cell, against, TRAINING, texts),
         ])  # fmt: skip
-    keys = ("cell", "train_s", "against", "peak_train", "ndcg", "ndcg_difference", "verdict")
-    return table([texts(key, against=against) for key in keys], rows, texts("training_caption"))
+    keys = ("cell", "verdict", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
+    return table([texts(key, against=against) for key in keys], rows, texts("training_caption"), labels=2)
 
 
 def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None:
@@ -50,10 +50,7 @@ def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None
         ("padding", _train("padding_share"), _share),
         ("mfu", _train("model_flops_utilisation"), _share),
     )
-    rows = []
-    for cell in cells:
-        found = [(over_turns(results, cell, read), how) for _, read, how in shown]
-        rows.append([cell, *(how(one.median) if one else "" for one, how in found)])
+    rows = [[cell, *(_median(results, cell, read, how) for _, read, how in shown)] for cell in cells]
     return table([texts("cell"), *(texts(key) for key, *_ in shown)], rows, texts("speed_caption"))
 
 
@@ -65,20 +62,19 @@ def export(results: Results, section: Section, texts: BenchTexts) -> Table | Non
     rows = [
         [
             cell,
+            verdict(results, cell, section.against, EXPORTING, texts),
             ranged(over_turns(results, cell, seconds("export", "write"))),
             ratio(results, cell, section.against, "export_seconds"),
-            ranged(over_turns(results, cell, _export("targets_per_second")), lambda value: f"{value:,.1f}"),
-            ranged(over_turns(results, cell, _export("useful_tokens_per_second")), lambda value: f"{value:,.0f}"),
-            ranged(over_turns(results, cell, _export("padding_share")), _share),
-            ranged(over_turns(results, cell, _export("model_flops_utilisation")), _share),
             ranged(over_turns(results, cell, memory("export"))),
-            verdict(results, cell, section.against, EXPORTING, texts),
+            _median(results, cell, _export("targets_per_second"), number),
+            _median(results, cell, _export("useful_tokens_per_second"), number),
+            _median(results, cell, _export("padding_share"), _share),
+            _median(results, cell, _export("model_flops_utilisation"), _share),
         ]
         for cell in cells
     ]
-    keys = ("cell", "export_s", "against", "targets_s", "tokens_s", "padding", "mfu")
-    header = [texts(key, against=section.against) for key in keys]
-    return table([*header, "GiB", texts("verdict")], rows, texts("export_caption"))
+    keys = ("cell", "verdict", "export_s", "against", "peak_export", "targets_s", "tokens_s", "padding", "mfu")
+    return table([texts(key, against=section.against) for key in keys], rows, texts("export_caption"), labels=2)
 
 
 def by_phase(
@@ -207,6 +203,11 @@ def _step(row: Row) -> float | None:
     return found["seconds"] / found["steps"] if found else None
 
 
+def _median(results: Results, cell: str, read: Callable[[Row], float | None], how: Callable[[float], str]) -> str:
+    found = over_turns(results, cell, read)
+    return how(found.median) if found else ""
+
+
 def _share(value: float) -> str:
     return f"{value * 100:.1f} %"
 
@@ -221,4 +222,4 @@ def _quality(results: Results, cell: str) -> str:
 
 def _quality_difference(results: Results, cell: str, against: str) -> str:
     found = None if cell == against else quality_difference(results, cell, against)
-    return f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]" if found else ""
+    return f"{signed(found.difference, 4)} [{signed(found.low, 4)}, {signed(found.high, 4)}]" if found else ""
