@@ -19,6 +19,7 @@ FLOORS = [
     {"training"},
     {"reporting"},
     {"pipeline"},
+    {"bench"},
     {"cli"},
     {"__main__"},
 ]

@@ -28,6 +28,7 @@ STEPS = {
     "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
     "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
 }
+BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 FETCHABLE = ("ml-100k", "smollm2")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
@@ -78,6 +79,15 @@ def build_parser(command: str) -> ArgumentParser:
             _add_quiet(step)
             step.add_class_arguments(RunConfig, None)
         subcommands.add_subcommand(name, step, help=meaning)
+    bench = ArgumentParser(description=BENCH, exit_on_error=False)
+    bench.add_argument("matrix", type=str, help="YAML file of the experiment, such as configs/bench/smoke.yaml.")
+    bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
+    bench.add_argument("--language", choices=["en", "ja"], default="en", help="Language of the report.")
+    bench.add_argument("--only", type=str, nargs="+", default=[], help="Run these cells alone.")
+    bench.add_argument("--retry", action="store_true", help="Run cells again that ended badly.")
+    bench.add_argument("--report_only", action="store_true", help="Run nothing; write the report of what is there.")
+    _add_quiet(bench)
+    subcommands.add_subcommand("bench", bench, help=BENCH)
     recommend = ArgumentParser(
         description="What the distilled student recommends after a history.", exit_on_error=False
     )
@@ -142,6 +152,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _recommend(options)
     elif command == "plan":
         _plan(options)
+    elif command == "bench":
+        _bench(options)
     else:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
@@ -152,6 +164,19 @@ def _dispatch(command: str, options: Namespace) -> None:
         step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]
         pipeline.run(config, until=step)
         _summarise(config, step)
+
+
+def _bench(options: Any) -> None:
+    from recdistill.bench.reading import read_matrix
+    from recdistill.bench.report import write_report
+    from recdistill.bench.runner import run_bench
+
+    matrix = read_matrix(Path(options.matrix))
+    out = Path(options.out or f"runs/bench/{matrix.name}")
+    if not options.report_only:
+        run_bench(matrix, out, options.only, options.retry)
+    write_report(matrix, out, options.language, options.matrix)
+    sys.stdout.write(f"{out / 'report.html'}\n")
 
 
 def _fetch(name: str) -> None:

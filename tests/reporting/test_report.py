@@ -53,7 +53,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def no_drawing(monkeypatch):
     """Leave out the drawing, which takes most of a report's time."""
-    monkeypatch.setattr(plots, "_svg", lambda figure, name: "<svg ></svg>")
+    monkeypatch.setattr(plots, "to_svg", lambda figure, name: "<svg ></svg>")
 
 
 @pytest.fixture(scope="module", params=["en", "ja"])

@@ -151,7 +151,7 @@ def judge(asked: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Judgement]:
         seen: facts: `products`, `attention_kernels`, `attention_softmaxes`, `quantised_kernels`, `frozen_dtypes`,
             `quantised_layers`, `double_quantised_layers`, `compute_dtypes`, `block_calls`, `block_executions`,
             `compiled_graphs`, `graphs_after_warm_up`, `cuda_graphs`, `micro_batches_per_step`, `batches_by_worker`,
-            `longest_prompt`, `train` and `export` (:meth:`TokenCount.plain`). A missing fact is no evidence.
+            `blocks`, `gate`, `train` and `export` (:meth:`TokenCount.plain`). A missing fact is no evidence.
     """
     found = [_JUDGES[key](asked[key], seen, asked) for key in _JUDGES if key in asked]
     return [
@@ -270,7 +270,26 @@ def _use_cache(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Ve
     return f"{reused} tokens came from the cache", (reused > 0) == asked
 
 
+def _layers(asked: int | None, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    blocks = seen.get("blocks", 0)
+    return f"{blocks} blocks", blocks > 0 and asked in (None, blocks)
+
+
+def _gate(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    kind = seen.get("gate")
+    return f"the gate in use is {kind}", kind == asked
+
+
+def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    train = seen.get("train", {})
+    prompts, targets = train.get("prompts", 0), train.get("targets", 0)
+    return f"{targets} predictions of {prompts} prompts", prompts > 0 and (targets > prompts) == (asked == "every")
+
+
 _JUDGES: dict[str, Any] = {
+    "teacher.layers": _layers,
+    "teacher.gate.kind": _gate,
+    "teacher.targets": _targets,
     "teacher.precision": _precision,
     "teacher.quantization": _quantization,
     "teacher.double_quantization": _double,

@@ -164,7 +164,7 @@ def environment(run: Run, texts: Texts) -> list[Block]:
     """The machine and the software; said where not all steps had the same."""
     environments = {name: step.manifest.get("environment") or {} for name, step in run.steps.items()}
     last = list(environments.values())[-1]
-    rows = [[texts(key), text] for key, text in _machine(last, texts)]
+    rows = [[texts(key), text] for key, text in machine(last, texts)]
     rows += [[name, version or texts("none")] for name, version in last.get("packages", {}).items()]
     blocks: list[Block] = [
         Heading(texts("contents_environment")),
@@ -180,7 +180,7 @@ def _constant(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in VARYING}
 
 
-def _machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
+def machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
     """What the manifest says about the machine, as far as it says it."""
     for key in ("device", "system"):
         yield key, str(found.get(key, texts("unknown")))

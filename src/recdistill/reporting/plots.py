@@ -54,7 +54,7 @@ def intervals(name: str, models: Sequence[str], metrics: Mapping[str, Sequence[E
             axes.grid(axis="x")
         panels[0].set_yticks(range(len(models)), models)
         panels[0].set_ylim(len(models) - 0.5, -0.5)
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def slices(name: str, labels: Sequence[str], axis: str, models: Mapping[str, Sequence[Estimate]], metric: str) -> str:
@@ -74,7 +74,7 @@ def slices(name: str, labels: Sequence[str], axis: str, models: Mapping[str, Seq
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
         figure.legend(loc="outside upper center", ncols=5)
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]]) -> str:
@@ -94,7 +94,7 @@ def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]]) -> str:
                 axes.grid()
                 if row == len(runs) - 1:
                     axes.set_xlabel("epoch")
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def _line(axes: Axes, points: Sequence[tuple[float, float | None]], color: str) -> tuple[float, float] | None:
@@ -117,7 +117,7 @@ def bars(name: str, values: Sequence[tuple[str, str, float]], unit: str) -> str:
         axes.set_ylim(len(values) - 0.4, -0.6)
         axes.margins(x=0.12)
         axes.set_xlabel(unit)
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]]) -> str:
@@ -136,7 +136,7 @@ def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]])
         axes.set_xlim(0, 1)
         axes.set_xlabel("weight")
         figure.legend(loc="outside upper center", ncols=min(4, len(weights[0])))
-        return _svg(figure, name)
+        return to_svg(figure, name)
 
 
 def plain_labels(names: Sequence[str], kind: str) -> list[str]:
@@ -147,7 +147,7 @@ def plain_labels(names: Sequence[str], kind: str) -> list[str]:
     ]
 
 
-def _svg(figure: Figure, name: str) -> str:
+def to_svg(figure: Figure, name: str) -> str:
     """The figure's `<svg>` element, transparent, its ids prefixed by `name`."""
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):

@@ -25,7 +25,11 @@ def write_report(run: Path, folder: Path, language: Language) -> None:
     Raises:
         UserError: the run has no finished step, or one of its files is broken.
     """
-    document = build_document(read_run(run), Texts(language))
+    write_document(build_document(read_run(run), Texts(language)), folder)
+
+
+def write_document(document: Document, folder: Path) -> None:
+    """Write a document to `folder`: `report.md`, its drawings in `figures/`, and the self-contained `report.html`."""
     for block in document.blocks:
         if isinstance(block, Figure):
             write_text(folder / FIGURES / f"{block.name}.svg", block.svg.replace(">", f">{DARK}", 1) + "\n")

@@ -35,6 +35,7 @@ def module_facts(teacher: Teacher) -> dict[str, Any]:
     return teacher.choices | {
         "attention_in_use": decoder.config._attn_implementation,  # type: ignore[union-attr]
         "blocks": len(decoder_blocks(ranker.llm)),
+        "gate": "none" if ranker.gate is None else ranker.gate.kind,
         "frozen_dtypes": sorted({str(p.dtype) for p in frozen}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
         "quantised_layers": len(quantised),
@@ -74,9 +75,10 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     asked: dict[str, Any] = {
         f"teacher.{name}": getattr(config, name)
         for name in (
-            "precision", "quantization", "attention", "padding", "compile", "cuda_graphs", "activation_checkpointing",
+            "layers", "targets", "precision", "quantization", "attention", "padding", "compile", "cuda_graphs",
+            "activation_checkpointing",
         )
-    }  # fmt: skip
+    } | {"teacher.gate.kind": config.gate.kind}  # fmt: skip
     if config.quantization == "nf4":
         asked |= {"teacher.double_quantization": config.double_quantization}
         asked |= {"teacher.compute_dtype": config.compute_dtype}

@@ -1,0 +1,1 @@
+"""A designed experiment over settings of the teacher: each cell of a matrix in its own process, judged by its noise."""
