@@ -47,6 +47,20 @@ def test_values_and_gradients_are_those_of_the_formula(shape, dtype):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max()))
 
 
+def test_flat_rows_are_weighed_by_their_own_tokens():
+    """OPT hands its fc1 all tokens of a batch in one list."""
+    results = []
+    for flat in (False, True):
+        base, x, down, up = tensors()
+        gate = torch.rand(2, 5, RANK, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        given = (base.flatten(0, 1), x.flatten(0, 1)) if flat else (base, x)
+        out = add_experts(*given, down, up, gate, 4.0).view(2, 5, OUT)
+        (out * torch.arange(100.0).view(2, 5, 10)).sum().backward()
+        results.append([out.detach(), *(one.grad for one in (base, x, down, up, gate))])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_autocast_computes_in_its_type_as_peft_does():
     base, x, down, up = tensors()
     with torch.autocast("cpu", dtype=torch.bfloat16):

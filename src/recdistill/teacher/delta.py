@@ -99,7 +99,8 @@ class _Experts(torch.autograd.Function):
         grad_weighed = (wide @ up.to(kind)).mul_(ctx.scale)
         grad_gate = None
         if gate is not None and ctx.needs_input_grad[4]:
-            grad_gate = (grad_weighed * narrow).view(*shape[:-1], -1).sum_to_size(gate.shape).to(gate.dtype)
+            each = (grad_weighed * narrow).view(*(shape if len(shape) == gate.dim() else gate.shape)[:-1], -1)
+            grad_gate = each.sum_to_size(gate.shape).to(gate.dtype)
         grad_narrow = grad_weighed if gate is None else _weigh(grad_weighed, gate, shape)
         grad_down = (grad_narrow.T @ inputs).to(down.dtype)
         grad_x = None
@@ -115,5 +116,10 @@ def _rows(tensor: Tensor) -> Tensor:
 
 
 def _weigh(narrow: Tensor, gate: Tensor, shape: torch.Size) -> Tensor:
-    """(B·T, R) times a gate that may be one for all tokens of a prompt, or one for all prompts."""
+    """(B·T, R) times a gate that may be one for all tokens of a prompt, or one for all prompts.
+
+    Some layers are given flat rows, (B·T, in) (OPT's fc1): the gate must then have an entry for each token.
+    """
+    if len(shape) != gate.dim():
+        return narrow * _rows(gate).to(narrow.dtype)
     return _rows(narrow.view(*shape[:-1], -1) * gate.to(narrow.dtype))
