@@ -68,10 +68,10 @@ class PlanConfig:
     """Experts are weighted by a gate; false: plain LoRA."""
     expert_form: Literal["fused", "per_expert"] = "fused"
     """fused: one pair of matrices for all experts, as here. per_expert: a (B, T, E, width) tensor a layer, as in
-    other code."""
-    lora_saves: Literal["fp32_copy", "input"] = "fp32_copy"
-    """What the adapter keeps of its input: fp32_copy, widened (and dropped out), one copy a layer, as PEFT does; input,
-    in its own type, shared by the layers that read it."""
+    other code; needs lora_saves fp32_copy."""
+    lora_saves: Literal["input", "fp32_copy"] = "input"
+    """What the adapter keeps of its input. input: the tensor as it is, shared by the layers that read it, and a mask of
+    bytes, as here. fp32_copy: widened and dropped out, one copy a layer, as PEFT's LoRA and other code."""
     soft_tokens: bool = True
     """The trained projections that make items into tokens; false: the prompt is words alone."""
     vocabulary_head: bool = False
@@ -92,7 +92,7 @@ class PlanConfig:
     rows: int = 100_000
     """Prompts of an epoch, for its time."""
     device: Literal["cuda", "cpu"] = "cuda"
-    """Kernels differ: of dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
+    """Kernels differ: of torch's own dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
     card: str = ""
     """A card: t4, v100-16, v100-32, l4, rtx4090, a100-40, a100-80, h100-80. Empty: none, or the two settings below."""
     memory_gib: float = 0.0
@@ -116,6 +116,8 @@ class PlanConfig:
         require(self.rank % self.experts == 0, "plan.rank", self.rank, rule)
         require(self.targets_per_prompt <= self.tokens, "plan.targets_per_prompt", self.targets_per_prompt,
                 f"at most plan.tokens ({self.tokens})")  # fmt: skip
+        if self.expert_form == "per_expert" and self.lora_saves == "input":
+            raise UserError("plan.lora_saves: experts one by one keep copies of their input; use fp32_copy")
         if self.card and self.card not in CARDS:
             raise UserError(f"plan.card: {self.card!r} is not known; cards are {', '.join(CARDS)}")
         if self.quantization != "none" and self.precision.endswith("-mixed"):
