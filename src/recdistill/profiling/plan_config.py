@@ -17,16 +17,18 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "t4": Card(14.6, 8.1, 65.0, 0.0),
-    "v100-16": Card(15.8, 15.7, 125.0, 0.0),
+    "t4": Card(14.5, 8.1, 65.0, 0.0),
+    "v100-16": Card(15.7, 15.7, 125.0, 0.0),
     "v100-32": Card(31.7, 15.7, 125.0, 0.0),
     "l4": Card(22.0, 30.3, 121.0, 121.0),
-    "rtx4090": Card(23.6, 82.6, 165.2, 165.2),
+    "rtx4090": Card(23.5, 82.6, 165.2, 165.2),
     "a100-40": Card(39.4, 19.5, 312.0, 312.0),
     "a100-80": Card(79.2, 19.5, 312.0, 312.0),
     "h100-80": Card(79.1, 66.9, 989.4, 989.4),
 }
-"""Vendors' data sheets, without sparsity; fp32 is full fp32, which is what torch does unless told otherwise."""
+"""Peaks: the vendor's data sheets (V100, A100 and H100 in their SXM form), without sparsity; fp32 is full fp32, which
+is what torch does unless told otherwise. Memory: the total that torch reports, which differs a little by driver,
+rounded down."""
 
 
 @dataclass(frozen=True)
