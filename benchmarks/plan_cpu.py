@@ -4,10 +4,10 @@
     python benchmarks/plan_cpu.py > docs/benchmarks/plan-cpu.jsonl
 
 The teacher is the real one: SmolLM2 with gated experts, soft tokens and item head, its optimiser, on made-up prompts of
-one length. Each configuration has a process of its own, which takes two steps (the optimiser's moments are there from
-the second on) and reads the kernel's high-water mark of the resident set (Linux: VmHWM, reset after loading). So that
-the resident set is what is held and not what malloc keeps for later, blocks of 64 KiB and more are given back to the
-system at once (MALLOC_MMAP_THRESHOLD_), and there is one arena.
+one length, all soft tokens (`prompt: item`). Each configuration has a process of its own, which takes two steps (the
+optimiser's moments are there from the second on) and reads the kernel's high-water mark of the resident set (Linux:
+VmHWM, reset after loading). So that the resident set is what is held and not what malloc keeps for later, blocks of 64
+KiB and more are given back to the system at once (MALLOC_MMAP_THRESHOLD_), and there is one arena.
 """
 
 import argparse
@@ -31,7 +31,9 @@ CONFIGS = (
     replace(BASE, layers=30, activation_checkpointing=True),
 )
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-SHOWN = ("layers", "batch_size", "tokens", "targets_per_prompt", "attention", "activation_checkpointing")
+SHOWN = (
+    "layers", "batch_size", "tokens", "targets_per_prompt", "attention", "activation_checkpointing", "lora_saves"
+)  # fmt: skip
 
 
 def resident_gib(name: str = "VmRSS") -> float:
@@ -72,14 +74,18 @@ def measure(config: PlanConfig) -> dict[str, float]:
     loaded = resident_gib()
     optimizer = torch.optim.AdamW([one for one in ranker.parameters() if one.requires_grad], fused=True)
     rows, length, targets = config.batch_size, config.tokens, config.targets_per_prompt
-    history = torch.randint(1, config.items + 1, (rows, 50))
     places = torch.arange(length).expand(rows, length)
     columns = torch.linspace(0, length - 1, targets).long() if targets > 1 else torch.tensor([length - 1])
+    prompts = torch.arange(rows).unsqueeze(1).expand(rows, length)
+    targeted = torch.arange(rows).repeat_interleave(targets)
     batch = PromptBatch(
-        token_ids=torch.randint(1, 1000, (rows, length)), soft_items=(places % 5 == 0) * 7,
-        steps=(places * 50 // length), mask=torch.ones(rows, length, dtype=torch.bool), items=history,
-        lengths=torch.full((rows,), 50), target_rows=torch.arange(rows).repeat_interleave(targets),
-        target_columns=columns.repeat(rows), target_steps=(columns * 50 // length + 1).clamp_max(50).repeat(rows),
+        token_ids=torch.zeros(rows, length, dtype=torch.int64),
+        soft_items=torch.randint(1, config.items + 1, (rows, length)), soft_rows=prompts.flatten(),
+        soft_columns=places.flatten(), steps=places * 50 // length, token_prompts=prompts, token_positions=places,
+        mask=torch.ones(rows, length, dtype=torch.bool), prompt_tokens=torch.full((rows,), length),
+        items=torch.randint(1, config.items + 1, (rows, 50)), lengths=torch.full((rows,), 50),
+        target_prompts=targeted, target_rows=targeted, target_columns=columns.repeat(rows),
+        target_steps=(columns * 50 // length + 1).clamp_max(50).repeat(rows),
         target_items=torch.randint(1, config.items + 1, (rows * targets,)),
         users=torch.zeros(rows * targets), positions=torch.zeros(rows * targets),
     )  # fmt: skip

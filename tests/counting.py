@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -18,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from recdistill.config import AdapterConfig
 from recdistill.profiling.llm_shapes import LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
-from recdistill.teacher.experts import attach_experts, base_decoder
+from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expert_layers
 
 BLOCKS = (1, 3)
 """Blocks of the two models whose difference, shared tensors gone, is divided by two."""
@@ -42,37 +43,6 @@ class PerExpert(nn.Module):
         outputs = torch.einsum("bter,eor->bteo", lowered, self.up).to(x.dtype)
         assert self.gate is not None
         return self.base(x) + (outputs * self.gate[:, None, :, None].to(x.dtype)).sum(2)
-
-
-class InputKept(torch.autograd.Function):
-    """An adapter that keeps its input in the input's own type, dropout's mask, and what the gate needs."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, down: Tensor, up: Tensor, gate: Tensor) -> Tensor:
-        dropped, mask = torch.native_dropout(x, 0.1, True)
-        lowered = dropped.float() @ down.T
-        gated = lowered * gate
-        ctx.save_for_backward(x, mask, lowered, gated, down, up, gate)
-        return (gated @ up.T).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx, *_: Tensor) -> tuple[None, ...]:
-        raise NotImplementedError("only what is kept is looked at")
-
-
-class KeepsInput(nn.Module):
-    """A frozen layer with such an adapter."""
-
-    def __init__(self, base: nn.Linear, config: PlanConfig) -> None:
-        super().__init__()
-        self.base = base
-        self.down = nn.Parameter(torch.empty(config.rank, base.in_features))
-        self.up = nn.Parameter(torch.empty(base.out_features, config.rank))
-        self.gate: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The frozen layer's output and the adapter's."""
-        return self.base(x) + InputKept.apply(x, self.down, self.up, self.gate)
 
 
 def native_dropout(x: Tensor, p: float = 0.1, training: bool = True, inplace: bool = False) -> Tensor:
@@ -188,23 +158,40 @@ def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor,
     options: dict[str, Tensor] = {}
     with torch.device(device):
         inputs = torch.zeros(config.batch_size, config.tokens, shapes.hidden_dim, dtype=dtype).requires_grad_()
-        if config.expert_form == "per_expert" or config.lora_saves == "input":
-            decoder = model
-            one_by_one = config.expert_form == "per_expert"
-            width = (config.experts,) if one_by_one else (config.tokens, config.rank)
-            gate = torch.zeros(config.batch_size, *width).requires_grad_()
-            for block in getattr(model, "decoder", model).layers:
-                for name in config.adapter_layers:
-                    wrap = PerExpert if one_by_one else KeepsInput
-                    wrapped = wrap(getattr(block.self_attn, name), config)
-                    wrapped.gate = gate
-                    setattr(block.self_attn, name, wrapped)
+        gate = torch.zeros(config.batch_size, config.tokens, config.rank).requires_grad_()
+        if config.expert_form == "per_expert":
+            decoder = _put_per_expert(model, config)
+        elif config.lora_saves == "fp32_copy":
+            decoder = _put_peft(model, config, gate if config.gate else None)
         else:
             adapter = AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers)
-            decoder = base_decoder(attach_experts(model, adapter, config.activation_checkpointing))
-            if config.gate:
-                options["expert_gate"] = torch.zeros(config.batch_size, config.tokens, config.rank).requires_grad_()
+            blocks = BlockOptions(checkpointing=config.activation_checkpointing)
+            decoder = base_decoder(attach_experts(model, adapter, blocks))
+            options = {"expert_gate": gate} if config.gate else {}
     return decoder.train(), inputs, options
+
+
+def _put_per_expert(model: nn.Module, config: PlanConfig) -> nn.Module:
+    """Experts as other code has them, on layers of the attention."""
+    gate = torch.zeros(config.batch_size, config.experts).requires_grad_()
+    for block in getattr(model, "decoder", model).layers:
+        for name in config.adapter_layers:
+            wrapped = PerExpert(getattr(block.self_attn, name), config)
+            wrapped.gate = gate
+            setattr(block.self_attn, name, wrapped)
+    return model
+
+
+def _put_peft(model: nn.Module, config: PlanConfig, gate: Tensor | None) -> nn.Module:
+    """PEFT's own LoRA, as it is; a gate is multiplied behind A."""
+    lora = LoraConfig(r=config.rank, lora_dropout=config.dropout, target_modules=list(config.adapter_layers))
+    model = get_peft_model(model, lora)
+    if config.activation_checkpointing:
+        base_decoder(model).gradient_checkpointing_enable({"use_reentrant": False})
+    if gate is not None:
+        for _, layer in expert_layers(model):
+            layer.lora_A["default"].register_forward_hook(lambda _module, _inputs, output: output * gate)
+    return base_decoder(model)
 
 
 def _counted(shapes: LlmShapes, config: PlanConfig) -> int:

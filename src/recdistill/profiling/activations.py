@@ -14,16 +14,19 @@ residual stream, a of what adapters compute.
 | gated MLP: gate, silu(gate), up | 3 c I |
 | plain MLP: relu's output | c I |
 | the model's own dropout, where it has one: masks behind attention and MLP | m H, twice |
-| adapter, fp32_copy: input after dropout (without dropout: widened), and dropout's mask | (a + m) in |
-| adapter, input: the input in its own type, once for all layers that read it, and dropout's mask | c in, m in |
-| adapter, fused: A's output, and after the gate | 2 a R (plain: a R) |
-| adapter, per expert: A's output, and each expert's output | a R + a' E out |
+| experts as in `teacher.delta` (input): the layer's input as it is, once for all that read it | c in |
+| the same, of a wider stream (mixed precision): one copy a layer | c in |
+| the same: dropout's mask, of bytes on every device; A's output | in; a R |
+| PEFT's LoRA and others (fp32_copy): input after dropout (without dropout: widened), and dropout's mask | (a + m) in |
+| the same: A's output; with a gate also after it | a R; 2 a R |
+| the same, per expert: A's output, and each expert's output | a R + c E out |
 | int8: the input of every linear layer, once for all that read it | c in |
 
 m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
-a' is c: experts' outputs are brought to the layer's type before they are weighted.
+An input that attention (sdpa, flash) or relu keeps as its output is counted there alone.
 Mixed precision keeps one thing more: half-precision copies of the fp32 weights. (Autocast caches the copies of trained
-weights alone; a frozen weight is copied at every use, and each copy is kept for the way back.)
+weights alone; a frozen weight is copied at every use, and each copy is kept for the way back. `teacher.delta` keeps no
+copy of its own.)
 """
 
 from dataclasses import dataclass
@@ -32,6 +35,10 @@ from recdistill.profiling.llm_shapes import LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
 
 FP32 = 4
+MASK = 1
+"""Bytes of one bool."""
+NORMED = ("attention_norm", "mlp_norm")
+"""The inputs of linear layers that come in the residual stream's type."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,8 @@ def widths(config: PlanConfig) -> Widths:
 
 
 def mask_width(config: PlanConfig, width: int) -> int:
-    """Bytes a number of dropout's mask, for an input of `width` bytes a number."""
-    return 1 if config.device == "cuda" else width
+    """Bytes a number of the mask that torch's own dropout keeps, for an input of `width` bytes a number."""
+    return MASK if config.device == "cuda" else width
 
 
 def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
@@ -72,8 +79,8 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
         "attention": tokens * _attention(shapes, config, wide.compute),
         "mlp": tokens * shapes.intermediate_dim * wide.compute * (3 if shapes.mlp == "gated" else 1),
         "dropout": tokens * 2 * shapes.hidden_dim * mask_width(config, wide.compute) if shapes.dropout else 0,
-        "adapters": tokens * _adapters(shapes, config, wide),
-        "int8 inputs": tokens * _distinct_inputs(shapes, tuple(shapes.linear_layers())) * wide.compute
+        "adapters": tokens * (_experts if config.lora_saves == "input" else _copying_adapters)(shapes, config, wide),
+        "int8 inputs": tokens * _lone_inputs(shapes, config, tuple(shapes.linear_layers())) * wide.compute
         if config.quantization == "int8"
         else 0,
         "weight copies": _weight_copies(shapes, config) * wide.compute if config.precision.endswith("-mixed") else 0,
@@ -126,30 +133,41 @@ def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
     return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy)
 
 
-def _adapters(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
-    """Bytes a token of all adapters of one block."""
-    layers = shapes.linear_layers()
-    total = 0.0
-    for name in config.adapter_layers:
+def _experts(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
+    """Bytes a token of all experts of one block, as `teacher.delta` keeps them."""
+    layers, inputs, names = shapes.linear_layers(), shapes.layer_inputs(), config.adapter_layers
+    masks = MASK * sum(layers[name][0] for name in names) if config.dropout else 0
+    narrowed = tuple(name for name in names if wide.stream > wide.compute and inputs[name] in NORMED)
+    own = sum(layers[name][0] for name in narrowed)
+    if config.quantization != "int8":  # whose layers keep the same tensors
+        own += _lone_inputs(shapes, config, tuple(name for name in names if name not in narrowed))
+    return masks + wide.compute * own + wide.adapter * config.rank * len(names)
+
+
+def _copying_adapters(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
+    """Bytes a token of all adapters of one block, of PEFT's kind: each layer has a copy of its input."""
+    layers, names = shapes.linear_layers(), config.adapter_layers
+    copied = bool(config.dropout) or wide.compute < FP32
+    total = 0.0 if copied else float(wide.compute * _lone_inputs(shapes, config, names))
+    for name in names:
         width, out = layers[name]
-        if config.lora_saves == "fp32_copy" and (config.dropout or wide.compute != wide.adapter):
-            total += wide.adapter * width
-        if config.dropout:
-            total += mask_width(config, FP32) * width
+        total += wide.adapter * width if copied else 0
+        total += mask_width(config, FP32) * width if config.dropout else 0
         total += wide.adapter * config.rank * (2 if config.gate and config.expert_form == "fused" else 1)
-        if config.expert_form == "per_expert":
-            total += wide.compute * config.experts * out
-    shared = config.lora_saves == "input" or not (config.dropout or wide.compute != wide.adapter)
-    return total + (wide.compute * _distinct_inputs(shapes, config.adapter_layers) if shared else 0)
+        total += wide.compute * config.experts * out if config.expert_form == "per_expert" else 0
+    return total
 
 
 def _weight_copies(shapes: LlmShapes, config: PlanConfig) -> int:
-    """Weights of one block, adapters included."""
+    """Weights of one block of which a copy is kept, those of copying adapters included."""
     layers = shapes.linear_layers()
-    return shapes.linear_parameters() + sum(config.rank * sum(layers[name]) for name in config.adapter_layers)
+    adapters = sum(config.rank * sum(layers[name]) for name in config.adapter_layers)
+    return shapes.linear_parameters() + (adapters if config.lora_saves == "fp32_copy" else 0)
 
 
-def _distinct_inputs(shapes: LlmShapes, names: tuple[str, ...]) -> int:
-    """Widths, added up, of the distinct tensors that these layers read."""
+def _lone_inputs(shapes: LlmShapes, config: PlanConfig, names: tuple[str, ...]) -> int:
+    """Widths, added up, of the distinct tensors that these layers read and that nothing else keeps."""
     inputs, layers = shapes.layer_inputs(), shapes.linear_layers()
-    return sum({inputs[name]: layers[name][0] for name in names}.values())
+    elsewhere = {"attended"} if config.attention != "eager" else set()
+    elsewhere |= {"product"} if shapes.mlp == "plain" else set()
+    return sum({inputs[name]: layers[name][0] for name in names if inputs[name] not in elsewhere}.values())

@@ -17,16 +17,18 @@ class Card(NamedTuple):
 
 
 CARDS = {
-    "t4": Card(14.6, 8.1, 65.0, 0.0),
-    "v100-16": Card(15.8, 15.7, 125.0, 0.0),
+    "t4": Card(14.5, 8.1, 65.0, 0.0),
+    "v100-16": Card(15.7, 15.7, 125.0, 0.0),
     "v100-32": Card(31.7, 15.7, 125.0, 0.0),
     "l4": Card(22.0, 30.3, 121.0, 121.0),
-    "rtx4090": Card(23.6, 82.6, 165.2, 165.2),
+    "rtx4090": Card(23.5, 82.6, 165.2, 165.2),
     "a100-40": Card(39.4, 19.5, 312.0, 312.0),
     "a100-80": Card(79.2, 19.5, 312.0, 312.0),
     "h100-80": Card(79.1, 66.9, 989.4, 989.4),
 }
-"""Vendors' data sheets, without sparsity; fp32 is full fp32, which is what torch does unless told otherwise."""
+"""Peaks: the vendor's data sheets (V100, A100 and H100 in their SXM form), without sparsity; fp32 is full fp32, which
+is what torch does unless told otherwise. Memory: the total that torch reports, which differs a little by driver,
+rounded down."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class PlanConfig:
     """Experts are weighted by a gate; false: plain LoRA."""
     expert_form: Literal["fused", "per_expert"] = "fused"
     """fused: one pair of matrices for all experts, as here. per_expert: a (B, T, E, width) tensor a layer, as in
-    other code."""
-    lora_saves: Literal["fp32_copy", "input"] = "fp32_copy"
-    """What the adapter keeps of its input: fp32_copy, widened (and dropped out), one copy a layer, as PEFT does; input,
-    in its own type, shared by the layers that read it."""
+    other code; needs lora_saves fp32_copy."""
+    lora_saves: Literal["input", "fp32_copy"] = "input"
+    """What the adapter keeps of its input. input: the tensor as it is, shared by the layers that read it, and a mask of
+    bytes, as here. fp32_copy: widened and dropped out, one copy a layer, as PEFT's LoRA and other code."""
     soft_tokens: bool = True
     """The trained projections that make items into tokens; false: the prompt is words alone."""
     vocabulary_head: bool = False
@@ -92,7 +94,7 @@ class PlanConfig:
     rows: int = 100_000
     """Prompts of an epoch, for its time."""
     device: Literal["cuda", "cpu"] = "cuda"
-    """Kernels differ: of dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
+    """Kernels differ: of torch's own dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
     card: str = ""
     """A card: t4, v100-16, v100-32, l4, rtx4090, a100-40, a100-80, h100-80. Empty: none, or the two settings below."""
     memory_gib: float = 0.0
@@ -116,6 +118,8 @@ class PlanConfig:
         require(self.rank % self.experts == 0, "plan.rank", self.rank, rule)
         require(self.targets_per_prompt <= self.tokens, "plan.targets_per_prompt", self.targets_per_prompt,
                 f"at most plan.tokens ({self.tokens})")  # fmt: skip
+        if self.expert_form == "per_expert" and self.lora_saves == "input":
+            raise UserError("plan.lora_saves: experts one by one keep copies of their input; use fp32_copy")
         if self.card and self.card not in CARDS:
             raise UserError(f"plan.card: {self.card!r} is not known; cards are {', '.join(CARDS)}")
         if self.quantization != "none" and self.precision.endswith("-mixed"):

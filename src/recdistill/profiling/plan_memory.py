@@ -63,7 +63,7 @@ def head_parameters(shapes: LlmShapes, config: PlanConfig) -> int:
 
 
 def soft_token_activations(shapes: LlmShapes, config: PlanConfig) -> float:
-    """What the projections from items to tokens keep, for every place of the prompt (places of words are masked).
+    """What the projections from items to tokens keep, for prompts of soft tokens alone; with words in them it is less.
 
     fp32: both projections' inputs D and W, GELU's input and output, the RMS norm's input and output, 1/rms; one byte of
     mask.
