@@ -20,6 +20,7 @@ from recdistill.config import AdapterConfig
 from recdistill.profiling.llm_shapes import LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expert_layers
+from recdistill.teacher.norms import use_lean_norms
 
 BLOCKS = (1, 3)
 """Blocks of the two models whose difference, shared tensors gone, is divided by two."""
@@ -166,6 +167,7 @@ def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor,
         else:
             adapter = AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers)
             blocks = BlockOptions(checkpointing=config.activation_checkpointing)
+            use_lean_norms(model)
             decoder = base_decoder(attach_experts(model, adapter, blocks))
             options = {"expert_gate": gate} if config.gate else {}
     return decoder.train(), inputs, options

@@ -20,6 +20,7 @@ from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.teacher.backbone import load_backbone
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
+from recdistill.teacher.packing import PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.titles import title_tokens
@@ -197,19 +198,14 @@ class PlainLora:
 
     def loss(self, batch: PromptBatch) -> Tensor:
         """The mean square of the last hidden states, times the number of targets, since the caller divides by it."""
-        options = {}
+        options: dict[str, Any] = {}
         if batch.padding == "packed":
-            options["position_ids"] = packed_positions(batch.token_prompts)  # type: ignore[attr-defined]
-        hidden = base_decoder(self.module)(input_ids=batch.token_ids, **options).last_hidden_state
+            # The package's packed attention, so that plain LoRA is not held back by a mask over the whole row.
+            options["position_ids"] = batch.token_positions
+            packing = Packing.of(batch.prompt_tokens, batch.token_ids.shape[1], torch.float32)
+            options[PACKING_KEYWORD] = packing
+        hidden = base_decoder(self.module)(input_ids=batch.token_ids, use_cache=False, **options).last_hidden_state
         return hidden.square().mean() * self.num_targets(batch)
-
-
-def packed_positions(prompts: Tensor) -> Tensor:
-    """Places of tokens within their prompts, which is how transformers knows where a packed prompt ends: (1, T)."""
-    changes = torch.nn.functional.pad(prompts[:, 1:] != prompts[:, :-1], (1, 0), value=True)
-    places = torch.arange(prompts.shape[1]).expand_as(prompts)
-    starts: Tensor = torch.where(changes, places, 0).cummax(dim=1).values
-    return places - starts
 
 
 def share_frozen(modules: list[nn.Module]) -> None:

@@ -1,8 +1,12 @@
 """What a GPU adds: the same scores as on the CPU, in each precision and quantisation. Skipped where there is none."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
+
+from recdistill.distill.batch_size import find_batch_size
 
 pytestmark = pytest.mark.gpu
 
@@ -22,6 +26,10 @@ def scores(make_teacher, data, **settings):
         ({"precision": "bf16-mixed"}, 0.3),
         ({"precision": "fp16-mixed"}, 0.05),
         ({"precision": "bf16", "attention": "flex_attention"}, 0.3),
+        ({"precision": "fp32", "padding": "packed"}, 1e-3),
+        ({"precision": "bf16", "padding": "packed", "attention": "flex_attention"}, 0.3),
+        ({"precision": "fp32", "compile": True}, 1e-3),
+        ({"precision": "fp32", "compile": True, "cuda_graphs": True}, 1e-3),
     ],
 )
 def test_scores_are_those_of_the_cpu_within_the_precision(make_teacher, data, settings, tolerance):
@@ -41,3 +49,21 @@ def test_quantised_layers_train(make_teacher, data, quantization, checkpointing)
     experts = [p for name, p in teacher.ranker.named_parameters() if "lora_" in name]
     assert experts
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in experts)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("flash_attn") is None, reason="flash-attn is not installed")
+@pytest.mark.parametrize("padding", ["bucketed", "packed"])
+def test_flash_attention_scores_as_the_cpu(make_teacher, data, padding):
+    expected, _ = scores(make_teacher, data)
+    settings = {"precision": "bf16", "attention": "flash_attention_2", "padding": padding}
+    found, _ = scores(make_teacher, data, device="cuda", **settings)
+    torch.testing.assert_close(found, expected, rtol=0.3, atol=0.3)
+
+
+def test_an_export_finds_its_batch_size(make_teacher, data):
+    teacher = make_teacher(data, device="cuda")
+    windows = teacher.export_windows()
+    lengths = teacher.prompt_lengths(windows)
+    longest = np.argsort(-lengths, kind="stable")
+    size, trials = find_batch_size(lambda rows: teacher.predict(windows, longest[:rows], rows), len(windows), "cuda")
+    assert size in [trial.batch_size for trial in trials]

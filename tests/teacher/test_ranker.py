@@ -53,6 +53,25 @@ def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, da
     assert torch.stack(list(together.values())).std(dim=0).min() > 1e-4
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-mixed"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("padding", ["fixed", "longest", "bucketed", "packed"])
+def test_scores_are_the_same_for_every_backend(make_teacher, data, precision, attention, padding):
+    """Within what the type rounds, against fp32, eager attention and one prompt at a time."""
+    expected = make_teacher(data, prompt="text", attention="eager")
+    teacher = make_teacher(data, prompt="text", precision=precision, attention=attention, padding=padding)
+    windows = teacher.training_windows()
+    batch, _, found = teacher.predict(windows, np.arange(len(windows)))
+    places = zip(batch.users.tolist(), batch.positions.tolist(), strict=True)
+    row_of = {key: row for row, key in enumerate(places)}
+    tolerance = 1e-3 if precision == "fp32" else 0.25
+    for window in range(0, len(windows), 3):
+        alone, _, scores = expected.predict(windows, np.array([window]))
+        for row, key in enumerate(zip(alone.users.tolist(), alone.positions.tolist(), strict=True)):
+            one, other = found[row_of[key], 1:], scores[row, 1:]
+            assert float((one - other).abs().max()) < tolerance * float(other.abs().max())
+
+
 @pytest.mark.parametrize(
     "kind", [{"prompt": "item"}, {"prompt": "text"}, {"prompt": "item", "gate": GateConfig(kind="none")}]
 )

@@ -37,7 +37,7 @@ from recdistill.profiling.peak import matmul_peak
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import set_up_logging
 from recdistill.teacher.backbone import DTYPES, check_llm, check_machine
-from recdistill.teacher.compiling import graphs_made
+from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.ranker import AUTOCAST
 from recdistill.teacher.titles import title_embeddings
 from recdistill.training.evidence import module_facts, trained_facts
@@ -147,6 +147,7 @@ class CellRun:
         )  # fmt: skip
         self.facts |= trained_facts(self.teacher, self.result)
         self.facts["graphs_after_warm_up"] = graphs_made() - self.graphs_then
+        self.facts["cuda_graphs"] = cuda_graphs_made()
         history = self.result.history
         self.quality = {
             "users": len(self.data.targets("validation")),

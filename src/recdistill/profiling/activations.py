@@ -7,7 +7,8 @@ residual stream, a of what adapters compute.
 
 | tensor | bytes a token |
 |---|---|
-| RMS norm: its input widened to fp32 (in fp32: the stream itself), 1/rms | 4 H + 4, twice |
+| RMS norm, transformers': its input widened to fp32 (in fp32: the stream itself), 1/rms | 4 H + 4, twice |
+| RMS norm, this program's (with `lora_saves: input`): its input, 1/rms | s H + 4, twice |
 | layer norm: its input, mean, 1/deviation | s H + 8, twice |
 | attention, sdpa or flash: q, k, v, output; log-sum-exp | c (2 A + 2 K) + 4 heads |
 | attention, eager: q, k and v repeated for every head; softmax in fp32, its copy in c | c 3 A + heads T (4 + c) |
@@ -75,7 +76,7 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
     tokens = config.batch_size * config.tokens
     wide = widths(config)
     kept = {
-        "norms": tokens * 2 * norm_activations(shapes, wide),
+        "norms": tokens * 2 * norm_activations(shapes, config, wide),
         "attention": tokens * _attention(shapes, config, wide.compute),
         "mlp": tokens * shapes.intermediate_dim * wide.compute * (3 if shapes.mlp == "gated" else 1),
         "dropout": tokens * 2 * shapes.hidden_dim * mask_width(config, wide.compute) if shapes.dropout else 0,
@@ -88,16 +89,21 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
     return {name: float(size) for name, size in kept.items()}
 
 
-def norm_activations(shapes: LlmShapes, wide: Widths) -> float:
+def norm_activations(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
     """Bytes a token that one norm keeps."""
     if shapes.norm == "rms":
-        return FP32 * shapes.hidden_dim + FP32
+        return (wide.stream if lean_norms(config) else FP32) * shapes.hidden_dim + FP32
     return wide.stream * shapes.hidden_dim + 2 * FP32
 
 
-def keeps_stream(shapes: LlmShapes, wide: Widths) -> bool:
+def lean_norms(config: PlanConfig) -> bool:
+    """Whether RMS norms keep their input as it came: with this program's own experts come its own norms."""
+    return config.lora_saves == "input"
+
+
+def keeps_stream(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> bool:
     """Whether a norm keeps its input as it came, and not a copy in fp32."""
-    return shapes.norm == "layer" or wide.stream == FP32
+    return shapes.norm == "layer" or wide.stream == FP32 or lean_norms(config)
 
 
 def checkpoint_bytes(shapes: LlmShapes, config: PlanConfig) -> float:

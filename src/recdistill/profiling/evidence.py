@@ -188,7 +188,7 @@ def _double(asked: bool, seen: Mapping[str, Any], others: Mapping[str, Any]) -> 
     nested, layers = seen.get("double_quantised_layers", 0), seen.get("quantised_layers", 0)
     if others.get("teacher.quantization") != "nf4":
         return "no 4-bit layers", False
-    return f"{nested} of {layers} layers", nested == (layers if asked else 0)
+    return f"{nested} of {layers} layers", layers > 0 and nested == (layers if asked else 0)
 
 
 def _compute(asked: str, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:

@@ -104,13 +104,13 @@ def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
     others = head_parameters(shapes, config)
     block = sum(block_activations(shapes, config).values())
     tokens = config.batch_size * config.tokens
-    last = tokens * norm_activations(shapes, widths(config))
+    last = tokens * norm_activations(shapes, config, widths(config))
     way_back = backward_transient(shapes, config) + dequantised_weight(shapes, config)
     if config.activation_checkpointing:
         activations = shapes.layers * checkpoint_bytes(shapes, config) + last
         # When the last block is run again, the norm behind it has been let go; and where its own first norm keeps its
         # input as it came, that is the checkpoint itself.
-        shared = checkpoint_bytes(shapes, config) if keeps_stream(shapes, widths(config)) else 0.0
+        shared = checkpoint_bytes(shapes, config) if keeps_stream(shapes, config, widths(config)) else 0.0
         way_back += block - shared - last
     else:
         activations = shapes.layers * block + last

@@ -35,6 +35,18 @@ def graphs_made() -> int:
     return int(counters["stats"]["unique_graphs"])
 
 
+def cuda_graphs_made() -> int:
+    """CUDA graphs that are replayed in this process; 0 where there is no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    from torch._inductor.cudagraph_trees import get_manager
+
+    manager = get_manager(torch.cuda.current_device(), create_if_none_exists=False)
+    return 0 if manager is None else len(list(manager.get_roots()))
+
+
 class _Over(BaseException):
     """The time is over. Not an `Exception`, since the compiler wraps those into its own."""
 

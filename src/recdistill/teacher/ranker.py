@@ -24,6 +24,7 @@ from recdistill.teacher.experts import (
 )
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
+from recdistill.teacher.norms import use_lean_norms
 from recdistill.teacher.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.soft_tokens import SoftTokens
@@ -65,6 +66,7 @@ class Ranker(nn.Module):
             config.student_dropout,
         )
         options = BlockOptions(config.activation_checkpointing, config.compile, config.cuda_graphs)
+        self.lean_norms = use_lean_norms(backbone.decoder)
         self.llm = attach_experts(backbone.decoder, config.adapter, options)
         self.to(words.device)
 

@@ -36,6 +36,7 @@ def module_facts(teacher: Teacher) -> dict[str, Any]:
         "attention_in_use": decoder.config._attn_implementation,  # type: ignore[union-attr]
         "blocks": len(decoder_blocks(ranker.llm)),
         "gate": "none" if ranker.gate is None else ranker.gate.kind,
+        "lean_norms": ranker.lean_norms,
         "frozen_dtypes": sorted({str(p.dtype) for p in frozen}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
         "quantised_layers": len(quantised),

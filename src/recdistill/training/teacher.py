@@ -15,7 +15,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.losses import cross_entropy
-from recdistill.teacher.compiling import graphs_made
+from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.titles import title_embeddings
@@ -148,6 +148,7 @@ def train_teacher(
     result = fit(training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision)
     facts |= trained_facts(teacher, result) | {
         "compiled_graphs": graphs_made() - graphs, "graphs_after_warm_up": graphs_made() - warm,
+        "cuda_graphs": cuda_graphs_made(),
     }  # fmt: skip
     with profiler.phase("write"):
         teacher.ranker.save(folder)

@@ -1,0 +1,112 @@
+import pytest
+import torch
+
+from recdistill.profiling.evidence import KernelWatch, TokenCount, judge
+
+ON = {
+    "teacher.layers": 6, "teacher.gate.kind": "causal", "teacher.targets": "every", "teacher.precision": "bf16",
+    "teacher.quantization": "nf4", "teacher.double_quantization": True, "teacher.compute_dtype": "auto",
+    "teacher.attention": "sdpa", "teacher.padding": "packed", "teacher.compile": True, "teacher.cuda_graphs": True,
+    "teacher.activation_checkpointing": True, "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100,
+    "teacher.train.accumulate_grad_batches": 2, "teacher.train.num_workers": 2, "export.batch_size": "auto",
+    "export.use_cache": True,
+}  # fmt: skip
+"""Every setting that is judged, with a value that something must be seen of."""
+
+
+def effect(key, asked, seen, **others):
+    found = {one.key: one for one in judge({**others, key: asked}, seen)}
+    return found[key].in_effect
+
+
+def test_nothing_seen_is_not_in_effect():
+    found = judge(ON, {})
+    assert [one.key for one in found] == list(ON)
+    assert [one.key for one in found if one.in_effect] == []
+
+
+def test_settings_that_are_not_known_are_left_out():
+    assert judge({"teacher.head_dim": 3}, {}) == []
+
+
+def test_the_reports_mistake_is_told():
+    """FP32 was asked for and ran in 16 bits."""
+    seen = {"products": {"bfloat16": 40, "float32": 3}, "frozen_dtypes": ["torch.float32"]}
+    assert not effect("teacher.precision", "fp32", seen)
+    assert effect("teacher.precision", "bf16-mixed", seen)
+    assert not effect("teacher.precision", "bf16", seen)
+    assert effect("teacher.precision", "fp32", {"products": {"float32": 9}, "frozen_dtypes": ["torch.float32"]})
+
+
+@pytest.mark.parametrize(
+    ("key", "asked", "seen", "expected"),
+    [
+        ("teacher.quantization", "none", {"quantised_layers": 3}, False),
+        ("teacher.quantization", "nf4", {"quantised_layers": 3, "quantised_kernels": {}}, False),
+        ("teacher.quantization", "nf4", {"quantised_layers": 3, "quantised_kernels": {"k": 1}}, True),
+        ("teacher.attention", "eager", {"attention_softmaxes": 2, "attention_kernels": {}}, True),
+        ("teacher.attention", "eager", {"attention_softmaxes": 2, "attention_kernels": {"sdpa": 1}}, False),
+        ("teacher.attention", "flash_attention_2", {"attention_kernels": {"aten::_scaled_dot_product": 1}}, False),
+        ("teacher.attention", "sdpa", {"attention_kernels": {"aten::_scaled_dot_product_x": 1}}, True),
+        ("teacher.compile", False, {"compiled_graphs": 1}, False),
+        ("teacher.compile", False, {"compiled_graphs": 0}, True),
+        ("teacher.activation_checkpointing", True, {"block_calls": 2, "block_executions": 2}, False),
+        ("teacher.activation_checkpointing", True, {"block_calls": 2, "block_executions": 4}, True),
+        ("teacher.activation_checkpointing", False, {"block_calls": 2, "block_executions": 4}, False),
+        ("teacher.train.num_workers", 2, {"batches_by_worker": {"main": 9}}, False),
+        ("teacher.train.num_workers", 2, {"batches_by_worker": {"worker 0": 5, "worker 1": 4}}, True),
+        ("teacher.train.num_workers", 0, {"batches_by_worker": {"main": 9}}, True),
+        ("teacher.train.accumulate_grad_batches", 4, {"micro_batches_per_step": 1}, False),
+        ("teacher.layers", None, {"blocks": 30}, True),
+        ("teacher.layers", 6, {"blocks": 30}, False),
+        ("teacher.targets", "last", {"train": {"prompts": 4, "targets": 9}}, False),
+    ],
+)
+def test_each_setting_by_what_was_seen(key, asked, seen, expected):
+    assert effect(key, asked, seen) is expected
+
+
+def counted(*batches):
+    count = TokenCount()
+    for batch in batches:
+        count.add(*batch)
+    return count
+
+
+def test_tokens_are_counted_by_hand():
+    count = counted((10, 2, 8, 2, 2), (9, 1, 9, 3, 3))
+    assert (count.useful, count.processed, count.prompts, count.targets) == (19, 25, 5, 5)
+    assert (count.micro_batches, count.largest, count.most_prompts, count.packed) == (2, 16, 3, 1)
+    assert count.padding == pytest.approx(6 / 25)
+    assert count.plain()["widths"] == 2
+    assert TokenCount().padding == 0
+
+
+def test_padding_is_told_by_the_tokens():
+    fixed, packed = counted((10, 2, 8, 2, 2), (9, 2, 8, 2, 2)), counted((9, 1, 9, 3, 3))
+    assert effect("teacher.padding", "fixed", {"train": fixed.plain()})
+    assert not effect("teacher.padding", "fixed", {"train": counted((3, 1, 3, 1, 1), (4, 1, 4, 1, 1)).plain()})
+    assert effect("teacher.padding", "packed", {"train": packed.plain()})
+    assert not effect("teacher.padding", "packed", {"train": fixed.plain()})
+    assert not effect("teacher.train.batch_tokens", 8, {"train": packed.plain()})
+    assert effect("teacher.train.batch_tokens", 9, {"train": packed.plain()})
+
+
+def test_products_and_attention_are_watched_forward_and_backward():
+    weight, x = torch.randn(6, 6), torch.randn(2, 2, 5, 6, requires_grad=True)
+    narrow = torch.randn(2, 6)
+    with KernelWatch(narrow=2) as watch:
+        hidden = x @ weight
+        hidden.sum().backward()
+        (x.detach().flatten(0, 2) @ narrow.T).sum()  # an adapter's, which is not what is asked about
+        torch.nn.functional.scaled_dot_product_attention(hidden, hidden, hidden)
+        with torch.no_grad():  # the student's
+            torch.nn.functional.scaled_dot_product_attention(hidden, hidden, hidden)
+        torch.softmax(hidden, dim=-1)
+    seen = watch.seen()
+    assert seen["products"] == {"float32": 2}
+    assert sum(seen["attention_kernels"].values()) == 1
+    assert seen["attention_softmaxes"] == 1
+    with KernelWatch() as half, torch.autocast("cpu", dtype=torch.bfloat16):
+        x @ weight
+    assert half.seen()["products"] == {"bfloat16": 1}
