@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from naive.checks import computed, excite, largest_difference, single_targets
-from naive.compose import load_tokenizer, make_training, packed_positions, share_frozen, widen
+from naive.compose import load_tokenizer, make_training, share_frozen, widen
 from naive.experts import ExpertWeights, PerExpertLinear
 from naive.habits import NAIVE, Habits, can_pack, road
 from naive.training import NaiveTraining
@@ -164,11 +164,6 @@ def test_too_long_prompts_are_refused_not_cut(config: RunConfig, data: PreparedD
     package = make_training(config, PACKAGE, data, student_folder, excite)
     with pytest.raises(ValueError, match="cannot be padded to the right to 20"):
         widen(package.teacher.prompts.build(collate(data, package.windows, ROWS)), 20)
-
-
-def test_places_within_packed_prompts() -> None:
-    prompts = torch.tensor([[0, 0, 0, 1, 2, 2]])
-    assert packed_positions(prompts).tolist() == [[0, 1, 2, 0, 0, 1]]
 
 
 def test_equal_frozen_weights_become_one_piece_of_memory() -> None:
