@@ -221,7 +221,7 @@ def make_teachers(data: PreparedData, arguments: argparse.Namespace) -> dict[str
 def single_rows(teacher: Teacher, users: np.ndarray, arguments: argparse.Namespace) -> Windows:
     """Some targets of these users, one a window, whose prompts fit the fixed length."""
     windows = of_users(teacher.export_windows(), users)
-    tokens = teacher.prompt_lengths(windows) + teacher.prompts.tokens_beside_history()
+    tokens = teacher.prompt_lengths(windows)
     return spread_out(windows.take(np.flatnonzero(tokens <= arguments.fixed_length)), arguments.single_rows)
 
 

@@ -139,7 +139,7 @@ def check_arms(arms: dict[str, Arm], naive: Callable[[Habits], Any], tell: Lines
         else:
             against, differ = "naive, target by target", every_difference(arm.training, arm.habits, naive)
         tell({"check": name, "against": against, "largest_difference": float(f"{differ:.2e}")})
-        if differ > SAME:
+        if not differ <= SAME:
             raise SystemExit(f"{name}: this arm does not compute what it must, so its time would mean nothing")
 
 
@@ -245,7 +245,7 @@ def measure(arms: dict[str, Arm], flops: UsefulFlops, arguments: argparse.Namesp
 
 def longest_history(arms: dict[str, Arm], arguments: argparse.Namespace) -> int:
     """Tokens that a history may have for its prompt to fit the fixed length."""
-    return arguments.fixed_length - arms["cached_tokens"].training.teacher.prompts.tokens_beside_history()
+    return arguments.fixed_length
 
 
 def every_batch(name: str, arguments: argparse.Namespace) -> int:

@@ -35,6 +35,7 @@ from recdistill.training.evidence import export_evidence
 from recdistill.training.reading import load_teacher, teacher_scorer
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
+from recdistill.training.warm_up import compile_reading
 
 logger = logging.getLogger("recdistill")
 
@@ -185,6 +186,9 @@ class Story:
                 self.config, data, self.folder.step("student"), self.folder.step("teacher"), self.device
             )
         config = self.config.export
+        if self.config.teacher.compile and config.batch_size != "auto":
+            with profiler.phase("compile"):
+                compile_reading(teacher, config.batch_size)
         result = export_outputs(
             teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device
         )

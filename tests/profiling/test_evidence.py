@@ -1,15 +1,19 @@
+from pathlib import Path
+
 import pytest
 import torch
+import yaml
 
 from recdistill.profiling.evidence import KernelWatch, TokenCount, judge
 
+FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
 ON = {
-    "teacher.layers": 6, "teacher.gate.kind": "causal", "teacher.targets": "every", "teacher.precision": "bf16",
-    "teacher.quantization": "nf4", "teacher.double_quantization": True, "teacher.compute_dtype": "auto",
-    "teacher.attention": "sdpa", "teacher.padding": "packed", "teacher.compile": True, "teacher.cuda_graphs": True,
-    "teacher.activation_checkpointing": True, "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100,
-    "teacher.train.accumulate_grad_batches": 2, "teacher.train.num_workers": 2, "export.batch_size": "auto",
-    "export.use_cache": True,
+    "teacher.layers": 6, "teacher.history_length": 5, "teacher.gate.kind": "causal", "teacher.targets": "every",
+    "teacher.precision": "bf16", "teacher.quantization": "nf4", "teacher.double_quantization": True,
+    "teacher.compute_dtype": "auto", "teacher.attention": "sdpa", "teacher.padding": "packed",
+    "teacher.compile": True, "teacher.cuda_graphs": True, "teacher.activation_checkpointing": True,
+    "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100, "teacher.train.accumulate_grad_batches": 2,
+    "teacher.train.num_workers": 2, "export.batch_size": "auto", "export.use_cache": True,
 }  # fmt: skip
 """Every setting that is judged, with a value that something must be seen of."""
 
@@ -23,6 +27,28 @@ def test_nothing_seen_is_not_in_effect():
     found = judge(ON, {})
     assert [one.key for one in found] == list(ON)
     assert [one.key for one in found if one.in_effect] == []
+
+
+OFF = {
+    "teacher.quantization": "none", "teacher.compile": False, "teacher.cuda_graphs": False, "export.use_cache": False,
+    "teacher.activation_checkpointing": False, "teacher.train.num_workers": 0, "teacher.precision": "fp32",
+}  # fmt: skip
+
+
+def test_what_is_off_must_be_seen_to_be_off():
+    found = judge(OFF, {})
+    # Of workers none is what an empty count shows.
+    assert [one.key for one in found if one.in_effect] == ["teacher.train.num_workers"]
+
+
+def test_every_setting_of_the_studies_is_judged():
+    folder = Path(__file__).parents[2] / "configs" / "bench"
+    cells = [
+        cell or {} for path in folder.glob("*.yaml") for cell in yaml.safe_load(path.read_text())["cells"].values()
+    ]
+    keys = {key for cell in cells for key in cell if key.startswith(("teacher.", "export."))}
+    assert len(keys) > 10
+    assert keys <= {one.key for one in judge(ON, {})}
 
 
 def test_settings_that_are_not_known_are_left_out():
@@ -43,7 +69,11 @@ def test_the_reports_mistake_is_told():
     [
         ("teacher.quantization", "none", {"quantised_layers": 3}, False),
         ("teacher.quantization", "nf4", {"quantised_layers": 3, "quantised_kernels": {}}, False),
-        ("teacher.quantization", "nf4", {"quantised_layers": 3, "quantised_kernels": {"k": 1}}, True),
+        ("teacher.quantization", "nf4", {**FOUR_BITS, "quantised_kernels": {"k": 1}}, True),
+        ("teacher.quantization", "int8", {**FOUR_BITS, "quantised_kernels": {"k": 1}}, False),
+        ("teacher.history_length", 50, {"longest_history": 12}, False),
+        ("teacher.train.batch_size", 64, {"train": {"most_prompts": 8, "prompts": 200}}, False),
+        ("teacher.train.batch_size", 64, {"train": {"most_prompts": 8, "prompts": 8}}, True),
         ("teacher.attention", "eager", {"attention_softmaxes": 2, "attention_kernels": {}}, True),
         ("teacher.attention", "eager", {"attention_softmaxes": 2, "attention_kernels": {"sdpa": 1}}, False),
         ("teacher.attention", "flash_attention_2", {"attention_kernels": {"aten::_scaled_dot_product": 1}}, False),

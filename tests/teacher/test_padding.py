@@ -19,7 +19,7 @@ def config(padding, batch_tokens=None, **more):
 
 
 def batches(padding, batch_tokens=None):
-    return training_batches(config(padding, batch_tokens), LENGTHS, np.random.default_rng(1))
+    return training_batches(config(padding, batch_tokens), LENGTHS, int(LENGTHS.max()), np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("padding", ["fixed", "longest", "bucketed", "packed"])
@@ -94,7 +94,7 @@ def test_compiled_batches_have_few_shapes():
         settings = config("bucketed", tokens, compile=True, compile_buckets=3)
         shapes = Shapes(settings, LENGTHS)
         rounded = shapes.rounded(LENGTHS)
-        plan = training_batches(settings, rounded, np.random.default_rng(0))
+        plan = training_batches(settings, rounded, int(LENGTHS.max()), np.random.default_rng(0))
         found = {shapes.of(LENGTHS[rows], 16 if tokens is None else None) for rows in plan}
         assert len(found) <= 3
         assert all(shape.rows * shape.width <= 300 for shape in found if tokens)

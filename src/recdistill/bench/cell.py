@@ -40,10 +40,11 @@ from recdistill.teacher.backbone import DTYPES, check_llm, check_machine
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.ranker import AUTOCAST
 from recdistill.teacher.titles import title_embeddings
+from recdistill.training.checkpoint import Weights, copy_weights, put_weights
 from recdistill.training.evidence import module_facts, trained_facts
 from recdistill.training.fit import FitResult, fit
 from recdistill.training.teacher import TeacherTraining
-from recdistill.training.warm_up import compile_shapes, watch_step
+from recdistill.training.warm_up import compile_reading, compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")
 
@@ -103,17 +104,18 @@ class CellRun:
             with profiler.phase("load LLM"):
                 student = Path(self.spec["student"])
                 self.teacher = SampledTeacher(config, self.data, student, self.device, self.sizes)
+            self.shapes: LlmShapes = shapes_from_config(self.teacher.ranker.llm.config, config.teacher.llm)
 
     def _set_up(self) -> None:
         profiler, teacher = self.profiler, self.teacher
         with profiler.phase("set-up"):
-            self.training = TeacherTraining(teacher, self.config.seed)
+            self.training = KeepsLast(teacher, self.config.seed)
             self.facts = module_facts(teacher)
         self.began = True
         before = graphs_made()
         if self.config.teacher.compile:
             with profiler.phase("compile"):
-                compile_shapes(self.training, teacher)
+                compile_shapes(self.training, teacher, self.config.teacher.train.max_epochs)
         with profiler.phase("warm-up"):
             if self.sizes.rows:
                 self.facts |= watch_step(self.training, teacher)
@@ -156,6 +158,8 @@ class CellRun:
         }  # fmt: skip
         if self.spec["per_user"]:
             with profiler.phase("quality"):
+                # Of the weights after the pass, as the figure above; `fit` has put back those that were best.
+                put_weights(self.training.module, self.training.last, "the last weights")
                 self.quality["per_user"] = [round(float(value), 5) for value in self.teacher.user_ndcg()]
 
     def _test(self) -> None:
@@ -170,6 +174,9 @@ class CellRun:
     def _export(self) -> None:
         names = Fingerprints(self.data.fingerprint, self.data.split_fingerprint, "bench")
         folder, config = self.work / "outputs", self.config.export
+        if self.config.teacher.compile and config.batch_size != "auto":
+            with self.profiler.phase("compile"):
+                compile_reading(self.teacher, config.batch_size)
         self.teacher.read = TokenCount()
         result = export_outputs(
             self.teacher, self.data, self.teacher.titles, config, folder, names, self.profiler, self.device
@@ -182,8 +189,7 @@ class CellRun:
 
     def _row(self) -> dict[str, Any]:
         phases = {name: round(seconds, 4) for name, seconds in self.profiler.seconds.items()}
-        trained, config = self.teacher.trained, self.config.teacher
-        self.shapes: LlmShapes = shapes_from_config(self.teacher.ranker.llm.config, config.llm)
+        trained = self.teacher.trained
         return {
             "evidence": self._evidence(),
             "phases": phases,
@@ -215,15 +221,38 @@ class CellRun:
         """What was seen as it ran, and for each setting of the cell whether it was in effect."""
         tokens = self.facts.get("tokens", {}) | {"export": self.exported.plain()}
         every = flat(asdict(self.config))
-        # A list in a configuration is not a section: `flat` keeps it whole.
-        asked = {key: every[key] for key in self.spec["settings"] if key in every}
+        # Its own settings, and those in which any other cell differs from it: a base that ran something else than it
+        # says would spoil every comparison.
+        asked = {key: every[key] for key in self.spec["judged"] if key in every and self._measured(key, every)}
         context = {key: every[key] for key in CONTEXT}
         found = {one.key: asdict(one) for one in judge(context | asked, self.facts | tokens)}
         unseen = {"seen": "nothing looks for this setting", "in_effect": False}
         settings = [found.get(key, {"key": key, "asked": value} | unseen) for key, value in asked.items()]
         return {"settings": settings, "model": self.facts | {"tokens": tokens}}
 
+    def _measured(self, key: str, every: dict[str, Any]) -> bool:
+        """Whether this cell ran what would show the setting."""
+        if key.startswith("export."):
+            return bool(self.sizes.export_rows)
+        if key in ("teacher.double_quantization", "teacher.compute_dtype"):
+            return bool(every["teacher.quantization"] == "nf4")
+        return bool(self.sizes.rows) or (key in self.spec["settings"] and key in WITHOUT_TRAINING)
 
+
+class KeepsLast(TeacherTraining):
+    """The package's training, which also remembers the weights of the latest validation."""
+
+    last: Weights = {}  # noqa: RUF012 (replaced, never changed)
+
+    def validate(self) -> dict[str, float]:
+        """As the package's."""
+        metrics = super().validate()
+        self.last = copy_weights(self.module)
+        return metrics
+
+
+WITHOUT_TRAINING = ("teacher.history_length", "teacher.gate.kind", "teacher.layers")
+"""Settings of the teacher that show without a step of training."""
 CONTEXT = ("teacher.precision", "teacher.quantization", "teacher.compute_dtype", "teacher.train.batch_tokens")
 """Settings that others are judged beside."""
 

@@ -32,7 +32,7 @@ SHARED = "shared"
 LOGS = "logs"
 WORK = "work"
 NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "std::bad_alloc")
-TITLE_KEYS = ("llm", "precision", "quantization", "double_quantization", "attention")
+TITLE_KEYS = ("llm", "precision", "quantization", "double_quantization", "compute_dtype", "attention")
 """Settings of the teacher that change the titles' embeddings, which are made once and kept in the user's cache."""
 
 
@@ -157,6 +157,7 @@ class _Bench:
         shared = RunFolder(self.out / SHARED)
         return {
             "cell": cell.name, "config": asdict(cell.config), "settings": cell.settings, "sizes": asdict(cell.sizes),
+            "judged": sorted({key for one in self.matrix.cells.values() if not one.refusal for key in one.settings}),
             "device": self.device, "threads": self.matrix.threads, "parent": os.getpid(),
             "data": str(shared.step("prepare")), "student": str(shared.step("student")),
             "work": str(self.out / WORK / name), "per_user": turn == 1, "titles_only": titles_only,

@@ -51,12 +51,18 @@ def find_batch_size(read: Callable[[int], object], rows: int, device: str) -> tu
             seconds = _seconds(read, size, device)
         except torch.OutOfMemoryError:
             trials.append(Trial(size, None, "out of memory"))
-            break
+            if best or size == 1:
+                break
+            size //= 2
+            continue
         found = size / seconds
         if best and found < PAYS * speed:
             trials.append(Trial(size, round(found, 2), "does not pay"))
             break
         best, speed = size, found
+        if trials and trials[-1].rows_per_second is None:
+            trials.append(Trial(size, round(found, 2), "taken; twice as many did not fit"))
+            break
         taken = max(0, before - _free(device))
         if 2 * taken > MEMORY_SHARE * before:
             trials.append(Trial(size, round(found, 2), "taken; twice as many would not fit"))

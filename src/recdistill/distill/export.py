@@ -58,6 +58,10 @@ class Exportable(Protocol):
         """
         ...
 
+    def trial(self, windows: Windows, rows: LongArray) -> object:
+        """Read a batch for its time alone: as :meth:`predict`, but it counts for nothing."""
+        ...
+
     def grows(self, windows: Windows) -> NDArray[np.bool_]:
         """Which windows are the beginning of their history, so that a longer one is the same and something behind."""
         ...
@@ -149,7 +153,7 @@ def _batch_size(
     if wish != "auto":
         return wish, []
     longest = np.argsort(-lengths, kind="stable")
-    return find_batch_size(lambda size: teacher.predict(windows, longest[:size], size), len(windows), device)
+    return find_batch_size(lambda size: teacher.trial(windows, longest[:size]), len(windows), device)
 
 
 class Reading(NamedTuple):

@@ -17,6 +17,7 @@ PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::_int
 ATTENTION = ("scaled_dot_product", "flash_attn", "flash_attention", "flex_attention")
 """Parts of the names of fused attention kernels."""
 QUANTISED = "bitsandbytes::"
+QUANTISED_KINDS = {"nf4": "Linear4bit", "int8": "Linear8bitLt"}
 TURNED_TO_FLOATS = ("aten::mul", "aten::_to_copy")
 
 
@@ -24,12 +25,14 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what torch is asked to run while the block runs; forward and backward alike.
 
     Attributes:
-        products: matrix products by type (`float32`, `bfloat16`, …), those of at least `rank_above` columns alone, so
+        products: matrix products by type (`float32`, `bfloat16`, …), those of more than `narrow` columns alone, so
             that a small adapter does not hide what the frozen layers ran in.
         attention: fused attention kernels by name; those of a forward pass with gradients, so not the student's.
         quantised: bitsandbytes' kernels by name.
         softmax: softmaxes over four-dimensional scores: attention that is not fused.
     """
+
+    supports_higher_order_operators = True
 
     def __init__(self, narrow: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -48,7 +51,7 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             tensors = [one for one in args if isinstance(one, torch.Tensor)][-2:]
             if min(size for one in tensors for size in one.shape[-2:]) > self.narrow:
                 self.products[str(tensors[-1].dtype).removeprefix("torch.")] += 1
-        elif torch.is_grad_enabled() and any(part in name for part in ATTENTION):
+        elif any(part in name for part in ATTENTION) and (torch.is_grad_enabled() or "scaled_dot" not in name):
             self.attention[name] += 1
         elif torch.is_grad_enabled() and name in ("aten::_softmax", "aten::_safe_softmax") and args[0].dim() == 4:
             self.softmax += 1
@@ -181,7 +184,10 @@ def _precision(asked: str, seen: Mapping[str, Any], others: Mapping[str, Any]) -
 def _quantization(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     layers, kernels = seen.get("quantised_layers", 0), seen.get("quantised_kernels", {})
     words = f"{layers} quantised layers; kernels: {_counted(kernels)}"
-    return words, (layers == 0 if asked == "none" else layers > 0 and bool(kernels))
+    if asked == "none":
+        return words, seen.get("quantised_layers") == 0
+    kinds = seen.get("quantised_kinds", [])
+    return words, layers > 0 and bool(kernels) and kinds == [QUANTISED_KINDS[asked]]
 
 
 def _double(asked: bool, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:
@@ -214,11 +220,12 @@ def _attention(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Ver
 def _compile(asked: bool, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:
     graphs, late = seen.get("compiled_graphs", 0), seen.get("graphs_after_warm_up", 0)
     words = f"{graphs} graphs, {late} of them after the warm-up"
-    return words, (graphs > 0) == asked
+    return words, "compiled_graphs" in seen and (graphs > 0) == asked
 
 
 def _cuda_graphs(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
-    return f"{seen.get('cuda_graphs', 0)} CUDA graphs", bool(seen.get("cuda_graphs", 0)) == asked
+    graphs = seen.get("cuda_graphs")
+    return f"{graphs or 0} CUDA graphs", graphs is not None and bool(graphs) == asked
 
 
 def _checkpointing(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
@@ -245,14 +252,16 @@ def _accumulate(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Ve
 
 def _batch_tokens(asked: int | None, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     largest = seen.get("train", {}).get("largest", 0)
-    return f"micro-batches of up to {largest} tokens", largest > 0 and (asked is None or largest <= asked)
+    # A whole epoch may be less than one full micro-batch; else one of them must be more than half full.
+    full = largest <= (asked or largest) < 2 * max(largest, seen.get("train", {}).get("processed", 0) // 2)
+    return f"micro-batches of up to {largest} tokens", largest > 0 and (asked is None or full)
 
 
 def _batch_size(asked: int, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:
     most = seen.get("train", {}).get("most_prompts", 0)
     if others.get("teacher.train.batch_tokens") is not None:
         return "not read, since batch_tokens is set", False
-    return f"micro-batches of up to {most} prompts", 0 < most <= asked
+    return f"micro-batches of up to {most} prompts", 0 < most == min(asked, seen["train"]["prompts"])
 
 
 def _workers(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
@@ -267,12 +276,18 @@ def _export_batch(asked: Any, seen: Mapping[str, Any], _: Mapping[str, Any]) -> 
 
 def _use_cache(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     reused = seen.get("export", {}).get("reused", 0)
-    return f"{reused} tokens came from the cache", (reused > 0) == asked
+    read = seen.get("export", {}).get("micro_batches", 0)
+    return f"{reused} tokens came from the cache", read > 0 and (reused > 0) == asked
 
 
 def _layers(asked: int | None, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     blocks = seen.get("blocks", 0)
     return f"{blocks} blocks", blocks > 0 and asked in (None, blocks)
+
+
+def _history(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    longest = seen.get("longest_history", 0)
+    return f"the longest history shown has {longest} items", longest == asked
 
 
 def _gate(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
@@ -288,6 +303,7 @@ def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdi
 
 _JUDGES: dict[str, Any] = {
     "teacher.layers": _layers,
+    "teacher.history_length": _history,
     "teacher.gate.kind": _gate,
     "teacher.targets": _targets,
     "teacher.precision": _precision,

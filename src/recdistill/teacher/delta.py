@@ -37,7 +37,6 @@ def add_experts(
     """
     mask = draw_mask(x, dropout) if dropout > 0 else None
     scale = scale / (1 - dropout)
-    # A function without any input that needs a gradient would break nothing, but the plain path is cheaper then.
     delta: Tensor = _Experts.apply(base, x, down, up, gate, mask, scale)  # type: ignore[no-untyped-call]
     return delta
 

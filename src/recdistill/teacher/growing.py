@@ -87,7 +87,7 @@ class GrowingHistories:
 
     def _append(self, new: Tensor, lengths: Tensor) -> None:
         """Write the new items behind the histories."""
-        if int(lengths.max()) >= self.items.shape[1]:
+        if int((lengths + (new > 0)).max()) > self.items.shape[1]:
             self.items = torch.cat([self.items, torch.zeros(len(new), 1, dtype=torch.int64)], dim=1)
         rows = torch.nonzero(new > 0).squeeze(1)
         self.items[rows, lengths[rows]] = new[rows]
@@ -98,7 +98,7 @@ class GrowingHistories:
         before = self.seen.sum(dim=1)
         positions = (before.unsqueeze(1) + real.cumsum(dim=1) - 1).clamp_min(0)
         self.tokens_read += int(real.sum())
-        self.tokens_reused += int(before.sum())
+        self.tokens_reused += int(before[new > 0].sum())
         mask = self._mask(real)
         self.seen = torch.cat([self.seen, real], dim=1)
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]

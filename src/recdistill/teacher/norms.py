@@ -81,6 +81,9 @@ def _is_the_usual(norm: Any) -> bool:
     weight = norm.weight
     if weight.is_meta:
         return True
-    x = torch.linspace(-3, 5, 2 * len(weight), device=weight.device, dtype=weight.dtype).view(2, -1)
-    usual: bool = torch.equal(norm(x), _RmsNorm.apply(x, weight, norm.variance_epsilon))  # type: ignore[no-untyped-call]
-    return usual
+    numbers = torch.linspace(-3, 5, 2 * len(weight), device=weight.device).view(2, -1)
+    for x in {dtype: numbers.to(dtype) for dtype in (weight.dtype, torch.float32, torch.bfloat16)}.values():
+        one, other = norm(x), _RmsNorm.apply(x, weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
+        if one.dtype != other.dtype or not torch.equal(one, other):
+            return False
+    return True

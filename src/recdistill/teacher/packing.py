@@ -128,8 +128,10 @@ def packed_sdpa(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return plain
+    longest = len(packing.sources) // packing.prompts
     for wish in ("sliding_window", "softcap", "position_bias"):
-        if kwargs.get(wish) is not None:
+        asked = kwargs.get(wish)
+        if asked is not None and not (wish == "sliding_window" and longest <= asked):
             raise UserError(
                 f"teacher.padding: packed with attention sdpa cannot do this language model's {wish}; "
                 "use padding: bucketed, or attention: flash_attention_2, flex_attention or eager"

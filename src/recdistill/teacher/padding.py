@@ -24,17 +24,20 @@ class Shape:
     rows: int | None = None
 
 
-def training_batches(config: TeacherConfig, lengths: NDArray[np.int64], generator: np.random.Generator) -> list[Rows]:
+def training_batches(
+    config: TeacherConfig, lengths: NDArray[np.int64], longest: int, generator: np.random.Generator
+) -> list[Rows]:
     """An epoch's micro-batches in random order.
 
     Args:
         config: `padding`, `train.batch_size` and `train.batch_tokens` are read.
         lengths: (prompts,), in tokens.
+        longest: width of every prompt with `fixed`.
         generator: gives the order.
     """
     size, tokens = config.train.batch_size, config.train.batch_tokens
     if config.padding == "fixed" and tokens is not None:
-        size = max(1, tokens // max(1, int(lengths.max(initial=1))))
+        size = max(1, tokens // longest)
     if config.padding in ("fixed", "longest"):
         batches = random_batches(len(lengths), size, generator)
         return batches if config.padding == "fixed" or tokens is None else _split(batches, lengths, tokens)

@@ -40,6 +40,7 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
     """
     # Whatever changes a bit of them, so that what the cache holds from other runs never changes a result.
     how = [llm_fingerprint(config.llm, cache), config.precision, config.quantization, str(config.double_quantization)]
+    how += [config.compute_dtype] if config.compute_dtype != "auto" else []
     how += [config.attention, device, PREFIX]
     key = hashlib.sha256("\x00".join([*how, *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"

@@ -23,6 +23,8 @@ from recdistill.training.reading import Teacher
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""
 GATE_BATCH = 256
+COUNTED = ("teacher.padding", "teacher.targets")
+"""Settings judged by the tokens of the training."""
 QUANTISED_LAYERS = ("Linear4bit", "Linear8bitLt")
 
 
@@ -40,6 +42,8 @@ def module_facts(teacher: Teacher) -> dict[str, Any]:
         "frozen_dtypes": sorted({str(p.dtype) for p in frozen}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
         "quantised_layers": len(quantised),
+        "quantised_kinds": sorted({type(module).__name__ for module in quantised}),
+        "longest_history": int(np.minimum(teacher.export_windows().lengths, teacher.config.history_length).max()),
         "double_quantised_layers": sum(_is_nested(module) for module in quantised),
         "compute_dtypes": sorted({str(m.compute_dtype) for m in quantised if getattr(m, "compute_dtype", None)}),
         "adapted_layers": len(expert_layers(ranker.llm)),
@@ -86,6 +90,9 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     names = ["accumulate_grad_batches", "num_workers"]
     names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
+    if not facts["tokens"]["train"]["micro_batches"]:
+        # Taken up again after its last step: what could be counted was counted in the try before, and is not judged.
+        asked = {key: value for key, value in asked.items() if key not in COUNTED and "train." not in key}
     return [asdict(one) for one in judge(asked, facts | facts["tokens"])]
 
 

@@ -24,7 +24,7 @@ from recdistill.profiling.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
 from recdistill.teacher.growing import GrowingHistories
-from recdistill.teacher.padding import Shapes
+from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.titles import title_embeddings, whiten
@@ -68,7 +68,8 @@ class Teacher:
         self.prompts = PromptBuilder(config.teacher, backbone.tokenizer, data.titles, config.seed)
         every = config.teacher.targets == "every"
         self.window_length = config.teacher.history_length if every else config.student.max_length
-        self.shapes = Shapes(config.teacher, self.prompt_lengths(self.export_windows()))
+        read = [self.prompt_lengths(windows) for windows in (self.export_windows(), self.training_windows())]
+        self.shapes = Shapes(config.teacher, np.concatenate(read))
         self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
 
@@ -78,7 +79,12 @@ class Teacher:
         Raises:
             UserError: names the settings that make prompts shorter.
         """
-        needed = self.shapes.longest
+        needed, tokens = self.shapes.longest, self.config.train.batch_tokens
+        if tokens is not None and needed > tokens:
+            raise UserError(
+                f"teacher.train.batch_tokens: {tokens} is less than the longest prompt, {needed} tokens; raise it, or "
+                "lower teacher.history_length"
+            )
         if longest is not None and needed > longest:
             raise UserError(
                 f"teacher.history_length: prompts of up to {needed} tokens do not fit this language model's {longest}; "
@@ -120,6 +126,11 @@ class Teacher:
         """Prompts read at a time where nothing is trained; as many as in training where each shape is compiled."""
         return self.config.train.batch_size if self.config.compile else READ_BATCH
 
+    def training_shape(self, lengths: NDArray[np.int64]) -> Shape:
+        """The shape of a training micro-batch of prompts of these lengths."""
+        train = self.config.train
+        return self.shapes.of(lengths, train.batch_size if train.batch_tokens is None else None)
+
     def batch(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> PromptBatch:
         """The prompts of some windows, laid out as `teacher.padding` says.
 
@@ -140,6 +151,13 @@ class Teacher:
         self.read.add(**batch.size())
         states = self.ranker(batch.to(self.device))
         return batch, states, self.ranker.scores(states)
+
+    def trial(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> object:
+        """Read a batch for its time, or to compile its shape: as :meth:`predict`, but it counts for nothing."""
+        counted, self.read = self.read, TokenCount()
+        found = self.predict(windows, rows, full_rows)
+        self.read = counted
+        return found
 
     def grows(self, windows: Windows) -> NDArray[np.bool_]:
         """Which windows begin at the first event and show all of it, so that the next is the same and one item more."""

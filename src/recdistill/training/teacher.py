@@ -69,7 +69,9 @@ class TeacherTraining:
     def plan(self, epoch: int) -> Sequence[Rows]:
         """Micro-batches as `teacher.padding` and `teacher.train` say, shuffled by `(seed, epoch)`."""
         lengths = self.teacher.shapes.rounded(self.lengths)
-        return training_batches(self.teacher.config, lengths, np.random.default_rng([self.seed, epoch]))
+        return training_batches(
+            self.teacher.config, lengths, self.teacher.shapes.longest, np.random.default_rng([self.seed, epoch])
+        )
 
     def collate(self, rows: Rows) -> PromptBatch:
         """One batch of prompts."""
@@ -140,7 +142,7 @@ def train_teacher(
     graphs = graphs_made()
     if config.teacher.compile:
         with profiler.phase("compile"):
-            compile_shapes(training, teacher)
+            compile_shapes(training, teacher, config.teacher.train.max_epochs)
     with profiler.phase("set-up"):
         facts = module_facts(teacher) | watch_step(training, teacher)
     warm = graphs_made()
