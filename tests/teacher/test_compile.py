@@ -23,7 +23,7 @@ def test_compiled_blocks_give_the_same_states_and_gradients():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     models[1].load_state_dict(models[0].state_dict())
-    for tokens in (7, 12):  # the second length makes the compiled block general; it must still hear its own gate
+    for tokens in (7, 12):  # each length is compiled for itself
         inputs, logits = torch.randn(2, tokens, 64), torch.randn(2, tokens, 4)
         results, direction = [], torch.randn(2, tokens, 64)
         for model in models:
