@@ -57,7 +57,9 @@ def test_a_model_with_sliding_windows_is_refused():
     packing = Packing.of(torch.tensor([2]), 2, torch.float32)
     one = torch.zeros(1, 1, 2, 4)
     with pytest.raises(UserError, match=r"teacher\.padding: packed with attention sdpa cannot do .* sliding_window"):
-        packed_sdpa(torch.nn.Module(), one, one, one, None, 1.0, packing=packing, sliding_window=4)
+        packed_sdpa(torch.nn.Module(), one, one, one, None, 1.0, packing=packing, sliding_window=1)
+    # A window that no prompt fills is no window.
+    packed_sdpa(torch.nn.Module(), one, one, one, None, 1.0, packing=packing, sliding_window=2)
 
 
 def test_a_packed_teacher_has_no_mask_for_the_left(make_teacher, data):
