@@ -305,3 +305,12 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
             for r in (run, whole)
         )
         assert rows == expected
+
+
+def test_a_second_student_takes_the_language_models_place(do: Run, finished: Path) -> None:
+    run = do("second_student", "--teacher.kind=student")
+    found = metrics(run)["models"]
+    assert list(found) == MODELS
+    assert found["student"] == metrics(finished)["models"]["student"]
+    assert found["teacher"] != metrics(finished)["models"]["teacher"]
+    assert not (run / "teacher" / "adapter").exists()

@@ -33,6 +33,7 @@ from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprin
 from recdistill.training.distilled import train_distilled
 from recdistill.training.evidence import export_evidence
 from recdistill.training.reading import load_teacher, teacher_scorer
+from recdistill.training.second_student import TwoStudents, load_second_student, train_second_student
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
 from recdistill.training.warm_up import compile_reading
@@ -120,11 +121,8 @@ class Story:
             return Plan(step, config.student, inputs)
         if step == "teacher":
             student = self._made("student")
-            return Plan(
-                step,
-                config.teacher,
-                inputs | {"student": student, "llm": llm_fingerprint(config.teacher.llm, cache_folder())},
-            )
+            llm = {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
+            return Plan(step, config.teacher, inputs | {"student": student} | llm)
         if step == "export":
             return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":
@@ -172,14 +170,20 @@ class Story:
         train_student(self.config, self.data(), folder, profiler, self.device)
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
+        student = self.folder.step("student")
+        if self.config.teacher.kind == "student":
+            train_second_student(self.config, self.data(), student, folder, profiler, self.device)
+            return
         name = self.plan("teacher").fingerprint
         user_ids = read_json(self.folder.step("prepare") / "users.json")
-        student = self.folder.step("student")
         train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
         if (folder / DONE_FILE).is_file():
             return  # The try before was cut off between its last file and the folder's name.
+        if self.config.teacher.kind == "student":
+            self._export_second_student(folder, profiler)
+            return
         data = self.data()
         with profiler.phase("load LLM"):
             teacher = load_teacher(
@@ -193,6 +197,17 @@ class Story:
             teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device
         )
         write_json(folder / "evidence.json", export_evidence(config, teacher, result))
+
+    def _export_second_student(self, folder: Path, profiler: Profiler) -> None:
+        data, config = self.data(), self.config.export
+        with profiler.phase("set-up"):
+            teacher = self._second_student(data)
+        export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
+
+    def _second_student(self, data: PreparedData) -> TwoStudents:
+        """The control teacher of this run."""
+        step = self.folder.step
+        return load_second_student(self.config, data, step("student"), step("teacher"), self.device)
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())
@@ -220,6 +235,8 @@ class Story:
             "student": lambda: student_scorer(step("student"), data, device),
             "teacher": lambda: teacher_scorer(config, data, step("student"), step("teacher"), device),
         }
+        if config.teacher.kind == "student":
+            scorers["teacher"] = lambda: self._second_student(data).scorer()
         if config.export.enabled:
             scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)
         return scorers

@@ -11,9 +11,10 @@ from recdistill.config import AdapterConfig, RunConfig, StudentConfig, TeacherCo
 from recdistill.data.prepared import PreparedData
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
+from recdistill.training.correction import CORRECTION_WEIGHTS
 from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.student import validation_metrics
-from recdistill.training.teacher import CORRECTION_WEIGHTS, TeacherTraining
+from recdistill.training.teacher import TeacherTraining
 
 ITEMS = 30
 

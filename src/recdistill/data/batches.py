@@ -112,6 +112,23 @@ def history_windows(data: PreparedData, targets: Targets, max_length: int) -> Wi
     return _windows(targets.users, starts, targets.positions, targets.positions)
 
 
+def export_windows(data: PreparedData, max_length: int, every: bool = True) -> Windows:
+    """Every training target once, then every validation target once.
+
+    Args:
+        data: the histories.
+        max_length: most inputs of a window.
+        every: training targets share windows, a target after every input; False: each has a window of its own.
+    """
+    if every:
+        train = training_windows(data, max_length, "all")
+    else:
+        train = history_windows(data, data.targets("train"), max_length)
+    validation = history_windows(data, data.targets("validation"), max_length)
+    pairs = zip(vars(train).values(), vars(validation).values(), strict=True)
+    return Windows(*(np.concatenate(pair) for pair in pairs))
+
+
 def bucketed_batches(
     lengths: NDArray[Any], batch_size: int, generator: np.random.Generator, bucket_factor: int = BUCKET_FACTOR
 ) -> list[NDArray[np.int64]]:

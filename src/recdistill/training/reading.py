@@ -12,6 +12,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import (
     Windows,
     collate,
+    export_windows,
     history_windows,
     sorted_batches,
     training_windows,
@@ -104,13 +105,7 @@ class Teacher:
 
     def export_windows(self) -> Windows:
         """Every training target once, then every validation target once."""
-        if self.config.targets == "every":
-            train = training_windows(self.data, self.window_length, "all")
-        else:
-            train = history_windows(self.data, self.data.targets("train"), self.window_length)
-        validation = history_windows(self.data, self.data.targets("validation"), self.window_length)
-        pairs = zip(vars(train).values(), vars(validation).values(), strict=True)
-        return Windows(*(np.concatenate(pair) for pair in pairs))
+        return export_windows(self.data, self.window_length, self.config.targets == "every")
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""

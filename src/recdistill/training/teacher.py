@@ -20,6 +20,7 @@ from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
+from recdistill.training.correction import choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.reading import ReadOnce, Teacher
@@ -30,8 +31,6 @@ logger = logging.getLogger("recdistill")
 
 ROUTER_FACTOR = 0.3
 """Learning rate of the router as a share of the others' (iLoRA's own training)."""
-CORRECTION_WEIGHTS = (1.0, 0.25, 0.5, 0.75, 1.5)
-"""Weights of the correction that validation chooses from; the first wins a tie."""
 
 
 class TeacherTraining:
@@ -99,16 +98,14 @@ class TeacherTraining:
         read = ReadOnce(self.teacher, self.validation)
         if not head.residual:
             return validation_metrics(read, data, self.validation)
-        found = {}
-        for weight in CORRECTION_WEIGHTS:
+
+        def validate(weight: float) -> dict[str, float]:
             read.correction_weight = weight
-            found[weight] = validation_metrics(read, data, self.validation)
-        best = max(CORRECTION_WEIGHTS, key=lambda weight: found[weight]["ndcg@10"])
+            return validation_metrics(read, data, self.validation)
+
+        best, metrics = choose_weight(validate)
         head.correction_weight.data.fill_(best)
-        logger.info(
-            "teacher: weight of the correction %g, of %s", best, {w: round(m["ndcg@10"], 4) for w, m in found.items()}
-        )
-        return found[best]
+        return metrics
 
 
 def train_teacher(

@@ -1,0 +1,143 @@
+"""The control teacher: a second student of another seed in the language model's place.
+
+Its score is the student's plus a weight times the second student's, the weight chosen on validation as the language
+model's correction is. Two models of one kind rank better together than either, and a student taught by both is
+regularised; what that alone brings must not be counted as the language model's knowledge.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recdistill.config import RunConfig
+from recdistill.data.batches import Windows, collate, export_windows
+from recdistill.data.fetch import cache_folder
+from recdistill.data.prepared import LongArray, PreparedData
+from recdistill.evaluation.ranking import Scorer, sequence_scorer
+from recdistill.files import read_json, write_json
+from recdistill.profiling.profiler import Profiler
+from recdistill.students.base import Student
+from recdistill.students.make import load_student
+from recdistill.teacher.titles import title_embeddings
+from recdistill.training.correction import choose_weight
+from recdistill.training.fit import FitResult
+from recdistill.training.reading import PredictedKeys
+from recdistill.training.student import train_student, validation_metrics
+
+WEIGHT_FILE = "second_student.json"
+
+
+class TwoStudents:
+    """Two students as one teacher: user states and item vectors side by side.
+
+    Args:
+        data: the histories.
+        first: the student.
+        second: the other one.
+        weight: of the second one's scores.
+        titles: fp32 (N + 1, H), title embeddings for the store, so that a student distilled from this teacher sees the
+            same titles as one distilled from a language model.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(
+        self, data: PreparedData, first: Student, second: Student, weight: float, titles: Tensor, device: str
+    ) -> None:
+        self.data, self.weight, self.device = data, weight, device
+        self.students = [student.to(device).eval() for student in (first, second)]
+        self.titles = titles
+        self.window_length = first.config.max_length
+
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states, both students' together."""
+        return sum(student.config.embedding_dim for student in self.students)
+
+    def export_windows(self) -> Windows:
+        """Every training target once, then every validation target once."""
+        return export_windows(self.data, self.window_length)
+
+    def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
+        """Items of each window."""
+        return windows.lengths.astype(np.int64)
+
+    @torch.inference_mode()
+    def predict(
+        self, windows: Windows, rows: LongArray, full_rows: int | None = None
+    ) -> tuple[PredictedKeys, Tensor, Tensor]:
+        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows."""
+        batch = collate(self.data, windows, rows)
+        real = batch.targets > 0
+        keys = PredictedKeys(
+            batch.users.unsqueeze(1).expand_as(real)[real], batch.positions[real] + 1
+        )  # fmt: skip
+        items, real = batch.items.to(self.device), real.to(self.device)
+        states = [student.states(items)[real] for student in self.students]
+        return keys, torch.cat(states, dim=1), self._add(states)
+
+    def trial(self, windows: Windows, rows: LongArray) -> object:
+        """As :meth:`predict`."""
+        return self.predict(windows, rows)
+
+    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+        """No window: nothing is cached."""
+        return np.zeros(len(windows), dtype=np.bool_)
+
+    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[PredictedKeys, Tensor, Tensor]:
+        """Never asked for, see :meth:`grows`."""
+        raise ValueError("no window of a second student grows")
+
+    @torch.inference_mode()
+    def last_scores(self, items: Tensor) -> Tensor:
+        """Scores of all items after whole histories: (B, L) → (B, N + 1)."""
+        return self._add([student.last_states(items) for student in self.students])
+
+    def scorer(self) -> Scorer:
+        """Both together as a scorer of histories."""
+        return sequence_scorer(self.last_scores, self.data, self.window_length, self.device)
+
+    def _add(self, states: list[Tensor]) -> Tensor:
+        """The weighted sum of both scores."""
+        first, second = (student.scores(own) for student, own in zip(self.students, states, strict=True))
+        scores = first + self.weight * second
+        scores[:, 0] = -torch.inf
+        return scores
+
+
+def train_second_student(
+    config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, profiler: Profiler, device: str
+) -> FitResult:
+    """Train a second student as the first was, with the next seed, and choose its weight on validation.
+
+    Args:
+        config: `student` and `seed` are read.
+        data: histories and split; test is not looked at.
+        student_folder: the finished student step.
+        folder: gets the second student, its weight and logs.
+        profiler: gets the phases.
+        device: `cpu` or `cuda`.
+    """
+    result = train_student(replace(config, seed=config.seed + 1), data, folder, profiler, device)
+    two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), device)
+
+    def validate(weight: float) -> dict[str, float]:
+        two.weight = weight
+        return validation_metrics(two.scorer(), data)
+
+    with profiler.phase("validation"):
+        weight, metrics = choose_weight(validate)
+    write_json(folder / WEIGHT_FILE, {"weight": weight, "validation": metrics})
+    return result
+
+
+def load_second_student(
+    config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str
+) -> TwoStudents:
+    """Both students of finished steps, with the title embeddings that a language model's export would hold."""
+    titles = title_embeddings(config.teacher, data.titles, cache_folder(), device)
+    weight = float(read_json(folder / WEIGHT_FILE)["weight"])
+    return TwoStudents(data, load_student(student_folder), load_student(folder), weight, titles, device)

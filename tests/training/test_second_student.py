@@ -1,0 +1,102 @@
+"""The control teacher: two students whose scores are added."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.errors import UserError
+from recdistill.files import read_json
+from recdistill.profiling.profiler import Profiler
+from recdistill.students.base import Student
+from recdistill.students.make import load_student, make_student, save_student
+from recdistill.training.correction import CORRECTION_WEIGHTS, choose_weight
+from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, train_second_student
+from recdistill.training.student import student_sequence_scorer, validation_metrics
+
+ITEMS = 30
+CONFIG = StudentConfig(embedding_dim=16, blocks=1, max_length=6, train=TrainConfig(max_epochs=2, batch_size=16))
+
+
+@pytest.fixture
+def data() -> PreparedData:
+    generator = np.random.default_rng(0)
+    return PreparedData(
+        items=np.concatenate([generator.permutation(ITEMS)[:12] + 1 for _ in range(40)]).astype(np.int32),
+        timestamps=np.arange(480, dtype=np.int64),
+        offsets=np.arange(0, 481, 12, dtype=np.int64),
+        train_ends=np.full(40, 10, dtype=np.int32),
+        validation_ends=np.full(40, 11, dtype=np.int32),
+        titles=["", *(f"Film {item}" for item in range(1, ITEMS + 1))],
+        item_ids=["", *(str(item) for item in range(1, ITEMS + 1))],
+        fingerprint="data",
+        split_fingerprint="split",
+    )
+
+
+def untrained(seed: int) -> Student:
+    torch.manual_seed(seed)
+    return make_student(CONFIG, ITEMS).eval()
+
+
+def two(data: PreparedData, weight: float) -> TwoStudents:
+    return TwoStudents(data, untrained(0), untrained(1), weight, torch.zeros(ITEMS + 1, 4), "cpu")
+
+
+def test_scores_are_the_weighted_sum(data: PreparedData) -> None:
+    targets = data.targets("validation")
+    sizes = (targets.users, targets.positions)
+    first, second = (student_sequence_scorer(untrained(seed), data, "cpu").score(*sizes) for seed in (0, 1))
+    found = two(data, 0.25).scorer().score(*sizes)
+    torch.testing.assert_close(found[:, 1:], first[:, 1:] + 0.25 * second[:, 1:])
+
+
+def test_every_target_is_predicted_once_and_as_the_scorer_does(data: PreparedData) -> None:
+    teacher = two(data, 0.5)
+    windows = teacher.export_windows()
+    keys, states, scores = teacher.predict(windows, np.arange(len(windows)))
+    found = set(zip(keys.users.tolist(), keys.positions.tolist(), strict=True))
+    wanted = [data.targets("train"), data.targets("validation")]
+    assert found == {pair for one in wanted for pair in zip(one.users.tolist(), one.positions.tolist(), strict=True)}
+    assert len(found) == len(scores)
+    assert states.shape == (len(scores), teacher.state_dim)
+    rows = keys.positions <= CONFIG.max_length  # of these a window shows the whole history, as the scorer does
+    alone = teacher.scorer().score(keys.users[rows].numpy(), keys.positions[rows].numpy())
+    torch.testing.assert_close(scores[rows][:, 1:], alone[:, 1:])
+
+
+def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tmp_path: Path) -> None:
+    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", history_length=6))
+    (tmp_path / "student").mkdir()
+    (tmp_path / "teacher").mkdir()
+    save_student(untrained(0), tmp_path / "student")
+    with Profiler() as profiler:
+        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+    second = load_student(tmp_path / "teacher")
+    assert not torch.equal(second.item_vectors(), untrained(0).item_vectors())  # another one
+    found = {}
+    for weight in CORRECTION_WEIGHTS:
+        both = TwoStudents(data, untrained(0), second, weight, torch.zeros(ITEMS + 1, 4), "cpu")
+        found[weight] = validation_metrics(both.scorer(), data)["ndcg@10"]
+    kept = read_json(tmp_path / "teacher" / WEIGHT_FILE)
+    assert found[kept["weight"]] == max(found.values()) == pytest.approx(kept["validation"]["ndcg@10"])
+
+
+def test_the_first_weight_wins_a_tie() -> None:
+    assert choose_weight(lambda weight: {"ndcg@10": 0.5})[0] == CORRECTION_WEIGHTS[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"teacher": TeacherConfig(kind="student", compile=True)}, "teacher.compile"),
+        ({"teacher": TeacherConfig(kind="student"), "export": ExportConfig(use_cache=True)}, "export.use_cache"),
+    ],
+)
+def test_settings_of_a_language_model_are_refused(settings: dict[str, Any], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        RunConfig(**settings)
