@@ -280,6 +280,9 @@ class TeacherConfig:
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
     """text: words at the head of the prompt."""
+    title_encoder: str = "llm"
+    """What embeds the titles: llm, the whole language model; minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); or a
+    hub name or folder of another sentence encoder."""
     title_dim: int = 128
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     candidates: int = 0

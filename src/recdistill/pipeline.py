@@ -30,6 +30,7 @@ from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
+from recdistill.teacher.titles import encoder_fingerprint
 from recdistill.training.distilled import train_distilled
 from recdistill.training.evidence import export_evidence
 from recdistill.training.reading import load_teacher, teacher_scorer
@@ -63,6 +64,7 @@ def run(config: RunConfig, until: Step = "report") -> Path:
         # Asked for now, since a language model that is not there should not cost a person a student's training first.
         check_machine(config.teacher, device)
         check_llm(config.teacher, cache_folder())
+        encoder_fingerprint(config.teacher, cache_folder())
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)
@@ -121,8 +123,10 @@ class Story:
             return Plan(step, config.student, inputs)
         if step == "teacher":
             student = self._made("student")
-            llm = {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
-            return Plan(step, config.teacher, inputs | {"student": student} | llm)
+            models = {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
+            if config.teacher.title_encoder != "llm":
+                models |= {"title_encoder": encoder_fingerprint(config.teacher, cache_folder())}
+            return Plan(step, config.teacher, inputs | {"student": student} | models)
         if step == "export":
             return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":

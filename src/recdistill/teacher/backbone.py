@@ -59,7 +59,11 @@ def llm_location(llm: str, cache: Path) -> str:
 
 def llm_fingerprint(llm: str, cache: Path) -> str:
     """Names the language model: configuration and, of each weight file, size, first and last MiB (or hub commit)."""
-    location = llm_location(llm, cache)
+    return model_fingerprint(llm_location(llm, cache))
+
+
+def model_fingerprint(location: str) -> str:
+    """The same of any transformers model in a folder or on a hub."""
     digest = hashlib.sha256()
     if Path(location).is_dir():
         for path in sorted([Path(location) / "config.json", *Path(location).glob("*.safetensors")]):

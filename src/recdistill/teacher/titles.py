@@ -14,7 +14,8 @@ from torch import Tensor
 from recdistill.config import TeacherConfig
 from recdistill.files import atomic_path
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import Backbone, llm_fingerprint, load_backbone
+from recdistill.teacher.backbone import Backbone, llm_fingerprint, load_backbone, model_fingerprint
+from recdistill.teacher.sentences import embed_sentences, encoder_location
 
 logger = logging.getLogger("recdistill")
 
@@ -30,27 +31,47 @@ def title_tokens(tokenizer: Any, titles: list[str], before: str = "\n") -> list[
 
 
 def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> Tensor:
-    """Embeddings of all titles by the whole language model, from the cache when they were computed before.
+    """Embeddings of all titles by `teacher.title_encoder`, from the cache when they were computed before.
 
-    Each title stands behind the word "Title:", and its embedding is the mean of the last hidden states over its own
-    tokens: the first token of a sequence, on which decoder models park their attention, is never among them.
+    With the whole language model, each title stands behind the word "Title:", and its embedding is the mean of the last
+    hidden states over its own tokens: the first token of a sequence, on which decoder models park their attention, is
+    never among them. See :mod:`recdistill.teacher.sentences` for the others.
 
     Returns:
         fp32 (N + 1, H); row 0 is zero.
+
+    Raises:
+        UserError: the encoder cannot be had.
     """
-    # Whatever changes a bit of them, so that what the cache holds from other runs never changes a result.
-    how = [llm_fingerprint(config.llm, cache), config.precision, config.quantization, str(config.double_quantization)]
-    how += [config.compute_dtype] if config.compute_dtype != "auto" else []
-    how += [config.attention, device, PREFIX]
-    key = hashlib.sha256("\x00".join([*how, *titles]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\x00".join([*_made_how(config, cache, device), *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
     if path.is_file():
         cached: Tensor = load_file(path)["embeddings"]
         return cached
-    embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
+    if config.title_encoder == "llm":
+        embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
+    else:
+        embeddings = embed_sentences(encoder_location(config.title_encoder, cache), titles, device)
     with atomic_path(path) as temporary:
         save_file({"embeddings": embeddings}, temporary)
     return embeddings
+
+
+def encoder_fingerprint(config: TeacherConfig, cache: Path) -> str:
+    """Names the model that embeds the titles."""
+    if config.title_encoder == "llm":
+        return llm_fingerprint(config.llm, cache)
+    return model_fingerprint(encoder_location(config.title_encoder, cache))
+
+
+def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
+    """Whatever changes a bit of the embeddings, so that what the cache holds from other runs never changes a result."""
+    how = [encoder_fingerprint(config, cache)]
+    if config.title_encoder == "llm":
+        how += [config.precision, config.quantization, str(config.double_quantization)]
+        how += [config.compute_dtype] if config.compute_dtype != "auto" else []
+        how += [config.attention]
+    return [*how, device, PREFIX]
 
 
 @torch.inference_mode()
