@@ -381,8 +381,9 @@ class ExportConfig:
 class DistillConfig:
     """How a fresh student learns from the teacher."""
 
-    method: Literal["dllm2rec", "soft_labels"] = "soft_labels"
-    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K."""
+    method: Literal["dllm2rec", "soft_labels", "soft_targets", "listwise"] = "soft_labels"
+    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
+    soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
     weight: float = 1.0
     """Weight λ_d of the distillation loss beside the student's own loss."""
     top_k: int = 50
@@ -396,7 +397,10 @@ class DistillConfig:
     position_temperature: float = 1.0
     """dllm2rec: β in exp(-rank/β)."""
     temperature: float = 1.0
-    """soft_labels: both distributions are softened by this."""
+    """soft_labels: both distributions are softened by this; soft_targets: the teacher's."""
+    start: Literal["random", "titles", "student"] = "random"
+    """First weights: random; titles: item vectors from the teacher's embeddings of the titles, cut to their principal
+    axes; student: the finished plain student's weights, trained on (with `embedding_weight`, titles come on top)."""
     embedding_weight: float = 0.1
     """Collaborative embedding distillation: weight of the projected title embedding in the item vectors. 0: off."""
     dro_weight: float = 0.0

@@ -12,11 +12,13 @@ from recdistill.distill.dllm2rec import (
     consistency_weights,
     dro_loss,
     list_divergence,
+    listwise_loss,
     position_weights,
     propensities,
     ranking_loss,
     ranking_weights,
     soft_label_loss,
+    soft_target_excess,
 )
 
 INF = torch.inf
@@ -197,3 +199,52 @@ def test_rows_do_not_mix() -> None:
     torch.testing.assert_close(ranking_loss(scores, weights), one_by_one)
     alone = sum(dro_loss(scores[i : i + 1], targets[i : i + 1], propensity, 1.0) for i in range(6))
     torch.testing.assert_close(dro_loss(scores, targets, propensity, 1.0), alone)
+
+
+def test_soft_targets_are_cross_entropy_over_the_whole_catalog() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(4, 9, generator=generator)  # of items 1..9
+    targets = torch.tensor([1, 5, 9, 2])
+    items = torch.tensor([[3, 1, 2], [5, 6, 0], [7, 0, 0], [2, 9, 4]])
+    teacher = torch.tensor([[2.0, 1.0, 0.5], [1.0, 0.0, -INF], [3.0, -INF, -INF], [0.0, 0.0, 0.0]])
+    listed = scores.gather(1, (items - 1).clamp_min(0))
+    own = scores.gather(1, targets.unsqueeze(1) - 1).squeeze(1)
+    plain = torch.nn.functional.cross_entropy(scores, targets - 1, reduction="sum")
+    p = torch.zeros(4, 9)
+    for row in range(4):
+        for place in range(3):
+            if items[row, place]:
+                total = sum(math.exp(one / 2) for one in teacher[row].tolist() if one > -INF)
+                p[row, items[row, place] - 1] += math.exp(teacher[row, place].item() / 2) / total
+    wanted = -(p * scores.log_softmax(dim=1)).sum()
+    found = plain + soft_target_excess(listed, own, teacher, 2.0)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_soft_targets_ignore_empty_places_whatever_the_student_scores_there() -> None:
+    teacher = torch.tensor([[1.0, -INF]])
+    student = torch.tensor([[2.0, INF]], requires_grad=True)
+    loss = soft_target_excess(student, torch.tensor([5.0]), teacher, 1.0)
+    loss.backward()
+    assert close(loss.detach(), 3.0)
+    assert student.grad is not None
+    assert close(student.grad, [[-1.0, 0.0]])
+
+
+def test_listwise_loss_by_hand() -> None:
+    # Scores ln 3, ln 2, ln 1: the order's probability is 3/6 · 2/3 · 1 = 1/3; a third of its ln: ln 3 / 3 = .366204.
+    teacher, student = torch.tensor([[9.0, 5.0, 1.0]]), torch.tensor([[3.0, 2.0, 1.0]]).log()
+    assert close(listwise_loss(student, teacher), 0.366204)
+    # The other way round: 1/6 · 2/5 · 1 = 1/15; ln 15 / 3 = .902683.
+    assert close(listwise_loss(student.flip(1), teacher), 0.902683)
+    # An empty place is no item: 3/5 · 1; ln(5/3) / 2 = .255413.
+    short = torch.tensor([[9.0, 5.0, -INF]])
+    assert close(listwise_loss(torch.tensor([[math.log(3), math.log(2), 70.0]]), short), 0.255413)
+
+
+def test_listwise_gradient_is_finite_with_empty_places() -> None:
+    student = torch.zeros(2, 3, requires_grad=True)
+    listwise_loss(student, torch.tensor([[2.0, 1.0, -INF], [0.0, -INF, -INF]])).backward()
+    # Row 1: -ln(1/2) / 2 → gradient (q - 1) / 2 = -.25, +.25. Row 2: one item, nothing to order.
+    assert student.grad is not None
+    assert close(student.grad, [[-0.25, 0.25, 0.0], [0.0, 0.0, 0.0]])

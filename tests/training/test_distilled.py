@@ -16,7 +16,8 @@ from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.profiling.profiler import Profiler
-from recdistill.students.make import load_student, save_student
+from recdistill.students.make import load_student, make_student, save_student
+from recdistill.teacher.titles import whiten
 from recdistill.training.distilled import DistillBatch, DistilledTraining, make_distilled, train_distilled
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining, train_student
@@ -72,10 +73,11 @@ def make_config(max_epochs: int = 1, **distill: Any) -> RunConfig:
 
 
 def make_training(
-    config: RunConfig, data: PreparedData, reader: OutputsReader, selected: np.ndarray | None = None
-) -> DistilledTraining:
+    config: RunConfig, data: PreparedData, reader: OutputsReader, selected: np.ndarray | None = None,
+    folder: Path | None = None,
+) -> DistilledTraining:  # fmt: skip
     windows = training_windows(data, config.student.max_length, "all")
-    student = make_distilled(config, data, reader).eval()
+    student = make_distilled(config, data, reader, folder).eval()
     plain = StudentTraining(student, data, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
     chosen = np.ones(len(data.items), dtype=np.bool_) if selected is None else selected
     return DistilledTraining(plain, config.distill, reader, chosen)
@@ -193,6 +195,31 @@ def test_the_saved_student_scores_as_the_trained_one_and_needs_no_titles(
     torch.testing.assert_close(served.last_scores(histories), trained.last_scores(histories))
 
 
+def test_item_vectors_may_start_at_the_titles(data: PreparedData, reader: OutputsReader) -> None:
+    titles = whiten(torch.from_numpy(reader.item_embeddings.astype(np.float32)), 8) * 0.02
+    start = make_distilled(make_config(embedding_weight=0.0, start="titles"), data, reader).item_vectors()
+    torch.testing.assert_close(start[:, : titles.shape[1]], titles)
+    other = make_distilled(make_config(embedding_weight=0.0), data, reader).item_vectors()
+    assert torch.equal(start[1:, titles.shape[1] :], other[1:, titles.shape[1] :])
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_a_distilled_student_may_start_as_the_plain_one(
+    data: PreparedData, reader: OutputsReader, plain_student: Path, weight: float
+) -> None:
+    histories = torch.tensor([[3, 1, 4, 0], [7, 0, 0, 0]])
+    config = make_config(start="student", embedding_weight=weight)
+    start = make_distilled(config, data, reader, plain_student).eval()
+    torch.testing.assert_close(start.last_scores(histories), load_student(plain_student).last_scores(histories))
+    if weight:
+        training = make_training(config, data, reader, folder=plain_student)
+        training.loss(training.collate(training.plan(0)[0])).backward()
+        projection = training.module.items.projection
+        assert projection is not None
+        assert projection.weight.grad is not None
+        assert projection.weight.grad.abs().max() > 0  # zero, but learning
+
+
 def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, reader: OutputsReader) -> None:
     student = make_distilled(make_config(embedding_weight=0.3), data, reader)
     assert student.items.titles is not None
@@ -203,7 +230,7 @@ def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, rea
     assert make_distilled(make_config(embedding_weight=0.0), data, reader).items.projection is None
 
 
-@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels"])
+@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels", "soft_targets", "listwise"])
 def test_the_student_learns_the_order_of_the_teachers_list(data: PreparedData, tmp_path: Path, method: str) -> None:
     """A teacher that says the same to everybody, best item first, is followed; without its loss it is not."""
     listed = np.array([31, 5, 17, 8, 22, 40])
@@ -217,15 +244,15 @@ def test_the_student_learns_the_order_of_the_teachers_list(data: PreparedData, t
                 training.loss(training.collate(rows)).backward()
                 optimizer.step()
         scores = training.module.last_scores(torch.tensor([[1, 2, 3], [9, 10, 11]])).detach().mean(dim=0)
-        return scores[listed[:4]] - (scores[listed[0]] if method == "soft_labels" else scores[1:].mean())
+        return scores[listed[:4]] - (scores[listed[0]] if method.startswith("soft") else scores[1:].mean())
 
     reader = write_store(
         tmp_path, data.targets("train"), lambda user, position: (listed, np.array([4, 3, 2, 1, 0, -1.0]))
     )
     followed, ignored = margins(20.0), margins(0.0)
-    if method == "soft_labels":
-        torch.testing.assert_close(followed, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.5, rtol=0)
-        assert not torch.allclose(ignored, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.5, rtol=0)
+    if method.startswith("soft"):
+        torch.testing.assert_close(followed, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.75, rtol=0)
+        assert not torch.allclose(ignored, torch.tensor([0.0, -1.0, -2.0, -3.0]), atol=0.75, rtol=0)
     else:
         assert followed[0] > ignored[0] + 0.5
         assert followed.tolist() == sorted(followed.tolist(), reverse=True)
@@ -236,7 +263,7 @@ def plain_student(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("student")
     torch.manual_seed(0)
     config = make_config()
-    student = make_distilled(replace(config, distill=replace(config.distill, embedding_weight=0.0)), data, None)  # type: ignore[arg-type]
+    student = make_student(config.student, ITEMS)
     with torch.no_grad():
         student.items.ids[1:] += torch.randn(ITEMS, 8)
     save_student(student, folder)

@@ -8,20 +8,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
-from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights, soft_label_loss
+from recdistill.distill.dllm2rec import (
+    dro_loss,
+    listwise_loss,
+    propensities,
+    ranking_loss,
+    ranking_weights,
+    soft_label_loss,
+    soft_target_excess,
+)
 from recdistill.distill.lists import best_items, chunk_rows, list_scores
 from recdistill.distill.outputs import OutputsReader
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
-from recdistill.students.base import Student
-from recdistill.students.losses import training_loss
-from recdistill.students.make import make_student, save_student
+from recdistill.students.base import INIT_STD, Student
+from recdistill.students.losses import cross_entropy, training_loss
+from recdistill.students.make import load_student, make_student, save_student
 from recdistill.teacher.titles import whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
@@ -113,7 +121,7 @@ class DistilledTraining:
         targets = batch.batch.targets[real]
         loss = training_loss(config.loss, states, vectors, targets, torch.default_generator)
         if config.weight > 0:
-            loss = loss + config.weight * self._distillation_loss(states, vectors, batch)
+            loss = loss + config.weight * self._distillation_loss(states, vectors, targets, batch)
         if config.dro_weight > 0:
             loss = loss + config.dro_weight * self._dro_loss(states, vectors, targets)
         return loss
@@ -122,16 +130,24 @@ class DistilledTraining:
         """The student's."""
         return self.plain.validate()
 
-    def _distillation_loss(self, states: Tensor, vectors: Tensor, batch: DistillBatch) -> Tensor:
-        """L_d, or the soft labels' loss, over the selected targets."""
-        items, teacher_scores, chosen = batch.top_items, batch.top_scores, batch.selected
+    def _distillation_loss(self, states: Tensor, vectors: Tensor, targets: Tensor, batch: DistillBatch) -> Tensor:
+        """L_d, or the loss in its place, over the selected targets."""
+        config, items, teacher_scores, chosen = self.config, batch.top_items, batch.top_scores, batch.selected
         if not bool(chosen.all()):
-            states, items, teacher_scores = states[chosen], items[chosen], teacher_scores[chosen]
+            states, targets, items, teacher_scores = (
+                one[chosen] for one in (states, targets, items, teacher_scores)
+            )  # fmt: skip
         scores = list_scores(states, vectors, items)
-        if self.config.method == "soft_labels":
-            return soft_label_loss(scores, teacher_scores, self.config.temperature)
-        own = best_items(states, vectors, self.top_k) if self.config.consistency_weight > 0 else None
-        return ranking_loss(scores, ranking_weights(self.config, items, teacher_scores, own))
+        if config.method == "soft_labels":
+            return soft_label_loss(scores, teacher_scores, config.temperature)
+        if config.method == "listwise":
+            return listwise_loss(scores, teacher_scores)
+        if config.method == "soft_targets":
+            own_scores = (states * nn.functional.embedding(targets, vectors)).sum(dim=1)
+            excess = soft_target_excess(scores, own_scores, teacher_scores, config.temperature)
+            return cross_entropy(states, vectors, targets) + excess
+        own = best_items(states, vectors, self.top_k) if config.consistency_weight > 0 else None
+        return ranking_loss(scores, ranking_weights(config, items, teacher_scores, own))
 
     def _dro_loss(self, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
         """The robust term, in chunks that are computed again in the backward pass: no (M, N) scores are kept."""
@@ -145,18 +161,40 @@ class DistilledTraining:
         return torch.stack(parts).sum()
 
 
-def make_distilled(config: RunConfig, data: PreparedData, reader: OutputsReader) -> Student:
+def make_distilled(
+    config: RunConfig, data: PreparedData, reader: OutputsReader, student_folder: Path | None = None
+) -> Student:
     """An untrained student of the `student` section's shape whose item vectors see the titles (DLLM2Rec §4.2).
 
     The title embeddings are whitened first: those of a language model all point nearly one way, and what tells titles
     apart is small beside it.
     """
-    titles = None
-    if config.distill.embedding_weight > 0:
-        titles = whiten(torch.from_numpy(reader.item_embeddings.astype(np.float32)), config.teacher.title_dim)
+    distill, dim = config.distill, config.student.embedding_dim
+    raw = torch.from_numpy(reader.item_embeddings.astype(np.float32))
+    titles = whiten(raw, config.teacher.title_dim) if distill.embedding_weight > 0 else None
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
-        return make_student(config.student, data.num_items, titles, config.distill.embedding_weight)
+        student = make_student(config.student, data.num_items, titles, distill.embedding_weight)
+    with torch.no_grad():
+        if distill.start == "titles":
+            axes = whiten(raw, dim) * INIT_STD
+            student.items.ids[:, : axes.shape[1]] = axes
+        elif distill.start == "student":
+            if student_folder is None:
+                raise ValueError("start: student needs the student's folder")
+            _start_from(student, load_student(student_folder))
+    return student
+
+
+def _start_from(student: Student, plain: Student) -> None:
+    """Take over a trained student's weights; titles start at zero, so that scores start as they were."""
+    weights = plain.state_dict()
+    missing = student.load_state_dict(weights, strict=False).missing_keys
+    if student.items.projection is not None:
+        nn.init.zeros_(student.items.projection.weight)
+        missing = [name for name in missing if name != "items.projection.weight"]
+    if missing:
+        raise ValueError(f"the plain student lacks {missing[0]}")
 
 
 def train_distilled(
@@ -185,7 +223,7 @@ def train_distilled(
     with profiler.phase("selection"):
         selected = selected_events(config, data, reader, student_folder, folder, device)
     with profiler.phase("set-up"):
-        student = make_distilled(config, data, reader).to(device)
+        student = make_distilled(config, data, reader, student_folder).to(device)
         windows = training_windows(data, config.student.max_length, config.student.windows)
         train = config.distill.train
         plain = StudentTraining(student, data, windows, config.distill.loss, train, config.seed, device)
