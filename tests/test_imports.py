@@ -20,6 +20,7 @@ FLOORS = [
     {"reporting"},
     {"pipeline"},
     {"bench"},
+    {"study"},
     {"cli"},
     {"__main__"},
 ]

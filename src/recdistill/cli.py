@@ -29,6 +29,7 @@ STEPS = {
     "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
 }
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
+STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
 DEMO_NEEDS = ("ml-100k", "smollm2")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
@@ -89,6 +90,13 @@ def build_parser(command: str) -> ArgumentParser:
     bench.add_argument("--report_only", action="store_true", help="Run nothing; write the report of what is there.")
     _add_quiet(bench)
     subcommands.add_subcommand("bench", bench, help=BENCH)
+    study = ArgumentParser(description=STUDY, exit_on_error=False)
+    study.add_argument("study", type=str, help="YAML file of the study, such as configs/studies/planted.yaml.")
+    study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
+    study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
+    study.add_argument("--until", choices=list(STEPS)[:7], default="evaluate", help="Last step of each run.")
+    _add_quiet(study)
+    subcommands.add_subcommand("study", study, help=STUDY)
     recommend = ArgumentParser(
         description="What the distilled student recommends after a history.", exit_on_error=False
     )
@@ -155,6 +163,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _plan(options)
     elif command == "bench":
         _bench(options)
+    elif command == "study":
+        _study(options)
     else:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
@@ -179,6 +189,15 @@ def _bench(options: Any) -> None:
         run_bench(matrix, out, options.only, options.retry)
     write_report(matrix, out, options.language, options.matrix)
     sys.stdout.write(f"{out / 'report.html'}\n")
+
+
+def _study(options: Any) -> None:
+    from recdistill.study import read_study, run_study
+
+    study = read_study(Path(options.study))
+    out = Path(options.out or f"runs/studies/{study.name}")
+    run_study(study, out, options.only, options.until)
+    sys.stdout.write(f"{out}\n")
 
 
 def _fetch(name: str) -> None:

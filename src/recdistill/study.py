@@ -1,0 +1,195 @@
+"""A designed comparison: arms (sets of settings) × seeds, each a run of its own, with equal steps done once.
+
+    recdistill study configs/studies/ml-latest-small.yaml
+
+writes `<out>/<arm>/seed-<seed>/`, each a whole run folder. Where another run of the study has finished a step of the
+same configuration on the same inputs, its files are linked, not made again: arms that differ in the distillation share
+their teacher, all arms of a seed share their student. Finished steps are kept, so that an interrupted study goes on
+where it was. `recdistill compare` then tells the arms apart.
+"""
+
+import gc
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from recdistill.bench.settings import flat, nested, run_config
+from recdistill.config import RunConfig
+from recdistill.errors import UserError
+from recdistill.files import disk_errors
+from recdistill.pipeline import FOLDERS, STORY, Step, Story, choose_device
+from recdistill.run_folder import RunFolder
+
+logger = logging.getLogger("recdistill")
+
+KEYS = ("name", "base", "config", "seeds", "arms")
+OWN = ("run", "seed")
+"""What a study sets itself."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file has it.
+
+    Attributes:
+        name: of the study.
+        seeds: of the runs of each arm.
+        arms: dotted settings of each arm, all of them, in the file's order.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    arms: dict[str, dict[str, Any]]
+
+    def config(self, arm: str, seed: int, out: Path) -> RunConfig:
+        """The configuration of one run.
+
+        Raises:
+            UserError: a key of the arm is unknown, of the wrong type or out of range; names it.
+        """
+        try:
+            made = run_config(nested(self.arms[arm]))
+        except UserError as error:
+            raise UserError(f"arms.{arm}: {error}") from error
+        return replace(made, run=str(run_folder(out, arm, seed)), seed=seed)
+
+
+def run_folder(out: Path, arm: str, seed: int) -> Path:
+    """Where a run of a study is."""
+    return out / arm / f"seed-{seed}"
+
+
+def read_study(path: Path) -> Study:
+    """Read a study and check all its arms, before anything runs.
+
+    `config` names a file of settings, seen from the study's own folder, that all arms begin with; `base` holds more of
+    them; each of `arms` has its own on top. Later ones win.
+
+    Raises:
+        UserError: names the key that is missing, unknown or wrong.
+    """
+    content = _yaml(path)
+    unknown = [key for key in content if key not in KEYS]
+    if unknown:
+        raise UserError(f"{path}: {unknown[0]}: unknown; there are {', '.join(KEYS)}")
+    arms, seeds = content.get("arms"), content.get("seeds")
+    if not isinstance(arms, dict) or not arms:
+        raise UserError(f"{path}: arms: must hold one arm at least (`main: {{}}`)")
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UserError(f"{path}: seeds: must be a list of whole numbers")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"{path}: seeds: one is there twice")
+    common: dict[str, Any] = {}
+    if content.get("config"):
+        file = flat(_yaml(path.parent / str(content["config"])))
+        common |= {key: value for key, value in file.items() if key not in OWN}
+    common |= flat(_settings(content.get("base"), f"{path}: base"))
+    study = Study(
+        name=str(content.get("name", path.stem)),
+        seeds=tuple(seeds),
+        arms={_arm_name(arm): common | flat(_settings(own, f"{path}: arms.{arm}")) for arm, own in arms.items()},
+    )
+    for arm, settings in study.arms.items():
+        for key in OWN:
+            if key in settings:
+                raise UserError(f"arms.{arm}.{key}: set by the study itself")
+        for seed in seeds:
+            study.config(arm, seed, Path())
+    return study
+
+
+def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "evaluate") -> None:
+    """Do all runs, seed by seed, so that every arm has its first seed before any has its second.
+
+    Args:
+        study: what to run.
+        out: folder of the runs.
+        only: these arms alone; empty: all.
+        until: the last step of each run.
+
+    Raises:
+        UserError: an arm is not there, or a run cannot be done.
+    """
+    for arm in only:
+        if arm not in study.arms:
+            raise UserError(f"only: the study has no arm {arm!r}; it has {', '.join(study.arms)}")
+    chosen = [arm for arm in study.arms if not only or arm in only]
+    for seed in study.seeds:
+        for arm in chosen:
+            logger.info("study %s: %s, seed %d", study.name, arm, seed)
+            _run(study.config(arm, seed, out), out, until)
+            gc.collect()
+
+
+def _run(config: RunConfig, out: Path, until: Step) -> None:
+    """One run, each step linked from another run of the study where that has it."""
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    folder = RunFolder(Path(config.run))
+    with folder.lock():
+        story = Story(config, folder, device)
+        for step in STORY[: STORY.index(until) + 1]:
+            if step in ("export", "distill") and not config.export.enabled:
+                continue
+            _borrow(story, step, out)
+            story.do(step)
+
+
+def _borrow(story: Story, step: Step, out: Path) -> None:
+    """Link a step's finished folder from another run, if it is of the same fingerprint."""
+    wanted, name = story.plan(step).fingerprint, FOLDERS[step]
+    if story.folder.is_finished(name, wanted):
+        return
+    for other in _runs(out):
+        if other.path != story.folder.path and other.is_finished(name, wanted):
+            logger.info("%s: as in %s", step, other.path)
+            _link(other.step(name), story.folder.step(name))
+            return
+
+
+def _runs(out: Path) -> Iterator[RunFolder]:
+    for path in sorted(out.glob("*/seed-*")):
+        yield RunFolder(path)
+
+
+def _link(source: Path, target: Path) -> None:
+    """A finished folder once more, its files shared; a step replaces files and never writes into one."""
+    unfinished = target.with_name(f"{target.name}.linking")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    with disk_errors(target):
+        shutil.copytree(source, unfinished, copy_function=os.link)
+        unfinished.rename(target)
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"study: {path}: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{path}:{line}: not valid YAML ({error.problem})") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not a text file in YAML") from error
+    return _settings(content, str(path))
+
+
+def _settings(content: Any, name: str) -> dict[str, Any]:
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{name}: must hold settings (lines like `key: value`)")
+    return content or {}
+
+
+def _arm_name(arm: Any) -> str:
+    name = str(arm)
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(f"arms.{name}: an arm's name is a folder's name; use letters, digits and -")
+    return name

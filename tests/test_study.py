@@ -1,0 +1,94 @@
+"""Arms × seeds: what is shared, what is not, and files that say something wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chain import options, write_interactions
+from recdistill.cli import main
+from recdistill.errors import UserError
+from recdistill.files import read_json
+from recdistill.study import read_study
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Write a study of tiny runs; keys given replace those of the file."""
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    write_interactions(tmp_path / "data")
+    chain = options(tmp_path / "unused", tiny_llm, tmp_path / "data" / "events.csv")[1:]
+    settings = dict(option.removeprefix("--").split("=", 1) for option in chain)
+    del settings["run"]
+    base = {key: yaml.safe_load(value) for key, value in settings.items()}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "runs/mine", "student": {"dropout": 0.2}}))
+
+    def make(**keys: object) -> Path:
+        content = {"config": "config.yaml", "base": base, "seeds": [1, 2], "arms": {"main": {}}} | keys
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+        return path
+
+    return make
+
+
+def inode(run: Path, file: str) -> int:
+    return (run / file).stat().st_ino
+
+
+def test_equal_steps_are_done_once_and_others_anew(make: Make, tmp_path: Path) -> None:
+    arms = {"main": {}, "listwise": {"distill.method": "listwise"}, "short": {"student": {"max_length": 10}}}
+    out = tmp_path / "out"
+    assert main(["study", str(make(arms=arms)), "--out", str(out), "--quiet"]) == 0
+    main_run, listwise, short = (out / arm / "seed-1" for arm in arms)
+    for file in ("student/student.safetensors", "teacher/ranker.safetensors", "teacher_outputs/outputs.json"):
+        assert inode(main_run, file) == inode(listwise, file) == inode(short, file)  # short says what the base says
+    assert inode(main_run, "distilled/student.safetensors") != inode(listwise, "distilled/student.safetensors")
+    assert inode(main_run, "evaluation/metrics.json") == inode(short, "evaluation/metrics.json")
+    other = out / "main" / "seed-2"
+    assert inode(main_run, "prepare/items.npy") == inode(other, "prepare/items.npy")
+    assert inode(main_run, "student/student.safetensors") != inode(other, "student/student.safetensors")
+    assert read_json(other / "student" / "manifest.json")["inputs"]["seed"] == "2"
+    assert read_json(main_run / "student" / "manifest.json")["config"]["dropout"] == 0.2  # of the named file
+
+
+def test_a_second_call_does_nothing_and_only_chooses_arms(make: Make, tmp_path: Path) -> None:
+    study, out = make(seeds=[1], arms={"main": {}, "other": {"distill.weight": 0.5}}), tmp_path / "out"
+    command = ["study", str(study), "--out", str(out), "--quiet"]
+    assert main([*command, "--only", "main", "--until", "student"]) == 0
+    run = out / "main" / "seed-1"
+    assert not (run / "teacher").exists()
+    assert not (out / "other").exists()
+    made = inode(run, "student/student.safetensors")
+    assert main([*command, "--only", "main", "--until", "student"]) == 0
+    assert inode(run, "student/student.safetensors") == made
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ({"arms": None}, "arms"),
+        ({"arms": {"a/b": {}}}, r"arms\.a/b"),
+        ({"arms": {"main": {"student.dropuot": 1}}}, "dropuot"),
+        ({"arms": {"main": {"seed": 1}}}, r"arms\.main\.seed"),
+        ({"arms": {"main": {"student.dropout": 2.0}}}, r"student\.dropout"),
+        ({"arms": {"main": 3}}, r"arms\.main"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"seeds": ["x"]}, "seeds"),
+        ({"config": "nowhere.yaml"}, r"nowhere\.yaml"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_what_is_wrong_is_named_before_anything_runs(make: Make, keys: dict[str, object], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        read_study(make(**keys))
+
+
+def test_an_arm_that_is_not_there(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", str(make()), "--out", str(tmp_path / "out"), "--only", "mian", "--quiet"]) == 2
+    assert "mian" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
