@@ -10,7 +10,7 @@ from typing import Any, Literal
 from recdistill.errors import UserError
 
 Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet"]
-Split = Literal["leave_one_out", "global_time"]
+Split = Literal["leave_one_out", "global_time", "column"]
 Duplicates = Literal["keep", "first", "last"]
 StudentModel = Literal["sasrec", "gru4rec"]
 LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
@@ -60,6 +60,8 @@ class ColumnsConfig:
     """Column of the ratings, for `data.min_rating`. Empty: none."""
     title: str = "title"
     """Column of the item titles in the items file."""
+    split: str = "split"
+    """Column of the interactions that says train, validation or test, for `data.split: column` (RecBole files too)."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class DataConfig:
     """Folder of the data set, or the file of interactions. Empty: the user's cache, filled by `recdistill fetch`."""
     items_path: str = ""
     """File with item titles (csv, parquet). Empty: titles are the item ids."""
+    text: tuple[str, ...] = ()
+    """Columns of the items file that title embeddings are made from beside the title, such as genres. Empty: titles."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     """Column names, for csv and parquet."""
     separator: str = ","
@@ -85,13 +89,17 @@ class DataConfig:
     duplicates: Duplicates = "first"
     """A user's repeated events on one item: keep all, or only the first or last in time."""
     split: Split = "leave_one_out"
-    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all."""
+    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all.
+    column: whole users, as `data.columns.split` says; of validation and test users only the last event is a target."""
     validation_fraction: float = 0.1
     """global_time: share of all events, in time order, between the two moments (0 to 1)."""
     test_fraction: float = 0.1
     """global_time: share of all events after the second moment (0 to 1)."""
     limit_rows: int | None = None
     """At most this many training targets, taken by whole users in a seeded sample. Empty: all."""
+    train_users: float = 1.0
+    """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
+    curves: a smaller share is a part of a larger one, and the targets are the same."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -104,6 +112,8 @@ class DataConfig:
         total = self.validation_fraction + self.test_fraction
         require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")
         require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
+        require(len(set(self.text)) == len(self.text), "data.text", self.text, "without repetitions")
+        require(0 < self.train_users <= 1, "data.train_users", self.train_users, "above 0 and at most 1")
         if self.source in ("csv", "parquet", "recbole") and not self.path:
             raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
 

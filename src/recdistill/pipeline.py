@@ -112,8 +112,9 @@ class Story:
         """What the step reads and is configured by; together they make its fingerprint."""
         config = self.config
         if step == "prepare":
-            limit = {"seed": config.seed} if config.data.limit_rows else {}
-            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | limit)
+            sampled = config.data.limit_rows is not None or config.data.train_users < 1
+            seed = {"seed": config.seed} if sampled else {}
+            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | seed)
         data = self.data()
         inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
         if step == "student":

@@ -1,4 +1,4 @@
-"""What any model must beat: popularity, and the neighbours of the most recent item. Both count train events only."""
+"""What any model must beat: popularity, and the neighbours of the most recent item. Both count what is trained on."""
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ def _neighbour_counts(data: PreparedData, window: int) -> tuple[LongArray, LongA
     """Pairs `item · (N + 1) + neighbour`, ascending, and how often each occurs in train."""
     lengths = np.diff(data.offsets)
     users = np.repeat(np.arange(data.num_users), lengths)
-    in_train = np.arange(len(users)) - data.offsets[users] < data.train_ends[users]
+    in_train = np.arange(len(users)) - data.offsets[users] < data.trained_ends[users]
     users, items = users[in_train], data.items[in_train].astype(np.int64)
     keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     # One distance after the other, so that memory holds the distinct pairs and not all pairs.
