@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from recdistill.errors import UserError
 
-Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet"]
+Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted"]
 Split = Literal["leave_one_out", "global_time", "column"]
 Duplicates = Literal["keep", "first", "last"]
 StudentModel = Literal["sasrec", "gru4rec"]
@@ -65,11 +65,43 @@ class ColumnsConfig:
 
 
 @dataclass(frozen=True)
+class PlantedConfig:
+    """Generated data with a signal in its titles (`data.source: planted`); the rule stands in docs/data.md."""
+
+    users: int = 800
+    """Users."""
+    items: int = 1000
+    """Items, in equal numbers for each topic."""
+    topics: int = 40
+    """Topics; an item's title tells its topic."""
+    events: int = 8
+    """Events of each user."""
+    novelty: float = 0.5
+    """Weight of all topics together where a user's latest event weighs 1: more means more changes of topic."""
+    decay: float = 0.8
+    """Weight of an event against the one after it (0 to 1): less means that the latest topics count more."""
+    seed: int = 0
+    """Seed of the generated data; the run's own `seed` does not change it."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        positive(self, prefix, "users", "novelty")
+        require(2 <= self.topics <= 40, f"{prefix}.topics", self.topics, "between 2 and 40")
+        most = 176 * self.topics
+        rule = f"between {prefix}.topics ({self.topics}) and 176 for each of them ({most})"
+        require(self.topics <= self.items <= most, f"{prefix}.items", self.items, rule)
+        require(3 <= self.events < self.items, f"{prefix}.events", self.events, f"3 or more, and below {prefix}.items")
+        require(0 < self.decay <= 1, f"{prefix}.decay", self.decay, "above 0 and at most 1")
+        not_negative(self, prefix, "seed")
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """What to read, which events to keep, how to split."""
 
     source: Source = "ml-100k"
-    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), or CSV/Parquet files."""
+    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
+    planted: generated, with a signal in the titles."""
     path: str = ""
     """Folder of the data set, or the file of interactions. Empty: the user's cache, filled by `recdistill fetch`."""
     items_path: str = ""
@@ -78,6 +110,8 @@ class DataConfig:
     """Columns of the items file that title embeddings are made from beside the title, such as genres. Empty: titles."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     """Column names, for csv and parquet."""
+    planted: PlantedConfig = field(default_factory=PlantedConfig)
+    """What is generated, for planted."""
     separator: str = ","
     """Column separator of CSV files, one character."""
     min_rating: float | None = None
@@ -116,6 +150,18 @@ class DataConfig:
         require(0 < self.train_users <= 1, "data.train_users", self.train_users, "above 0 and at most 1")
         if self.source in ("csv", "parquet", "recbole") and not self.path:
             raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
+        self.planted.check("data.planted")
+        if self.source == "planted":
+            self._check_planted()
+
+    def _check_planted(self) -> None:
+        """Generated data stays whole, since its rule is about all events; it has no ratings and no columns."""
+        for name, value in {"min_item_events": 1, "min_rating": None, "text": ()}.items():
+            found = getattr(self, name)
+            require(found == value, f"data.{name}", found, f"{value!r} with data.source planted")
+        require(self.split != "column", "data.split", self.split, "leave_one_out or global_time with planted data")
+        rule = f"data.min_user_events ({self.min_user_events}) or more"
+        require(self.planted.events >= self.min_user_events, "data.planted.events", self.planted.events, rule)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
+from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json, write_json
@@ -223,6 +223,8 @@ class Story:
         }
         if config.export.enabled:
             scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)
+        if config.data.source == "planted":
+            scorers["oracle"] = lambda: OracleScorer(data, config.data.planted)
         return scorers
 
 

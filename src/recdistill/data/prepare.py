@@ -15,6 +15,7 @@ from recdistill.data.catalog import with_titles
 from recdistill.data.fetch import sha256_of
 from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
+from recdistill.data.planted import achievable
 from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
 from recdistill.data.sources import open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
@@ -76,10 +77,14 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         }  # fmt: skip
         if ends.trained is not None:
             statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
-        about = {
+        about: dict[str, Any] = {
             "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
             "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
         }  # fmt: skip
+        if config.source == "planted":
+            about["achievable"] = {
+                name: achievable(config.planted, data, data.targets(name)) for name in ("validation", "test")
+            }
         _write(data, interactions.user_ids, about, folder)
     logger.info("data: %(users)d users, %(items)d items, %(events)d events", statistics)
     return PreparedData.load(folder)

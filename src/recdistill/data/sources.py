@@ -9,6 +9,7 @@ ml-latest   `ratings.csv`                                         `movies.csv`
 recbole     the folder's one `.inter` file, or the file itself    `.item` beside it, if there
 csv         `data.path`                                           `data.items_path`, if set
 parquet     `data.path`                                           `data.items_path`, if set (CSV or Parquet)
+planted     generated, see :mod:`recdistill.data.planted`         generated
 ==========  ====================================================  =========================================
 
 Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
@@ -26,6 +27,7 @@ import numpy as np
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.interactions import Interactions
+from recdistill.data.planted import PlantedSource
 from recdistill.data.tables import Table, TextTable, parquet, require_columns, text_with_header, text_without_header
 from recdistill.data.texts import label
 from recdistill.data.values import parse_ids, parse_numbers, parse_parts, parse_times, parse_titles
@@ -126,12 +128,14 @@ def _by_item(table: Table, item_column: str, column: str) -> dict[str, str]:
     return found
 
 
-def open_source(config: DataConfig) -> Source:
-    """Find the files and read their headers.
+def open_source(config: DataConfig) -> Source | PlantedSource:
+    """Find the files and read their headers, if there are files to read.
 
     Raises:
         UserError: a file or a column is missing, or a file is empty.
     """
+    if config.source == "planted":
+        return PlantedSource(config.planted)
     found = OPENERS[config.source](config)
     if config.text and found.titles is None:
         raise UserError(f"data.text: there is no items file with columns {', '.join(config.text)} (data.items_path)")
