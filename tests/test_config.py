@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from recdistill.cli import build_parser, main
-from recdistill.config import DataConfig, RunConfig, TeacherConfig, TrainConfig
+from recdistill.config import DataConfig, PlantedConfig, RunConfig, TeacherConfig, TrainConfig
 from recdistill.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -73,6 +73,13 @@ MISTAKES = {
     "data.source=csv": "data.path: needed for data.source csv",
     "data.validation_fraction=0.95": "data.validation_fraction + data.test_fraction",
     "data.limit_rows=-5": "data.limit_rows: -5",
+    "data.train_users=0": "data.train_users: 0.0 is out of range; it must be above 0 and at most 1",
+    "data.train_users=1.5": "data.train_users: 1.5",
+    "data.planted.topics=41": "data.planted.topics: 41 is out of range; it must be between 2 and 40",
+    "data.planted.items=39": "data.planted.items: 39",
+    "data.planted.decay=0": "data.planted.decay: 0.0",
+    "data.planted.novelty=0": "data.planted.novelty: 0.0",
+    "data.text=[genres,genres]": "data.text: ('genres', 'genres') is out of range; it must be without repetitions",
     "report.language=fr": "report.language",
     "seed=-1": "seed: -1",
     "device=tpu": "device",
@@ -129,6 +136,12 @@ def test_print_config_is_a_configuration(capsys: pytest.CaptureFixture[str], tmp
 def test_sections_are_checked_in_python_too() -> None:
     with pytest.raises(UserError, match=r"data\.path"):
         DataConfig(source="csv")
+    with pytest.raises(UserError, match=r"data\.min_item_events: 2 is out of range; it must be 1 with"):
+        DataConfig(source="planted", min_item_events=2)
+    with pytest.raises(UserError, match=r"data\.text: \('genres',\) is out of range"):
+        DataConfig(source="planted", text=("genres",))
+    with pytest.raises(UserError, match=r"data\.planted\.events: 4 is out of range; it must be data\.min_user_events"):
+        DataConfig(source="planted", planted=PlantedConfig(events=4))
     with pytest.raises(UserError, match=r"teacher\.train\.warmup_fraction"):
         TeacherConfig(train=TrainConfig(warmup_fraction=1.0))
     with pytest.raises(UserError, match="mixed"):

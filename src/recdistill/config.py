@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from recdistill.errors import UserError
 
-Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet"]
-Split = Literal["leave_one_out", "global_time"]
+Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted"]
+Split = Literal["leave_one_out", "global_time", "column"]
 Duplicates = Literal["keep", "first", "last"]
 StudentModel = Literal["sasrec", "gru4rec"]
 LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
@@ -60,6 +60,39 @@ class ColumnsConfig:
     """Column of the ratings, for `data.min_rating`. Empty: none."""
     title: str = "title"
     """Column of the item titles in the items file."""
+    split: str = "split"
+    """Column of the interactions that says train, validation or test, for `data.split: column` (RecBole files too)."""
+
+
+@dataclass(frozen=True)
+class PlantedConfig:
+    """Generated data with a signal in its titles (`data.source: planted`); the rule stands in docs/data.md."""
+
+    users: int = 800
+    """Users."""
+    items: int = 1000
+    """Items, in equal numbers for each topic."""
+    topics: int = 40
+    """Topics; an item's title tells its topic."""
+    events: int = 8
+    """Events of each user."""
+    novelty: float = 0.5
+    """Weight of all topics together where a user's latest event weighs 1: more means more changes of topic."""
+    decay: float = 0.8
+    """Weight of an event against the one after it (0 to 1): less means that the latest topics count more."""
+    seed: int = 0
+    """Seed of the generated data; the run's own `seed` does not change it."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        positive(self, prefix, "users", "novelty")
+        require(2 <= self.topics <= 40, f"{prefix}.topics", self.topics, "between 2 and 40")
+        most = 176 * self.topics
+        rule = f"between {prefix}.topics ({self.topics}) and 176 for each of them ({most})"
+        require(self.topics <= self.items <= most, f"{prefix}.items", self.items, rule)
+        require(3 <= self.events < self.items, f"{prefix}.events", self.events, f"3 or more, and below {prefix}.items")
+        require(0 < self.decay <= 1, f"{prefix}.decay", self.decay, "above 0 and at most 1")
+        not_negative(self, prefix, "seed")
 
 
 @dataclass(frozen=True)
@@ -67,13 +100,18 @@ class DataConfig:
     """What to read, which events to keep, how to split."""
 
     source: Source = "ml-100k"
-    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), or CSV/Parquet files."""
+    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
+    planted: generated, with a signal in the titles."""
     path: str = ""
     """Folder of the data set, or the file of interactions. Empty: the user's cache, filled by `recdistill fetch`."""
     items_path: str = ""
     """File with item titles (csv, parquet). Empty: titles are the item ids."""
+    text: tuple[str, ...] = ()
+    """Columns of the items file that title embeddings are made from beside the title, such as genres. Empty: titles."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     """Column names, for csv and parquet."""
+    planted: PlantedConfig = field(default_factory=PlantedConfig)
+    """What is generated, for planted."""
     separator: str = ","
     """Column separator of CSV files, one character."""
     min_rating: float | None = None
@@ -85,13 +123,17 @@ class DataConfig:
     duplicates: Duplicates = "first"
     """A user's repeated events on one item: keep all, or only the first or last in time."""
     split: Split = "leave_one_out"
-    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all."""
+    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all.
+    column: whole users, as `data.columns.split` says; of validation and test users only the last event is a target."""
     validation_fraction: float = 0.1
     """global_time: share of all events, in time order, between the two moments (0 to 1)."""
     test_fraction: float = 0.1
     """global_time: share of all events after the second moment (0 to 1)."""
     limit_rows: int | None = None
     """At most this many training targets, taken by whole users in a seeded sample. Empty: all."""
+    train_users: float = 1.0
+    """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
+    curves: a smaller share is a part of a larger one, and the targets are the same."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -104,8 +146,22 @@ class DataConfig:
         total = self.validation_fraction + self.test_fraction
         require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")
         require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
+        require(len(set(self.text)) == len(self.text), "data.text", self.text, "without repetitions")
+        require(0 < self.train_users <= 1, "data.train_users", self.train_users, "above 0 and at most 1")
         if self.source in ("csv", "parquet", "recbole") and not self.path:
             raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
+        self.planted.check("data.planted")
+        if self.source == "planted":
+            self._check_planted()
+
+    def _check_planted(self) -> None:
+        """Generated data stays whole, since its rule is about all events; it has no ratings and no columns."""
+        for name, value in {"min_item_events": 1, "min_rating": None, "text": ()}.items():
+            found = getattr(self, name)
+            require(found == value, f"data.{name}", found, f"{value!r} with data.source planted")
+        require(self.split != "column", "data.split", self.split, "leave_one_out or global_time with planted data")
+        rule = f"data.min_user_events ({self.min_user_events}) or more"
+        require(self.planted.events >= self.min_user_events, "data.planted.events", self.planted.events, rule)
 
 
 @dataclass(frozen=True)

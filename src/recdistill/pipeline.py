@@ -21,7 +21,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
+from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json, write_json
@@ -115,8 +115,9 @@ class Story:
         """What the step reads and is configured by; together they make its fingerprint."""
         config = self.config
         if step == "prepare":
-            limit = {"seed": config.seed} if config.data.limit_rows else {}
-            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | limit)
+            sampled = config.data.limit_rows is not None or config.data.train_users < 1
+            seed = {"seed": config.seed} if sampled else {}
+            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | seed)
         data = self.data()
         inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
         if step == "student":
@@ -243,6 +244,8 @@ class Story:
             scorers["teacher"] = lambda: self._second_student(data).scorer()
         if config.export.enabled:
             scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)
+        if config.data.source == "planted":
+            scorers["oracle"] = lambda: OracleScorer(data, config.data.planted)
         return scorers
 
 

@@ -116,7 +116,7 @@ def test_an_item_may_be_named_twice_but_not_differently(write: Write) -> None:
     config = DataConfig(source="csv", path=str(events), items_path=str(titles))
     assert open_source(config).read_titles() == {"2": "Heat", "3": "Up"}
     write("t.csv", "item_id,title\n2,Heat\n\n2,Cold\n")
-    with pytest.raises(UserError, match=r"t\.csv:4: item '2' is called 'Cold' here and 'Heat' above"):
+    with pytest.raises(UserError, match=r"t\.csv:4: title of item '2' is 'Cold' here and 'Heat' above"):
         open_source(config).read_titles()
 
 

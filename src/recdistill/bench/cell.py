@@ -98,7 +98,7 @@ class CellRun:
             whole = PreparedData.load(Path(self.spec["data"]))
             self.data = sample_data(whole, max(1, self.sizes.validation_users), config.seed)
         with profiler.phase("embed titles"):
-            title_embeddings(config.teacher, self.data.titles, cache_folder(), self.device)
+            title_embeddings(config.teacher, self.data.texts, cache_folder(), self.device)
         if not self.spec.get("titles_only"):
             give_memory_back()
             with profiler.phase("load LLM"):

@@ -77,7 +77,7 @@ class Batch:
 
 
 def training_windows(data: PreparedData, max_length: int, coverage: Literal["last", "all"]) -> Windows:
-    """Windows over each user's train events, users in order.
+    """Windows over the train events of each user that is trained on, users in order.
 
     Args:
         data: the histories.
@@ -86,8 +86,8 @@ def training_windows(data: PreparedData, max_length: int, coverage: Literal["las
             history, each window after the first starts `max_length - max_length // 2` inputs behind the one before, so
             that `max_length // 2` inputs lead up to its first target which are targets of the window before.
     """
-    users = np.flatnonzero(data.train_ends >= 2)
-    ends = data.train_ends[users].astype(np.int64) - 1
+    users = np.flatnonzero(data.trained_ends >= 2)
+    ends = data.trained_ends[users].astype(np.int64) - 1
     if coverage == "last":
         starts = np.maximum(ends - max_length, 0)
         return _windows(users, starts, ends, starts + 1)

@@ -22,6 +22,7 @@ class Interactions:
         ratings: float64 (events,), or None where no rating is asked for.
         user_ids: external ids in natural order.
         item_ids: external ids in natural order.
+        parts: int8 (events,), indices into :data:`recdistill.data.splits.PARTS`, or None where no column is asked for.
     """
 
     users: IntArray
@@ -30,6 +31,7 @@ class Interactions:
     ratings: NDArray[np.float64] | None
     user_ids: list[str]
     item_ids: list[str]
+    parts: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
         """Count the events."""
@@ -37,8 +39,9 @@ class Interactions:
 
     def take(self, rows: NDArray[Any]) -> "Interactions":
         """The events `rows` (a mask or indices, in that order); ids as they are."""
-        ratings = None if self.ratings is None else self.ratings[rows]
-        return replace(self, users=self.users[rows], items=self.items[rows], times=self.times[rows], ratings=ratings)
+        users, items, times = self.users[rows], self.items[rows], self.times[rows]
+        ratings, parts = (None if column is None else column[rows] for column in (self.ratings, self.parts))
+        return replace(self, users=users, items=items, times=times, ratings=ratings, parts=parts)
 
     def counts(self) -> dict[str, int]:
         """`{"events", "users", "items"}`: how many there are, ids without events not counted."""
@@ -106,6 +109,22 @@ def k_core(users: IntArray, items: IntArray, min_user_events: int, min_item_even
     mask = np.zeros(len(users), dtype=bool)
     mask[kept] = True
     return mask
+
+
+def user_parts(interactions: Interactions) -> NDArray[np.int8]:
+    """The one part of the split that each user belongs to: int8 (users,).
+
+    Raises:
+        UserError: a user's events belong to different parts.
+    """
+    assert interactions.parts is not None
+    parts = np.zeros(len(interactions.user_ids), dtype=np.int8)
+    parts[interactions.users] = interactions.parts
+    other = parts[interactions.users] != interactions.parts
+    if other.any():
+        user = interactions.user_ids[interactions.users[np.argmax(other)]]
+        raise UserError(f"data.split: column splits whole users, but events of user {user!r} belong to different parts")
+    return parts
 
 
 def without_gaps(interactions: Interactions) -> Interactions:

@@ -7,13 +7,13 @@ from recdistill.data.prepared import IntArray
 from recdistill.errors import UserError
 
 
-def sample_users(train_ends: IntArray, limit: int, generator: np.random.Generator) -> NDArray[np.int64]:
+def sample_users(num_trained: IntArray, limit: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """Users whose training targets together are at most `limit`, drawn in random order until the next is too many.
 
     Whole users, since the first rows of a file would be a handful of users with their neighbours cut off.
 
     Args:
-        train_ends: int32 (users,), train events of each; all but the first of them are targets.
+        num_trained: int32 (users,), events of each that are trained on; all but the first of them are targets.
         limit: most training targets.
         generator: gives the order.
 
@@ -23,8 +23,8 @@ def sample_users(train_ends: IntArray, limit: int, generator: np.random.Generato
     Raises:
         UserError: the first user drawn is already too many.
     """
-    order = generator.permutation(len(train_ends))
-    targets = np.cumsum(np.maximum(train_ends[order] - 1, 0))
+    order = generator.permutation(len(num_trained))
+    targets = np.cumsum(np.maximum(num_trained[order] - 1, 0))
     users = order[: np.searchsorted(targets, limit, side="right")]
     if not len(users):
         raise UserError(f"data.limit_rows: {limit} is too few; the first user drawn has {targets[0]} training targets")

@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 from recdistill.config import DataConfig
 from recdistill.data.catalog import with_titles
 from recdistill.data.fetch import sha256_of
-from recdistill.data.interactions import Interactions, select, without_gaps
+from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
-from recdistill.data.prepared import LongArray, PreparedData, SplitName
+from recdistill.data.planted import achievable
+from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
 from recdistill.data.sources import open_source
-from recdistill.data.splits import Ends, global_time, leave_one_out
+from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
+from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
 logger = logging.getLogger("recdistill")
 
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+SHARE_STREAM = 1
+"""Keeps the draw of `data.train_users` apart from that of `data.limit_rows`, which has the same seed."""
 
 
 def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> PreparedData:
@@ -32,14 +35,16 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
     popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
-    `global_time` are those of all events; items that nobody is left with are dropped from the catalog.
+    `global_time` are those of all events; items that nobody is left with are dropped from the catalog. The share of
+    users that `data.train_users` trains on is drawn after that and drops nothing.
 
-    Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles and external ids of the
-    items), `users.json` (external ids of the users), `data.json` (fingerprints, settings, counts of every step).
+    Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
+    they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
+    (fingerprints, settings, counts of every step).
 
     Args:
         config: what to read and what to keep.
-        seed: of the sample that `limit_rows` takes.
+        seed: of the samples that `limit_rows` and `train_users` take.
         folder: where to write.
         profiler: counts the phases `load data`, `filter`, `split` and `write`.
 
@@ -51,7 +56,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
     """
     with profiler.phase("load data"):
         source = open_source(config)
-        titles = source.read_titles()
+        titles, values = source.read_titles(), source.read_texts()
         interactions = source.read_interactions(with_ratings=config.min_rating is not None)
     with profiler.phase("filter"):
         interactions, steps = select(interactions, config)
@@ -60,18 +65,26 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         if config.limit_rows is not None:
             interactions, ends = _limit(interactions, ends, config.limit_rows, seed)
             steps["limit_rows"] = interactions.counts()
+        if config.train_users < 1:
+            ends = train_share(ends, config.train_users, np.random.default_rng([seed, SHARE_STREAM]))
         item_ids, all_titles, missing = with_titles(interactions.item_ids, titles)
-        filters = _filters(config, seed)
-        data = _assemble(interactions, ends, item_ids, all_titles, filters, config)
+        texts = item_texts(item_ids, all_titles, values) if values else None
+        data = _assemble(interactions, ends, (item_ids, all_titles, texts), _filters(config, seed), config)
         targets = _count_targets(data, config)
     with profiler.phase("write"):
         statistics = {
             **interactions.counts(), "targets": targets, "titles_missing": missing, "tied_events": _count_ties(data),
         }  # fmt: skip
-        about = {
+        if ends.trained is not None:
+            statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
+        about: dict[str, Any] = {
             "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
             "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
         }  # fmt: skip
+        if config.source == "planted":
+            about["achievable"] = {
+                name: achievable(config.planted, data, data.targets(name)) for name in ("validation", "test")
+            }
         _write(data, interactions.user_ids, about, folder)
     logger.info("data: %(users)d users, %(items)d items, %(events)d events", statistics)
     return PreparedData.load(folder)
@@ -94,12 +107,14 @@ def split(interactions: Interactions, config: DataConfig) -> Ends:
     bounds = _offsets(interactions)
     if config.split == "leave_one_out":
         return leave_one_out(bounds)
+    if config.split == "column":
+        return by_user(bounds, user_parts(interactions))
     return global_time(bounds, interactions.times, config.validation_fraction, config.test_fraction)
 
 
 def _limit(interactions: Interactions, ends: Ends, limit: int, seed: int) -> tuple[Interactions, Ends]:
     """A sample of whole users with their ends."""
-    users = sample_users(ends.train, limit, np.random.default_rng(seed))
+    users = sample_users(ends.num_trained, limit, np.random.default_rng(seed))
     sampled = interactions.take(np.isin(interactions.users, users))
     return without_gaps(sampled), ends.take(users)
 
@@ -107,12 +122,20 @@ def _limit(interactions: Interactions, ends: Ends, limit: int, seed: int) -> tup
 def _assemble(
     interactions: Interactions,
     ends: Ends,
-    item_ids: list[str],
-    titles: list[str],
+    catalog: tuple[list[str], list[str], list[str] | None],
     filters: dict[str, Any],
     config: DataConfig,
 ) -> PreparedData:
-    """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second."""
+    """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second.
+
+    Args:
+        interactions: the events kept.
+        ends: their split.
+        catalog: external ids, titles and texts (None: the titles) of the padding and the items.
+        filters: see :func:`_filters`.
+        config: how the split was made.
+    """
+    item_ids, titles, texts = catalog
     items = interactions.items + np.int32(1)
     timestamps = np.floor(interactions.times).astype(np.int64)
     bounds = _offsets(interactions)
@@ -127,8 +150,16 @@ def _assemble(
         validation_ends=ends.validation,
         titles=titles,
         item_ids=item_ids,
-        fingerprint=_digest([items, timestamps, bounds], [interactions.user_ids, item_ids, titles, filters]),
-        split_fingerprint=_digest([ends.train, ends.validation], how),
+        # What is not used leaves no trace, so that it does not make older prepared data other data.
+        fingerprint=_digest(
+            [items, timestamps, bounds],
+            [interactions.user_ids, item_ids, titles, filters] + ([] if texts is None else [texts]),
+        ),
+        split_fingerprint=_digest(
+            [ends.train, ends.validation] + ([] if ends.trained is None else [ends.trained]), how
+        ),
+        trained_users=ends.trained,
+        item_texts=texts,
     )
 
 
@@ -145,7 +176,7 @@ def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
     Raises:
         UserError: a split has none.
     """
-    counts: dict[str, int] = {name: len(data.targets(name)) for name in SPLITS}
+    counts: dict[str, int] = {name: len(data.targets(name)) for name in PARTS}
     for name, count in counts.items():
         if not count:
             settings = ["data.split", "data.min_user_events"]
@@ -167,7 +198,10 @@ def _count_ties(data: PreparedData) -> int:
 def _write(data: PreparedData, user_ids: list[str], about: dict[str, Any], folder: Path) -> None:
     for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends"):
         write_array(folder / f"{name}.npy", getattr(data, name))
-    write_json(folder / "catalog.json", {"item_ids": data.item_ids, "titles": data.titles})
+    if data.trained_users is not None:
+        write_array(folder / TRAINED_FILE, data.trained_users)
+    texts = {} if data.item_texts is None else {"texts": data.item_texts}
+    write_json(folder / "catalog.json", {"item_ids": data.item_ids, "titles": data.titles} | texts)
     write_json(folder / "users.json", user_ids)
     write_json(folder / "data.json", about)
 

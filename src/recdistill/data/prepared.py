@@ -1,5 +1,6 @@
 """Interactions in the form every later step reads: arrays, memory-mapped, with the split beside them."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,11 @@ from recdistill.files import map_array, read_json
 
 IntArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 SplitName = Literal["train", "validation", "test"]
+
+TRAINED_FILE = "trained_users.npy"
+"""Written only where some users are not trained on."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class PreparedData:
     """Users' histories in time order, one after another, and where each is cut into train, validation and test.
 
     User u's events are `items[offsets[u]:offsets[u + 1]]`; positions count from 0 within the user. Events before
-    `train_ends[u]` are train, those before `validation_ends[u]` validation, the rest test.
+    `train_ends[u]` are train, those before `validation_ends[u]` validation, the rest test. Of users that are not
+    trained on, the train events are history and nothing else: never targets, and counted nowhere.
 
     Attributes:
         items: int32 (events,), item numbers 1..N.
@@ -45,7 +51,9 @@ class PreparedData:
         titles: N + 1 titles; titles[0] is the padding's, empty.
         item_ids: N + 1 external ids; item_ids[0] is empty.
         fingerprint: of events, filters and titles.
-        split_fingerprint: of the split over them.
+        split_fingerprint: of the split over them, and of who is trained on.
+        trained_users: bool (users,), whether a user's train events are trained on; None: all users'.
+        item_texts: N + 1 texts that the language model reads about the items; None: it reads the titles.
     """
 
     items: IntArray
@@ -57,6 +65,29 @@ class PreparedData:
     item_ids: list[str]
     fingerprint: str
     split_fingerprint: str
+    trained_users: BoolArray | None = None
+    item_texts: list[str] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What title embeddings are made from, N + 1: the titles, or the titles and more (`data.text`)."""
+        return self.titles if self.item_texts is None else self.item_texts
+
+    @property
+    def trained_ends(self) -> IntArray:
+        """How many of each user's first events are trained on: int32 (users,); 0 for users that are not."""
+        return self.train_ends if self.trained_users is None else self.train_ends * self.trained_users
+
+    @property
+    def evaluation_fingerprint(self) -> str:
+        """Of the events and of which of them are validation and test targets, whoever is trained on.
+
+        Runs that share it were measured on the same targets behind the same histories, so their rows can be compared.
+        """
+        digest = hashlib.sha256(self.fingerprint.encode())
+        for ends in (self.train_ends, self.validation_ends):
+            digest.update(np.ascontiguousarray(ends).data)
+        return digest.hexdigest()
 
     @property
     def num_users(self) -> int:
@@ -81,7 +112,7 @@ class PreparedData:
         """All rows of a split, users in order; a user's first event has no history, so it is never a target."""
         lengths = np.diff(self.offsets).astype(np.int32)
         starts = {"train": np.zeros_like(self.train_ends), "validation": self.train_ends, "test": self.validation_ends}
-        ends = {"train": self.train_ends, "validation": self.validation_ends, "test": lengths}
+        ends = {"train": self.trained_ends, "validation": self.validation_ends, "test": lengths}
         first, last = np.maximum(starts[split], 1), ends[split]
         counts = np.maximum(last - first, 0)
         users = np.repeat(np.arange(self.num_users, dtype=np.int32), counts)
@@ -89,9 +120,9 @@ class PreparedData:
         return Targets(users, (np.repeat(first, counts) + within).astype(np.int32))
 
     def train_item_counts(self) -> LongArray:
-        """How often each item occurs in train: int64 (N + 1,), index 0 is 0."""
+        """How often each item occurs in what is trained on: int64 (N + 1,), index 0 is 0."""
         position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        in_train = position < np.repeat(self.train_ends, np.diff(self.offsets))
+        in_train = position < np.repeat(self.trained_ends, np.diff(self.offsets))
         return np.bincount(self.items[in_train], minlength=self.num_items + 1)
 
     @classmethod
@@ -105,6 +136,7 @@ class PreparedData:
             name: map_array(folder / f"{name}.npy")
             for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends")
         }
+        trained = folder / TRAINED_FILE
         catalog, about = read_json(folder / "catalog.json"), read_json(folder / "data.json")
         return cls(
             **arrays,
@@ -112,4 +144,6 @@ class PreparedData:
             item_ids=catalog["item_ids"],
             fingerprint=about["fingerprint"],
             split_fingerprint=about["split_fingerprint"],
+            trained_users=map_array(trained) if trained.is_file() else None,
+            item_texts=catalog.get("texts"),
         )

@@ -9,6 +9,7 @@ ml-latest   `ratings.csv`                                         `movies.csv`
 recbole     the folder's one `.inter` file, or the file itself    `.item` beside it, if there
 csv         `data.path`                                           `data.items_path`, if set
 parquet     `data.path`                                           `data.items_path`, if set (CSV or Parquet)
+planted     generated, see :mod:`recdistill.data.planted`         generated
 ==========  ====================================================  =========================================
 
 Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
@@ -26,8 +27,10 @@ import numpy as np
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.interactions import Interactions
+from recdistill.data.planted import PlantedSource
 from recdistill.data.tables import Table, TextTable, parquet, require_columns, text_with_header, text_without_header
-from recdistill.data.values import parse_ids, parse_numbers, parse_times, parse_titles
+from recdistill.data.texts import label
+from recdistill.data.values import parse_ids, parse_numbers, parse_parts, parse_times, parse_titles
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
@@ -47,12 +50,14 @@ class Source:
     Attributes:
         events: the interactions.
         titles: the item titles; None where there are none.
-        columns: names of the columns in both; an empty name: there is no such column.
+        columns: names of the columns in both; an empty name: there is no such column, or it is not asked for.
+        texts: columns of `titles` that say more about an item.
     """
 
     events: Table
     titles: Table | None
     columns: ColumnsConfig
+    texts: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -72,6 +77,7 @@ class Source:
         if with_ratings and not names.rating:
             raise UserError("data.min_rating: needs the name of a column with ratings in data.columns.rating")
         wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp) + [names.rating] * with_ratings
+        wanted += [names.split] * bool(names.split)
         frame = self.events.read(wanted)
         # A column of text is dropped as soon as it has been read: at 20 million events each counts.
         users, user_ids = parse_ids(frame[names.user], self.events)
@@ -86,6 +92,7 @@ class Source:
             ratings=None if ratings is None else ratings.to_numpy(),
             user_ids=user_ids,
             item_ids=item_ids,
+            parts=parse_parts(frame[names.split], self.events) if names.split else None,
         )
 
     def read_titles(self) -> dict[str, str]:
@@ -96,32 +103,51 @@ class Source:
         """
         if self.titles is None or not self.columns.title:
             return {}
-        frame = self.titles.read([self.columns.item, self.columns.title])
-        items, ids = parse_ids(frame[self.columns.item], self.titles)
-        names = parse_titles(frame[self.columns.title], self.titles)
-        titles: dict[str, str] = {}
-        for row, (item, name) in enumerate(zip(items.tolist(), names, strict=True)):
-            if name is not None and titles.setdefault(ids[item], name) != name:
-                place, first = self.titles.place(row), titles[ids[item]]
-                raise UserError(f"{place}: item {ids[item]!r} is called {name!r} here and {first!r} above")
-        return titles
+        return _by_item(self.titles, self.columns.item, self.columns.title)
+
+    def read_texts(self) -> dict[str, dict[str, str]]:
+        """What more there is to read about the items: column's label → external item id → value.
+
+        Raises:
+            UserError: an id is missing, or an item has two different values.
+        """
+        if self.titles is None:
+            return {}
+        return {label(column): _by_item(self.titles, self.columns.item, column) for column in self.texts}
 
 
-def open_source(config: DataConfig) -> Source:
-    """Find the files and read their headers.
+def _by_item(table: Table, item_column: str, column: str) -> dict[str, str]:
+    """External item id → the item's one text in `column`, for the items that have one."""
+    frame = table.read([item_column, column])
+    items, ids = parse_ids(frame[item_column], table)
+    found: dict[str, str] = {}
+    for row, (item, text) in enumerate(zip(items.tolist(), parse_titles(frame[column], table), strict=True)):
+        if text is not None and found.setdefault(ids[item], text) != text:
+            place, first = table.place(row), found[ids[item]]
+            raise UserError(f"{place}: {column} of item {ids[item]!r} is {text!r} here and {first!r} above")
+    return found
+
+
+def open_source(config: DataConfig) -> Source | PlantedSource:
+    """Find the files and read their headers, if there are files to read.
 
     Raises:
         UserError: a file or a column is missing, or a file is empty.
     """
-    source = OPENERS[config.source](config)
-    names = source.columns
-    wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
+    if config.source == "planted":
+        return PlantedSource(config.planted)
+    found = OPENERS[config.source](config)
+    if config.text and found.titles is None:
+        raise UserError(f"data.text: there is no items file with columns {', '.join(config.text)} (data.items_path)")
+    names = replace(found.columns, split=config.columns.split if config.split == "column" else "")
+    source = replace(found, columns=names, texts=config.text)
+    wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp) + [names.split] * bool(names.split)
     all_wanted = wanted + [names.rating] * bool(names.rating)
     if len(set(all_wanted)) < len(all_wanted) or names.title == names.item:
         raise UserError(f"data.columns: one column cannot mean two things ({', '.join(all_wanted)}; {names.title})")
     require_columns(source.events, wanted)
     if source.titles is not None:
-        require_columns(source.titles, [name for name in (names.item, names.title) if name])
+        require_columns(source.titles, [name for name in (names.item, names.title, *source.texts) if name])
     return source
 
 

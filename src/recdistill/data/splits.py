@@ -1,27 +1,39 @@
 """Where each history is cut into train, validation and test: pure functions of the histories' bounds and times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recdistill.data.prepared import IntArray, LongArray
+from recdistill.data.prepared import BoolArray, IntArray, LongArray, SplitName
+
+PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
+"""The parts of a split, in order."""
 
 
 @dataclass(frozen=True)
 class Ends:
     """User u's events before position `train[u]` are train, those before `validation[u]` validation, the rest test.
 
-    Both are int32 (users,).
+    Attributes:
+        train: int32 (users,).
+        validation: int32 (users,).
+        trained: bool (users,), whether the user's train events are trained on or only history; None: all users'.
     """
 
     train: IntArray
     validation: IntArray
+    trained: BoolArray | None = None
+
+    @property
+    def num_trained(self) -> IntArray:
+        """Train events of each user that are trained on: int32 (users,)."""
+        return self.train if self.trained is None else self.train * self.trained
 
     def take(self, users: NDArray[Any]) -> "Ends":
         """These users only."""
-        return Ends(self.train[users], self.validation[users])
+        return Ends(self.train[users], self.validation[users], None if self.trained is None else self.trained[users])
 
 
 def leave_one_out(offsets: LongArray) -> Ends:
@@ -53,6 +65,41 @@ def global_time(offsets: LongArray, times: NDArray[Any], validation_fraction: fl
     )
     moments = np.partition(times, (first, second))[[first, second]]
     return Ends(_events_before(moments[0], offsets, times), _events_before(moments[1], offsets, times))
+
+
+def by_user(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
+    """Whole users are train, validation or test, as the LLaRA and iLoRA papers split LastFM.
+
+    Of a train user all events are trained on. Of a validation or test user the last event is the one target; those
+    before it are its history and are not trained on, as for a newcomer whom the model meets after training.
+
+    Args:
+        offsets: int64 (users + 1,), bounds of the histories.
+        parts: int8 (users,), an index into :data:`PARTS` for each user.
+    """
+    lengths = np.diff(offsets).astype(np.int32)
+    train, validation, test = (parts == part for part in range(len(PARTS)))
+    return Ends(
+        train=lengths - (validation | test).astype(np.int32), validation=lengths - test.astype(np.int32), trained=train
+    )
+
+
+def train_share(ends: Ends, share: float, generator: np.random.Generator) -> Ends:
+    """Train on a share of the users only; validation and test targets stay everybody's.
+
+    The users come in an order that depends on the generator alone, so that of two shares the smaller is a part of the
+    larger. Users without training targets are not counted.
+
+    Args:
+        ends: the split.
+        share: of the users with training targets, above 0 and at most 1; at least one user stays.
+        generator: gives the order.
+    """
+    candidates = np.flatnonzero(ends.num_trained >= 2)
+    kept = generator.permutation(candidates)[: max(1, round(share * len(candidates)))]
+    trained = np.zeros(len(ends.train), dtype=np.bool_)
+    trained[kept] = True
+    return replace(ends, trained=trained)
 
 
 def _events_before(moment: Any, offsets: LongArray, times: NDArray[Any]) -> IntArray:

@@ -1,6 +1,8 @@
 """From the values in a file to ids, times and numbers, or to an error that says which value is wrong and where."""
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
 from recdistill.data.prepared import IntArray
@@ -17,6 +19,9 @@ DATE_TIME_FORMATS = (
 """ISO 8601 as people write it; a time without a zone is UTC."""
 
 MICROSECONDS = 1_000_000
+
+PART_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
+"""What a column with the split may hold, and the index of that part in `recdistill.data.splits.PARTS`."""
 
 
 def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
@@ -73,6 +78,18 @@ def parse_titles(column: pl.Series, table: Table) -> pl.Series:
     """Titles with runs of white space made one blank; null where there is none."""
     text = _as_text(column, table).str.replace_all(r"\s+", " ").str.strip_chars()
     return text.replace("", None)
+
+
+def parse_parts(column: pl.Series, table: Table) -> NDArray[np.int8]:
+    """Parts of the split, as indices into :data:`recdistill.data.splits.PARTS`: int8 (rows,).
+
+    Raises:
+        UserError: a value is none of :data:`PART_NAMES`.
+    """
+    parts = _as_text(column, table).replace_strict(PART_NAMES, default=None, return_dtype=pl.Int8)
+    if parts.has_nulls():
+        raise _complaint(table, parts.is_null(), column, f"is none of {', '.join(PART_NAMES)}")
+    return parts.to_numpy()
 
 
 def _date_times(column: pl.Series, form: str) -> pl.Series:

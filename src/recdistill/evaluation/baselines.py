@@ -1,10 +1,18 @@
-"""What any model must beat: popularity, and the neighbours of the most recent item. Both count train events only."""
+"""What any model must beat: popularity, and the neighbours of the most recent item; both count what is trained on.
+
+And what no model can beat: of generated data, the rule that made it.
+"""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.data.prepared import IntArray, LongArray, PreparedData
+from recdistill.config import PlantedConfig
+from recdistill.data.planted import next_item_probabilities
+from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+
+TIE_BREAK = 1e-9
+"""The most by which chance raises a score of the oracle, relative to it."""
 
 NEIGHBOUR_WINDOW = 10
 """Two events of a user are neighbours when at most this many steps lie between them."""
@@ -52,11 +60,30 @@ class NeighbourScorer:
         return scores
 
 
+class OracleScorer:
+    """Items by their true probability of coming next, for `data.source: planted`.
+
+    Equally likely items, which are many, stand in an order drawn for each row, so that metrics are those of ties in
+    expectation; left equal, each would count against the target. Rows are drawn from `(user, position)` and have the
+    same order in whatever batch they come.
+    """
+
+    def __init__(self, data: PreparedData, config: PlantedConfig) -> None:
+        self.data, self.config = data, config
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Probabilities of all items, (B, N+1) float64, but for a hair."""
+        probabilities = next_item_probabilities(self.config, self.data, Targets(users, positions))
+        rows = zip(users.tolist(), positions.tolist(), strict=True)
+        chance = np.stack([np.random.default_rng(row).random(self.data.num_items + 1) for row in rows])
+        return torch.from_numpy(probabilities * (1 + TIE_BREAK * chance))
+
+
 def _neighbour_counts(data: PreparedData, window: int) -> tuple[LongArray, LongArray]:
     """Pairs `item · (N + 1) + neighbour`, ascending, and how often each occurs in train."""
     lengths = np.diff(data.offsets)
     users = np.repeat(np.arange(data.num_users), lengths)
-    in_train = np.arange(len(users)) - data.offsets[users] < data.train_ends[users]
+    in_train = np.arange(len(users)) - data.offsets[users] < data.trained_ends[users]
     users, items = users[in_train], data.items[in_train].astype(np.int64)
     keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     # One distance after the other, so that memory holds the distinct pairs and not all pairs.

@@ -118,7 +118,11 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
         "seed": seed,
         "bootstrap_samples": config.bootstrap_samples,
         "permutations": config.permutations,
-        "fingerprints": {"data": data.fingerprint, "split": data.split_fingerprint},
+        "fingerprints": {
+            "data": data.fingerprint,
+            "split": data.split_fingerprint,
+            "evaluation": data.evaluation_fingerprint,
+        },
         **overall,
         "slices": slices,
     }

@@ -4,7 +4,7 @@ from typing import Literal
 
 Language = Literal["en", "ja"]
 
-MODELS = ("popularity", "neighbours", "student", "teacher", "distilled")
+MODELS = ("popularity", "neighbours", "student", "teacher", "distilled", "oracle")
 """The models that have a name in both languages."""
 
 # Key: (English, Japanese). Names in braces are filled in; both languages use the same ones.
@@ -15,6 +15,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "student": ("student", "生徒モデル"),
     "teacher": ("teacher", "教師モデル"),
     "distilled": ("distilled student", "蒸留モデル"),
+    "oracle": ("oracle", "理論上の上限"),
     "split_test": ("test", "テスト"),
     "split_validation": ("validation", "検証"),
     "step_prepare": ("prepare", "データ準備"),

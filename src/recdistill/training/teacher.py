@@ -131,7 +131,7 @@ def train_teacher(
         device: `cpu` or `cuda`.
     """
     with profiler.phase("embed titles"):
-        title_embeddings(config.teacher, data.titles, cache_folder(), device)  # into the cache, for the line below
+        title_embeddings(config.teacher, data.texts, cache_folder(), device)  # into the cache, for the line below
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):

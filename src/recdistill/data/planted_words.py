@@ -1,0 +1,53 @@
+"""What titles of generated data are made of: words of each topic, several for one, and phrases around them."""
+
+TOPICS: tuple[tuple[str, ...], ...] = (
+    ("Detective", "Murder", "Inspector", "Alibi", "Sleuth", "Homicide", "Suspect", "Clue"),
+    ("Dragon", "Wizard", "Sorcerer", "Spell", "Unicorn", "Enchantress", "Elf", "Magic"),
+    ("Spaceship", "Galaxy", "Astronaut", "Rocket", "Planet", "Orbit", "Alien", "Starship"),
+    ("Cowboy", "Sheriff", "Saloon", "Outlaw", "Gunslinger", "Ranch", "Rodeo", "Stagecoach"),
+    ("Vampire", "Zombie", "Ghost", "Haunting", "Werewolf", "Demon", "Exorcism", "Graveyard"),
+    ("Wedding", "Bride", "Romance", "Sweetheart", "Kiss", "Honeymoon", "Valentine", "Lovers"),
+    ("Chef", "Kitchen", "Recipe", "Bakery", "Cookbook", "Pastry", "Soup", "Restaurant"),
+    ("Pirate", "Treasure", "Buccaneer", "Galleon", "Schooner", "Captain", "Privateer", "Shipwreck"),
+    ("Football", "Goalkeeper", "Striker", "Stadium", "Penalty", "Midfielder", "Championship", "Touchdown"),
+    ("Guitar", "Orchestra", "Symphony", "Violin", "Concert", "Pianist", "Melody", "Choir"),
+    ("Soldier", "Battlefield", "Regiment", "Trenches", "General", "Infantry", "Battalion", "Sergeant"),
+    ("Surgeon", "Hospital", "Nurse", "Doctor", "Clinic", "Patient", "Diagnosis", "Ambulance"),
+    ("Lawyer", "Courtroom", "Verdict", "Jury", "Attorney", "Trial", "Judge", "Testimony"),
+    ("Garden", "Roses", "Tulip", "Orchid", "Greenhouse", "Gardener", "Blossom", "Daffodils"),
+    ("Puppy", "Kennel", "Terrier", "Hound", "Spaniel", "Dog", "Poodle", "Retriever"),
+    ("Kitten", "Tomcat", "Whiskers", "Cat", "Feline", "Tabby", "Siamese", "Purring"),
+    ("Robot", "Android", "Computer", "Algorithm", "Hacker", "Cyborg", "Software", "Machine"),
+    ("Emperor", "Gladiator", "Caesar", "Legion", "Roman", "Senator", "Colosseum", "Centurion"),
+    ("Pharaoh", "Pyramid", "Mummy", "Sphinx", "Nile", "Cleopatra", "Hieroglyph", "Egyptian"),
+    ("Samurai", "Ninja", "Shogun", "Geisha", "Katana", "Kyoto", "Tokyo", "Ronin"),
+    ("Viking", "Odin", "Fjord", "Valhalla", "Thor", "Norseman", "Berserker", "Longship"),
+    ("Spy", "Espionage", "Agent", "Assassin", "Codebreaker", "Informant", "Saboteur", "Undercover"),
+    ("Racecar", "Formula", "Driver", "Engine", "Speedway", "Mechanic", "Turbo", "Motorcycle"),
+    ("Mountain", "Climber", "Summit", "Glacier", "Avalanche", "Everest", "Alpine", "Sherpa"),
+    ("Submarine", "Whale", "Dolphin", "Ocean", "Shark", "Coral", "Octopus", "Seabed"),
+    ("Dinosaur", "Fossil", "Raptor", "Jurassic", "Mammoth", "Tyrannosaurus", "Prehistoric", "Triceratops"),
+    ("Teacher", "Classroom", "Homework", "School", "Professor", "Student", "Campus", "Graduation"),
+    ("Banker", "Stockbroker", "Millionaire", "Investor", "Auction", "Dividend", "Fortune", "Investment"),
+    ("Christmas", "Santa", "Reindeer", "Snowman", "Sleigh", "Mistletoe", "Yuletide", "Nativity"),
+    ("Knight", "Castle", "Crusader", "Squire", "Jousting", "Camelot", "Chivalry", "Excalibur"),
+    ("Ballet", "Dancer", "Tango", "Waltz", "Ballerina", "Choreographer", "Flamenco", "Ballroom"),
+    ("Painter", "Canvas", "Sculptor", "Gallery", "Portrait", "Watercolour", "Fresco", "Easel"),
+    ("Boxer", "Knockout", "Wrestler", "Heavyweight", "Karate", "Judo", "Uppercut", "Sparring"),
+    ("Farmer", "Harvest", "Tractor", "Cattle", "Barn", "Wheat", "Orchard", "Shepherd"),
+    ("Monk", "Monastery", "Prayer", "Bishop", "Cathedral", "Pilgrim", "Saint", "Gospel"),
+    ("Train", "Railway", "Locomotive", "Station", "Conductor", "Platform", "Carriage", "Signalman"),
+    ("Pilot", "Airplane", "Cockpit", "Runway", "Aviator", "Biplane", "Airport", "Squadron"),
+    ("Chess", "Checkmate", "Gambit", "Grandmaster", "Castling", "Stalemate", "Rook", "Endgame"),
+    ("Desert", "Camel", "Oasis", "Sahara", "Nomad", "Caravan", "Bedouin", "Dunes"),
+    ("President", "Election", "Parliament", "Minister", "Campaign", "Congress", "Ballot", "Diplomat"),
+)  # fmt: skip
+"""Words of each topic. No word stands in two topics, and none is needed to tell a topic: any other will do."""
+
+PHRASES = (
+    "The Last {}", "{} at Midnight", "A {} for Anna", "Return of the {}", "The {} Next Door", "{} in Autumn",
+    "My Life and the {}", "Beyond the {}", "The Secret of the {}", "One More {}", "{}: A Memoir", "The Quiet {}",
+    "Before the {}", "The {} of Elm Street", "Letters about the {}", "{} and Other Stories", "The Forgotten {}",
+    "Waiting for the {}", "A Brief History of the {}", "The {} Diaries", "Farewell to the {}", "The Blue {}",
+)  # fmt: skip
+"""What stands around a topic's word; these words say nothing about the topic."""
