@@ -138,6 +138,6 @@ def load_second_student(
     config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str
 ) -> TwoStudents:
     """Both students of finished steps, with the title embeddings that a language model's export would hold."""
-    titles = title_embeddings(config.teacher, data.titles, cache_folder(), device)
+    titles = title_embeddings(config.teacher, data.texts, cache_folder(), device)
     weight = float(read_json(folder / WEIGHT_FILE)["weight"])
     return TwoStudents(data, load_student(student_folder), load_student(folder), weight, titles, device)
