@@ -1,0 +1,150 @@
+"""Out-of-fold teachers: for the targets of a part of the users, a student and a teacher that have not seen them.
+
+A teacher's lists for the targets that it was trained on hold what it has memorised; those for other people's hold what it
+has understood. The users are dealt into F folds; for each, a student and a teacher are trained on the other folds, and
+write the outputs of this one. Validation targets, on which nobody was trained, are scored by the plain teacher.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recdistill.config import RunConfig
+from recdistill.data.batches import Windows
+from recdistill.data.prepared import PreparedData
+from recdistill.profiling.evidence import TokenCount
+from recdistill.profiling.profiler import Profiler
+from recdistill.run_folder import fingerprint
+from recdistill.students.make import WEIGHTS_FILE
+from recdistill.teacher.ranker import WEIGHTS_FILE as RANKER_FILE
+from recdistill.training.reading import PredictedKeys, Teacher, load_teacher
+from recdistill.training.student import train_student
+from recdistill.training.teacher import train_teacher
+
+FOLDS_FOLDER = "folds"
+FOLDS_STREAM = 0xF01D
+"""Tells the deal of the folds from other draws with the same seed."""
+
+
+def fold_of_users(num_users: int, folds: int, seed: int) -> NDArray[np.int64]:
+    """Each user's fold, 0..F-1: int64 (users,); folds differ by one user at most."""
+    order = np.random.default_rng([seed, FOLDS_STREAM]).permutation(num_users)
+    fold = np.empty(num_users, dtype=np.int64)
+    fold[order] = np.arange(num_users) % folds
+    return fold
+
+
+def only_users(data: PreparedData, chosen: NDArray[np.bool_], name: str) -> PreparedData:
+    """The same data with the training targets of `chosen` users only; `name` tells it from others."""
+    trained = chosen if data.trained_users is None else chosen & data.trained_users
+    return replace(data, trained_users=trained, split_fingerprint=f"{data.split_fingerprint} {name}")
+
+
+def train_folds(
+    config: RunConfig, data: PreparedData, user_ids: Sequence[str], folder: Path, profiler: Profiler, device: str
+) -> None:
+    """Train the student and the teacher of each fold under `folder`; those that are finished are left as they are.
+
+    Args:
+        config: `student`, `teacher` and `seed` are read.
+        data: histories and split; test is not looked at.
+        user_ids: people's own ids of the users.
+        folder: the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
+        profiler: gets the phases of all of them.
+        device: `cpu` or `cuda`.
+    """
+    fold = fold_of_users(data.num_users, config.teacher.folds, config.seed)
+    for number in range(config.teacher.folds):
+        rest = only_users(data, fold != number, f"without fold {number}")
+        student, teacher = _folders(folder, number)
+        if not (student / WEIGHTS_FILE).is_file():
+            student.mkdir(parents=True, exist_ok=True)
+            train_student(config, rest, student, profiler, device)
+        if not (teacher / RANKER_FILE).is_file():
+            teacher.mkdir(parents=True, exist_ok=True)
+            name = fingerprint("fold", config.teacher, config.student, config.seed, rest.split_fingerprint)
+            train_teacher(config, rest, user_ids, student, teacher, name, profiler, device)
+
+
+class FoldedTeacher:
+    """The teachers of all folds as one: each reads the windows of the users that it has not seen.
+
+    Args:
+        config: the run's.
+        data: the histories.
+        student_folder: the plain student's, for validation targets.
+        folder: the teacher's.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> None:
+        self.config, self.data, self.device = config, data, device
+        self.student_folder, self.folder = student_folder, folder
+        self.fold = fold_of_users(data.num_users, config.teacher.folds, config.seed)
+        self.loaded, self.read = config.teacher.folds, TokenCount()
+        self.teacher = self._load(self.loaded)
+        self.titles = self.teacher.titles
+
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states."""
+        return self.teacher.state_dim
+
+    def export_windows(self) -> Windows:
+        """Every training target once, then every validation target once."""
+        return self.teacher.export_windows()
+
+    def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
+        """The length of each window's prompt, (windows,)."""
+        return self.teacher.prompt_lengths(windows)
+
+    def readers(self, windows: Windows) -> NDArray[np.int64]:
+        """Which teacher reads each window: its user's fold, or F, the plain one, for validation targets."""
+        validation = windows.first_targets >= self.data.train_ends[windows.users]
+        return np.where(validation, self.config.teacher.folds, self.fold[windows.users])
+
+    def predict(
+        self, windows: Windows, rows: NDArray[np.int64], full_rows: int | None = None
+    ) -> tuple[PredictedKeys, Tensor, Tensor]:
+        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows, which have one reader."""
+        batch, states, scores = self._reader(windows, rows).predict(windows, rows, full_rows)
+        return PredictedKeys(batch.users, batch.positions), states, scores
+
+    def trial(self, windows: Windows, rows: NDArray[np.int64]) -> object:
+        """Read a batch for its time, by whichever teacher is loaded."""
+        return self.teacher.trial(windows, rows)
+
+    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+        """Which windows are the beginning of their history."""
+        return self.teacher.grows(windows)
+
+    def predict_growing(self, windows: Windows, rows: NDArray[np.int64]) -> tuple[PredictedKeys, Tensor, Tensor]:
+        """As :meth:`predict`, for windows that grow."""
+        return self._reader(windows, rows).predict_growing(windows, rows)
+
+    def _reader(self, windows: Windows, rows: NDArray[np.int64]) -> Teacher:
+        """The teacher of these rows; one is in memory at a time."""
+        wanted = np.unique(self.readers(windows.take(rows)))
+        if len(wanted) != 1:
+            raise ValueError(f"a batch has one reader, not {len(wanted)}")
+        if int(wanted[0]) != self.loaded:
+            self.loaded = int(wanted[0])
+            self.teacher = self._load(self.loaded)
+        return self.teacher
+
+    def _load(self, number: int) -> Teacher:
+        student, folder = self.student_folder, self.folder
+        if number < self.config.teacher.folds:
+            student, folder = _folders(self.folder, number)
+        teacher = load_teacher(self.config, self.data, student, folder, self.device)
+        teacher.read = self.read
+        return teacher
+
+
+def _folders(folder: Path, number: int) -> tuple[Path, Path]:
+    """Where the student and the teacher of a fold are."""
+    return folder / FOLDS_FOLDER / str(number) / "student", folder / FOLDS_FOLDER / str(number) / "teacher"
