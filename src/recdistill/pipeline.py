@@ -8,13 +8,13 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from recdistill.config import RunConfig
+from recdistill.config import RunConfig, TeacherConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
@@ -235,5 +235,11 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Names this work: the same step, configuration and inputs give the same name."""
-        return fingerprint(self.step, self.section, self.inputs)
+        """Names this work: the same step, configuration and inputs give the same name.
+
+        How long a compiler may take decides whether there is a result, not which: its limit stands for its default.
+        """
+        section = self.section
+        if isinstance(section, TeacherConfig):
+            section = replace(section, compile_seconds=TeacherConfig.compile_seconds)
+        return fingerprint(self.step, section, self.inputs)
