@@ -6,6 +6,7 @@ The report's FP32 and BF16 rows were the same run twice: the setting was dropped
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.backbone import check_machine
+from recdistill.teacher.ranker import Ranker
 from recdistill.training.evidence import export_evidence
 from recdistill.training.reading import load_teacher
-from recdistill.training.teacher import train_teacher
+from recdistill.training.teacher import TeacherTraining, train_teacher
 
 STUDENT = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=8)
 
@@ -85,6 +87,43 @@ def test_a_setting_changes_what_runs_and_leaves_evidence(trained, key, settings,
         assert changed[fact] != base[fact]
     others = [one for one in [*base["settings"], *changed["settings"]] if not one["in_effect"]]
     assert others == []
+
+
+class Killed(Exception):  # noqa: N818 (not an error of the program)
+    """Stands for a process that ends at once."""
+
+
+COUNTED = ("tokens", "batches_by_worker", "micro_batches_per_step", "settings")
+SAVED_EACH_STEP = {"max_epochs": 2, "accumulate_grad_batches": 2, "checkpoint_seconds": 0.0}
+
+
+@pytest.mark.parametrize("place", ["in the first step", "in a later step", "behind the last step"])
+def test_evidence_is_of_all_tries(trained, monkeypatch, place):
+    whole, _, _ = trained("whole", padding="packed", train=SAVED_EACH_STEP)
+    with monkeypatch.context() as patch:
+        if place == "behind the last step":
+            patch.setattr(Ranker, "save", mock.Mock(side_effect=Killed))
+        else:
+            losses = whole["tokens"]["train"]["micro_batches"]
+            real, calls = TeacherTraining.loss, []
+
+            def loss(self: TeacherTraining, batch: Any) -> Any:
+                calls.append(1)
+                # The first call is that of the step that is watched.
+                if len(calls) == 1 + (1 if place == "in the first step" else losses - 3):
+                    raise Killed
+                return real(self, batch)
+
+            patch.setattr(TeacherTraining, "loss", loss)
+        with pytest.raises(Killed):
+            trained("cut", padding="packed", train=SAVED_EACH_STEP)
+    resumed, _, _ = trained("cut", padding="packed", train=SAVED_EACH_STEP)
+    for name in COUNTED:
+        assert resumed[name] == whole[name], name
+    assert whole["tokens"]["train"]["micro_batches"] > 6
+    assert {"teacher.padding", "teacher.targets", "teacher.train.batch_size"} <= {
+        one["key"] for one in whole["settings"]
+    }
 
 
 def test_four_bits_change_what_runs(trained):
