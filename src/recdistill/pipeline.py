@@ -24,15 +24,15 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
-from recdistill.files import read_json, write_json
+from recdistill.files import read_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.training.distilled import train_distilled
-from recdistill.training.evidence import export_evidence
-from recdistill.training.reading import load_teacher, teacher_scorer
+from recdistill.training.reading import load_teacher
+from recdistill.training.scoring import teacher_scorer
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
 from recdistill.training.warm_up import compile_reading
@@ -188,11 +188,8 @@ class Story:
         config = self.config.export
         if self.config.teacher.compile and config.batch_size != "auto":
             with profiler.phase("compile"):
-                compile_reading(teacher, config.batch_size)
-        result = export_outputs(
-            teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device
-        )
-        write_json(folder / "evidence.json", export_evidence(config, teacher, result))
+                compile_reading(teacher, teacher.export_windows(), config.batch_size)
+        export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())
@@ -200,7 +197,7 @@ class Story:
 
     def _evaluate(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()
-        evaluate(data, self.config.evaluate, self._scorers(data), self.config.seed, folder, profiler)
+        evaluate(data, self.config.evaluate, self._scorers(data, profiler), self.config.seed, folder, profiler)
 
     def _report(self, folder: Path, profiler: Profiler) -> None:
         with profiler.phase("report"):
@@ -211,14 +208,16 @@ class Story:
         data = self.data()
         return Fingerprints(data=data.fingerprint, split=data.split_fingerprint, teacher=self._made("teacher"))
 
-    def _scorers(self, data: PreparedData) -> dict[str, Callable[[], Scorer]]:
+    def _scorers(self, data: PreparedData, profiler: Profiler) -> dict[str, Callable[[], Scorer]]:
         """Every model of the run, each loaded only when its turn comes."""
         step, config, device = self.folder.step, self.config, self.device
         scorers: dict[str, Callable[[], Scorer]] = {
             "popularity": lambda: PopularityScorer(data),
             "neighbours": lambda: NeighbourScorer(data),
             "student": lambda: student_scorer(step("student"), data, device),
-            "teacher": lambda: teacher_scorer(config, data, step("student"), step("teacher"), device),
+            "teacher": lambda: teacher_scorer(
+                config, data, data.targets(config.evaluate.split), step("student"), step("teacher"), profiler, device
+            ),
         }
         if config.export.enabled:
             scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recdistill.config import ExportConfig, TeacherConfig
+from recdistill.config import TeacherConfig
 from recdistill.data.batches import (
     collate,
     history_windows,
     sorted_batches,
 )
-from recdistill.distill.export import ExportResult
 from recdistill.profiling.evidence import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
@@ -89,18 +88,6 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
     return [asdict(one) for one in judge(asked, facts | facts["tokens"])]
-
-
-def export_evidence(config: ExportConfig, teacher: Teacher, result: ExportResult) -> dict[str, Any]:
-    """How the export was done: batch size and how it was found, tokens, the export's settings judged."""
-    asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
-    read = teacher.read.plain()
-    return {
-        "batch_size": result.batch_size,
-        "batch_size_trials": [asdict(trial) for trial in result.trials],
-        "tokens": {"export": read},
-        "settings": [asdict(one) for one in judge(asked, {"export": read})],
-    }
 
 
 @torch.inference_mode()

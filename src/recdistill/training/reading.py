@@ -19,7 +19,6 @@ from recdistill.data.batches import (
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import Scorer
 from recdistill.profiling.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
@@ -165,8 +164,8 @@ class Teacher:
         return grows
 
     @torch.inference_mode()
-    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor, Tensor]:
-        """As :meth:`predict` for windows that grow, with the keys and values of what was read kept.
+    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor]:
+        """Keys and user states (M, S) of windows that grow, with the keys and values of what was read kept.
 
         Args:
             windows: each with one target.
@@ -192,8 +191,12 @@ class Teacher:
                 states[there] = found[here]
         self.read.add(histories.tokens_read, 1, histories.tokens_read, len(users), len(rows))
         self.read.reused += histories.tokens_reused
-        keys = PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends))
-        return keys, states, self.ranker.scores(states)
+        return PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends)), states
+
+    @torch.inference_mode()
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of user states (M, S)."""
+        return self.ranker.scores(states)
 
 
 def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
@@ -240,8 +243,3 @@ class ReadOnce:
         student_dim = states.shape[1] - self.teacher.config.head_dim
         weighted = torch.cat([states[:, :student_dim], states[:, student_dim:] * self.correction_weight], dim=1)
         return self.teacher.ranker.scores(weighted)
-
-
-def teacher_scorer(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Scorer:
-    """The trained teacher of a finished step, as a scorer."""
-    return TeacherScorer(load_teacher(config, data, student_folder, folder, device))
