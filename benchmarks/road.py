@@ -15,9 +15,9 @@ Beside the road: `plain_lora_without_head` is PEFT's own LoRA around the bare de
 `item_prompts` is `causal_gate` with one soft token an item.
 
 Prints one line of JSON for each check, the matmul peak, each arm, and last the ratios, each with its range over the
-turns. Utilisation counts the useful tokens' work alone: the decoder blocks forward and, once more, their inputs'
-gradients (attention over the causal half only; adapters, heads and recomputation count nothing), as a share of the
-peak.
+turns. Utilisation counts the useful tokens' work alone, by the rule of `recdistill.profiling.flops`: the decoder blocks
+forward and their inputs' gradients (attention over the causal half only; adapters, heads and recomputation count
+nothing), as a share of the peak.
 """
 
 import argparse
@@ -44,9 +44,10 @@ from naive.prompts import FIXED_LENGTH
 from recdistill.config import GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import bucketed_batches
 from recdistill.data.prepared import PreparedData
+from recdistill.profiling.flops import causal_length, train_flops
+from recdistill.profiling.llm_shapes import shapes_from_config
 from recdistill.profiling.peak import matmul_peak
 from recdistill.students.make import make_student, save_student
-from recdistill.teacher.experts import decoder_blocks
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.teacher import TeacherTraining
 
@@ -188,19 +189,12 @@ class UsefulFlops:
     """Work of the decoder blocks on real tokens, forward and backward to the inputs."""
 
     def __init__(self, ranker: Any) -> None:
-        blocks = decoder_blocks(ranker.llm)
-        frozen = (p for block in blocks for p in block.parameters() if not p.requires_grad and p.dim() == 2)
-        llm = ranker.llm.config
-        head_dim = getattr(llm, "head_dim", None) or llm.hidden_size // llm.num_attention_heads
-        self.by_token = 2 * sum(parameter.numel() for parameter in frozen)
-        self.by_pair = 4 * len(blocks) * llm.num_attention_heads * head_dim
-        self.shapes = sorted({tuple(p.shape) for p in blocks[0].parameters() if not p.requires_grad and p.dim() == 2})
+        self.llm = shapes_from_config(ranker.llm.config, "the language model")
+        self.shapes = sorted({(outputs, inputs) for inputs, outputs in self.llm.linear_layers().values()})
 
     def __call__(self, tokens: Tensor) -> float:
         """FLOPs of a step on prompts of these lengths."""
-        counts = tokens.double()
-        forward = self.by_token * counts.sum() + self.by_pair * (counts * (counts + 1) / 2).sum()
-        return float(2 * forward)
+        return sum(train_flops(self.llm, count, causal_length(count)) for count in tokens.tolist())
 
 
 def step(arm: Arm, rows: np.ndarray) -> tuple[Any, float]:

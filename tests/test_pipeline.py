@@ -15,7 +15,8 @@ import pytest
 
 from chain import NUM_ITEMS, STEPS, options, write_interactions
 from recdistill.cli import main
-from recdistill.config import ExportConfig
+from recdistill.config import ExportConfig, TeacherConfig
+from recdistill.pipeline import Plan
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
@@ -156,6 +157,14 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> Non
     assert {step for step in STEPS if times(run)[step] != after[step]} == {"report"}
     assert any("ぁ" <= letter <= "ん" for letter in (run / "report" / "report.md").read_text(encoding="utf-8"))
     assert 'lang="ja"' in (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_limit_of_time_is_no_part_of_a_teachers_name() -> None:
+    plain, patient, other = (
+        Plan("teacher", TeacherConfig(**settings), {"data": "d"}).fingerprint
+        for settings in ({}, {"compile_seconds": 5.0}, {"compile_buckets": 3})  # type: ignore[arg-type]
+    )
+    assert plain == patient != other
 
 
 def test_one_step_does_what_it_needs_and_no_more(do: Run) -> None:

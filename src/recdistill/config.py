@@ -350,6 +350,9 @@ class TeacherConfig:
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
+    folds: int = 0
+    """F of 2 or more: F more students and teachers, each blind to one F-th of the users, write the outputs for the
+    training targets of those users. 0: the teacher writes outputs for the targets that it was trained on."""
     gate: GateConfig = field(default_factory=GateConfig)
     """How the experts are weighted."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -365,6 +368,7 @@ class TeacherConfig:
         """Check ranges and combinations."""
         positive(self, "teacher", "history_length", "head_dim", "title_dim")
         not_negative(self, "teacher", "candidates")
+        require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
@@ -550,6 +554,8 @@ class RunConfig:
         )  # fmt: skip
         if self.teacher.kind == "student" and self.teacher.compile:
             raise UserError("teacher.compile: compiles a language model's blocks; teacher.kind: student has none")
+        if self.teacher.folds and (self.teacher.kind == "student" or self.teacher.compile):
+            raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
         if self.export.use_cache:

@@ -8,13 +8,13 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from recdistill.config import RunConfig
+from recdistill.config import RunConfig, TeacherConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
@@ -24,7 +24,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
-from recdistill.files import read_json, write_json
+from recdistill.files import read_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
@@ -32,8 +32,9 @@ from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
 from recdistill.teacher.titles import encoder_fingerprint
 from recdistill.training.distilled import train_distilled
-from recdistill.training.evidence import export_evidence
-from recdistill.training.reading import load_teacher, teacher_scorer
+from recdistill.training.folds import FoldedTeacher, train_folds
+from recdistill.training.reading import load_teacher
+from recdistill.training.scoring import teacher_scorer
 from recdistill.training.second_student import TwoStudents, load_second_student, train_second_student
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
@@ -181,6 +182,8 @@ class Story:
             return
         name = self.plan("teacher").fingerprint
         user_ids = read_json(self.folder.step("prepare") / "users.json")
+        if self.config.teacher.folds:  # first, since what comes last leaves the manifest's curve and evidence
+            train_folds(self.config, self.data(), user_ids, folder, profiler, self.device)
         train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
@@ -190,18 +193,18 @@ class Story:
             self._export_second_student(folder, profiler)
             return
         data = self.data()
+        config, step = self.config.export, self.folder.step
+        if self.config.teacher.folds:
+            with profiler.phase("load LLM"):
+                folded = FoldedTeacher(self.config, data, step("student"), step("teacher"), self.device)
+            export_outputs(folded, data, folded.titles, config, folder, self._fingerprints(), profiler, self.device)
+            return
         with profiler.phase("load LLM"):
-            teacher = load_teacher(
-                self.config, data, self.folder.step("student"), self.folder.step("teacher"), self.device
-            )
-        config = self.config.export
+            teacher = load_teacher(self.config, data, step("student"), step("teacher"), self.device)
         if self.config.teacher.compile and config.batch_size != "auto":
             with profiler.phase("compile"):
-                compile_reading(teacher, config.batch_size)
-        result = export_outputs(
-            teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device
-        )
-        write_json(folder / "evidence.json", export_evidence(config, teacher, result))
+                compile_reading(teacher, teacher.export_windows(), config.batch_size)
+        export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
 
     def _export_second_student(self, folder: Path, profiler: Profiler) -> None:
         data, config = self.data(), self.config.export
@@ -220,7 +223,7 @@ class Story:
 
     def _evaluate(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()
-        evaluate(data, self.config.evaluate, self._scorers(data), self.config.seed, folder, profiler)
+        evaluate(data, self.config.evaluate, self._scorers(data, profiler), self.config.seed, folder, profiler)
 
     def _report(self, folder: Path, profiler: Profiler) -> None:
         with profiler.phase("report"):
@@ -231,14 +234,16 @@ class Story:
         data = self.data()
         return Fingerprints(data=data.fingerprint, split=data.split_fingerprint, teacher=self._made("teacher"))
 
-    def _scorers(self, data: PreparedData) -> dict[str, Callable[[], Scorer]]:
+    def _scorers(self, data: PreparedData, profiler: Profiler) -> dict[str, Callable[[], Scorer]]:
         """Every model of the run, each loaded only when its turn comes."""
         step, config, device = self.folder.step, self.config, self.device
         scorers: dict[str, Callable[[], Scorer]] = {
             "popularity": lambda: PopularityScorer(data),
             "neighbours": lambda: NeighbourScorer(data),
             "student": lambda: student_scorer(step("student"), data, device),
-            "teacher": lambda: teacher_scorer(config, data, step("student"), step("teacher"), device),
+            "teacher": lambda: teacher_scorer(
+                config, data, data.targets(config.evaluate.split), step("student"), step("teacher"), profiler, device
+            ),
         }
         if config.teacher.kind == "student":
             scorers["teacher"] = lambda: self._second_student(data).scorer()
@@ -259,5 +264,11 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """Names this work: the same step, configuration and inputs give the same name."""
-        return fingerprint(self.step, self.section, self.inputs)
+        """Names this work: the same step, configuration and inputs give the same name.
+
+        How long a compiler may take decides whether there is a result, not which: its limit stands for its default.
+        """
+        section = self.section
+        if isinstance(section, TeacherConfig):
+            section = replace(section, compile_seconds=TeacherConfig.compile_seconds)
+        return fingerprint(self.step, section, self.inputs)

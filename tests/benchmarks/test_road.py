@@ -57,6 +57,7 @@ def test_useful_work_by_hand(config: RunConfig, data: PreparedData, student_fold
     flops = road.UsefulFlops(Teacher(config, data, student_folder, "cpu").ranker)
     weights = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     pairs = 3 * 4 / 2 + 5 * 6 / 2
-    forward = 2 * weights * 8 + 2 * (2 * 2 * 64 * pairs)
-    assert flops(torch.tensor([3, 5])) == 2 * forward
+    linear, attention = 2 * weights * 8, 2 * (2 * 2 * 64 * pairs)
+    # Back, a frozen layer needs its input's gradient; attention's products have two inputs each.
+    assert flops(torch.tensor([3, 5])) == 2 * linear + 3 * attention
     assert set(flops.shapes) == {(64, 64), (32, 64), (128, 64), (64, 128)}

@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, collate, history_windows, training_windows
 from recdistill.data.prepared import LongArray, PreparedData, Targets
+from recdistill.distill.batch_size import Trial
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
+from recdistill.files import read_json, write_json
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 
 PRINTS = Fingerprints("d1", "s1", "t1")
@@ -27,9 +31,15 @@ class FakeTeacher:
     fail_at: int = 10**9
     calls: list[LongArray] = field(default_factory=list)
     state_dim: int = 3
+    every: bool = True
+    read: TokenCount = field(default_factory=TokenCount)
+    scored: list[int] = field(default_factory=list)
 
     def export_windows(self) -> Windows:
-        train = training_windows(self.data, 4, "all")
+        if self.every:
+            train = training_windows(self.data, 4, "all")
+        else:
+            train = history_windows(self.data, self.data.targets("train"), 4)
         validation = history_windows(self.data, self.data.targets("validation"), 4)
         pairs = zip(vars(train).values(), vars(validation).values(), strict=True)
         return Windows(*(np.concatenate(pair) for pair in pairs))
@@ -47,7 +57,26 @@ class FakeTeacher:
         real = batch.targets > 0
         users = batch.users.unsqueeze(1).expand_as(real)[real]
         positions = batch.positions[real] + 1
+        lengths = windows.take(rows).lengths
+        self.read.add(int(lengths.sum()), len(rows), int(lengths.max()), len(rows), len(users))
         return KeysOf(users, positions), states_of(users, positions), scores_of(users, positions, self.data.num_items)
+
+    def trial(self, windows: Windows, rows: LongArray) -> None:
+        """Takes no time to speak of, so which size is found is chance."""
+
+    def readers(self, windows: Windows) -> LongArray:
+        return np.zeros(len(windows), dtype=np.int64)
+
+    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+        return windows.starts == 0
+
+    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple["KeysOf", Tensor]:
+        keys, states, _ = self.predict(windows, rows)
+        return keys, states
+
+    def scores(self, states: Tensor) -> Tensor:
+        self.scored.append(len(states))
+        return scores_of(states[:, 0].long(), states[:, 1].long(), self.data.num_items)
 
 
 @dataclass
@@ -138,16 +167,99 @@ def test_a_list_that_runs_out_of_items_ends_in_empty_places(make_data: MakeData)
     assert top.scores.tolist() == [[2.0, 1.0, -np.inf, -np.inf]]
 
 
-def test_an_interrupted_export_goes_on_and_gives_the_same_store(data: PreparedData, tmp_path: Path) -> None:
+def same_files(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, byte by byte."""
+    names = [sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in (one, other)]
+    return names[0] == names[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in names[0])
+
+
+@pytest.mark.parametrize("shard_rows", [1, 4, 8, 47])
+@pytest.mark.parametrize("fail_at", [1, 2, 4, 5])
+def test_an_interrupted_export_goes_on_and_gives_the_same_store(
+    data: PreparedData, tmp_path: Path, fail_at: int, shard_rows: int
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(FakeTeacher(data), whole, shard_rows=shard_rows)
+    with pytest.raises(KeyboardInterrupt):
+        export(FakeTeacher(data, fail_at=fail_at), parts, shard_rows=shard_rows)
+    again = FakeTeacher(data)
+    export(again, parts, shard_rows=shard_rows)
+    if (shard_rows, fail_at) == (8, 4):
+        assert len(again.calls) < len(FakeTeacher(data).export_windows()) / 3
+    assert same_files(whole, parts), "its evidence too, which counts both tries"
+    assert read_json(whole / "evidence.json")["tokens"]["export"]["targets"] == 47
+
+
+@pytest.mark.parametrize("name", ["evidence.json", "outputs.json"])
+def test_a_finished_store_has_its_evidence(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Cut off before either of the two files is written."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     export(FakeTeacher(data), whole)
+
+    def cut_off(path: Path, value: object) -> None:
+        if path.name == name:
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recdistill.distill.export.write_json", cut_off)
+        patch.setattr("recdistill.distill.writer.write_json", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            export(FakeTeacher(data), parts)
+    assert not (parts / "outputs.json").exists()
+    assert (parts / "evidence.json").exists() is (name == "outputs.json")
+    export(FakeTeacher(data), parts)
+    assert same_files(whole, parts)
+
+
+@pytest.mark.parametrize("sizes", [(2, 5), (5, 2)])
+def test_an_export_goes_on_with_another_batch_size(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]
+) -> None:
+    """`auto` may find another size when it goes on: rows stand in the same order, whatever it is."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(FakeTeacher(data), whole)
+    for size, fail_at in zip(sizes, (3, 10**9), strict=True):
+        trials = [Trial(size, 1.0, "taken")]
+        monkeypatch.setattr("recdistill.distill.export.find_batch_size", lambda *_, found=(size, trials): found)
+        teacher = FakeTeacher(data, fail_at=fail_at)
+        if fail_at == 3:
+            with pytest.raises(KeyboardInterrupt):
+                export(teacher, parts, batch_size="auto", shard_rows=4)
+        else:
+            reader = export(teacher, parts, batch_size="auto", shard_rows=4)
+    evidence = read_json(parts / "evidence.json")
+    assert evidence["batch_size"] == sizes[1]
+    assert [trial["batch_size"] for trial in evidence["batch_size_trials"]] == [sizes[1]]
+    assert max(len(rows) for rows in teacher.calls) == sizes[1]
+    targets = data.targets("train")
+    expected = OutputsReader(whole, PRINTS).lookup(targets.users, targets.positions)
+    for one, other in zip(reader.require(targets.users, targets.positions), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(reader) == 47
+
+
+def test_shards_of_an_earlier_version_are_not_gone_on_from(data: PreparedData, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        export(FakeTeacher(data, fail_at=4), parts)
-    again = FakeTeacher(data)
-    export(again, parts)
-    assert len(again.calls) < len(FakeTeacher(data).export_windows()) / 3
-    for path in sorted(whole.rglob("*.*")):
-        assert (parts / path.relative_to(whole)).read_bytes() == path.read_bytes()
+        export(FakeTeacher(data, fail_at=4), tmp_path)
+    (tmp_path / "read.json").unlink()
+    with pytest.raises(UserError, match="the beginning of an earlier version's export; remove it"):
+        export(FakeTeacher(data), tmp_path)
+
+
+def test_histories_that_grow_are_scored_a_batch_at_a_time(data: PreparedData, tmp_path: Path) -> None:
+    """A group's targets are all its users' events; their scores never stand side by side."""
+    teacher = FakeTeacher(data, every=False)
+    found = export(teacher, tmp_path / "grown", use_cache=True)
+    targets = data.targets("validation")
+    records = found.require(targets.users, targets.positions)
+    expected = export(FakeTeacher(data), tmp_path / "plain").require(targets.users, targets.positions)
+    for one, other in zip(records, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert teacher.scored
+    assert max(teacher.scored) == 3 < max(len(rows) for rows in teacher.calls)
 
 
 def test_the_number_of_prompts_in_a_batch_does_not_change_the_records(data: PreparedData, tmp_path: Path) -> None:

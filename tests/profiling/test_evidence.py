@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def test_tokens_are_counted_by_hand():
     assert count.padding == pytest.approx(6 / 25)
     assert count.plain()["widths"] == 2
     assert TokenCount().padding == 0
+
+
+def test_a_count_goes_on_from_its_state():
+    whole, first = counted((10, 2, 8, 2, 2), (9, 1, 9, 3, 3)), counted((10, 2, 8, 2, 2))
+    rest = counted((1, 1, 1, 1, 1))  # what a new try counts before it finds its checkpoint is not of the run
+    rest.restore(json.loads(json.dumps(first.state())))
+    rest.add(9, 1, 9, 3, 3)
+    assert rest == whole
+    assert first == counted((10, 2, 8, 2, 2)), "a state is no part of the count it was taken of"
 
 
 def test_padding_is_told_by_the_tokens():

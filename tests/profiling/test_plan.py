@@ -54,6 +54,15 @@ def test_the_cpus_measured_peaks_are_met_within_ten_per_cent() -> None:
         assert plan.peak_gib == pytest.approx(line["plan_gib"], abs=0.01), line
 
 
+def test_the_page_tells_what_was_measured_on_a_cpu() -> None:
+    page = (DOCS / "planning.md").read_text(encoding="utf-8")
+    for line in map(json.loads, (DOCS / "benchmarks" / "plan-cpu.jsonl").read_text(encoding="utf-8").splitlines()):
+        kind = "checkpointing" if line["activation_checkpointing"] else line["attention"]
+        sizes = " | ".join(str(line[name]) for name in ("layers", "batch_size", "tokens", "targets_per_prompt"))
+        assert f"| {sizes} | {kind} | {line['measured_gib']:.3f} | {line['plan_gib']:.3f} |" in page
+        assert line["lora_saves"] == PlanConfig().lora_saves, "measured with the experts of today"
+
+
 def test_the_reports_slope_is_met() -> None:
     sample = (53.88 - 33.38) / 32
     assert make_plan(REPORT).activations_gib_per_prompt == pytest.approx(sample, rel=0.05)

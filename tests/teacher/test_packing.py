@@ -6,6 +6,7 @@ import torch
 
 from recdistill.data.batches import collate
 from recdistill.errors import UserError
+from recdistill.teacher.compiling import compiled, graphs_made
 from recdistill.teacher.packing import Packing, packed_sdpa
 from recdistill.teacher.padding import Shape
 
@@ -51,6 +52,31 @@ def test_packing_by_hand():
     assert packing.real.flatten().tolist() == [1, 1, 0, 1, 1, 1]
     assert packing.places.tolist() == [0, 1, 3, 4, 5, 0]
     assert (packing.prompts, packing.spare) == (2, 1)
+
+
+class Block(torch.nn.Module):
+    """As much of a decoder block as packing passes through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(8, 8)
+
+    def forward(self, row, **options):
+        side = self.layer(row).view(1, row.shape[1], 2, 4).transpose(1, 2)
+        return row + packed_sdpa(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
+
+
+def test_one_compiled_form_serves_all_prompts_that_fill_a_row():
+    torch.manual_seed(0)
+    block, made = Block(), []
+    run = compiled(block.forward, cuda_graphs=False)
+    for lengths in ([5, 6, 7], [9, 9], [3, 3, 3, 3], [18]):
+        packing = Packing.of(torch.tensor(lengths), 20, torch.float32)
+        row = torch.randn(1, 20, 8, requires_grad=True)
+        torch.testing.assert_close(run(row, packing=packing), block(row, packing=packing))
+        made.append(graphs_made())
+    assert made[0] > 0
+    assert made[-1] == made[0]
 
 
 def test_a_model_with_sliding_windows_is_refused():

@@ -13,6 +13,7 @@ from recdistill.config import LossConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
 from recdistill.training.fit import FitResult, fit
@@ -107,6 +108,12 @@ def test_other_settings_are_refused(tiny_data: PreparedData, tmp_path: Path) -> 
     run(training(tiny_data), tmp_path)
     with pytest.raises(UserError, match=f"{CHECKPOINT_FILE}: made with other settings"):
         run(training(tiny_data), tmp_path, print_="two")
+
+
+def test_a_checkpoint_without_the_counts_that_are_asked_for_is_refused(tiny_data: PreparedData, tmp_path: Path) -> None:
+    run(training(tiny_data), tmp_path)
+    with pytest.raises(UserError, match=f"{CHECKPOINT_FILE}: of an earlier version; remove it"):
+        fit(training(tiny_data), TRAIN, tmp_path, Profiler(), 5, "one", "student", tokens=TokenCount())
 
 
 def test_same_seed_same_weights_and_the_generator_left_alone(tiny_data: PreparedData, tmp_path: Path) -> None:

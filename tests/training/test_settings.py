@@ -3,9 +3,11 @@
 The report's FP32 and BF16 rows were the same run twice: the setting was dropped on the way, and nobody could tell.
 """
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,9 +22,11 @@ from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.backbone import check_machine
-from recdistill.training.evidence import export_evidence
+from recdistill.teacher.compiling import graphs_made
+from recdistill.teacher.ranker import Ranker
 from recdistill.training.reading import load_teacher
-from recdistill.training.teacher import train_teacher
+from recdistill.training.scoring import teacher_scorer
+from recdistill.training.teacher import TeacherTraining, train_teacher
 
 STUDENT = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=8)
 
@@ -51,6 +55,12 @@ def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch
         return evidence, folder, config
 
     return train
+
+
+def last_row(folder: Path) -> dict[str, str]:
+    """The last validation of a training's log."""
+    with (folder / "training.csv").open() as file:
+        return list(csv.DictReader(file))[-1]
 
 
 def judged(evidence: dict[str, Any], key: str) -> dict[str, Any]:
@@ -87,6 +97,43 @@ def test_a_setting_changes_what_runs_and_leaves_evidence(trained, key, settings,
     assert others == []
 
 
+class Killed(Exception):  # noqa: N818 (not an error of the program)
+    """Stands for a process that ends at once."""
+
+
+COUNTED = ("tokens", "batches_by_worker", "micro_batches_per_step", "settings")
+SAVED_EACH_STEP = {"max_epochs": 2, "accumulate_grad_batches": 2, "checkpoint_seconds": 0.0}
+
+
+@pytest.mark.parametrize("place", ["in the first step", "in a later step", "behind the last step"])
+def test_evidence_is_of_all_tries(trained, monkeypatch, place):
+    whole, _, _ = trained("whole", padding="packed", train=SAVED_EACH_STEP)
+    with monkeypatch.context() as patch:
+        if place == "behind the last step":
+            patch.setattr(Ranker, "save", mock.Mock(side_effect=Killed))
+        else:
+            losses = whole["tokens"]["train"]["micro_batches"]
+            real, calls = TeacherTraining.loss, []
+
+            def loss(self: TeacherTraining, batch: Any) -> Any:
+                calls.append(1)
+                # The first call is that of the step that is watched.
+                if len(calls) == 1 + (1 if place == "in the first step" else losses - 3):
+                    raise Killed
+                return real(self, batch)
+
+            patch.setattr(TeacherTraining, "loss", loss)
+        with pytest.raises(Killed):
+            trained("cut", padding="packed", train=SAVED_EACH_STEP)
+    resumed, _, _ = trained("cut", padding="packed", train=SAVED_EACH_STEP)
+    for name in COUNTED:
+        assert resumed[name] == whole[name], name
+    assert whole["tokens"]["train"]["micro_batches"] > 6
+    assert {"teacher.padding", "teacher.targets", "teacher.train.batch_size"} <= {
+        one["key"] for one in whole["settings"]
+    }
+
+
 def test_four_bits_change_what_runs(trained):
     plain, _, _ = trained("plain")
     four, _, _ = trained("four", quantization="nf4")
@@ -107,6 +154,59 @@ def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
 def test_compiling_has_an_end(trained):
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
         trained(compile=True, compile_seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"padding": "fixed"}, {"padding": "packed", "train": {"batch_tokens": 110, "batch_size": 2}}],
+    ids=["fixed", "packed"],
+)
+def test_one_compiled_length_is_all_that_runs(trained, settings):
+    compiled, _, _ = trained("compiled", **settings, compile=True)
+    # Training and reading; packed, attention stands between two graphs, and two prompts may need a row twice as wide.
+    assert 0 < compiled["compiled_graphs"] <= (6 if settings["padding"] == "packed" else 2)
+    assert compiled["graphs_after_warm_up"] == 0
+    assert [one for one in compiled["settings"] if not one["in_effect"]] == []
+    assert compiled["tokens"]["train"]["widths"] == 1
+    _, folder, _ = trained("plain", **settings)
+    losses = [last_row(folder.with_name(name))["loss"] for name in ("plain", "compiled")]
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-3)
+
+
+SCORED = [
+    {"padding": "bucketed", "compile_buckets": 2},
+    {"padding": "fixed"},
+    {"padding": "packed", "train": {"batch_tokens": 110, "batch_size": 2}},
+]
+
+
+@pytest.mark.parametrize("settings", SCORED, ids=lambda one: one["padding"])
+def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tmp_path, settings):
+    _, folder, plain = trained(**settings)
+    config = replace(plain, teacher=replace(plain.teacher, compile=True))
+    targets = tiny_data.targets("test")
+    where = (tiny_data, targets, tmp_path / "student", folder)
+    profiler = Profiler()
+    scorer = teacher_scorer(config, *where, profiler, "cpu")
+    assert profiler.seconds["compile"] > 0
+    made = graphs_made()
+    # By ones and by all, since whoever scores may ask in any batches.
+    found = scorer.score(targets.users, targets.positions)
+    for row in range(0, len(targets), 9):
+        alone = scorer.score(targets.users[row : row + 1], targets.positions[row : row + 1])
+        torch.testing.assert_close(alone[0], found[row], rtol=1e-3, atol=1e-3)
+    assert graphs_made() == made
+    expected = teacher_scorer(plain, *where, profiler, "cpu")
+    wanted = expected.score(targets.users, targets.positions)
+    torch.testing.assert_close(found[:, 1:], wanted[:, 1:], rtol=1e-3, atol=1e-3)
+
+
+def test_scoring_ends_a_compiler_that_does_not_end(trained, tiny_data, tmp_path):
+    _, folder, config = trained()
+    hasty = replace(config, teacher=replace(config.teacher, compile=True, compile_seconds=0.05))
+    targets = tiny_data.targets("test")
+    with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
+        teacher_scorer(hasty, tiny_data, targets, tmp_path / "student", folder, Profiler(), "cpu")
 
 
 REFUSED = [
@@ -141,11 +241,11 @@ def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, o
     wish = replace(config.export, top_k=5, **settings)
     prints = Fingerprints("d", "s", "t")
     with Profiler() as profiler:
-        result = export_outputs(teacher, data, teacher.titles, wish, out, prints, profiler)
+        export_outputs(teacher, data, teacher.titles, wish, out, prints, profiler)
     targets = data.targets("train")
     records = OutputsReader(out, prints).lookup(targets.users, targets.positions)
     assert records.found.all()
-    return records, export_evidence(wish, teacher, result)
+    return records, read_json(out / "evidence.json")
 
 
 @pytest.mark.parametrize("padding", ["bucketed", "packed"])

@@ -176,7 +176,7 @@ class CellRun:
         folder, config = self.work / "outputs", self.config.export
         if self.config.teacher.compile and config.batch_size != "auto":
             with self.profiler.phase("compile"):
-                compile_reading(self.teacher, config.batch_size)
+                compile_reading(self.teacher, self.teacher.export_windows(), config.batch_size)
         self.teacher.read = TokenCount()
         result = export_outputs(
             self.teacher, self.data, self.teacher.titles, config, folder, names, self.profiler, self.device

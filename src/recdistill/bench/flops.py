@@ -8,7 +8,7 @@ from recdistill.teacher.ranker import Ranker
 
 
 def model_flops(shapes: LlmShapes, config: TeacherConfig, ranker: Ranker, count: TokenCount, *, train: bool) -> float:
-    """For the tokens and predictions counted, at the prompts' mean length.
+    """For the tokens and predictions counted, at the prompts' mean length, attention over the causal half alone.
 
     Args:
         shapes: the language model's, with as many blocks as are in use.
@@ -17,7 +17,7 @@ def model_flops(shapes: LlmShapes, config: TeacherConfig, ranker: Ranker, count:
         count: what was read.
         train: forward and backward; else forward alone.
     """
-    length = round(count.useful / max(1, count.prompts))
+    length = flops.causal_length(count.useful / max(1, count.prompts))
     items, state_dim = ranker.head.student_vectors.shape[0], ranker.head.state_dim
     head = flops.head_flops(count.targets, items, state_dim, train)
     layers, rank = config.adapter.layers, config.adapter.rank

@@ -1,6 +1,6 @@
 """Run the teacher once over every target, and keep what a student learns from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -13,10 +13,13 @@ from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.distill.batch_size import Trial, find_batch_size
+from recdistill.distill.evidence import EVIDENCE_FILE, ReadCounts, export_evidence
 from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
+from recdistill.files import write_json
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
 
@@ -43,12 +46,23 @@ class Exportable(Protocol):
         """Width S of the user states."""
         ...
 
+    @property
+    def read(self) -> TokenCount:
+        """What has been read of prompts; each prediction counts into it."""
+        ...
+
     def export_windows(self) -> Windows:
         """Windows in which every training target and every validation target stands exactly once."""
         ...
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """The length of each window's prompt, (windows,)."""
+        ...
+
+    def readers(self, windows: Windows) -> LongArray:
+        """A number for each window, (windows,): those of one batch have the same, and each number's batches stand
+        together, since another number may be another model to load.
+        """
         ...
 
     def predict(self, windows: Windows, rows: LongArray, full_rows: int | None = None) -> tuple[Keys, Tensor, Tensor]:
@@ -66,8 +80,12 @@ class Exportable(Protocol):
         """Which windows are the beginning of their history, so that a longer one is the same and something behind."""
         ...
 
-    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
-        """As :meth:`predict`, for windows that grow, with what was read kept for the next one."""
+    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor]:
+        """Keys and user states (M, S) of windows that grow, with what was read kept for the next one."""
+        ...
+
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of these user states."""
         ...
 
 
@@ -99,7 +117,8 @@ def export_outputs(
     """Write top-K items, their scores and the user state of every training and validation target to `folder`.
 
     The longest prompts come first, so that memory that does not suffice shows at once. An export that was interrupted
-    goes on after its last whole shard.
+    goes on after its last whole shard. `evidence.json` is written before the file that says that the store is finished,
+    so a finished store has it.
 
     Args:
         teacher: what is run.
@@ -122,6 +141,7 @@ def export_outputs(
     with profiler.phase("batch size"):
         size, trials = _batch_size(teacher, windows, lengths, config.batch_size, device)
     batches = _plan(teacher, windows, lengths, size, config.use_cache)
+    kept = ReadCounts(folder, config.shard_rows)
     ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
     top_k, state_dim = min(config.top_k, data.num_items), teacher.state_dim if config.states else 0
     with (
@@ -130,19 +150,24 @@ def export_outputs(
     ):
         writer.write_item_embeddings(item_embeddings.float().cpu().numpy())
         done = writer.rows_done
+        kept.put_back(teacher.read, done)
         progress.advance(done)
         for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
+            read = teacher.read.state()
             with profiler.phase("export"):
                 targets, top, states = _predict(windows, batches[number], data, top_k, config.exclude_seen)
             before = int(ends[number]) - len(targets)
             new = slice(max(0, done - before), None)
             with profiler.phase("write"):
+                kept.keep(read, teacher.read.state(), before, int(ends[number]))
                 writer.append(
                     targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new, :state_dim]
                 )  # fmt: skip
             progress.advance(len(targets.users[new]))
         with profiler.phase("write"):
+            write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read))
             writer.close()
+            kept.discard()
     return ExportResult(size, trials)
 
 
@@ -157,28 +182,36 @@ def _batch_size(
 
 
 class Reading(NamedTuple):
-    """A batch of windows and how it is read."""
+    """A batch of windows and how it is read: keys, user states (M, S), and the scores (M, N + 1) in pieces."""
 
     rows: LongArray
-    predict: Callable[[Windows, LongArray], tuple[Keys, Tensor, Tensor]]
+    predict: Callable[[Windows, LongArray], tuple[Keys, Tensor, Iterable[Tensor]]]
 
 
 def _plan(
     teacher: Exportable, windows: Windows, lengths: NDArray[np.int64], size: int, use_cache: bool
 ) -> list[Reading]:
-    """All windows in batches: those that grow by users, `size` of them together, the rest by length."""
+    """All windows in batches, reader by reader: those that grow by users, `size` together, the rest by length."""
     growing = teacher.grows(windows) if use_cache else np.zeros(len(windows), dtype=np.bool_)
 
-    def whole(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Tensor]:
-        return teacher.predict(windows, rows, size)
+    def whole(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
+        keys, states, scores = teacher.predict(windows, rows, size)
+        return keys, states, [scores]
 
-    rest = np.flatnonzero(~growing)
-    batches = [Reading(rest[rows], whole) for rows in sorted_batches(lengths[rest], size)]
-    grown = np.flatnonzero(growing)
-    users, counts = np.unique(windows.users[grown], return_counts=True)
-    for group in sorted_batches(counts, size):
-        rows = grown[np.isin(windows.users[grown], users[group])]
-        batches.append(Reading(rows, teacher.predict_growing))
+    def grown(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
+        # A group of users has as many targets as events: all their scores at once would be most of the memory.
+        keys, states = teacher.predict_growing(windows, rows)
+        return keys, states, (teacher.scores(states[at : at + size]) for at in range(0, len(states), size))
+
+    readers, batches = teacher.readers(windows), []
+    for reader in np.unique(readers):
+        own = readers == reader
+        rest = np.flatnonzero(own & ~growing)
+        batches += [Reading(rest[rows], whole) for rows in sorted_batches(lengths[rest], size)]
+        by_users = np.flatnonzero(own & growing)
+        users, counts = np.unique(windows.users[by_users], return_counts=True)
+        for group in sorted_batches(counts, size):
+            batches.append(Reading(by_users[np.isin(windows.users[by_users], users[group])], grown))
     return batches
 
 
@@ -187,17 +220,28 @@ def _predict(
 ) -> tuple[Targets, TopItems, NDArray[np.float16]]:
     """One batch of windows: the keys of its targets, their lists and user states."""
     rows = batch.rows
-    keys, states, scores = batch.predict(windows, rows)
+    keys, states, pieces = batch.predict(windows, rows)
     targets = Targets(keys.users.cpu().numpy().astype(np.int32), keys.positions.cpu().numpy().astype(np.int32))
     expected = int(windows.num_targets[rows].sum())
     if len(targets) != expected:
         raise ValueError(f"the teacher made {len(targets)} predictions for {expected} targets")
-    narrow = states.half()
-    if bool(torch.isnan(scores[:, 1:]).any()) or not bool(torch.isfinite(narrow).all()):
+    narrow, tops, start = states.half(), [], 0
+    _check_numbers(bool(torch.isfinite(narrow).all()))
+    for scores in pieces:
+        _check_numbers(not bool(torch.isnan(scores[:, 1:]).any()))
+        here = slice(start, start + len(scores))
+        part = Targets(targets.users[here], targets.positions[here])
+        tops.append(top_items(scores, data, part, top_k, exclude_seen))
+        start += len(scores)
+    return targets, TopItems(*map(np.concatenate, zip(*tops, strict=True))), narrow.cpu().numpy()
+
+
+def _check_numbers(good: bool) -> None:
+    """Stop the export, unless what the teacher computed are numbers."""
+    if not good:
         raise UserError(
             "export: the teacher's scores or states are not numbers: its training has diverged or overflowed"
         )
-    return targets, top_items(scores, data, targets, top_k, exclude_seen), narrow.cpu().numpy()
 
 
 def top_items(scores: Tensor, data: PreparedData, targets: Targets, top_k: int, exclude_seen: bool) -> TopItems:

@@ -117,6 +117,16 @@ class TokenCount:
         """Share of processed tokens that is padding; 0 before the first."""
         return 1 - self.useful / self.processed if self.processed else 0.0
 
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON can hold it, for :meth:`restore`."""
+        return vars(self) | {"widths": {str(width): number for width, number in self.widths.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from where :meth:`state` was taken."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.widths = Counter({int(width): number for width, number in state["widths"].items()})
+
     def plain(self) -> dict[str, Any]:
         """As plain values; of the widths only their number."""
         return asdict(self) | {"widths": len(self.widths), "padding": round(self.padding, 5)}

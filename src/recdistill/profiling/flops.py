@@ -1,8 +1,9 @@
 """FLOPs of a language model with a frozen base, on paper: a multiplication and an addition are two.
 
 With n tokens in rows of T: a linear layer of P weights costs 2 P n going forward. Attention costs 4 A T n a block
-(scores, and values weighted by them), the whole square counted, as is the custom for model-FLOPs utilisation, also
-where a kernel leaves out the half that causality forbids.
+(scores, and values weighted by them), the whole square counted: what a kernel that knows no causality executes, and
+what plans count. What is *needed* is the half that causality leaves (:func:`causal_length` for T): measured
+utilisation, of `bench` and of `benchmarks/road.py`, is of that.
 
 Going back, a frozen layer needs the gradient of its input alone: as much as going forward, not twice as much.
 Attention has no weights and needs two products for each of its two: twice as much. An adapter needs both: twice as
@@ -15,13 +16,18 @@ from collections.abc import Sequence
 from recdistill.profiling.llm_shapes import LlmShapes
 
 
-def forward_flops(shapes: LlmShapes, tokens: int, length: int) -> float:
+def causal_length(tokens: float) -> float:
+    """Tokens that one in a row of `tokens` attends to under a causal mask, on average: itself and those before it."""
+    return (tokens + 1) / 2
+
+
+def forward_flops(shapes: LlmShapes, tokens: int, length: float) -> float:
     """FLOPs of the decoder blocks going forward, without vocabulary head and adapters.
 
     Args:
         shapes: the language model's.
         tokens: tokens in all, n.
-        length: tokens of the row that each of them attends within, T.
+        length: tokens of the row that each of them attends within, T; a :func:`causal_length` for what is needed.
     """
     return float(shapes.layers * tokens * (2 * shapes.linear_parameters() + 4 * shapes.attention_dim * length))
 
@@ -35,7 +41,7 @@ def adapter_parameters(shapes: LlmShapes, names: Sequence[str], rank: int) -> in
 def train_flops(
     shapes: LlmShapes,
     tokens: int,
-    length: int,
+    length: float,
     adapter_layers: Sequence[str] = (),
     rank: int = 0,
     recompute: bool = False,
@@ -45,7 +51,7 @@ def train_flops(
     Args:
         shapes: the language model's.
         tokens: tokens in all, n.
-        length: tokens of a row, T.
+        length: tokens of a row, T; a :func:`causal_length` for what is needed.
         adapter_layers: linear layers with adapters, by name.
         rank: the adapters' rank R.
         recompute: count checkpointing's second forward pass too. False for model-FLOPs utilisation.

@@ -6,6 +6,7 @@ One file, written atomically, so that tensors and counts never disagree; no pick
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ class Counts:
         finished: nothing is left to do.
         seconds: wall time so far, validation and checkpoints included.
         history: a row for each validation.
+        batches_by_worker: micro-batches trained on, by the process that made them.
+        micro_batches_per_step: most micro-batches of one optimiser step.
+        tokens: what was read of prompts, :meth:`recdistill.profiling.evidence.TokenCount.state`; empty for students.
     """
 
     epoch: int = 0
@@ -52,6 +56,15 @@ class Counts:
     finished: bool = False
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    batches_by_worker: dict[str, int] = field(default_factory=dict)
+    micro_batches_per_step: int = 0
+    tokens: dict[str, Any] = field(default_factory=dict)
+
+    def count_step(self, makers: Sequence[str]) -> None:
+        """Count the micro-batches of one optimiser step, by the processes that made them."""
+        for maker in makers:
+            self.batches_by_worker[maker] = self.batches_by_worker.get(maker, 0) + 1
+        self.micro_batches_per_step = max(self.micro_batches_per_step, len(makers))
 
     @property
     def mean_loss(self) -> float:

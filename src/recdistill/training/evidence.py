@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recdistill.config import ExportConfig, TeacherConfig
+from recdistill.config import TeacherConfig
 from recdistill.data.batches import (
     collate,
     history_windows,
     sorted_batches,
 )
-from recdistill.distill.export import ExportResult
 from recdistill.profiling.evidence import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
@@ -23,8 +22,6 @@ from recdistill.training.reading import Teacher
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""
 GATE_BATCH = 256
-COUNTED = ("teacher.padding", "teacher.targets")
-"""Settings judged by the tokens of the training."""
 QUANTISED_LAYERS = ("Linear4bit", "Linear8bitLt")
 
 
@@ -67,7 +64,7 @@ def block_facts(teacher: Teacher) -> dict[str, int]:
 
 
 def trained_facts(teacher: Teacher, result: FitResult) -> dict[str, Any]:
-    """What the training loop did, of this try."""
+    """What the training loop did, over all tries."""
     return {
         "tokens": {"train": teacher.trained.plain()},
         "batches_by_worker": result.batches_by_worker,
@@ -90,22 +87,7 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     names = ["accumulate_grad_batches", "num_workers"]
     names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
-    if not facts["tokens"]["train"]["micro_batches"]:
-        # Taken up again after its last step: what could be counted was counted in the try before, and is not judged.
-        asked = {key: value for key, value in asked.items() if key not in COUNTED and "train." not in key}
     return [asdict(one) for one in judge(asked, facts | facts["tokens"])]
-
-
-def export_evidence(config: ExportConfig, teacher: Teacher, result: ExportResult) -> dict[str, Any]:
-    """How the export was done: batch size and how it was found, tokens, the export's settings judged."""
-    asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
-    read = teacher.read.plain()
-    return {
-        "batch_size": result.batch_size,
-        "batch_size_trials": [asdict(trial) for trial in result.trials],
-        "tokens": {"export": read},
-        "settings": [asdict(one) for one in judge(asked, {"export": read})],
-    }
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ it had not been.
 import logging
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,11 @@ from torch import Tensor, nn
 
 from recdistill.config import Precision, TrainConfig
 from recdistill.errors import UserError
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
 from recdistill.training.checkpoint import (
+    CHECKPOINT_FILE,
     Counts,
     copy_weights,
     load_checkpoint,
@@ -88,8 +89,8 @@ class FitResult:
         targets: targets trained on, each as often as it was.
         seconds: wall time, validation and checkpoints included, over all tries.
         history: a row for each validation.
-        batches_by_worker: micro-batches by the process that made them, of this try.
-        micro_batches_per_step: most micro-batches of one optimiser step, of this try.
+        batches_by_worker: micro-batches by the process that made them, over all tries.
+        micro_batches_per_step: most micro-batches of one optimiser step, over all tries.
     """
 
     metrics: dict[str, float]
@@ -113,6 +114,7 @@ def fit(
     name: str,
     device: str = "cpu",
     precision: Precision = "fp32",
+    tokens: TokenCount | None = None,
 ) -> FitResult:
     """Train until the epochs are over or validation has stopped getting better; then put the best weights back.
 
@@ -128,6 +130,7 @@ def fit(
         name: shown in the progress bar.
         device: `cpu` or `cuda`.
         precision: only fp16 and fp16-mixed matter here: their gradients are scaled, so that small ones do not vanish.
+        tokens: what the loss counts into; kept in the checkpoint and put back, so that it is of all tries.
 
     Raises:
         UserError: the loss is no longer a number, or the checkpoint does not fit.
@@ -135,7 +138,7 @@ def fit(
     with torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []):
         torch.manual_seed(seed)
         with profiler.phase("set-up"):
-            run = _Run(trainable, config, folder, profiler, fingerprint, name, device, precision)
+            run = _Run(trainable, config, folder, profiler, fingerprint, name, device, precision, tokens)
         try:
             return run.go()
         finally:
@@ -147,10 +150,10 @@ class _Run:
 
     def __init__(
         self, trainable: Trainable, config: TrainConfig, folder: Path, profiler: Profiler, fingerprint: str, name: str,
-        device: str, precision: Precision,
+        device: str, precision: Precision, tokens: TokenCount | None,
     ) -> None:  # fmt: skip
         self.trainable, self.config, self.folder, self.profiler = trainable, config, folder, profiler
-        self.fingerprint, self.name = fingerprint, name
+        self.fingerprint, self.name, self.tokens = fingerprint, name, tokens
         scaled = precision.startswith("fp16")
         self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
         groups = [group | {"lr": config.learning_rate * group.get("lr", 1.0)} for group in trainable.parameter_groups()]
@@ -164,8 +167,10 @@ class _Run:
         if saved:
             self.counts, self.best, scaler = saved
             self.fabric.strategy.precision.load_state_dict(scaler)
-        self.loaded: Counter[str] = Counter()
-        self.most_micro_batches = 0
+            if tokens is not None:
+                if not self.counts.tokens:
+                    raise UserError(f"{folder / CHECKPOINT_FILE}: of an earlier version; remove it to start anew")
+                tokens.restore(self.counts.tokens)
         self.log = TrainingLog(folder, after_step=self.counts.step)
         self.last_checkpoint = time.monotonic()
         self.began = time.monotonic() - self.counts.seconds
@@ -188,7 +193,7 @@ class _Run:
         epochs = counts.history[-1]["epoch"]
         return FitResult(
             metrics, best["epoch"], epochs, counts.step, counts.targets, counts.seconds, counts.history,
-            dict(self.loaded), self.most_micro_batches,
+            counts.batches_by_worker, counts.micro_batches_per_step,
         )  # fmt: skip
 
     def _groups(self, epoch: int) -> list[Sequence[Rows]]:
@@ -206,8 +211,7 @@ class _Run:
         while counts.group < len(groups) and not counts.finished:
             with self.profiler.phase("data wait"):
                 made = [next(batches) for _ in groups[counts.group]]
-            self.loaded.update(who for who, _ in made)
-            self.most_micro_batches = max(self.most_micro_batches, len(made))
+            counts.count_step([who for who, _ in made])
             group = [batch for _, batch in made]
             counts.group += 1
             done = counts.group / len(groups)
@@ -300,6 +304,8 @@ class _Run:
             return
         with self.profiler.phase("checkpoint"):
             self._clock()
+            if self.tokens is not None:
+                self.counts.tokens = self.tokens.state()
             scaler = self.fabric.strategy.precision.state_dict()
             save_checkpoint(
                 self.folder, self.trainable.module, self.best, self.plain_optimizer, scaler, self.counts,

@@ -1,7 +1,7 @@
 """Out-of-fold teachers: for the targets of a part of the users, a student and a teacher that have not seen them.
 
-A teacher's lists for the targets that it was trained on hold what it has memorised; those for other people's hold what it
-has understood. The users are dealt into F folds; for each, a student and a teacher are trained on the other folds, and
+A teacher's lists for targets that it was trained on hold what it has memorised; those for other people's hold what it
+has understood. The users are dealt into F folds. For each, a student and a teacher are trained on the other folds and
 write the outputs of this one. Validation targets, on which nobody was trained, are scored by the plain teacher.
 """
 
@@ -122,9 +122,13 @@ class FoldedTeacher:
         """Which windows are the beginning of their history."""
         return self.teacher.grows(windows)
 
-    def predict_growing(self, windows: Windows, rows: NDArray[np.int64]) -> tuple[PredictedKeys, Tensor, Tensor]:
-        """As :meth:`predict`, for windows that grow."""
+    def predict_growing(self, windows: Windows, rows: NDArray[np.int64]) -> tuple[PredictedKeys, Tensor]:
+        """Keys and user states (M, S), for windows that grow."""
         return self._reader(windows, rows).predict_growing(windows, rows)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of user states of the teacher that read last."""
+        return self.teacher.scores(states)
 
     def _reader(self, windows: Windows, rows: NDArray[np.int64]) -> Teacher:
         """The teacher of these rows; one is in memory at a time."""

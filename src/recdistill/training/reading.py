@@ -20,7 +20,6 @@ from recdistill.data.batches import (
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import Scorer
 from recdistill.profiling.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
@@ -107,6 +106,10 @@ class Teacher:
         """Every training target once, then every validation target once."""
         return export_windows(self.data, self.window_length, self.config.targets == "every")
 
+    def readers(self, windows: Windows) -> NDArray[np.int64]:
+        """One reader for all windows."""
+        return np.zeros(len(windows), dtype=np.int64)
+
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""
         per_item = self.prompts.tokens_per_item()[self.data.items]
@@ -160,8 +163,8 @@ class Teacher:
         return grows
 
     @torch.inference_mode()
-    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor, Tensor]:
-        """As :meth:`predict` for windows that grow, with the keys and values of what was read kept.
+    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor]:
+        """Keys and user states (M, S) of windows that grow, with the keys and values of what was read kept.
 
         Args:
             windows: each with one target.
@@ -187,8 +190,12 @@ class Teacher:
                 states[there] = found[here]
         self.read.add(histories.tokens_read, 1, histories.tokens_read, len(users), len(rows))
         self.read.reused += histories.tokens_reused
-        keys = PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends))
-        return keys, states, self.ranker.scores(states)
+        return PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends)), states
+
+    @torch.inference_mode()
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of user states (M, S)."""
+        return self.ranker.scores(states)
 
 
 def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
@@ -235,8 +242,3 @@ class ReadOnce:
         student_dim = states.shape[1] - self.teacher.config.head_dim
         weighted = torch.cat([states[:, :student_dim], states[:, student_dim:] * self.correction_weight], dim=1)
         return self.teacher.ranker.scores(weighted)
-
-
-def teacher_scorer(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Scorer:
-    """The trained teacher of a finished step, as a scorer."""
-    return TeacherScorer(load_teacher(config, data, student_folder, folder, device))

@@ -19,6 +19,7 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.files import read_json, write_json
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.base import Student
 from recdistill.students.make import load_student
@@ -51,6 +52,8 @@ class TwoStudents:
         self.students = [student.to(device).eval() for student in (first, second)]
         self.titles = titles
         self.window_length = first.config.max_length
+        self.first_dim = first.config.embedding_dim
+        self.read = TokenCount()
 
     @property
     def state_dim(self) -> int:
@@ -60,6 +63,10 @@ class TwoStudents:
     def export_windows(self) -> Windows:
         """Every training target once, then every validation target once."""
         return export_windows(self.data, self.window_length)
+
+    def readers(self, windows: Windows) -> NDArray[np.int64]:
+        """One reader for all windows."""
+        return np.zeros(len(windows), dtype=np.int64)
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """Items of each window."""
@@ -72,6 +79,8 @@ class TwoStudents:
         """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows."""
         batch = collate(self.data, windows, rows)
         real = batch.targets > 0
+        prompts, width = batch.items.shape
+        self.read.add(int((batch.items > 0).sum()), prompts, width, prompts, int(real.sum()))
         keys = PredictedKeys(
             batch.users.unsqueeze(1).expand_as(real)[real], batch.positions[real] + 1
         )  # fmt: skip
@@ -87,9 +96,13 @@ class TwoStudents:
         """No window: nothing is cached."""
         return np.zeros(len(windows), dtype=np.bool_)
 
-    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[PredictedKeys, Tensor, Tensor]:
+    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[PredictedKeys, Tensor]:
         """Never asked for, see :meth:`grows`."""
         raise ValueError("no window of a second student grows")
+
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of user states (M, S)."""
+        return self._add([states[:, : self.first_dim], states[:, self.first_dim :]])
 
     @torch.inference_mode()
     def last_scores(self, items: Tensor) -> Tensor:

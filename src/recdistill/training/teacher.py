@@ -144,7 +144,9 @@ def train_teacher(
         facts = module_facts(teacher) | watch_step(training, teacher)
     warm = graphs_made()
     train, precision = config.teacher.train, config.teacher.precision
-    result = fit(training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision)
+    result = fit(
+        training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision, teacher.trained
+    )
     facts |= trained_facts(teacher, result) | {
         "compiled_graphs": graphs_made() - graphs, "graphs_after_warm_up": graphs_made() - warm,
         "cuda_graphs": cuda_graphs_made(),

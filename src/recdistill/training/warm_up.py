@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recdistill.data.batches import sorted_batches
+from recdistill.data.batches import Windows
 from recdistill.profiling.evidence import KernelWatch
 from recdistill.teacher.compiling import compile_limit
 from recdistill.training.evidence import block_facts
-from recdistill.training.fit import Trainable
+from recdistill.training.fit import Rows, Trainable
 from recdistill.training.reading import Teacher
 
 
@@ -43,27 +43,39 @@ def compile_shapes(training: TeacherTrainable, teacher: Teacher, epochs: int) ->
             if shape not in seen:
                 seen.add(shape)
                 _step(training, training.collate(rows))
-        _read_shapes(teacher, teacher.read_batch)
+        _read_shapes(teacher, teacher.export_windows(), teacher.read_batch)
 
 
-def compile_reading(teacher: Teacher, batch_size: int) -> None:
-    """Read one batch of each shape that reading all targets by `batch_size` prompts has.
+def compile_reading(teacher: Teacher, windows: Windows, batch_size: int) -> None:
+    """Read one batch of each shape that reading `windows` by up to `batch_size` prompts can have, in any order.
 
     Raises:
         UserError: it took longer than `teacher.compile_seconds`.
     """
     with compile_limit(teacher.config.compile_seconds):
-        _read_shapes(teacher, batch_size)
+        _read_shapes(teacher, windows, batch_size)
 
 
-def _read_shapes(teacher: Teacher, batch_size: int) -> None:
-    windows = teacher.export_windows()
+def _read_shapes(teacher: Teacher, windows: Windows, batch_size: int) -> None:
     lengths, seen = teacher.prompt_lengths(windows), set()
-    for rows in sorted_batches(lengths, batch_size):
+    for rows in _kinds_of_batches(teacher, lengths, batch_size):
         shape = teacher.shapes.of(lengths[rows], batch_size)
         if shape not in seen:
             seen.add(shape)
             teacher.trial(windows, rows, batch_size)
+
+
+def _kinds_of_batches(teacher: Teacher, lengths: NDArray[np.int64], batch_size: int) -> list[Rows]:
+    """Batches among which each shape stands that batches of up to `batch_size` prompts of these lengths can have.
+
+    A batch is as wide as its widest prompt alone would be. Packed it is as wide as all its prompts together: the
+    longest ones, taken in one by one, pass through every width there is.
+    """
+    if teacher.config.padding == "packed":
+        longest = np.argsort(-lengths, kind="stable")[:batch_size]
+        return [longest[:count] for count in range(1, len(longest) + 1)]
+    _, first = np.unique(teacher.shapes.rounded(lengths), return_index=True)
+    return list(first[:, None])
 
 
 def watch_step(training: TeacherTrainable, teacher: Teacher) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""What an export has read, in all its tries, and how: `evidence.json`, which is there before the store is finished."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recdistill.config import ExportConfig
+from recdistill.distill.batch_size import Trial
+from recdistill.errors import UserError
+from recdistill.files import read_json, write_json
+from recdistill.profiling.evidence import TokenCount, judge
+
+EVIDENCE_FILE = "evidence.json"
+READ_FILE = "read.json"
+"""Counts at the end of each shard; there until the store is finished."""
+
+
+class ReadCounts:
+    """Keeps what was read up to the end of each shard, so that an export that goes on there counts on from it.
+
+    Args:
+        folder: the store.
+        shard_rows: rows of a shard.
+    """
+
+    def __init__(self, folder: Path, shard_rows: int) -> None:
+        self.path, self.shard_rows = folder / READ_FILE, shard_rows
+        self._states: dict[str, dict[str, Any]] = read_json(self.path) if self.path.is_file() else {}
+
+    def put_back(self, count: TokenCount, rows_done: int) -> None:
+        """Set `count` to what had been read for the first `rows_done` rows, whole shards.
+
+        Raises:
+            UserError: an earlier version of the program wrote these shards and did not count.
+        """
+        if not rows_done:
+            return
+        if str(rows_done) not in self._states:
+            raise UserError(f"{self.path.parent}: holds the beginning of an earlier version's export; remove it")
+        count.restore(self._states[str(rows_done)])
+
+    def keep(self, before: Mapping[str, Any], after: Mapping[str, Any], start: int, end: int) -> None:
+        """Note the counts for each shard that ends in a batch; call it before the batch's rows are written.
+
+        An export goes on with the first batch that holds a row of the next shard: with this one, unless the shard ends
+        where the batch does.
+
+        Args:
+            before: counts before the batch, :meth:`TokenCount.state`.
+            after: and after it.
+            start: rows before the batch.
+            end: rows up to its end.
+        """
+        ends = range((start // self.shard_rows + 1) * self.shard_rows, end + 1, self.shard_rows)
+        if ends:
+            self._states |= {str(rows): dict(after if rows == end else before) for rows in ends}
+            write_json(self.path, self._states)
+
+    def discard(self) -> None:
+        """Remove the file, once the store is finished."""
+        self.path.unlink(missing_ok=True)
+
+
+def export_evidence(config: ExportConfig, size: int, trials: list[Trial], read: TokenCount) -> dict[str, Any]:
+    """How an export was done: batch size and how it was found, tokens, the export's settings judged.
+
+    Args:
+        config: what was asked for.
+        size: prompts a batch.
+        trials: the sizes that were tried for it, in the last try.
+        read: what was read, in all tries.
+    """
+    asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
+    return {
+        "batch_size": size,
+        "batch_size_trials": [asdict(trial) for trial in trials],
+        "tokens": {"export": read.plain()},
+        "settings": [asdict(one) for one in judge(asked, {"export": read.plain()})],
+    }
