@@ -20,6 +20,7 @@ FLOORS = [
     {"reporting"},
     {"pipeline"},
     {"bench"},
+    {"tune"},
     {"cli"},
     {"__main__"},
 ]
