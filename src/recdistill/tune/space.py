@@ -65,6 +65,7 @@ Space = dict[str, Choices | Range]
 """Dotted keys of the student's settings (`student.train.learning_rate`) and what each may be."""
 
 DEFAULT_SPACE: Space = {
+    "student.block": Choices(("sasrec", "ligr", "hstu")),
     "student.embedding_dim": Choices((32, 64, 96, 128)),
     "student.blocks": Range(1, 3),
     "student.dropout": Range(0.1, 0.5),
