@@ -21,6 +21,7 @@ FLOORS = [
     {"pipeline"},
     {"bench"},
     {"study"},
+    {"tune"},
     {"cli"},
     {"__main__"},
 ]

@@ -16,6 +16,7 @@ from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
+from recdistill.tune.config import TuneConfig
 
 STEPS = {
     "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
@@ -30,6 +31,7 @@ STEPS = {
 }
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
+TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
 DEMO_NEEDS = ("ml-100k", "smollm2")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
@@ -81,6 +83,14 @@ def build_parser(command: str) -> ArgumentParser:
             _add_quiet(step)
             step.add_class_arguments(RunConfig, None)
         subcommands.add_subcommand(name, step, help=meaning)
+    tune = ArgumentParser(description=TUNE, exit_on_error=False)
+    if command == "tune":
+        tune.add_argument("--config", action=ConfigFile, help="YAML file with any of the run's settings below.")
+        tune.add_argument("--space", type=str, default="", help="YAML file of what is tried. Empty: a built-in space.")
+        _add_quiet(tune)
+        tune.add_class_arguments(TuneConfig, None)
+        tune.add_class_arguments(RunConfig, None)
+    subcommands.add_subcommand("tune", tune, help=TUNE)
     bench = ArgumentParser(description=BENCH, exit_on_error=False)
     bench.add_argument("matrix", type=str, help="YAML file of the experiment, such as configs/bench/smoke.yaml.")
     bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
@@ -165,6 +175,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _bench(options)
     elif command == "study":
         _study(options)
+    elif command == "tune":
+        _tune(options)
     else:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
@@ -198,6 +210,16 @@ def _study(options: Any) -> None:
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until)
     sys.stdout.write(f"{out}\n")
+
+
+def _tune(options: Namespace) -> None:
+    from recdistill.tune.space import DEFAULT_SPACE, read_space
+    from recdistill.tune.tune import tune
+
+    config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+    settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
+    space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
+    sys.stdout.write(f"{tune(config, settings, space)}\n")
 
 
 def _fetch(name: str) -> None:

@@ -13,6 +13,7 @@ Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "
 Split = Literal["leave_one_out", "global_time", "column"]
 Duplicates = Literal["keep", "first", "last"]
 StudentModel = Literal["sasrec", "gru4rec"]
+StudentBlock = Literal["sasrec", "ligr", "hstu"]
 LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
 Precision = Literal["fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed"]
 Quantization = Literal["none", "nf4", "int8"]
@@ -234,14 +235,21 @@ class StudentConfig:
 
     model: StudentModel = "sasrec"
     """sasrec (self-attention) or gru4rec (recurrent)."""
+    block: StudentBlock = "sasrec"
+    """Kind of the blocks of model sasrec. sasrec: attention, then a perceptron. ligr: the same with gated residuals and
+    SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no perceptron."""
     embedding_dim: int = 64
     """Width D of item vectors and states."""
     blocks: int = 2
     """Transformer blocks, or GRU layers."""
     heads: int = 2
     """Attention heads (sasrec)."""
+    mlp_factor: int = 1
+    """Hidden width of the perceptron in a block, in multiples of embedding_dim (blocks sasrec and ligr)."""
     dropout: float = 0.3
     """Share of units set to zero while training."""
+    attention_dropout: float = 0.0
+    """Share of attention weights set to zero while training (blocks sasrec and ligr); above 0 a CPU step is slower."""
     max_length: int = 50
     """Items of a history that the model looks at, the latest ones."""
     windows: Literal["last", "all"] = "all"
@@ -253,12 +261,19 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        positive(self, "student", "embedding_dim", "blocks", "heads", "max_length")
-        fraction(self, "student", "dropout")
+        positive(self, "student", "embedding_dim", "blocks", "heads", "max_length", "mlp_factor")
+        fraction(self, "student", "dropout", "attention_dropout")
         require(
             self.model != "sasrec" or self.embedding_dim % self.heads == 0,
             "student.embedding_dim", self.embedding_dim, f"a multiple of student.heads ({self.heads})",
         )  # fmt: skip
+        if self.model != "sasrec" and self.block != "sasrec":
+            raise UserError(f"student.block: {self.block} is a block of student.model sasrec, not of {self.model}")
+        if self.model != "sasrec" or self.block == "hstu":
+            kind = self.block if self.model == "sasrec" else self.model
+            require(self.mlp_factor == 1, "student.mlp_factor", self.mlp_factor, f"1: {kind} has no perceptron")
+            rule = f"0: {kind} has no such dropout"
+            require(self.attention_dropout == 0, "student.attention_dropout", self.attention_dropout, rule)
         self.loss.check("student.loss")
         self.train.check("student.train")
 

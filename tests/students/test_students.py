@@ -1,6 +1,8 @@
 """What holds for every student."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,15 +11,19 @@ from torch import Tensor
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
 from recdistill.students.base import Student
+from recdistill.students.hstu import HSTUBlock
+from recdistill.students.ligr import LiGRBlock
 from recdistill.students.make import load_student, make_student, save_student
 
 ITEMS, LENGTH = 20, 8
-MODELS = ["sasrec", "gru4rec"]
+MODELS = ["sasrec", "ligr", "hstu", "gru4rec"]
+"""Kinds of students: a model, or a block of SASRec."""
 
 
 def student_of(model: str, seed: int = 0, titles: Tensor | None = None, weight: float = 0.0) -> Student:
     torch.manual_seed(seed)
-    config = StudentConfig(model=model, embedding_dim=16, max_length=LENGTH, dropout=0.5)  # type: ignore[arg-type]
+    kind = {"model": "gru4rec"} if model == "gru4rec" else {"block": model}
+    config = StudentConfig(embedding_dim=16, max_length=LENGTH, dropout=0.5, **kind)  # type: ignore[arg-type]
     student = make_student(config, ITEMS, titles, weight)
     with torch.no_grad():
         for parameter in student.parameters():
@@ -74,9 +80,10 @@ def test_last_state_is_that_of_the_last_real_item(model: str, side: str) -> None
     torch.testing.assert_close(student.last_states(padded(rows, side)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("block", ["sasrec", "ligr", "hstu"])
 @torch.no_grad()
-def test_sasrec_uses_positions() -> None:
-    student = student_of("sasrec")
+def test_sasrec_uses_positions(block: str) -> None:
+    student = student_of(block)
     assert not torch.allclose(
         student.states(torch.tensor([[3, 3]]))[0, 0], student.states(torch.tensor([[3, 3]]))[0, 1]
     )
@@ -164,3 +171,89 @@ def test_same_seed_same_weights() -> None:
     pairs = zip(first.parameters(), second.parameters(), strict=True)
     assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
     assert not torch.equal(first.items.ids, other.items.ids)
+
+
+def test_a_file_from_before_the_kinds_of_blocks_is_read_as_what_it_was(tmp_path: Path) -> None:
+    student = student_of("sasrec")
+    save_student(student, tmp_path)
+    shape = json.loads((tmp_path / "student.json").read_text())
+    for key in ("block", "mlp_factor", "attention_dropout"):
+        del shape[key]
+    (tmp_path / "student.json").write_text(json.dumps(shape))
+    items = padded(histories(), "right")
+    torch.testing.assert_close(load_student(tmp_path).last_scores(items), student.last_scores(items), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("changed", [{"block": "ligr"}, {"block": "hstu"}, {"mlp_factor": 2}, {"embedding_dim": 8}])
+def test_weights_of_another_shape_are_refused(changed: dict[str, object], tmp_path: Path) -> None:
+    save_student(student_of("sasrec"), tmp_path)
+    shape = json.loads((tmp_path / "student.json").read_text())
+    (tmp_path / "student.json").write_text(json.dumps(shape | changed))
+    with pytest.raises(UserError, match="do not fit the shape"):
+        load_student(tmp_path)
+
+
+@pytest.mark.parametrize("block", ["sasrec", "ligr"])
+def test_the_perceptron_is_as_wide_as_said(block: str) -> None:
+    def parameters(factor: int) -> int:
+        config = StudentConfig(block=block, embedding_dim=8, blocks=1, mlp_factor=factor)  # type: ignore[arg-type]
+        return sum(parameter.numel() for parameter in make_student(config, ITEMS).parameters())
+
+    # Two matrices and a bias for each hidden unit; three matrices and no bias in SwiGLU.
+    assert parameters(3) - parameters(1) == (2 * 8 * 16 + 16 if block == "sasrec" else 3 * 8 * 16)
+
+
+@pytest.mark.parametrize("block", ["sasrec", "ligr"])
+def test_attention_dropout_acts_in_training_alone(block: str) -> None:
+    torch.manual_seed(0)
+    config = StudentConfig(block=block, embedding_dim=8, dropout=0.0, attention_dropout=0.5)  # type: ignore[arg-type]
+    student = make_student(config, ITEMS)
+    items = padded(histories(), "right")
+    assert not torch.equal(student.states(items), student.states(items))
+    student.eval()
+    assert torch.equal(student.states(items), student.states(items))
+
+
+@torch.no_grad()
+def test_hstu_attention_is_that_of_the_paper_written_out() -> None:
+    block = HSTUBlock(StudentConfig(block="hstu", embedding_dim=4, heads=2, max_length=5)).eval()
+    torch.nn.init.normal_(block.distance_bias)
+    x = torch.randn(1, 3, 4)
+    silu = torch.nn.functional.silu
+    u, v, q, k = silu(block.projection(block.norm(x)))[0].split(4, dim=-1)
+    mixed = torch.zeros(3, 4)
+    for i in range(3):
+        for j in range(i + 1):
+            for head in (slice(0, 2), slice(2, 4)):
+                mixed[i, head] += silu(q[i, head] @ k[j, head] + block.distance_bias[i - j]) / 5 * v[j, head]
+    expected = x[0] + block.output(u * block.mixed_norm(mixed))
+    torch.testing.assert_close(block(x)[0], expected)
+
+
+@torch.no_grad()
+def test_a_closed_gate_lets_nothing_into_a_ligr_block() -> None:
+    block = LiGRBlock(StudentConfig(block="ligr", embedding_dim=8)).eval()
+    x = torch.randn(2, 5, 8)
+    assert not torch.allclose(block(x), x)
+    for gate in (block.attention_gate, block.mlp_gate):
+        torch.nn.init.constant_(gate.bias, -1e9)
+    torch.testing.assert_close(block(x), x, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model": "gru4rec", "block": "hstu"}, "student.block: hstu is a block of student.model sasrec"),
+        ({"model": "gru4rec", "mlp_factor": 4}, "student.mlp_factor: 4 is out of range; it must be 1: gru4rec has no"),
+        ({"block": "hstu", "mlp_factor": 4}, "student.mlp_factor: 4 is out of range; it must be 1: hstu has no"),
+        ({"block": "hstu", "attention_dropout": 0.1}, "student.attention_dropout: 0.1 is out of range; it must be 0"),
+        ({"mlp_factor": 0}, "student.mlp_factor: 0 is out of range; it must be above 0"),
+        (
+            {"attention_dropout": 1.0},
+            "student.attention_dropout: 1.0 is out of range; it must be at least 0 and below 1",
+        ),
+    ],
+)
+def test_shapes_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        StudentConfig(**settings)

@@ -268,3 +268,19 @@ def test_sampled_losses_go_on_the_same_too(tiny_data: PreparedData, tmp_path: Pa
     anew = training(tiny_data, shape)
     run(anew, tmp_path / "cut")
     assert same(copy_weights(anew.module), copy_weights(whole.module))
+
+
+def test_whoever_watches_the_validations_may_end_the_training(tiny_data: PreparedData, tmp_path: Path) -> None:
+    config = TrainConfig(max_epochs=5, batch_size=10)
+    shape = StudentConfig(embedding_dim=8, max_length=6, train=config)
+    rows: list[dict[str, Any]] = []
+
+    def watch(row: dict[str, Any]) -> bool:
+        rows.append(row)
+        return row["epoch"] == 2
+
+    training = student_training(shape, tiny_data, 0, "cpu")
+    result = fit(training, config, tmp_path, Profiler(), 0, "x", "x", after_validation=watch)
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert result.epochs == 2
+    assert result.metrics["ndcg@10"] == max(row["ndcg@10"] for row in rows), "the best weights are put back"

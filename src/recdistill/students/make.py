@@ -15,8 +15,12 @@ from recdistill.students.sasrec import SASRec
 
 WEIGHTS_FILE = "student.safetensors"
 SHAPE_FILE = "student.json"
-SHAPE_KEYS = ("model", "embedding_dim", "blocks", "heads", "dropout", "max_length")
+SHAPE_KEYS = (
+    "model", "block", "embedding_dim", "blocks", "heads", "mlp_factor", "dropout", "attention_dropout", "max_length",
+)  # fmt: skip
 """Settings of `StudentConfig` that say what the weights are of; how they were trained stands in the step's manifest."""
+BEFORE: dict[str, Any] = {"block": "sasrec", "mlp_factor": 1, "attention_dropout": 0.0}
+"""What the students were whose `student.json` was written before these keys were there."""
 STUDENTS: dict[str, type[Student]] = {"sasrec": SASRec, "gru4rec": GRU4Rec}
 
 
@@ -60,6 +64,7 @@ def load_student(folder: Path) -> Student:
 
 
 def _untrained(shape: dict[str, Any], path: Path) -> Student:
+    shape = {**BEFORE, **shape}
     missing = [key for key in ("num_items", *SHAPE_KEYS) if key not in shape]
     if missing:
         raise UserError(f"{path}: {missing[0]} is missing")

@@ -3,32 +3,34 @@
 import torch
 from torch import Tensor, nn
 
-from recdistill.config import StudentConfig
+from recdistill.config import StudentBlock, StudentConfig
+from recdistill.students.attention import causal_attention
 from recdistill.students.base import INIT_STD, Student
+from recdistill.students.hstu import HSTUBlock
+from recdistill.students.ligr import LiGRBlock
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron as wide as its input, each on normalised input and added to it.
+    """Attention, then a two-layer perceptron, each on normalised input and added to it."""
 
-    Attention weights see no dropout: on the CPU the fused kernel has none, and with the other one a whole training step
-    takes a fifth longer.
-    """
-
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, config: StudentConfig) -> None:
         super().__init__()
-        self.heads = heads
+        dim, hidden = config.embedding_dim, config.mlp_factor * config.embedding_dim
+        self.heads, self.attention_dropout = config.heads, config.attention_dropout
         self.attention_norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query_key_value, self.output = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D), causal."""
-        projected = self.query_key_value(self.attention_norm(x)).unflatten(-1, (3, self.heads, -1))
-        query, key, value = projected.permute(2, 0, 3, 1, 4)  # each (B, heads, L, D / heads)
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.dropout(self.output(mixed.transpose(1, 2).flatten(2)))
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = causal_attention(self.query_key_value(self.attention_norm(x)), self.heads, dropout)
+        x = x + self.dropout(self.output(mixed))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))  # type: ignore[no-any-return]
+
+
+BLOCKS: dict[StudentBlock, type[nn.Module]] = {"sasrec": Block, "ligr": LiGRBlock, "hstu": HSTUBlock}
 
 
 class SASRec(Student):
@@ -48,7 +50,7 @@ class SASRec(Student):
         dim = config.embedding_dim
         self.positions = nn.Parameter(torch.randn(config.max_length, dim) * INIT_STD)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(BLOCKS[config.block](config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(dim)
         for module in self.modules():
             if isinstance(module, nn.Linear):

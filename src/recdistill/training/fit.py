@@ -8,7 +8,7 @@ it had not been.
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,7 +41,13 @@ logger = logging.getLogger("recdistill")
 
 WATCHED = "ndcg@10"
 BETAS = (0.9, 0.98)
+AfterValidation = Callable[[dict[str, Any]], bool]
+"""Gets the row of each validation (`epoch`, `step`, metrics, …); True ends the training there."""
 Rows = NDArray[np.int64]
+
+
+class DivergedError(UserError):
+    """The loss is no longer a number."""
 
 
 class Trainable(Protocol):
@@ -115,6 +121,7 @@ def fit(
     device: str = "cpu",
     precision: Precision = "fp32",
     tokens: TokenCount | None = None,
+    after_validation: AfterValidation | None = None,
 ) -> FitResult:
     """Train until the epochs are over or validation has stopped getting better; then put the best weights back.
 
@@ -131,14 +138,18 @@ def fit(
         device: `cpu` or `cuda`.
         precision: only fp16 and fp16-mixed matter here: their gradients are scaled, so that small ones do not vanish.
         tokens: what the loss counts into; kept in the checkpoint and put back, so that it is of all tries.
+        after_validation: is shown each validation of this try and may end the training.
 
     Raises:
-        UserError: the loss is no longer a number, or the checkpoint does not fit.
+        DivergedError: the loss is no longer a number.
+        UserError: the checkpoint does not fit.
     """
     with torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []):
         torch.manual_seed(seed)
         with profiler.phase("set-up"):
-            run = _Run(trainable, config, folder, profiler, fingerprint, name, device, precision, tokens)
+            run = _Run(
+                trainable, config, folder, profiler, fingerprint, name, device, precision, tokens, after_validation
+            )  # fmt: skip
         try:
             return run.go()
         finally:
@@ -150,10 +161,10 @@ class _Run:
 
     def __init__(
         self, trainable: Trainable, config: TrainConfig, folder: Path, profiler: Profiler, fingerprint: str, name: str,
-        device: str, precision: Precision, tokens: TokenCount | None,
+        device: str, precision: Precision, tokens: TokenCount | None, after_validation: AfterValidation | None,
     ) -> None:  # fmt: skip
         self.trainable, self.config, self.folder, self.profiler = trainable, config, folder, profiler
-        self.fingerprint, self.name, self.tokens = fingerprint, name, tokens
+        self.fingerprint, self.name, self.tokens, self.after_validation = fingerprint, name, tokens, after_validation
         scaled = precision.startswith("fp16")
         self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
         groups = [group | {"lr": config.learning_rate * group.get("lr", 1.0)} for group in trainable.parameter_groups()]
@@ -264,7 +275,7 @@ class _Run:
     def _check(self, loss: float) -> None:
         """Stop a run whose loss is no longer a number, before it reaches the weights."""
         if not math.isfinite(loss):
-            raise UserError(
+            raise DivergedError(
                 f"{self.name}: the loss is not a number any more at step {self.counts.step}; "
                 "try a lower train.learning_rate, train.gradient_clip, or another precision"
             )
@@ -294,6 +305,8 @@ class _Run:
         else:
             counts.stale += 1
             counts.finished = 0 < self.config.patience <= counts.stale
+        if self.after_validation is not None and self.after_validation(dict(counts.history[-1])):
+            counts.finished = True
         loss = f"loss {counts.mean_loss:.4f}, " if counts.step else ""
         text = f"{loss}validation NDCG@10 {metrics[WATCHED]:.4f} (best {counts.best:.4f})"
         logger.info("%s: epoch %g, %s, %.0f s", self.name, epoch, text, counts.seconds)

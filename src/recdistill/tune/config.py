@@ -1,0 +1,22 @@
+"""Settings of a study; what it tries stands in its space."""
+
+from dataclasses import dataclass
+
+from recdistill.config import not_negative, positive
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """How many students are tried, and how soon a poor one is given up."""
+
+    trials: int = 30
+    """Students tried in all, those of earlier calls counted."""
+    startup: int = 8
+    """Trials drawn at random, and run to their end, before the sampler and the pruner learn from what there is."""
+    prune_after: int = 5
+    """Epochs (validations) of each trial before it may be given up for being worse than the median at that epoch."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "tune", "trials")
+        not_negative(self, "tune", "startup", "prune_after")

@@ -1,0 +1,63 @@
+"""A study of optuna in a folder: opened or gone on with; its trials' records are what everything else is read from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recdistill.errors import UserError
+from recdistill.tune.config import TuneConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "study.journal"
+RECORD, MADE_OF = "record", "made_of"
+"""User attributes: of a trial, its line of `trials.jsonl`; of a study, the fingerprint of what it was made of."""
+
+
+def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Study":
+    """The folder's study, or a new one; a trial that was interrupted is given up, and will be drawn again.
+
+    Raises:
+        UserError: the folder's study was made of something else.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=settings.startup, n_warmup_steps=settings.prune_after),
+        study_name="student", direction="maximize", load_if_exists=True,
+    )  # fmt: skip
+    before = study.user_attrs.get(MADE_OF)
+    if before is None:
+        study.set_user_attr(MADE_OF, made_of)
+    elif before != made_of:
+        raise UserError(f"tune: {folder} holds a study of other settings, space or data; remove it or name another run")
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def ask(study: "optuna.Study", seed: int, startup: int) -> "optuna.Trial":
+    """The next trial; what it draws follows from the seed and from the recorded trials, interrupted or not."""
+    import optuna
+
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(records(study)), n_startup_trials=startup)
+    return study.ask()
+
+
+def tell(study: "optuna.Study", trial: "optuna.Trial", record: dict[str, Any]) -> None:
+    """End a trial with its record; `state` is complete, pruned or diverged."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr(RECORD, record)
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
+    study.tell(trial, record["value"] if record["state"] == "complete" else None, state=states[record["state"]])
+
+
+def records(study: "optuna.Study") -> list[dict[str, Any]]:
+    """The records of all trials that were told, in order."""
+    return [trial.user_attrs[RECORD] for trial in study.get_trials() if RECORD in trial.user_attrs]
