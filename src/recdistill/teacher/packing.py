@@ -26,12 +26,9 @@ PACKED_SDPA = "packed_sdpa"
 PACKING_KEYWORD = "packing"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Packing:
     """Where the tokens of a packed row stand when its B prompts are put side by side, L tokens wide.
-
-    Nothing of it may be read in a compiled block but whether it is there: B and L differ from batch to batch, and each
-    pair of them would be compiled anew. (For the same reason it is not frozen: the compiler looks into what is.)
 
     Attributes:
         sources: int64 (B·L,), the row's token at each place; 0 at padding.
@@ -98,11 +95,8 @@ class _EndToEnd(torch.autograd.Function):
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
-def _attend(
-    query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float, wishes: dict[str, Any]
-) -> Tensor:
+def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float) -> Tensor:
     """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
-    _refuse(wishes, packing)
     side = [_SideBySide.apply(one[0].transpose(0, 1), packing) for one in (query, key, value)]  # type: ignore[no-untyped-call]
     queries, keys, values = (one.view(packing.prompts, -1, *one.shape[1:]).transpose(1, 2) for one in side)
     out = nn.functional.scaled_dot_product_attention(
@@ -134,20 +128,15 @@ def packed_sdpa(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return plain
-    names = ("sliding_window", "softcap", "position_bias")
-    wishes = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
-    return _attend(query, key, value, packing, scaling, dropout, wishes), None
-
-
-def _refuse(wishes: dict[str, Any], packing: Packing) -> None:
-    """Stop where the language model's attention is more than plain causal attention for these prompts."""
     longest = len(packing.sources) // packing.prompts
-    for wish, asked in wishes.items():
-        if not (wish == "sliding_window" and longest <= asked):
+    for wish in ("sliding_window", "softcap", "position_bias"):
+        asked = kwargs.get(wish)
+        if asked is not None and not (wish == "sliding_window" and longest <= asked):
             raise UserError(
                 f"teacher.padding: packed with attention sdpa cannot do this language model's {wish}; "
                 "use padding: bucketed, or attention: flash_attention_2, flex_attention or eager"
             )
+    return _attend(query, key, value, packing, scaling, dropout), None
 
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)
