@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recdistill.cli import main
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
@@ -209,3 +210,30 @@ def test_files_that_are_broken_or_missing_are_named(data, store_run, change_json
     change_json(run / "evaluation" / "metrics.json", seed=None)
     with pytest.raises(UserError, match=r"metrics\.json: not the metrics of an evaluation \(no seed\)"):
         compare({"b": [run]}, **FEW)
+
+
+def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
+    runs = [
+        str(store_run(tmp_path / f"{arm}-{seed}", data, {"student": [3, 9, 9], "distilled": [best, 9, 9]}, seed=seed))
+        for arm, best in (("base", 3), ("kd", 1))
+        for seed in (1, 2)
+    ]
+    for path in tmp_path.glob("kd-*/student/manifest.json"):
+        path.write_text(path.read_text().replace("0.1", "0.5"))
+    options = ["--group", "--models=distilled,student", "--baseline=base:student", "--permutations=64", "--quiet"]
+    assert main(["compare", *runs, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("kd") and "distilled" in line)
+    assert row.split()[2] == "2"
+    assert "+0.1667" in row
+    assert any(
+        line.startswith("Differences to base:student.") and line.endswith("Holm over 3 tests.") for line in lines
+    )
+    assert main(["compare", *runs, *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["arms"]) == ["base", "kd"]
+    assert found["arms"]["kd"]["seeds"] == [1, 2]
+    assert main(["compare", runs[0], str(tmp_path / "nowhere")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recdistill: error: ")
+    assert "nowhere: not an evaluated run" in line
