@@ -53,6 +53,7 @@ def options(run: Path, llm: Path, events: Path, *more: str) -> list[str]:
         "distill.top_k": 5,
         "distill.train.max_epochs": 2,
         "distill.train.batch_size": 16,
+        "evaluate.candidates": 5,
         "evaluate.bootstrap_samples": 20,
         "evaluate.permutations": 20,
     }

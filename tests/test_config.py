@@ -51,6 +51,7 @@ def test_dotted_overrides_win_over_the_file(tmp_path: Path) -> None:
 
 
 MISTAKES = {
+    "evaluate.candidates=-1": "evaluate.candidates: -1 is out of range; it must be 0 or more",
     "student.dropuot=0.1": "student.dropuot",
     "student.dropout=much": "student.dropout",
     "student.dropout=1.0": "student.dropout: 1.0 is out of range; it must be at least 0 and below 1",

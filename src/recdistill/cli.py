@@ -30,6 +30,7 @@ STEPS = {
     "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
 }
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
+COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
 STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
@@ -107,6 +108,7 @@ def build_parser(command: str) -> ArgumentParser:
     study.add_argument("--until", choices=list(STEPS)[:7], default="evaluate", help="Last step of each run.")
     _add_quiet(study)
     subcommands.add_subcommand("study", study, help=STUDY)
+    subcommands.add_subcommand("compare", _compare_parser(), help=COMPARE)
     recommend = ArgumentParser(
         description="What the distilled student recommends after a history.", exit_on_error=False
     )
@@ -127,6 +129,21 @@ def build_parser(command: str) -> ArgumentParser:
     subcommands.add_subcommand("plan", plan, help=PLAN)
     subcommands.add_subcommand("recommend", recommend, help="What the distilled student recommends after a history.")
     return parser
+
+
+def _compare_parser() -> ArgumentParser:
+    compare = ArgumentParser(description=COMPARE, exit_on_error=False)
+    compare.add_argument("runs", type=str, nargs="+", help="Folders of finished runs; each is an arm.")
+    compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one arm.")
+    compare.add_argument("--models", type=str, default="", help="Such as student,distilled. Empty: all trained ones.")
+    compare.add_argument("--baseline", type=str, default="", help="ARM:MODEL. Empty: the first arm's same model.")
+    compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
+    compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
+    compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")
+    compare.add_argument("--seed", type=int, default=42, help="Of redraws and sign flips.")
+    compare.add_argument("--json", action="store_true", help="One JSON object instead of tables.")
+    _add_quiet(compare)
+    return compare
 
 
 def _add_quiet(parser: ArgumentParser) -> None:
@@ -177,6 +194,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _study(options)
     elif command == "tune":
         _tune(options)
+    elif command == "compare":
+        _compare(options)
     else:
         config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
@@ -220,6 +239,18 @@ def _tune(options: Namespace) -> None:
     settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
     space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
     sys.stdout.write(f"{tune(config, settings, space)}\n")
+
+
+def _compare(options: Namespace) -> None:
+    from recdistill.evaluation.compare import compare
+    from recdistill.evaluation.stored import arms_of
+    from recdistill.reporting.comparison import comparison_tables
+
+    arms = arms_of([Path(run) for run in options.runs], options.group)
+    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
+    found = compare(arms, models, **{name: options[name] for name in names})
+    sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
 
 
 def _fetch(name: str) -> None:

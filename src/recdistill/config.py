@@ -512,6 +512,8 @@ class EvaluateConfig:
     """Leave the items of the history out of the ranking."""
     batch_size: int = 256
     """Histories ranked at a time."""
+    candidates: int = 19
+    """Random items, drawn once and kept, among which each target is ranked too (LLaRA's protocol). 0: none."""
     bootstrap_samples: int = 2000
     """Resamples of the users for each 95 % interval."""
     permutations: int = 10000
@@ -520,6 +522,7 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         positive(self, "evaluate", "batch_size", "bootstrap_samples", "permutations")
+        not_negative(self, "evaluate", "candidates")
 
 
 @dataclass(frozen=True)

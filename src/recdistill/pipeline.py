@@ -223,7 +223,8 @@ class Story:
 
     def _evaluate(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()
-        evaluate(data, self.config.evaluate, self._scorers(data, profiler), self.config.seed, folder, profiler)
+        earlier = self.folder.step(FOLDERS["evaluate"])
+        evaluate(data, self.config.evaluate, self._scorers(data, profiler), self.config.seed, folder, profiler, earlier)
 
     def _report(self, folder: Path, profiler: Profiler) -> None:
         with profiler.phase("report"):

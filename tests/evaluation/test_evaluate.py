@@ -119,8 +119,9 @@ def test_validation_split_and_unfiltered_are_said(data, tmp_path):
 
 def test_repeats_are_counted(make_data, tmp_path):
     data = make_data([1, 2, 1], [3, 4, 5], num_items=6)
-    result = evaluated(data, CONFIG, {"a": Oracle(data, [1, 1])}, 0, tmp_path)
+    result = evaluated(data, replace(CONFIG, candidates=3), {"a": Oracle(data, [1, 1])}, 0, tmp_path)
     assert result["repeats"] == 1
+    assert result["candidates"]["models"]["a"] == {"hit_rate@1 among 4": 0.5}
     assert math.isclose(result["models"]["a"]["hit_rate@10"], 0.5)
 
 
@@ -142,4 +143,68 @@ def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data, tmp_path):
 
     profiler = Profiler()
     evaluate(data, CONFIG, {"a": make, "b": make}, 0, tmp_path, profiler)
-    assert list(profiler.seconds) == ["load a", "rank a", "load b", "rank b", "statistics", "write"]
+    assert list(profiler.seconds) == ["candidates", "load a", "rank a", "load b", "rank b", "statistics", "write"]
+
+
+def test_the_share_of_targets_before_their_candidates_with_interval_and_tests(data, tmp_path):
+    scorers = {"far": Oracle(data, [30] * 24), "near": Oracle(data, [1] * 24)}
+    found = evaluated(data, CONFIG, scorers, 0, tmp_path)["candidates"]
+    metric = "hit_rate@1 among 20"
+    assert (found["random"], found["metric"], found["rows"]) == (19, metric, 24)
+    assert found["models"]["near"] == {metric: 1}
+    assert found["intervals"]["near"] == {metric: [1, 1]}
+    low, high = found["intervals"]["far"][metric]
+    assert low <= found["models"]["far"][metric] <= high < 1
+    (test,) = found["tests"]
+    assert (test["a"], test["b"], test["metric"]) == ("near", "far", metric)
+    assert test["difference"] == pytest.approx(1 - found["models"]["far"][metric])
+    assert test["p_holm"] == test["p"]
+    ranks = np.load(tmp_path / "candidate_ranks" / "far.npy")
+    assert (ranks == 1).mean() == found["models"]["far"][metric]
+
+
+def test_without_candidates_nothing_else_changes(data, tmp_path):
+    scorers = {name: Oracle(data, [rank] * 24) for name, rank in (("a", 3), ("b", 9))}
+    with_them = evaluated(data, CONFIG, scorers, 0, tmp_path / "with")
+    without = evaluated(data, replace(CONFIG, candidates=0), scorers, 0, tmp_path / "without")
+    assert with_them.pop("candidates")
+    assert without == with_them
+    assert not (tmp_path / "without" / "candidates.npy").exists()
+    assert not (tmp_path / "without" / "candidate_ranks").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "seed", "read_back"),
+    [({}, 5, True), ({"permutations": 100}, 5, True), ({}, 6, False), ({"split": "validation"}, 5, False),
+     ({"candidates": 18}, 5, False)],
+)  # fmt: skip
+def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_path, change, seed, read_back):
+    scorers = {"a": lambda: Oracle(data, [1] * 24)}
+    evaluate(data, CONFIG, scorers, 5, tmp_path / "first", Profiler())
+    stored = np.load(tmp_path / "first" / "candidates.npy")[::-1]  # what nobody would draw
+    np.save(tmp_path / "first" / "candidates.npy", stored)
+    evaluate(data, replace(CONFIG, **change), scorers, seed, tmp_path / "second", Profiler(), tmp_path / "first")
+    again = np.load(tmp_path / "second" / "candidates.npy")
+    assert again.dtype == np.int32
+    assert np.array_equal(again, stored) == read_back
+
+
+def test_candidates_of_other_data_are_not_read_back(data, tmp_path):
+    scorers = {"a": lambda: Oracle(data, [1] * 24)}
+    evaluate(data, CONFIG, scorers, 5, tmp_path / "first", Profiler())
+    drawn = np.load(tmp_path / "first" / "candidates.npy")
+    np.save(tmp_path / "first" / "candidates.npy", drawn[::-1])
+    other = replace(data, fingerprint="other")
+    evaluate(other, CONFIG, scorers, 5, tmp_path / "second", Profiler(), tmp_path / "first")
+    assert np.array_equal(np.load(tmp_path / "second" / "candidates.npy"), drawn)
+
+
+def test_stored_candidates_that_are_broken_are_named(data, tmp_path):
+    scorers = {"a": lambda: Oracle(data, [1] * 24)}
+    evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler())
+    np.save(tmp_path / "candidates.npy", np.zeros((3, 19), dtype=np.int32))
+    with pytest.raises(UserError, match=r"candidates\.npy: int32 \(3, 19\), not int32 \(24, 19\)"):
+        evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler(), tmp_path)
+    (tmp_path / "candidates.npy").unlink()
+    with pytest.raises(UserError, match=r"candidates\.npy: no such file"):
+        evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler(), tmp_path)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ranx import Qrels, Run
 from ranx import evaluate as ranx_evaluate
 
-from recdistill.evaluation.metrics import CUTOFFS, beyond_accuracy, means, per_row
+from recdistill.evaluation.metrics import CUTOFFS, beyond_accuracy, means, per_row, self_information
 
 
 def test_hand_worked():
@@ -49,8 +49,28 @@ def test_no_rows_have_no_mean():
         means(np.array([], dtype=np.int64))
 
 
-def test_coverage_and_popularity_of_the_lists():
-    counts = np.array([0, 10, 4, 1, 7])
+def test_coverage_popularity_and_novelty_of_the_lists():
+    counts = np.array([0, 11, 3, 0, 10])  # with one more each: 12, 4, 1 and 11 of 28
     lists = np.array([[1, 2, 0], [1, 3, 0]])
-    assert beyond_accuracy(lists, counts) == {"coverage@10": 0.75, "mean_popularity@10": 25 / 4}
-    assert beyond_accuracy(np.zeros((2, 3), dtype=np.int32), counts) == {"coverage@10": 0, "mean_popularity@10": 0}
+    found = beyond_accuracy(lists, counts)
+    bits = 2 * math.log2(28 / 12) + math.log2(28 / 4) + math.log2(28 / 1)
+    assert found == pytest.approx({"coverage@10": 0.75, "mean_popularity@10": 25 / 4, "novelty@10": bits / 4})
+    nothing = beyond_accuracy(np.zeros((2, 3), dtype=np.int32), counts)
+    assert nothing == {"coverage@10": 0, "mean_popularity@10": 0, "novelty@10": 0}
+
+
+def test_only_the_first_ten_of_a_list_count():
+    counts = np.array([0, *range(12, 0, -1)])
+    lists = np.arange(1, 13)[None]
+    assert beyond_accuracy(lists, counts) == beyond_accuracy(lists[:, :10], counts)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=20))
+def test_self_information_is_that_of_a_distribution_over_the_catalog(counts):
+    information = self_information(np.array([0, *counts]))[1:]
+    assert (2.0**-information).sum() == pytest.approx(1)
+    assert (np.diff(information[np.argsort(counts, kind="stable")]) <= 1e-12).all()  # the rarer, the more
+
+
+def test_equally_popular_items_are_worth_the_logarithm_of_their_number():
+    assert self_information(np.array([0, *[7] * 8]))[1:] == pytest.approx([3] * 8)

@@ -65,6 +65,17 @@ def test_scores_that_are_not_numbers_or_have_another_shape_are_refused(make_data
         rank(data, data.targets("test"), TableScorer([0, 1, 1, 1]), 1, True, 1)
 
 
+def test_rank_among_candidates_breaks_ties_against_the_target(make_data):
+    data = make_data([1, 2, 3, 4], [2, 3, 1, 4], num_items=7)
+    scorer = TableScorer([9, 9, 9, 9, 3.0, 4, 3.0, 1.0], [9, 9, 9, 9, 3.0, 4, 3.0, 1.0])
+    candidates = np.array([[6, 7], [7, 5]], dtype=np.int32)  # a tie and a lower one; a lower and a higher one
+    ranking = rank(data, data.targets("test"), scorer, 1, True, 1, candidates=candidates)
+    assert ranking.candidate_ranks.tolist() == [2, 2]
+    lower = np.array([[7], [7]], dtype=np.int32)
+    assert rank(data, data.targets("test"), scorer, 2, True, 1, candidates=lower).candidate_ranks.tolist() == [1, 1]
+    assert rank(data, data.targets("test"), scorer, 2, True, 1).candidate_ranks is None
+
+
 class HashScorer:
     """Scores that depend on the key alone, with many ties."""
 

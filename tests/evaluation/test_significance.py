@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recdistill.evaluation.significance as significance
-from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
+from recdistill.evaluation.significance import bootstrap_means, bootstrap_over_seeds, holm, interval, sign_flip_test
 
 
 def column(*values: float) -> np.ndarray:
@@ -52,6 +52,29 @@ def test_interval_covers_the_truth_about_19_times_in_20():
         low, high = interval(bootstrap_means(np.arange(80), values, 300, rng(seed + 1000)))[0]
         covered += low <= 1 <= high
     assert 0.88 <= covered / 300 <= 0.98
+
+
+def test_seeds_and_users_are_both_redrawn():
+    """Of a table of user effects plus seed effects the variance of the mean is that of both parts."""
+    users_part, seeds_part = rng(10).normal(size=(40, 1)), rng(11).normal(size=(1, 5))
+    drawn = bootstrap_over_seeds(np.arange(40), [users_part + seeds_part], [(1, 2, 3, 4, 5)], 20000, rng())[:, 0]
+    expected = users_part.var() / 40 + seeds_part.var() / 5
+    assert drawn.var() == pytest.approx(expected, rel=0.05)
+    assert drawn.mean() == pytest.approx((users_part + seeds_part).mean(), abs=0.02)
+
+
+def test_one_seed_is_the_bootstrap_over_users():
+    values = rng(12).normal(size=(30, 1))
+    drawn = bootstrap_over_seeds(np.arange(30), [values], [(7,)], 200, rng())
+    assert drawn.tolist() == bootstrap_means(np.arange(30), values, 200, rng()).tolist()
+
+
+def test_the_same_seeds_are_redrawn_together_and_others_apart():
+    by_seed = np.tile([[1.0, 2, 4]], (10, 1))
+    seeds = [(1, 2, 3), (1, 2, 3), (4, 5, 6)]
+    drawn = bootstrap_over_seeds(np.arange(10), [by_seed, by_seed + 5, by_seed], seeds, 300, rng())
+    assert drawn[:, 1] - drawn[:, 0] == pytest.approx(np.full(300, 5.0))
+    assert (drawn[:, 2] - drawn[:, 0]).std() > 0.5
 
 
 def test_exact_p_of_a_hand_worked_case():

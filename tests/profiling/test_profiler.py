@@ -12,8 +12,9 @@ from recdistill.profiling.profiler import GIB, Profiler
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time; tests set it."""
+    """The time; tests set it. Two cores are busy all the while."""
     now = [0.0]
+    monkeypatch.setattr(module.time, "process_time", lambda: 2 * now[0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
     return now
 
@@ -30,7 +31,10 @@ def test_phases_exclude_what_runs_inside_them(clock: list[float]) -> None:
     clock[0] += 1000  # no phase's
     with profiler.phase("validation"):
         clock[0] += 5
-    assert profiler.timings() == {"phases": {"train step": 7.0, "validation": 15.0, "checkpoint": 100.0}}
+    assert profiler.timings() == {
+        "phases": {"train step": 7.0, "validation": 15.0, "checkpoint": 100.0},
+        "core_seconds": {"train step": 14.0, "validation": 30.0, "checkpoint": 200.0},
+    }
 
 
 def test_a_phase_that_fails_is_counted_and_closed(clock: list[float]) -> None:
@@ -69,11 +73,14 @@ def test_the_sampling_thread_ends_with_the_step() -> None:
 def test_a_step_that_goes_on_adds_times_and_keeps_the_larger_peak(clock: list[float], tmp_path: Path) -> None:
     profiler = Profiler()
     before = {"phases": {"train step": {"peak_rss_gib": 5000.0}, "old": {"peak_rss_gib": 0.5}}}
-    profiler.restore({"phases": {"train step": 2.5, "old": 1.0}}, before)
+    times = {"phases": {"train step": 2.5, "old": 1.0}, "core_seconds": {"train step": 5.5, "old": 2.0}}
+    profiler.restore(times, before)
     with profiler.phase("train step"):
         clock[0] += 2
     profiler.write(tmp_path)
-    assert json.loads((tmp_path / "timings.json").read_text()) == {"phases": {"train step": 4.5, "old": 1.0}}
+    assert json.loads((tmp_path / "timings.json").read_text()) == {
+        "phases": {"train step": 4.5, "old": 1.0}, "core_seconds": {"train step": 9.5, "old": 2.0},
+    }  # fmt: skip
     memory = json.loads((tmp_path / "memory.json").read_text())["phases"]
     assert memory["train step"]["peak_rss_gib"] == 5000.0
     assert memory["old"]["peak_rss_gib"] == 0.5

@@ -43,7 +43,7 @@ def compared(models: dict[str, float], rows: int, metrics: list[str]) -> dict[st
 def made_up_metrics(models: dict[str, float]) -> dict[str, Any]:
     overall = compared(models, 940, ["ndcg@10", "hit_rate@10"])
     for values in overall["models"].values():
-        values |= {"coverage@10": 0.25, "mean_popularity@10": 120.5}
+        values |= {"coverage@10": 0.25, "mean_popularity@10": 120.5, "novelty@10": 9.876}
     bounds = {
         "popularity": [("cold", 0, 4), ("1", 5, 70), ("2", 71, 500)],
         "history_length": [("1", 3, 20), ("2", 21, 99)],
@@ -54,9 +54,15 @@ def made_up_metrics(models: dict[str, float]) -> dict[str, Any]:
         ]
         for kind, parts in bounds.items()
     }
+    metric = "hit_rate@1 among 20"
+    among = {
+        "random": 19, "metric": metric, "models": {name: {metric: 5 * value} for name, value in models.items()},
+        "intervals": {name: {metric: [5 * value - 0.01, 5 * value + 0.01]} for name, value in models.items()},
+    }  # fmt: skip
     return {
         "split": "test", "filter_seen": True, "items": 1682, "repeats": 3, "seed": 42, "bootstrap_samples": 2000,
         "permutations": 10000, "fingerprints": {"data": "d", "split": "s"}, **overall, "slices": slices,
+        "candidates": among,
     }  # fmt: skip
 
 

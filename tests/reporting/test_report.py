@@ -126,6 +126,21 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_p
     assert "seed: 42" in markdown
 
 
+@pytest.mark.usefixtures("no_drawing")
+def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    page, _ = written(run, tmp_path / "out")
+    assert page.says("novelty@10")
+    assert page.says("9.88")
+    assert page.says("cold, 0–4 events")
+    assert page.says("distilled 0.6000 [0.5900, 0.6100]")
+    assert page.says("HR@1 of 20")
+    metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+    del metrics["candidates"]
+    (run / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    assert not written(run, tmp_path / "out")[0].says("HR@1 of 20")
+
+
 @pytest.mark.parametrize(
     ("without", "key"),
     [(("teacher", "teacher_outputs", "distilled"), "no_teacher"), (("teacher_outputs", "distilled"), "no_outputs"),

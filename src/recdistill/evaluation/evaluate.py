@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from recdistill.config import EvaluateConfig
-from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, means, per_row
+from recdistill.evaluation.candidates import FILE, draw_candidates, stored_candidates
+from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, hit_rate, per_row
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
-from recdistill.evaluation.slices import by_history_length, by_popularity
+from recdistill.evaluation.slices import slices_of
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
@@ -30,6 +31,7 @@ def evaluate(
     seed: int,
     folder: Path,
     profiler: Profiler,
+    earlier: Path | None = None,
 ) -> dict[str, Any]:
     """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
 
@@ -38,43 +40,76 @@ def evaluate(
         config: the split, the filter, the sizes.
         scorers: what makes each model's scorer, by name; a model is made when its turn comes and let go after it, so
             that memory holds one at a time. The names are those of the result.
-        seed: of the resamples and permutations.
+        seed: of the candidates, resamples and permutations.
         folder: where to write.
-        profiler: counts the phases `load <model>`, `rank <model>`, `statistics` and `write`.
+        profiler: counts the phases `candidates`, `load <model>`, `rank <model>`, `statistics` and `write`.
+        earlier: folder of an evaluation before this one; its candidates are taken where data, split and seed are alike.
 
     Returns:
         What `metrics.json` holds: see :func:`assess`.
 
     Raises:
-        UserError: the split has no rows, or a model's scores are not numbers.
+        UserError: the split has no rows, there are too few items to draw candidates from, or a model's scores are not
+            numbers.
     """
     rankings = {}
+    with profiler.phase("candidates"):
+        candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():
         with profiler.phase(f"load {name}"):
             scorer = make_scorer()
         with profiler.phase(f"rank {name}"):
-            rankings[name] = rank_split(data, config, scorer, name)
+            rankings[name] = rank_split(data, config, scorer, name, candidates)
         del scorer
     with profiler.phase("statistics"):
         result = assess(data, config, rankings, seed)
     with profiler.phase("write"):
         save_rankings(folder, data.targets(config.split), rankings)
+        if candidates is not None:
+            write_array(folder / FILE, candidates)
         write_json(folder / "metrics.json", result)
     return result
 
 
-def rank_split(data: PreparedData, config: EvaluateConfig, scorer: Scorer, name: str) -> Ranking:
-    """Rank the split's targets with one scorer; `name` is for the progress bar."""
+def _candidates(data: PreparedData, config: EvaluateConfig, seed: int, earlier: Path | None) -> IntArray:
+    """Those of an earlier evaluation of the same rows with the same seed; else drawn."""
     targets = data.targets(config.split)
-    return rank(data, targets, scorer, config.batch_size, config.filter_seen, max(CUTOFFS), f"ranking with {name}")
+    if earlier is not None:
+        expected = {"split": config.split, "seed": seed, "fingerprints": _fingerprints(data)}
+        stored = stored_candidates(earlier, expected, (len(targets), config.candidates))
+        if stored is not None:
+            return stored
+    return draw_candidates(data, targets, config.candidates, seed)
+
+
+def _fingerprints(data: PreparedData) -> dict[str, str]:
+    return {
+        "data": data.fingerprint,
+        "split": data.split_fingerprint,
+        "evaluation": data.evaluation_fingerprint,
+    }
+
+
+def rank_split(
+    data: PreparedData, config: EvaluateConfig, scorer: Scorer, name: str, candidates: IntArray | None = None
+) -> Ranking:
+    """Rank the split's targets with one scorer; `name` is for the progress bar."""
+    targets, label = data.targets(config.split), f"ranking with {name}"
+    return rank(data, targets, scorer, config.batch_size, config.filter_seen, max(CUTOFFS), label, candidates)
 
 
 def save_rankings(folder: Path, targets: Targets, rankings: Mapping[str, Ranking]) -> None:
-    """Write what a later comparison across runs needs: `users.npy`, `positions.npy` (keys), `ranks/<model>.npy`."""
+    """Write what a later comparison across runs needs.
+
+    That is `users.npy` and `positions.npy` (keys), `ranks/<model>.npy`, and `candidate_ranks/<model>.npy` where targets
+    were ranked among candidates.
+    """
     write_array(folder / "users.npy", targets.users)
     write_array(folder / "positions.npy", targets.positions)
     for name, ranking in rankings.items():
         write_array(folder / "ranks" / f"{name}.npy", ranking.ranks)
+        if ranking.candidate_ranks is not None:
+            write_array(folder / "candidate_ranks" / f"{name}.npy", ranking.candidate_ranks)
 
 
 def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ranking], seed: int) -> dict[str, Any]:
@@ -84,6 +119,7 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
     every pair of models on each of :data:`TESTED_METRICS`, a the later one: the difference a - b of the means, its
     95 % interval, the p-value of the paired sign-flip test, and `p_holm`, corrected over all pairs on that metric.
     `slices` holds all of it for subsets of the rows; their p-values are corrected over all slices of one kind.
+    `candidates` holds all of it for the share of targets that stand before their random candidates, if there are any.
 
     Raises:
         UserError: the split has no rows.
@@ -92,21 +128,20 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
     if not len(targets):
         raise UserError(f"evaluate.split: the data has no {config.split} rows")
     counts = data.train_item_counts()
-    ranks = {name: ranking.ranks for name, ranking in rankings.items()}
+    values = {name: per_row(ranking.ranks) for name, ranking in rankings.items()}
     rng = np.random.default_rng(seed)
-    overall = _compare(targets.users, ranks, config, rng, TESTED_METRICS)
+    overall = _compare(targets.users, values, config, rng, TESTED_METRICS)
     for name, ranking in rankings.items():
         overall["models"][name] |= beyond_accuracy(ranking.top_items, counts)
     _correct(overall["tests"])
-    kinds = {
-        "popularity": by_popularity(counts[data.target_items(targets)]),
-        "history_length": by_history_length(targets.positions),
-    }
     slices: dict[str, list[dict[str, Any]]] = {}
-    for kind, parts in kinds.items():
+    for kind, parts in slices_of(data, targets).items():
         slices[kind] = []
         for part in parts:
-            inside = {name: values[part.rows] for name, values in ranks.items()}
+            inside = {
+                name: {metric: column[part.rows] for metric, column in metrics.items()}
+                for name, metrics in values.items()
+            }
             compared = _compare(targets.users[part.rows], inside, config, rng, (SLICE_METRIC,))
             slices[kind].append({"name": part.name, "from": part.first, "to": part.last} | compared)
         _correct([test for part in slices[kind] for test in part["tests"]])
@@ -118,40 +153,56 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
         "seed": seed,
         "bootstrap_samples": config.bootstrap_samples,
         "permutations": config.permutations,
-        "fingerprints": {
-            "data": data.fingerprint,
-            "split": data.split_fingerprint,
-            "evaluation": data.evaluation_fingerprint,
-        },
+        "fingerprints": _fingerprints(data),
         **overall,
         "slices": slices,
+        **_among_candidates(targets.users, rankings, config, rng),
     }
+
+
+def _among_candidates(
+    users: IntArray, rankings: Mapping[str, Ranking], config: EvaluateConfig, rng: np.random.Generator
+) -> dict[str, Any]:
+    """The section `candidates`: of each model the share of targets that stand before all their candidates."""
+    metric = f"hit_rate@1 among {config.candidates + 1}"
+    values = {
+        name: {metric: hit_rate(ranking.candidate_ranks, 1)}
+        for name, ranking in rankings.items()
+        if ranking.candidate_ranks is not None
+    }
+    if not values:
+        return {}
+    compared = _compare(users, values, config, rng, (metric,))
+    _correct(compared["tests"])
+    return {"candidates": {"random": config.candidates, "metric": metric, **compared}}
 
 
 def _compare(
     users: IntArray,
-    ranks: Mapping[str, LongArray],
+    values: Mapping[str, Mapping[str, FloatArray]],
     config: EvaluateConfig,
     rng: np.random.Generator,
     tested: tuple[str, ...],
 ) -> dict[str, Any]:
-    """Metrics, intervals and tests of all models on the same rows."""
-    values = {name: per_row(model_ranks) for name, model_ranks in ranks.items()}
+    """Metrics, intervals and tests of all models on the same rows, from their values row by row."""
     columns = [(name, metric) for name, metrics in values.items() for metric in metrics]
     table = np.stack([values[name][metric] for name, metric in columns], axis=1)  # (rows, models x metrics)
     drawn = bootstrap_means(users, table, config.bootstrap_samples, rng)
-    intervals: dict[str, dict[str, list[float]]] = {name: {} for name in ranks}
+    intervals: dict[str, dict[str, list[float]]] = {name: {} for name in values}
     for (name, metric), ends in zip(columns, interval(drawn).tolist(), strict=True):
         intervals[name][metric] = ends
     place = {column: index for index, column in enumerate(columns)}
-    pairs = [(a, b, metric) for metric in tested for b, a in combinations(ranks, 2)]
+    pairs = [(a, b, metric) for metric in tested for b, a in combinations(values, 2)]
     first = [place[a, metric] for a, _, metric in pairs]
     second = [place[b, metric] for _, b, metric in pairs]
     differences, drawn = table[:, first] - table[:, second], drawn[:, first] - drawn[:, second]
     return {
         "rows": len(users),
         "users": len(np.unique(users)),
-        "models": {name: means(model_ranks) for name, model_ranks in ranks.items()},
+        "models": {
+            name: {metric: float(column.mean()) for metric, column in metrics.items()}
+            for name, metrics in values.items()
+        },
         "intervals": intervals,
         "tests": _tests(pairs, users, differences, drawn, config.permutations, rng) if pairs else [],
     }

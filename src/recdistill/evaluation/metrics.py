@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 CUTOFFS = (5, 10, 20)
 """The list lengths k at which everything is measured."""
 BEYOND_CUTOFF = 10
-"""The list length of coverage and popularity."""
+"""The list length of coverage, popularity and novelty."""
 
 
 def hit_rate(ranks: LongArray, k: int) -> FloatArray:
@@ -65,19 +65,36 @@ def means(ranks: LongArray) -> dict[str, float]:
 
 
 def beyond_accuracy(top_items: IntArray, train_counts: LongArray) -> dict[str, float]:
-    """How wide and how popular the lists are, at k = 10.
+    """How wide, how popular and how novel the lists are, at k = 10.
 
     Args:
         top_items: (rows, K) lists, best first, 0 where there is no item.
         train_counts: (N+1,) train events of each item.
 
     Returns:
-        `coverage@10`, the share of the catalog that stands in at least one list, and `mean_popularity@10`, the train
-        events of a listed item on average.
+        `coverage@10`, the share of the catalog that stands in at least one list; `mean_popularity@10`, the train events
+        of a listed item on average; `novelty@10`, the :func:`self_information` of a listed item on average, in bits.
+        All are 0 where nothing is listed.
     """
     shown = top_items[:, :BEYOND_CUTOFF]
     shown = shown[shown > 0]
+    popularity, novelty = (
+        float(values[shown].mean()) if len(shown) else 0.0 for values in (train_counts, self_information(train_counts))
+    )
     return {
         f"coverage@{BEYOND_CUTOFF}": len(np.unique(shown)) / (len(train_counts) - 1),
-        f"mean_popularity@{BEYOND_CUTOFF}": float(train_counts[shown].mean()) if len(shown) else 0.0,
+        f"mean_popularity@{BEYOND_CUTOFF}": popularity,
+        f"novelty@{BEYOND_CUTOFF}": novelty,
     }
+
+
+def self_information(train_counts: LongArray) -> FloatArray:
+    """-log2 p(i) of each item, in bits: (N+1,) train events → (N+1,); index 0, the padding's, means nothing.
+
+    Zhou et al. (PNAS 2010) call it an item's surprisal, Vargas & Castells (RecSys 2011) its novelty as free discovery.
+    p(i) = (train events of i + 1) / (all train events + N): one event is added to each item, so that an item without
+    any has a finite value, and the p(i) of the catalog still sum to 1.
+    """
+    smoothed = train_counts + 1.0
+    information: FloatArray = -np.log2(smoothed / smoothed[1:].sum())
+    return information

@@ -41,11 +41,13 @@ class Ranking:
         ranks: int64 (rows,), from 1; :data:`MISS` for a repeat.
         top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
         repeats: rows whose target had been seen before while seen items were filtered: misses, whatever the scores.
+        candidate_ranks: int64 (rows,), the target's rank among itself and its row's candidates; None without any.
     """
 
     ranks: LongArray
     top_items: IntArray
     repeats: int
+    candidate_ranks: LongArray | None = None
 
 
 def rank(
@@ -56,6 +58,7 @@ def rank(
     filter_seen: bool,
     top_k: int,
     description: str = "ranking",
+    candidates: IntArray | None = None,
 ) -> Ranking:
     """Rank every target among all items.
 
@@ -71,6 +74,7 @@ def rank(
         filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
         top_k: K, at most N.
         description: what the progress bar is called.
+        candidates: (rows, C) items; each target is also ranked among its row's, by the same scores, rules and misses.
 
     Raises:
         UserError: a score is not a number.
@@ -78,6 +82,7 @@ def rank(
     """
     ranks = np.empty(len(targets), dtype=np.int64)
     top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
+    candidate_ranks = None if candidates is None else np.empty(len(targets), dtype=np.int64)
     repeats = 0
     order = np.argsort(targets.positions, kind="stable")
     with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
@@ -88,8 +93,11 @@ def rank(
             one = _rank_batch(data, batch, scores, filter_seen, top_items.shape[1])
             ranks[rows], top_items[rows] = one.ranks, one.top_items
             repeats += one.repeats
+            if candidates is not None and candidate_ranks is not None:
+                among = _ranks_among(scores, data.target_items(batch), candidates[rows])
+                candidate_ranks[rows] = np.where(one.ranks == MISS, MISS, among)
             progress.advance(len(rows))
-    return Ranking(ranks, top_items, repeats)
+    return Ranking(ranks, top_items, repeats, candidate_ranks)
 
 
 def _checked(scores: Tensor, shape: tuple[int, int], scorer: Scorer) -> Tensor:
@@ -115,6 +123,15 @@ def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen:
     best = torch.topk(scores.masked_fill(left_out, -torch.inf), top_k)
     top_items = best.indices.masked_fill(left_out.gather(1, best.indices), 0)
     return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))
+
+
+def _ranks_among(scores: Tensor, targets: IntArray, candidates: IntArray) -> LongArray:
+    """1 plus the candidates (B, C) that score at least as much as the target (B,), from all scores (B, N+1)."""
+    target, others = (
+        torch.from_numpy(items.astype(np.int64)).to(scores.device) for items in (targets[:, None], candidates)
+    )
+    ranks: LongArray = (1 + (scores.gather(1, others) >= scores.gather(1, target)).sum(dim=1)).cpu().numpy()
+    return ranks
 
 
 def seen_items(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:

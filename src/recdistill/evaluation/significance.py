@@ -5,7 +5,7 @@ permutation test); their rows stay together. Several columns, a metric or a mode
 no more than one column and makes the intervals of differences paired.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -40,6 +40,43 @@ def bootstrap_means(users: IntArray, values: FloatArray, samples: int, rng: np.r
         times = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count).astype(np.float64)
         means[chunk] = (times @ sums) / (times @ rows)[:, None]
     return means
+
+
+def bootstrap_over_seeds(
+    users: IntArray,
+    values: Sequence[FloatArray],
+    seeds: Sequence[tuple[int, ...]],
+    samples: int,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Means over rows and seeds in `samples` redraws of both, each with replacement: a two-level bootstrap.
+
+    Users and seeds are crossed, every user was ranked under every seed, so each is redrawn by itself (the pigeonhole
+    bootstrap; Owen, Annals of Applied Statistics 2007). All columns share the users' draws. Those with the same list of
+    seeds also share the seeds' draws: their runs are paired. Of S seeds the variance between seeds comes out as
+    (S - 1) / S of what it is; of one seed there is none to see, and users alone are redrawn.
+
+    Args:
+        users: (rows,) whose row it is.
+        values: C arrays (rows, S), a column a seed; S may differ.
+        seeds: C lists of the S seeds.
+        samples: number of redraws.
+        rng: where the draws come from.
+
+    Returns:
+        (samples, C) float64.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    by_seed = bootstrap_means(users, np.concatenate(values, axis=1), samples, rng)
+    ends = np.cumsum([len(names) for names in seeds])
+    drawn = {names: rng.integers(len(names), size=(samples, len(names))) for names in dict.fromkeys(seeds)}
+    columns = [
+        np.take_along_axis(by_seed[:, end - len(names) : end], drawn[names], axis=1).mean(axis=1)
+        for names, end in zip(seeds, ends, strict=True)
+    ]
+    return np.stack(columns, axis=1)
 
 
 def interval(bootstrapped: FloatArray) -> FloatArray:

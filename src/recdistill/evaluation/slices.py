@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recdistill.data.prepared import IntArray, LongArray
+from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.evaluation.metrics import FloatArray
 
 COLD_BELOW = 5
@@ -26,6 +26,14 @@ class Slice:
     first: int
     last: int
     rows: LongArray
+
+
+def slices_of(data: PreparedData, targets: Targets) -> dict[str, list[Slice]]:
+    """Every kind of slices of some targets: by `popularity` and by `history_length`."""
+    return {
+        "popularity": by_popularity(data.train_item_counts()[data.target_items(targets)]),
+        "history_length": by_history_length(targets.positions),
+    }
 
 
 def by_popularity(train_events: LongArray) -> list[Slice]:

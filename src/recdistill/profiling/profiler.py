@@ -27,12 +27,13 @@ class Profiler:
 
     def __init__(self, device: str = "cpu") -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.core_seconds: dict[str, float] = defaultdict(float)
         self.peak_rss: dict[str, int] = defaultdict(int)
         self.peak_cuda: dict[str, dict[str, int]] = {}
         self._cuda = device.startswith("cuda")
         self._process = psutil.Process()
         self._stack: list[str] = []
-        self._since = 0.0
+        self._since, self._cores_since = 0.0, 0.0
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._sample, name="memory-sampler", daemon=True)
@@ -61,8 +62,13 @@ class Profiler:
             self._stack.pop()
 
     def timings(self) -> dict[str, Any]:
-        """`{"phases": {name: seconds}}`."""
-        return {"phases": {name: round(seconds, 4) for name, seconds in self.seconds.items()}}
+        """`{"phases": {name: seconds}, "core_seconds": {name: seconds}}`.
+
+        Core-seconds are what all threads of this process computed, by the system's own count, so that they tell less
+        of what else the machine did; worker processes are not in them.
+        """
+        kinds = {"phases": self.seconds, "core_seconds": self.core_seconds}
+        return {kind: {name: round(spent, 4) for name, spent in found.items()} for kind, found in kinds.items()}
 
     def memory(self) -> dict[str, Any]:
         """`{"phases": {name: {"peak_rss_gib", "peak_allocated_gib", …}}}`; the CUDA figures are null on the CPU."""
@@ -83,6 +89,8 @@ class Profiler:
         """Go on from an interrupted run's figures: times add up, peaks keep the larger."""
         for name, seconds in timings["phases"].items():
             self.seconds[name] += seconds
+        for name, seconds in timings.get("core_seconds", {}).items():
+            self.core_seconds[name] += seconds
         for name, peaks in memory["phases"].items():
             self.peak_rss[name] = max(self.peak_rss[name], int(peaks["peak_rss_gib"] * GIB))
             if peaks.get("peak_allocated_gib") is not None:
@@ -93,13 +101,14 @@ class Profiler:
         """Close the books of the innermost phase up to this moment."""
         if self._cuda:
             torch.cuda.synchronize()
-        now = time.perf_counter()
+        now, cores = time.perf_counter(), time.process_time()
         if self._stack:
             self.seconds[self._stack[-1]] += now - self._since
+            self.core_seconds[self._stack[-1]] += cores - self._cores_since
             self._read_memory()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
-        self._since = time.perf_counter()
+        self._since, self._cores_since = time.perf_counter(), time.process_time()
 
     def _read_memory(self) -> None:
         """Raise the innermost phase's peaks to what is held now."""

@@ -40,6 +40,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "contents_tests": ("Paired tests", "対応のある検定"),
     "contents_popularity": ("By popularity of the target", "正解アイテムの人気度別"),
     "contents_history_length": ("By length of the history", "履歴の長さ別"),
+    "contents_candidates": ("Among random candidates", "ランダム候補内での順位"),
     "contents_curves": ("Learning curves", "学習曲線"),
     "contents_cost": ("Time and memory", "時間とメモリ"),
     "contents_gate": ("Gate", "ゲート"),
@@ -85,14 +86,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "model": ("model", "モデル"),
     "coverage": ("coverage@10", "カバレッジ@10"),
     "mean_popularity": ("popularity@10", "平均人気度@10"),
+    "novelty": ("novelty@10", "新規性@10"),
     "results_caption": (
         "{how} In brackets: 95 % intervals, bootstrap over users ({samples} resamples). HR is the hit rate; it equals "
         "recall, as a row has one target. Coverage: share of the catalog in at least one list of 10. Popularity: "
-        "train events of a listed item on average.",
+        "train events of a listed item on average. Novelty: its self-information in bits, the higher the rarer.",
         "{how}角括弧内は 95 % 信頼区間（ユーザー単位のブートストラップ、{samples} 回）。HR はヒット率で、"
         "正解が 1 件につき 1 アイテムなので Recall と等しくなります。"
         "カバレッジは上位 10 件のいずれかに現れたアイテムの割合、"
-        "平均人気度は上位 10 件のアイテムの学習データでの平均出現回数です。",
+        "平均人気度は上位 10 件のアイテムの学習データでの平均出現回数、"
+        "新規性はその自己情報量（ビット）の平均で、大きいほど珍しいアイテムが並んでいます。",
     ),
     "results_figure": (
         "NDCG@10 and hit rate@10 with 95 % intervals. Intervals of two models may overlap although the paired test, "
@@ -116,6 +119,19 @@ TEXTS: dict[str, tuple[str, str]] = {
         "ユーザーごとの差の符号反転検定（並べ替え {permutations} 回）。"
         "Holm 補正は指標ごとに全ての組に対して行いました。区間が 0 を含むものは「検出されず」、"
         "含まず補正後の p 値が 0.05 未満なら「差あり」、0.05 以上なら「不確実」です。",
+    ),
+    "first_of": ("HR@1 of {size}", "HR@1（{size} 件中）"),
+    "candidates_text": (
+        "The protocol of LLaRA and iLoRA: each target is ranked among itself and {random} random items that are not in "
+        "the user's history, drawn once and the same for all models. It is much easier than ranking the whole catalog "
+        "and is shown for comparison with those papers alone.",
+        "LLaRA・iLoRA の評価方法です。正解 1 件と、履歴にないアイテムから無作為に選んだ {random} 件"
+        "（全モデル共通、一度だけ抽出）の中で順位を付けます。全アイテムの順位付けよりはるかに易しく、"
+        "論文の数値と並べるための参考値です。",
+    ),
+    "candidates_caption": (
+        "Share of targets on the first place, with 95 % intervals; the paired tests stand in metrics.json.",
+        "正解が 1 位になった割合（角括弧内は 95 % 信頼区間）。対応のある検定の結果は metrics.json にあります。",
     ),
     "slice_cold": ("cold, {first}–{last} events", "コールド（{first}～{last} 回）"),
     "slice_popularity": ("{first}–{last} events", "{first}～{last} 回"),

@@ -71,13 +71,14 @@ def results(run: Run, texts: Texts) -> list[Block]:
     if run.metrics is None:
         return []
     models, ends = run.metrics["models"], run.metrics["intervals"]
-    header = [texts("model"), *map(metric_name, LISTED), texts("coverage"), texts("mean_popularity")]
+    header = [texts("model"), *map(metric_name, LISTED), texts("coverage"), texts("mean_popularity"), texts("novelty")]
     rows = [
         [
             texts.label(name),
             *(bracketed(values[key], ends[name][key]) for key in LISTED),
             f"{values['coverage@10']:.1%}",
             f"{values['mean_popularity@10']:.1f}",
+            f"{values['novelty@10']:.2f}",
         ]
         for name, values in models.items()
     ]
@@ -97,6 +98,21 @@ def results(run: Run, texts: Texts) -> list[Block]:
         blocks.append(Remark(texts("repeats", repeats=f"{run.metrics['repeats']:,}")))
     names = plots.plain_labels(list(models), "model")
     return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
+
+
+def candidates(run: Run, texts: Texts) -> list[Block]:
+    """The papers' protocol: each target among random candidates."""
+    if run.metrics is None or "candidates" not in run.metrics:
+        return []
+    found = run.metrics["candidates"]
+    metric_key = found["metric"]
+    rows = [
+        [texts.label(name), bracketed(values[metric_key], found["intervals"][name][metric_key])]
+        for name, values in found["models"].items()
+    ]
+    text = texts("candidates_text", random=found["random"])
+    header = [texts("model"), texts("first_of", size=found["random"] + 1)]
+    return [Heading(texts("contents_candidates")), Paragraph(text), table(header, rows, texts("candidates_caption"))]
 
 
 def tests(run: Run, texts: Texts) -> list[Block]:

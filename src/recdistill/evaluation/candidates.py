@@ -1,0 +1,82 @@
+"""Random candidates beside each target: the protocol of the papers on LLM recommenders, with the candidates kept.
+
+LLaRA (Liao et al., SIGIR 2024) and iLoRA (Kong et al., NeurIPS 2024) choose one of 20 items, the target and 19 drawn
+from those that the user has not interacted with, and report how often it is the target (HitRatio@1). LLaRA's code draws
+anew whenever a row is read, and leaves out what the prompt shows of the history, its latest ten items. Here the whole
+history is left out, and a row's candidates follow from the seed and the row's key alone and are kept.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recdistill.data.prepared import IntArray, PreparedData, Targets
+from recdistill.errors import UserError
+from recdistill.files import map_array, read_json
+
+logger = logging.getLogger("recdistill")
+
+FILE = "candidates.npy"
+"""int32 (rows, C), beside `metrics.json`, in the order of `users.npy` and `positions.npy`."""
+
+
+def draw_candidates(data: PreparedData, targets: Targets, count: int, seed: int) -> IntArray:
+    """Draw each row's candidates, all different, evenly from the items that are neither target nor in the history.
+
+    The history is the whole one before the target, also what a model's window has cut off. What comes after the target
+    may be drawn.
+
+    Args:
+        data: the histories.
+        targets: the rows.
+        count: C, candidates a row.
+        seed: with a row's user and position it makes the row's generator, so that a row's candidates do not depend on
+            what other rows there are.
+
+    Returns:
+        int32 (rows, C), in no order that means anything.
+
+    Raises:
+        UserError: a row has fewer than C items to draw from.
+    """
+    drawn = np.empty((len(targets), count), dtype=np.int32)
+    for row, (user, position) in enumerate(zip(targets.users.tolist(), targets.positions.tolist(), strict=True)):
+        left_out = np.unique(data.history(user, position + 1))
+        left = data.num_items - len(left_out)
+        if left < count:
+            raise UserError(
+                f"evaluate.candidates: {count} cannot be drawn where a history leaves {left} of {data.num_items} "
+                f"items; set it to {left} or less, or to 0 to leave this protocol out"
+            )
+        places = np.random.default_rng((seed, user, position)).choice(left, count, replace=False)
+        # Place p among the items left, from 0, is item p + 1 + the left-out items below it.
+        below = left_out - np.arange(1, len(left_out) + 1)
+        drawn[row] = places + 1 + np.searchsorted(below, places, side="right")
+    return drawn
+
+
+def stored_candidates(folder: Path, expected: dict[str, Any], shape: tuple[int, int]) -> IntArray | None:
+    """The candidates that an earlier evaluation stored; None where there is none, or it was of something else.
+
+    Args:
+        folder: of the earlier evaluation.
+        expected: what its `metrics.json` must say for its candidates to be the ones wanted.
+        shape: (rows, C).
+
+    Raises:
+        UserError: the file is missing or broken although `metrics.json` speaks of it.
+    """
+    if not (folder / "metrics.json").is_file():
+        return None
+    metrics = read_json(folder / "metrics.json")
+    if any(metrics.get(key) != value for key, value in expected.items()):
+        return None
+    if metrics.get("candidates", {}).get("random") != shape[1]:
+        return None
+    stored: IntArray = np.array(map_array(folder / FILE))
+    if stored.shape != shape or stored.dtype != np.int32:
+        raise UserError(f"{folder / FILE}: {stored.dtype} {stored.shape}, not int32 {shape}; remove the evaluation")
+    logger.info("evaluate: candidates read back from %s", folder / FILE)
+    return stored

@@ -1,0 +1,232 @@
+"""Finished runs side by side, from the ranks that they stored: arms of one or more seeds, and paired differences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recdistill.config import require
+from recdistill.data.prepared import IntArray, LongArray
+from recdistill.errors import UserError
+from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
+from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, sign_flip_test
+from recdistill.evaluation.slices import slices_of
+from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
+
+COUNTING = ("popularity", "neighbours")
+"""Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
+BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
+"""What is shown beside the metric, as means over seeds."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One model of one arm.
+
+    Attributes:
+        arm: the arm's name.
+        model: the model's name.
+        seeds: S seeds, ascending.
+        values: (rows, S) the metric, a column a seed.
+        beside: means over seeds of what `metrics.json` holds beside it; only what all runs of the arm have.
+    """
+
+    arm: str
+    model: str
+    seeds: tuple[int, ...]
+    values: FloatArray
+    beside: dict[str, float]
+
+
+def compare(
+    arms: Mapping[str, Sequence[Path]],
+    models: Sequence[str] = (),
+    baseline: str = "",
+    metric: str = "ndcg@10",
+    bootstrap_samples: int = 2000,
+    permutations: int = 10000,
+    seed: int = 42,
+) -> dict[str, Any]:
+    """Compare models of runs that were measured on the same rows.
+
+    Args:
+        arms: folders of the runs of each arm; the runs of one arm are seeds of one thing.
+        models: which to compare. Empty: all that the runs have, but those of :data:`COUNTING`.
+        baseline: `ARM:MODEL` that all others are compared with. Empty: each model with the same one of the first arm.
+        metric: of every row, such as `ndcg@10`.
+        bootstrap_samples: redraws of users and seeds for each 95 % interval.
+        permutations: sign patterns of each test.
+        seed: of redraws and patterns.
+
+    Returns:
+        What `docs/evaluation.md` describes: plain values that JSON can hold.
+
+    Raises:
+        UserError: a run was not evaluated, runs were not measured alike, an arm has a seed twice, or a name is unknown.
+    """
+    for key, value in (("bootstrap_samples", bootstrap_samples), ("permutations", permutations)):
+        require(value > 0, key, value, "above 0")
+    require(seed >= 0, "seed", seed, "0 or more")
+    runs = {
+        name: sorted((read_stored(path) for path in paths), key=lambda run: run.seed) for name, paths in arms.items()
+    }
+    _refuse_empty_or_twice(runs)
+    every = [run for found in runs.values() for run in found]
+    refuse_unlike(every)
+    contenders = _contenders(runs, models, metric)
+    against = _references(contenders, next(iter(runs)), baseline)
+    rng, users = np.random.default_rng(seed), every[0].targets.users
+    entries = _estimates(users, contenders, against, bootstrap_samples, rng)
+    _add_tests(entries, users, contenders, against, permutations, rng)
+    slices: dict[str, list[dict[str, Any]]] = {}
+    for kind, parts in slices_of(every[0].data(), every[0].targets).items():
+        slices[kind] = []
+        for part in parts:
+            inside = [_rows(contender, part.rows) for contender in contenders]
+            found = _estimates(users[part.rows], inside, against, bootstrap_samples, rng)
+            about = {"name": part.name, "from": part.first, "to": part.last, "rows": len(part.rows)}
+            slices[kind].append(about | {"entries": found})
+    return {
+        **{key: every[0].metrics[key] for key in ("split", "filter_seen", "items", "rows", "users", "fingerprints")},
+        "metric": metric,
+        "bootstrap_samples": bootstrap_samples,
+        "permutations": permutations,
+        "seed": seed,
+        "arms": {name: _about(found) for name, found in runs.items()},
+        "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
+        "slices": slices,
+    }
+
+
+def _refuse_empty_or_twice(runs: Mapping[str, Sequence[StoredRun]]) -> None:
+    if not runs or not all(runs.values()):
+        raise UserError("compare: an arm without a run; name the folders of finished runs")
+    for name, found in runs.items():
+        for one, other in pairwise(found):
+            if one.seed == other.seed:
+                raise UserError(f"compare: arm {name}: {one.path} and {other.path} have the same seed {one.seed}")
+
+
+def _contenders(runs: Mapping[str, Sequence[StoredRun]], models: Sequence[str], metric: str) -> list[Contender]:
+    """The chosen models of all arms, arm by arm; an arm has a model if all its runs have it."""
+    name, _, k = metric.partition("@")
+    require(name in METRICS and k in map(str, CUTOFFS), "metric", metric, f"{', '.join(METRICS)} at {CUTOFFS}")
+    common = {
+        arm: [model for model in found[0].metrics["models"] if all(model in run.metrics["models"] for run in found)]
+        for arm, found in runs.items()
+    }
+    there = list(dict.fromkeys(model for found in common.values() for model in found))
+    if unknown := [model for model in models if model not in there]:
+        raise UserError(f"models: no run has {unknown[0]!r}; there are {', '.join(there)}")
+    chosen = models or [model for model in there if model not in COUNTING] or there
+
+    def value(ranks: LongArray) -> FloatArray:
+        return METRICS[name](ranks, int(k))
+
+    return [
+        Contender(
+            arm,
+            model,
+            tuple(run.seed for run in found),
+            np.stack([value(run.ranks(model)) for run in found], axis=1),
+            _beside(found, model),
+        )
+        for arm, found in runs.items()
+        for model in chosen
+        if model in common[arm]
+    ]
+
+
+def _beside(runs: Sequence[StoredRun], model: str) -> dict[str, float]:
+    """Means over seeds of what the evaluations hold beside the ranks."""
+    each = []
+    for run in runs:
+        among = run.metrics.get("candidates", {}).get("models", {}).get(model, {})
+        plain = run.metrics["models"][model]
+        each.append({key: plain[key] for key in BESIDE if key in plain} | among)
+    return {key: float(np.mean([one[key] for one in each])) for key in each[0] if all(key in one for one in each)}
+
+
+def _references(contenders: Sequence[Contender], first_arm: str, baseline: str) -> list[int | None]:
+    """For each contender the place of what it is compared with; None for what is a baseline itself or has none."""
+    places = {(one.arm, one.model): place for place, one in enumerate(contenders)}
+    if baseline:
+        arm, _, model = baseline.rpartition(":")
+        if (arm, model) not in places:
+            names = ", ".join(f"{arm}:{model}" for arm, model in places)
+            raise UserError(f"baseline: {baseline!r} is not ARM:MODEL of what is compared: {names}")
+        return [None if place == places[arm, model] else places[arm, model] for place in range(len(contenders))]
+    return [None if one.arm == first_arm else places.get((first_arm, one.model)) for one in contenders]
+
+
+def _rows(contender: Contender, rows: LongArray) -> Contender:
+    return Contender(contender.arm, contender.model, contender.seeds, contender.values[rows], {})
+
+
+def _estimates(
+    users: IntArray,
+    contenders: Sequence[Contender],
+    against: Sequence[int | None],
+    samples: int,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    """Means, spread and intervals of all contenders, and differences to what each is compared with."""
+    drawn = bootstrap_over_seeds(
+        users, [one.values for one in contenders], [one.seeds for one in contenders], samples, rng
+    )
+    means = [float(one.values.mean()) for one in contenders]
+    entries: list[dict[str, Any]] = []
+    for place, (one, reference) in enumerate(zip(contenders, against, strict=True)):
+        spread = float(one.values.mean(axis=0).std(ddof=1)) if len(one.seeds) > 1 else None
+        entry = {"arm": one.arm, "model": one.model, "seeds": len(one.seeds), "mean": means[place], "std": spread}
+        entry["interval"] = _ends(drawn[:, place])
+        if reference is not None:
+            other, gap = contenders[reference], means[place] - means[reference]
+            entry["against"] = {"arm": other.arm, "model": other.model}
+            entry["difference"] = gap
+            entry["difference_interval"] = _ends(drawn[:, place] - drawn[:, reference])
+            entry["gain_percent"] = 100 * gap / means[reference] if means[reference] else None
+        entries.append(entry)
+    return entries
+
+
+def _ends(drawn: FloatArray) -> list[float]:
+    ends: list[float] = interval(drawn[:, None])[0].tolist()
+    return ends
+
+
+def _add_tests(
+    entries: Sequence[dict[str, Any]],
+    users: IntArray,
+    contenders: Sequence[Contender],
+    against: Sequence[int | None],
+    permutations: int,
+    rng: np.random.Generator,
+) -> None:
+    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all entries one family."""
+    pairs = [(place, reference) for place, reference in enumerate(against) if reference is not None]
+    if not pairs:
+        return
+    over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
+    differences = np.stack([over_seeds[:, place] - over_seeds[:, reference] for place, reference in pairs], axis=1)
+    p_values = sign_flip_test(users, differences, permutations, rng)
+    for (place, _), p, corrected in zip(pairs, p_values.tolist(), holm(p_values).tolist(), strict=True):
+        entries[place] |= {"p": p, "p_holm": corrected}
+
+
+def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
+    """An arm's runs, seeds, and what each step cost on average; core-seconds are None where a run lacks them."""
+    steps: dict[str, dict[str, float | None]] = {}
+    for step in runs[0].steps():
+        costs = [run.cost(step) for run in runs if (run.path / step / "timings.json").is_file()]
+        if len(costs) == len(runs):
+            cores = [core for _, core in costs if core is not None]
+            seconds = float(np.mean([spent for spent, _ in costs]))
+            steps[step] = {
+                "seconds": seconds,
+                "core_seconds": float(np.mean(cores)) if len(cores) == len(runs) else None,
+            }
+    return {"runs": [str(run.path) for run in runs], "seeds": [run.seed for run in runs], "steps": steps}

@@ -1,0 +1,164 @@
+"""What finished runs left of their evaluation, and whether it may be set side by side."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recdistill.data.prepared import LongArray, PreparedData, Targets
+from recdistill.errors import UserError
+from recdistill.files import map_array, read_json
+
+SEED_INPUTS = ("seed", "student", "teacher", "teacher_outputs", "distill")
+"""Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
+NOT_WORK = ("report",)
+"""Steps that change no number."""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """The evaluation of one run: the folder, and its `metrics.json`. Arrays are read when they are asked for."""
+
+    path: Path
+    metrics: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.metrics["seed"])
+
+    @cached_property
+    def targets(self) -> Targets:
+        """The keys of the rows that were ranked."""
+        return Targets(self._array("users.npy"), self._array("positions.npy"))
+
+    def ranks(self, model: str) -> LongArray:
+        """The ranks that a model gave, (rows,).
+
+        Raises:
+            UserError: the file is missing or broken, or has another number of rows.
+        """
+        ranks: LongArray = self._array(f"ranks/{model}.npy")
+        return ranks
+
+    def data(self) -> PreparedData:
+        """The prepared data that was ranked.
+
+        Raises:
+            UserError: it is not there, or it is not what was evaluated.
+        """
+        data = PreparedData.load(self.path / "prepare")
+        fingerprints = {"data": data.fingerprint, "split": data.split_fingerprint}
+        if any(self.metrics["fingerprints"][key] != value for key, value in fingerprints.items()):
+            raise UserError(f"{self.path / 'prepare'}: not the data that {self.path / 'evaluation'} was made from")
+        return data
+
+    def steps(self) -> dict[str, dict[str, Any]]:
+        """Manifests of the run's steps in the order in which they were begun; the report is left out."""
+        found = [(path.parent.name, read_json(path)) for path in self.path.glob("*/manifest.json")]
+        kept = [(name, manifest) for name, manifest in found if "." not in name and name not in NOT_WORK]
+        return dict(sorted(kept, key=lambda step: str(step[1].get("started"))))
+
+    def cost(self, step: str) -> tuple[float, float | None]:
+        """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
+        timings = read_json(self.path / step / "timings.json")
+        cores = timings.get("core_seconds")
+        return sum(timings["phases"].values()), None if cores is None else sum(cores.values())
+
+    def _array(self, name: str) -> Any:
+        path = self.path / "evaluation" / name
+        array = np.array(map_array(path))
+        if array.shape != (self.metrics["rows"],):
+            raise UserError(f"{path}: {array.shape} rows, where metrics.json says {self.metrics['rows']}")
+        return array
+
+
+def read_stored(path: Path) -> StoredRun:
+    """Read the evaluation of a run.
+
+    Raises:
+        UserError: the run was not evaluated, or what it left is broken.
+    """
+    file = path / "evaluation" / "metrics.json"
+    if not file.is_file():
+        raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
+    metrics = read_json(file)
+    needed = ("seed", "rows", "split", "filter_seen", "fingerprints", "models")
+    if not isinstance(metrics, dict) or (missing := [key for key in needed if key not in metrics]):
+        raise UserError(f"{file}: not the metrics of an evaluation (no {missing[0] if missing else needed[0]})")
+    return StoredRun(path, metrics)
+
+
+def refuse_unlike(runs: Sequence[StoredRun]) -> None:
+    """Refuse runs whose ranks answer different questions.
+
+    Raises:
+        UserError: a run differs from the first in data, split, evaluated split, `filter_seen` or rows.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        differing = [
+            f"{key} {_short(one)} against {_short(other)}"
+            for (key, one), (_, other) in zip(_question(run), _question(first), strict=True)
+            if one != other
+        ]
+        if differing:
+            raise UserError(f"compare: {run.path} was not measured as {first.path} was: {', '.join(differing)}")
+        for name in ("users", "positions"):
+            if not np.array_equal(getattr(run.targets, name), getattr(first.targets, name)):
+                raise UserError(f"compare: {run.path} and {first.path} differ in evaluation/{name}.npy")
+
+
+def _question(run: StoredRun) -> Iterator[tuple[str, Any]]:
+    for key in ("data", "split"):
+        yield f"fingerprints.{key}", run.metrics["fingerprints"].get(key)
+    for key in ("split", "filter_seen", "rows"):
+        yield f"evaluate.{key}" if key != "rows" else key, run.metrics[key]
+
+
+def _short(value: Any) -> str:
+    return value[:12] if isinstance(value, str) else json.dumps(value)
+
+
+def arms_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
+    """Name the arms of a comparison.
+
+    Args:
+        paths: the runs' folders.
+        group: put runs that differ in their seed alone, by the configurations and inputs of all their steps, into one
+            arm, which is called like their folders without the seed at the end, or like the first of them.
+
+    Returns:
+        The arms in the order of their first runs. An arm is called like its folder, or, where two folders have one
+        name, by the path as it was given.
+
+    Raises:
+        UserError: a run was not evaluated.
+    """
+    together: dict[str, list[Path]] = {}
+    for number, path in enumerate(paths):
+        together.setdefault(_without_seed(read_stored(path)) if group else str(number), []).append(path)
+    members = list(together.values())
+    names = [_arm_name(runs) for runs in members]
+    return {name if names.count(name) == 1 else str(runs[0]): runs for name, runs in zip(names, members, strict=True)}
+
+
+def _without_seed(run: StoredRun) -> str:
+    """All that made the run but its seed, as text."""
+    steps = {
+        name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in SEED_INPUTS}]
+        for name, manifest in run.steps().items()
+    }
+    return json.dumps(steps, sort_keys=True)
+
+
+def _arm_name(runs: list[Path]) -> str:
+    if len(runs) == 1:
+        return runs[0].resolve().name
+    names = {re.sub(rf"[-_./]?(seed|s)?[-_.]?{read_stored(run).seed}$", "", str(run.resolve())) for run in runs}
+    return Path(names.pop()).name if len(names) == 1 else runs[0].resolve().name

@@ -1,0 +1,111 @@
+"""A comparison of runs as tables on the terminal, in English."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from recdistill.reporting.language import Texts
+from recdistill.reporting.wording import metric, metric_name, p_value, signed
+
+HEADER = (
+    "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
+)  # fmt: skip
+SLICE_HEADER = ("slice", "rows", "arm", "model", "mean", "95 % interval", "difference", "95 % interval")
+LABELS = ("arm", "model", "slice", "step")
+"""Columns of words, which stand to the left; numbers stand to the right."""
+
+
+def comparison_tables(found: Mapping[str, Any]) -> str:
+    """What :func:`recdistill.evaluation.compare.compare` found: all contenders, slices, beside the metric, cost."""
+    texts = Texts("en")
+    name = metric_name(found["metric"])
+    seen = texts("seen_filtered" if found["filter_seen"] else "seen_kept")
+    counts = {key: f"{found[key]:,}" for key in ("rows", "users", "items")}
+    how = texts("how", split=texts(f"split_{found['split']}"), seen=seen, **counts)
+    parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
+    for kind, slices in found["slices"].items():
+        rows = [row for part in slices for row in _slice_rows(part, kind, texts)]
+        axis = texts("target_popularity" if kind == "popularity" else kind)
+        parts.append(f"{name} by {axis}; no tests\n{_table(SLICE_HEADER, rows)}")
+    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"])])
+
+
+def _row(entry: Mapping[str, Any]) -> list[str]:
+    std = "" if entry["std"] is None else metric(entry["std"])
+    row = [entry["arm"], entry["model"], str(entry["seeds"]), metric(entry["mean"]), std, _ends(entry["interval"])]
+    if "difference" not in entry:
+        return [*row, "", "", "", "", ""]
+    gain = "" if entry["gain_percent"] is None else f"{entry['gain_percent']:+.1f} %"
+    return [*row, *_difference(entry), gain, p_value(entry["p"]), p_value(entry["p_holm"])]
+
+
+def _ends(ends: Sequence[float]) -> str:
+    return f"[{metric(ends[0])}, {metric(ends[1])}]"
+
+
+def _difference(entry: Mapping[str, Any]) -> list[str]:
+    if "difference" not in entry:
+        return ["", ""]
+    low, high = map(signed, entry["difference_interval"])
+    return [signed(entry["difference"]), f"[{low}, {high}]"]
+
+
+def _against(found: Mapping[str, Any]) -> str:
+    """What the differences are to, and how intervals and tests were made."""
+    compared = [entry for entry in found["entries"] if "difference" in entry]
+    if not compared:
+        return "One arm and no baseline: no differences. Intervals: redraws of seeds and users."
+    names = dict.fromkeys(f"{entry['against']['arm']}:{entry['against']['model']}" for entry in compared)
+    tests = f"{len(compared)} test{'s' if len(compared) > 1 else ''}"
+    return (
+        f"Differences to {', '.join(names)}. Intervals: {found['bootstrap_samples']:,} redraws of seeds and users. "
+        f"p: paired sign flips of users' means over seeds ({found['permutations']:,} permutations); Holm over {tests}."
+    )
+
+
+def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[list[str]]:
+    key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
+    name = texts(key, first=part["from"], last=part["to"])
+    for place, entry in enumerate(part["entries"]):
+        head = ["", ""] if place else [name, f"{part['rows']:,}"]
+        yield [
+            *head,
+            entry["arm"],
+            entry["model"],
+            metric(entry["mean"]),
+            _ends(entry["interval"]),
+            *_difference(entry),
+        ]
+
+
+def _beside(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Coverage, popularity, novelty and the papers' protocol; empty where a run of the arm did not record it."""
+    keys = list(dict.fromkeys(key for entry in entries for key in entry["beside"]))
+    rows = [[entry["arm"], entry["model"], *(_plain(entry["beside"].get(key)) for key in keys)] for entry in entries]
+    return _table(["arm", "model", *keys], rows)
+
+
+def _cost(arms: Mapping[str, Any]) -> str:
+    """What each step took, on average over the seeds."""
+    rows = [
+        [arm, step, _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
+        for arm, about in arms.items()
+        for step, cost in about["steps"].items()
+    ]
+    return _table(["arm", "step", "seconds", "core-seconds"], rows)
+
+
+def _plain(value: float | None, digits: int = 4) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side, two spaces between them."""
+    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    lines = [
+        "  ".join(
+            text.ljust(width) if name in LABELS else text.rjust(width)
+            for name, text, width in zip(header, row, widths, strict=True)
+        ).rstrip()
+        for row in [header, *rows]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recdistill.data.prepared import Targets
+from recdistill.errors import UserError
+from recdistill.evaluation.candidates import draw_candidates
+from recdistill.evaluation.ranking import MISS, rank
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(1, 12), min_size=3, max_size=7), min_size=1, max_size=5),
+    st.integers(1, 5),
+    st.integers(0, 2**32 - 1),
+)
+def test_different_items_outside_of_the_history_and_never_the_target(make_data, histories, count, seed):
+    data = make_data(*histories, num_items=12)
+    targets = data.targets("test")
+    drawn = draw_candidates(data, targets, count, seed)
+    assert drawn.dtype == np.int32
+    for row, (user, position) in enumerate(zip(targets.users, targets.positions, strict=True)):
+        assert len(set(drawn[row].tolist())) == count
+        assert drawn[row].min() >= 1
+        assert drawn[row].max() <= 12
+        assert not set(drawn[row].tolist()) & set(histories[user][: position + 1])
+
+
+def test_what_comes_after_the_target_may_be_drawn(make_data):
+    data = make_data([1, 2, 3], num_items=3)
+    assert draw_candidates(data, data.targets("validation"), 1, 0).tolist() == [[3]]
+
+
+def test_a_row_has_the_same_candidates_whatever_the_other_rows(make_data):
+    data = make_data(*[[1, 2, 3, 4]] * 6, num_items=60)
+    targets = data.targets("test")
+    drawn = draw_candidates(data, targets, 19, 7)
+    some = np.array([4, 1])
+    alone = draw_candidates(data, Targets(targets.users[some], targets.positions[some]), 19, 7)
+    assert np.array_equal(alone, drawn[some])
+    assert not np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(draw_candidates(data, targets, 19, 8), drawn)
+    assert not np.array_equal(draw_candidates(data, data.targets("validation"), 19, 7), drawn)
+
+
+def test_items_are_drawn_evenly(make_data):
+    data = make_data(*[[2, 5, 6]] * 3000, num_items=9)
+    drawn = draw_candidates(data, data.targets("test"), 2, 0)
+    shares = np.bincount(drawn.ravel(), minlength=10) / 3000
+    assert shares[[0, 2, 5, 6]].tolist() == [0] * 4
+    assert shares[[1, 3, 4, 7, 8, 9]] == pytest.approx(np.full(6, 2 / 6), abs=0.04)
+
+
+def test_all_items_that_are_left_give_the_full_rank(make_data):
+    class Scores:
+        def score(self, users, positions):
+            generator = torch.Generator().manual_seed(3)
+            return torch.randint(4, (9, 13), generator=generator)[torch.as_tensor(users).long()].float()
+
+    rng = np.random.default_rng(0)
+    data = make_data(*[(rng.permutation(12) + 1)[:5].tolist() for _ in range(9)], num_items=12)
+    targets = data.targets("test")
+    full = rank(data, targets, Scores(), 4, True, 1, candidates=draw_candidates(data, targets, 7, 0))
+    assert full.candidate_ranks.tolist() == full.ranks.tolist()
+    some = rank(data, targets, Scores(), 4, True, 1, candidates=draw_candidates(data, targets, 3, 0))
+    assert (some.candidate_ranks <= full.ranks).all()
+    assert (some.candidate_ranks < full.ranks).any()
+
+
+def test_a_repeat_is_a_miss_among_candidates_too_where_seen_items_are_filtered(make_data):
+    class Ones:
+        def score(self, users, positions):
+            return torch.arange(7).flip(0).float().expand(len(users), 7)
+
+    data = make_data([1, 2, 1], num_items=6)
+    candidates = draw_candidates(data, data.targets("test"), 2, 0)
+    assert rank(data, data.targets("test"), Ones(), 1, True, 1, candidates=candidates).candidate_ranks[0] == MISS
+    assert rank(data, data.targets("test"), Ones(), 1, False, 1, candidates=candidates).candidate_ranks[0] == 1
+
+
+def test_too_few_items_to_draw_from_are_told_with_what_would_do(make_data):
+    data = make_data([1, 2, 3], [1, 2, 3, 4], num_items=6)
+    with pytest.raises(UserError, match=r"evaluate\.candidates: 3 cannot be drawn .* leaves 2 of 6 items; set it to 2"):
+        draw_candidates(data, data.targets("test"), 3, 0)

@@ -1,0 +1,239 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recdistill.cli import main
+from recdistill.config import EvaluateConfig
+from recdistill.errors import UserError
+from recdistill.evaluation.compare import compare
+
+FEW = {"bootstrap_samples": 50, "permutations": 64}
+
+
+@pytest.fixture
+def data(make_data):
+    return make_data([1, 2, 3, 4], [4, 3, 2, 5], [1, 3, 5, 6], num_items=30)  # three users, one test row each
+
+
+def ndcg(rank):
+    return 1 / np.log2(1 + rank) if rank <= 10 else 0.0
+
+
+def test_hand_worked(data, store_run, tmp_path):
+    old = [
+        store_run(tmp_path / "old1", data, {"popularity": [9, 9, 9], "student": [1, 3, 20]}, seed=1),
+        store_run(tmp_path / "old2", data, {"popularity": [9, 9, 9], "student": [3, 3, 20]}, seed=2),
+    ]
+    new = [store_run(tmp_path / "new", data, {"popularity": [9, 9, 9], "student": [1, 1, 3]}, seed=1)]
+    found = compare({"old": old, "new": new}, **FEW)
+    assert [(entry["arm"], entry["model"], entry["seeds"]) for entry in found["entries"]] == [
+        ("old", "student", 2), ("new", "student", 1),
+    ]  # fmt: skip
+    first, second = found["entries"]
+    seeds = [(1 + 0.5 + 0) / 3, (0.5 + 0.5 + 0) / 3]
+    assert first["mean"] == pytest.approx(np.mean(seeds))
+    assert first["std"] == pytest.approx(np.std(seeds, ddof=1))
+    assert "difference" not in first
+    assert second["mean"] == pytest.approx(2.5 / 3)
+    assert second["std"] is None
+    assert second["against"] == {"arm": "old", "model": "student"}
+    assert second["difference"] == pytest.approx(2.5 / 3 - 1.25 / 3)
+    assert second["gain_percent"] == pytest.approx(100)
+    # Users' differences of means over seeds: 0.25, 0.5, 0.5, all of one sign: +++ and --- of eight patterns.
+    assert second["p"] == pytest.approx(2 / 8)
+    assert second["p_holm"] == second["p"]
+    low, high = second["difference_interval"]
+    assert 0 <= low <= second["difference"] <= high <= 0.5 + 1e-9
+    assert found["arms"]["old"]["seeds"] == [1, 2]
+    assert found["arms"]["old"]["steps"]["student"] == {"seconds": 4.5, "core_seconds": 4.5}
+    assert list(found["arms"]["old"]["steps"]) == ["prepare", "student", "evaluation"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_all_comparisons_are_one_family_of_holm(data, store_run, tmp_path):
+    ranks = {"student": [9, 9, 9], "teacher": [9, 9, 9], "distilled": [1, 1, 1]}
+    found = compare({"a": [store_run(tmp_path / "a", data, ranks)]}, baseline="a:student", **FEW)
+    tested = {entry["model"]: entry for entry in found["entries"] if "p" in entry}
+    assert set(tested) == {"teacher", "distilled"}
+    assert (tested["teacher"]["p"], tested["teacher"]["p_holm"]) == (1, 1)
+    assert tested["distilled"]["p"] == pytest.approx(2 / 8)
+    assert tested["distilled"]["p_holm"] == pytest.approx(2 * 2 / 8)
+
+
+def test_a_baseline_that_is_zero_has_no_relative_gain(data, store_run, tmp_path):
+    arms = {name: [store_run(tmp_path / name, data, {"student": [r] * 3})] for name, r in (("a", 30), ("b", 1))}
+    assert compare(arms, **FEW)["entries"][1]["gain_percent"] is None
+
+
+def test_one_arm_without_a_baseline_has_no_differences(data, store_run, tmp_path):
+    found = compare({"a": [store_run(tmp_path / "a", data, {"student": [1, 2, 3]})]}, **FEW)
+    assert all("difference" not in entry and "p" not in entry for entry in found["entries"])
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(1, 25), min_size=3, max_size=3), min_size=1, max_size=3), st.integers(0, 99))
+def test_identical_runs_differ_by_nothing(data, store_run, tmp_path_factory, ranks, seed):
+    folder = tmp_path_factory.mktemp("runs")
+    arms = {
+        arm: [store_run(folder / f"{arm}{s}", data, {"student": row}, seed=s) for s, row in enumerate(ranks)]
+        for arm in ("a", "b")
+    }
+    found = compare(arms, seed=seed, **FEW)
+    other = found["entries"][1]
+    assert (other["difference"], other["difference_interval"], other["p"], other["p_holm"]) == (0, [0, 0], 1, 1)
+    inside = [entry for parts in found["slices"].values() for part in parts for entry in part["entries"][1:]]
+    assert inside
+    assert all(entry["difference"] == 0 and entry["difference_interval"] == [0, 0] for entry in inside)
+
+
+def test_slices_hold_all_rows_and_differences_within(data, store_run, tmp_path):
+    arms = {
+        "a": [store_run(tmp_path / "a", data, {"student": [9, 9, 9]})],
+        "b": [store_run(tmp_path / "b", data, {"student": [1, 9, 9]})],
+    }
+    slices = compare(arms, **FEW)["slices"]
+    assert {kind: sum(part["rows"] for part in parts) for kind, parts in slices.items()} == {
+        "popularity": 3, "history_length": 3,
+    }  # fmt: skip
+    assert slices["popularity"][0]["name"] == "cold"
+    difference = slices["popularity"][0]["entries"][1]["difference"]
+    assert difference == pytest.approx((1 - ndcg(9)) / 3)
+
+
+def test_what_stands_beside_the_metric_is_a_mean_over_seeds(data, store_run, change_json, tmp_path):
+    runs = [store_run(tmp_path / str(seed), data, {"student": [seed, 9, 9]}, seed=seed) for seed in (1, 2)]
+    (entry,) = compare({"a": runs}, **FEW)["entries"]
+    assert entry["beside"]["hit_rate@1 among 3"] == pytest.approx((1 / 3 + 0) / 2)
+    assert entry["beside"]["coverage@10"] == pytest.approx(10 / 30)
+    assert entry["beside"]["novelty@10"] > 0
+    change_json(runs[0] / "evaluation" / "metrics.json", candidates=None)
+    change_json(runs[0] / "student" / "timings.json", core_seconds=None)
+    found = compare({"a": runs}, **FEW)
+    assert "hit_rate@1 among 3" not in found["entries"][0]["beside"]
+    assert found["arms"]["a"]["steps"]["student"]["core_seconds"] is None
+
+
+def test_other_metrics_and_models_by_name(data, store_run, tmp_path):
+    ranks = {"popularity": [20, 20, 1], "student": [1, 6, 7], "teacher": [1, 1, 1]}
+    arms = {name: [store_run(tmp_path / name, data, ranks)] for name in "ab"}
+    found = compare(arms, models=["student", "popularity"], metric="hit_rate@5", **FEW)
+    assert [(one["arm"], one["model"], one["mean"]) for one in found["entries"]] == [
+        (arm, model, pytest.approx(1 / 3)) for arm in "ab" for model in ("student", "popularity")
+    ]
+    everything = compare({"a": [store_run(tmp_path / "c", data, {"popularity": [1, 1, 1]})]}, **FEW)
+    assert [one["model"] for one in everything["entries"]] == ["popularity"]
+
+
+def test_seeds_are_told_from_users_by_the_interval(make_data, store_run, tmp_path):
+    """All users alike and seeds apart: the interval spans the seeds; with one seed it has no width."""
+    data = make_data(*[[1, 2, 3, 4]] * 30, num_items=30)
+    arms = {
+        "seeds": [store_run(tmp_path / str(s), data, {"student": [r] * 30}, seed=s) for s, r in enumerate((1, 3, 7))],
+        "one": [store_run(tmp_path / "one", data, {"student": [3] * 30})],
+    }
+    apart, alone = compare(arms, bootstrap_samples=400, permutations=20)["entries"]
+    assert apart["interval"] == pytest.approx([ndcg(7), 1], abs=0.12)
+    assert alone["interval"] == pytest.approx([0.5, 0.5])
+
+
+def test_the_same_arguments_give_the_same_numbers(data, store_run, tmp_path):
+    arms = {name: [store_run(tmp_path / name, data, {"student": ranks})] for name, ranks in
+            (("a", [1, 5, 9]), ("b", [2, 2, 8]))}  # fmt: skip
+    assert compare(arms, **FEW) == compare(arms, **FEW)
+    assert compare(arms, seed=1, **FEW)["entries"] != compare(arms, **FEW)["entries"]
+
+
+UNLIKE = {
+    "data": r"fingerprints\.data other against data",
+    "split": r"fingerprints\.split other against split",
+    "filter_seen": r"evaluate\.filter_seen false against true",
+    "evaluated split": r"evaluate\.split validation against test",
+}
+
+
+@pytest.mark.parametrize("what", UNLIKE)
+def test_runs_that_were_not_measured_alike_are_refused(data, store_run, tmp_path, what):
+    plain = EvaluateConfig(bootstrap_samples=20, permutations=20, candidates=0)
+    config = {"filter_seen": replace(plain, filter_seen=False), "evaluated split": replace(plain, split="validation")}
+    other = {"data": replace(data, fingerprint="other"), "split": replace(data, split_fingerprint="other")}
+    first = store_run(tmp_path / "a", data, {"student": [1, 2, 3]})
+    second = store_run(tmp_path / "b", other.get(what, data), {"student": [1, 2, 3]}, config=config.get(what, plain))
+    with pytest.raises(UserError, match=rf"b was not measured as .*a was: {UNLIKE[what]}$"):
+        compare({"a": [first], "b": [second]}, **FEW)
+
+
+def test_rows_in_another_order_are_refused(data, store_run, tmp_path):
+    arms = {name: [store_run(tmp_path / name, data, {"student": [1, 2, 3]})] for name in "ab"}
+    np.save(tmp_path / "b" / "evaluation" / "users.npy", np.array([2, 1, 0], dtype=np.int32))
+    with pytest.raises(UserError, match=r"differ in evaluation/users\.npy"):
+        compare(arms, **FEW)
+
+
+def test_wrong_input_is_named(data, store_run, change_json, tmp_path):
+    run = store_run(tmp_path / "a", data, {"student": [1, 2, 3]}, seed=3)
+    arms = {"a": [run]}
+    for settings_, message in (
+        ({"models": ["teacher"]}, "models: no run has 'teacher'; there are student"),
+        ({"baseline": "a"}, "baseline: 'a' is not ARM:MODEL of what is compared: a:student"),
+        ({"baseline": "b:student"}, "baseline: 'b:student' is not"),
+        ({"metric": "ndcg@7"}, "metric: 'ndcg@7' is out of range"),
+        ({"metric": "precision@10"}, "metric: 'precision@10' is out of range"),
+        ({"permutations": 0}, "permutations: 0 is out of range"),
+        ({"seed": -1}, "seed: -1 is out of range"),
+    ):
+        with pytest.raises(UserError, match=f"^{message}"):
+            compare(arms, **FEW | settings_)
+    with pytest.raises(UserError, match=r"arm a: .*a and .*a have the same seed 3"):
+        compare({"a": [run, run]}, **FEW)
+    with pytest.raises(UserError, match="an arm without a run"):
+        compare({"a": []}, **FEW)
+    with pytest.raises(UserError, match=r"nowhere: not an evaluated run .* run `recdistill evaluate` first"):
+        compare({"a": [tmp_path / "nowhere"]}, **FEW)
+
+
+def test_files_that_are_broken_or_missing_are_named(data, store_run, change_json, tmp_path):
+    run = store_run(tmp_path / "a", data, {"student": [1, 2, 3]})
+    np.save(run / "evaluation" / "ranks" / "student.npy", np.array([1, 2]))
+    with pytest.raises(UserError, match=r"ranks/student\.npy: \(2,\) rows, where metrics\.json says 3"):
+        compare({"a": [run]}, **FEW)
+    (run / "evaluation" / "ranks" / "student.npy").unlink()
+    with pytest.raises(UserError, match=r"ranks/student\.npy: no such file"):
+        compare({"a": [run]}, **FEW)
+    run = store_run(tmp_path / "b", data, {"student": [1, 2, 3]})
+    change_json(run / "prepare" / "data.json", fingerprint="other")
+    with pytest.raises(UserError, match=r"prepare: not the data that .*evaluation was made from"):
+        compare({"b": [run]}, **FEW)
+    change_json(run / "evaluation" / "metrics.json", seed=None)
+    with pytest.raises(UserError, match=r"metrics\.json: not the metrics of an evaluation \(no seed\)"):
+        compare({"b": [run]}, **FEW)
+
+
+def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
+    runs = [
+        str(store_run(tmp_path / f"{arm}-{seed}", data, {"student": [3, 9, 9], "distilled": [best, 9, 9]}, seed=seed))
+        for arm, best in (("base", 3), ("kd", 1))
+        for seed in (1, 2)
+    ]
+    for path in tmp_path.glob("kd-*/student/manifest.json"):
+        path.write_text(path.read_text().replace("0.1", "0.5"))
+    options = ["--group", "--models=distilled,student", "--baseline=base:student", "--permutations=64", "--quiet"]
+    assert main(["compare", *runs, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("kd") and "distilled" in line)
+    assert row.split()[2] == "2"
+    assert "+0.1667" in row
+    assert any(
+        line.startswith("Differences to base:student.") and line.endswith("Holm over 3 tests.") for line in lines
+    )
+    assert main(["compare", *runs, *options, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["arms"]) == ["base", "kd"]
+    assert found["arms"]["kd"]["seeds"] == [1, 2]
+    assert main(["compare", runs[0], str(tmp_path / "nowhere")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("recdistill: error: ")
+    assert "nowhere: not an evaluated run" in line

@@ -1,0 +1,44 @@
+import pytest
+
+from recdistill.evaluation.stored import arms_of
+
+RANKS = {"student": [1, 2, 3]}
+
+
+@pytest.fixture
+def data(make_data):
+    return make_data([1, 2, 3, 4], [4, 3, 2, 5], [1, 3, 5, 6], num_items=30)
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_arm(data, store_run, change_json, tmp_path):
+    first, second = (store_run(tmp_path / f"plain-seed{seed}", data, RANKS, seed=seed) for seed in (1, 2))
+    other = store_run(tmp_path / "more_dropout", data, RANKS, seed=1)
+    change_json(other / "student" / "manifest.json", config={"dropout": 0.5})
+    assert arms_of([first, other, second], group=True) == {"plain": [first, second], "more_dropout": [other]}
+    assert list(arms_of([first, other, second], group=False)) == ["plain-seed1", "more_dropout", "plain-seed2"]
+
+
+def test_another_language_model_is_another_arm(data, store_run, change_json, tmp_path):
+    first, second = (store_run(tmp_path / f"run{seed}", data, RANKS, seed=seed) for seed in (1, 2))
+    change_json(second / "student" / "manifest.json", inputs={"data": "data", "seed": "2", "llm": "larger"})
+    assert len(arms_of([first, second], group=True)) == 2
+
+
+def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_json, tmp_path):
+    first, second = (store_run(tmp_path / f"run_{seed}", data, RANKS, seed=seed) for seed in (1, 2))
+    for step in ("report", "teacher.partial"):
+        (second / step).mkdir()
+        (second / step / "manifest.json").write_text((second / "student" / "manifest.json").read_text())
+    assert list(arms_of([first, second], group=True)) == ["run"]
+
+
+def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_path):
+    runs = [store_run(tmp_path / "kd" / str(seed), data, RANKS, seed=seed) for seed in (1, 2)]
+    assert list(arms_of(runs, group=True)) == ["kd"]
+    names = [store_run(tmp_path / name, data, RANKS, seed=seed) for name, seed in (("x", 1), ("y", 2))]
+    assert list(arms_of(names, group=True)) == ["x"]
+
+
+def test_folders_of_one_name_are_called_by_their_paths(data, store_run, tmp_path):
+    runs = [store_run(tmp_path / parent / "demo", data, RANKS) for parent in "ab"]
+    assert list(arms_of(runs, group=False)) == [str(run) for run in runs]
