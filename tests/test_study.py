@@ -92,3 +92,12 @@ def test_an_arm_that_is_not_there(make: Make, tmp_path: Path, capsys: pytest.Cap
     assert main(["study", str(make()), "--out", str(tmp_path / "out"), "--only", "mian", "--quiet"]) == 2
     assert "mian" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_ready_studies_are_right_to_the_last_key(path: Path) -> None:
+    study = read_study(path)
+    assert study.name == path.stem
+    assert len(study.seeds) == 5
+    assert f"recdistill study {path}" in path.read_text(encoding="utf-8")
+    assert "main" in study.arms
