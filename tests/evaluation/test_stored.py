@@ -35,6 +35,8 @@ def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_j
 def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_path):
     runs = [store_run(tmp_path / "kd" / str(seed), data, RANKS, seed=seed) for seed in (1, 2)]
     assert list(arms_of(runs, group=True)) == ["kd"]
+    assert list(arms_of(runs[:1], group=True)) == ["kd"]
+    assert list(arms_of(runs[:1], group=False)) == ["1"]
     names = [store_run(tmp_path / name, data, RANKS, seed=seed) for name, seed in (("x", 1), ("y", 2))]
     assert list(arms_of(names, group=True)) == ["x"]
 

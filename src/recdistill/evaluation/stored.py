@@ -144,7 +144,7 @@ def arms_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
     for number, path in enumerate(paths):
         together.setdefault(_without_seed(read_stored(path)) if group else str(number), []).append(path)
     members = list(together.values())
-    names = [_arm_name(runs) for runs in members]
+    names = [_arm_name(runs, group) for runs in members]
     return {name if names.count(name) == 1 else str(runs[0]): runs for name, runs in zip(names, members, strict=True)}
 
 
@@ -157,8 +157,8 @@ def _without_seed(run: StoredRun) -> str:
     return json.dumps(steps, sort_keys=True)
 
 
-def _arm_name(runs: list[Path]) -> str:
-    if len(runs) == 1:
+def _arm_name(runs: list[Path], group: bool) -> str:
+    if not group:
         return runs[0].resolve().name
     names = {re.sub(rf"[-_./]?(seed|s)?[-_.]?{read_stored(run).seed}$", "", str(run.resolve())) for run in runs}
     return Path(names.pop()).name if len(names) == 1 else runs[0].resolve().name

@@ -1,0 +1,134 @@
+"""Does the gate do anything? A trained teacher ranks validation with its own expert weights, and others; JSON lines.
+
+    python benchmarks/gate.py --run runs/studies/ml-latest-small/main/seed-1
+
+`own`: as trained, at each item the weights of the history up to it. `own-last`: at every item those of the whole
+history. `another`: at every item those of another user's whole history, dealt at random. `uniform`: all experts alike,
+plain LoRA. If `another` ranks no worse than `own-last`, the gate does not serve the user. The first line holds how far
+the weights differ between users, the others NDCG@10 of the whole teacher and of its correction alone (the student's
+score hidden), and the difference to `own` with the bootstrap's 95 % interval over users.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recdistill.bench.settings import run_config
+from recdistill.config import RunConfig
+from recdistill.data.batches import collate, history_windows
+from recdistill.data.prepared import PreparedData
+from recdistill.evaluation.metrics import FloatArray, ndcg
+from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.significance import bootstrap_means, interval
+from recdistill.files import read_json
+from recdistill.teacher.prompts import PromptBatch
+from recdistill.training.reading import ReadOnce, Teacher, load_teacher
+
+BOOTSTRAP_SAMPLES = 2000
+Weights = Callable[[PromptBatch, Tensor], Tensor]
+
+
+def config_of(run: Path) -> RunConfig:
+    """The settings of a run's student and teacher, from their manifests."""
+    sections = {name: read_json(run / name / "manifest.json")["config"] for name in ("student", "teacher")}
+    seed = int(read_json(run / "teacher" / "manifest.json")["inputs"]["seed"])
+    return run_config(sections | {"seed": seed})
+
+
+@torch.inference_mode()
+def last_weights(teacher: Teacher) -> Tensor:
+    """Expert weights after each validation user's whole history: (users, E)."""
+    data, gate = teacher.data, teacher.ranker.gate
+    if gate is None:
+        raise SystemExit("this teacher has no gate")
+    windows = history_windows(data, data.targets("validation"), teacher.window_length)
+    items = collate(data, windows, np.arange(len(windows))).items
+    return gate(teacher.ranker.student.last_states(items))  # type: ignore[no-any-return]
+
+
+def arms(teacher: Teacher, last: Tensor, seed: int) -> dict[str, Weights]:
+    """What stands in the gate's place, by name."""
+    own = type(teacher.ranker).expert_weights.__get__(teacher.ranker)
+    users = torch.from_numpy(teacher.data.targets("validation").users.astype(np.int64))
+    row_of = {int(user): row for row, user in enumerate(users)}
+    order = torch.randperm(len(users), generator=torch.Generator().manual_seed(seed))
+    other = torch.empty_like(order)
+    other[order] = order.roll(1)  # one ring through all users, so that nobody keeps their own
+
+    def constant(rows: Callable[[Tensor], Tensor]) -> Weights:
+        def weights(batch: PromptBatch, states: Tensor) -> Tensor:
+            places = torch.tensor([row_of[int(user)] for user in prompt_users(batch)])
+            return rows(places).unsqueeze(1).expand(-1, states.shape[1] + 1, -1)
+
+        return weights
+
+    return {
+        "own": own,
+        "own-last": constant(lambda places: last[places]),
+        "another": constant(lambda places: last[other[places]]),
+        "uniform": constant(lambda places: torch.full_like(last[places], 1 / last.shape[1])),
+    }
+
+
+def prompt_users(batch: PromptBatch) -> Tensor:
+    """The user of each prompt: validation prompts have one target each."""
+    users = torch.empty(len(batch.lengths), dtype=torch.int64)
+    users[batch.target_prompts] = batch.users.long()
+    return users
+
+
+def quality(teacher: Teacher, alone: bool) -> FloatArray:
+    """NDCG@10 of each validation target, with the kept weight of the correction or of the correction alone."""
+    targets = teacher.data.targets("validation")
+    read = ReadOnce(teacher, targets)
+    if alone:
+        read.states[:, : read.states.shape[1] - teacher.config.head_dim] = 0
+    ranking = rank(teacher.data, targets, read, 256, filter_seen=True, top_k=1)
+    return ndcg(ranking.ranks, 10)
+
+
+def main() -> None:
+    """Rank with each arm, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="run with the finished steps prepare, student, teacher")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config, data = config_of(arguments.run), PreparedData.load(arguments.run / "prepare")
+    teacher = load_teacher(config, data, arguments.run / "student", arguments.run / "teacher", "cpu")
+    last, users = last_weights(teacher), data.targets("validation").users
+    entropy = float(-(last * last.clamp_min(1e-12).log()).sum(dim=1).mean())
+    spread = [round(float(value), 4) for value in last.std(dim=0)]
+    about = {
+        "run": str(arguments.run),
+        "experts": last.shape[1],
+        "mean_weights": [round(float(value), 4) for value in last.mean(dim=0)],
+        "std_between_users": spread,
+        "mean_entropy": round(entropy, 4),
+        "most_entropy": round(float(np.log(last.shape[1])), 4),
+    }
+    print(json.dumps(about))
+    found: dict[str, dict[str, FloatArray]] = {}
+    for name, weights in arms(teacher, last, config.seed).items():
+        teacher.ranker.expert_weights = weights  # type: ignore[method-assign, assignment]
+        found[name] = {"whole": quality(teacher, alone=False), "alone": quality(teacher, alone=True)}
+        line: dict[str, object] = {"weights": name}
+        for kind, values in found[name].items():
+            line[f"ndcg@10_{kind}"] = round(float(values.mean()), 5)
+            if name != "own":
+                gap = values - found["own"][kind]
+                means = bootstrap_means(users, gap[:, None], BOOTSTRAP_SAMPLES, np.random.default_rng(0))
+                line[f"to_own_{kind}"] = [round(float(end), 5) for end in (gap.mean(), *interval(means)[0])]
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
