@@ -62,6 +62,7 @@ class Part:
     def __init__(self, teacher: Teacher, windows: Windows) -> None:
         self.teacher, self.windows = teacher, windows
         self.state_dim, self.prompt_lengths, self.predict = teacher.state_dim, teacher.prompt_lengths, teacher.predict
+        self.read, self.readers = teacher.read, teacher.readers
 
     def export_windows(self) -> Windows:
         """The windows of this part."""

@@ -152,7 +152,7 @@ def test_limit_below_the_first_user(fail: Fail) -> None:
 def test_two_titles_for_one_item(fail: Fail, events: Path) -> None:
     items = events.with_name("items.csv")
     items.write_text(items.read_text() + "i1,Another film\n")
-    assert fail() == "items.csv:26: item 'i1' is called 'Another film' here and 'Film 1' above"
+    assert fail() == "items.csv:26: title of item 'i1' is 'Another film' here and 'Film 1' above"
 
 
 @pytest.mark.parametrize("command", ["teacher", "run"])
