@@ -100,4 +100,3 @@ def test_ready_studies_are_right_to_the_last_key(path: Path) -> None:
     assert study.name == path.stem
     assert len(study.seeds) == 5
     assert f"recdistill study {path}" in path.read_text(encoding="utf-8")
-    assert "main" in study.arms
