@@ -1,7 +1,8 @@
 """Write `docs/results.md` from what `recdistill compare --json` left in `docs/results/<study>/<split>.json`.
 
     recdistill study configs/studies/planted.yaml
-    recdistill compare runs/studies/planted/*/seed-* --group --baseline main:student --json > docs/results/planted/test.json
+    recdistill compare runs/studies/planted/*/seed-* --group --baseline main:student --json > test.json
+    mv test.json docs/results/planted
     python docs/generate_results.py            write the page
     python docs/generate_results.py --check    exit with status 1 if it is out of date
 
@@ -23,10 +24,10 @@ PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"
 HEAD = """\
 # Results
 
-Written by `docs/generate_results.py` from the files in [docs/results](results); do not edit by hand. What was tried on the
-way, and what did not help, stands in [experiments](experiments.md); how intervals and tests are made, in
-[evaluation](evaluation.md); what the arms are, in the study's file. Choices are made on validation; a section that says
-"test" is the last reading of settings that were chosen before.
+Written by `docs/generate_results.py` from the files in [docs/results](results); do not edit by hand. What was tried on
+the way, and what did not help, stands in [experiments](experiments.md); how intervals and tests are made, in
+[evaluation](evaluation.md); what the arms are, in the study's file. Choices are made on validation; a section that
+says "test" is the last reading of settings that were chosen before.
 
 Cost is the mean over an arm's runs. A step that an arm shares with another was done once; its cost is shown with both.
 """

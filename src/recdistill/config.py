@@ -157,7 +157,7 @@ class DataConfig:
 
     def _check_planted(self) -> None:
         """Generated data stays whole, since its rule is about all events; it has no ratings and no columns."""
-        for name, value in {"min_item_events": 1, "min_rating": None, "text": ()}.items():
+        for name, value in {"min_item_events": 1, "min_rating": None, "text": (), "limit_rows": None}.items():
             found = getattr(self, name)
             require(found == value, f"data.{name}", found, f"{value!r} with data.source planted")
         require(self.split != "column", "data.split", self.split, "leave_one_out or global_time with planted data")

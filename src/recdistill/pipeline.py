@@ -62,10 +62,7 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     if until not in ("prepare", "student"):
-        # Asked for now, since a language model that is not there should not cost a person a student's training first.
-        check_machine(config.teacher, device)
-        check_llm(config.teacher, cache_folder())
-        encoder_fingerprint(config.teacher, cache_folder())
+        check_models(config)
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)
@@ -73,6 +70,18 @@ def run(config: RunConfig, until: Step = "report") -> Path:
             story.do(step)
             gc.collect()
     return folder.path
+
+
+def check_models(config: RunConfig) -> None:
+    """Ask for the language model and what it needs before any work, so that its lack does not cost a training first.
+
+    Raises:
+        UserError: the model or the title encoder is not there, or the machine cannot run it as configured.
+    """
+    if config.teacher.kind == "llm":
+        check_machine(config.teacher, choose_device(config.device))
+        check_llm(config.teacher, cache_folder())
+    encoder_fingerprint(config.teacher, cache_folder())
 
 
 def choose_device(wish: str) -> str:
@@ -125,7 +134,9 @@ class Story:
             return Plan(step, config.student, inputs)
         if step == "teacher":
             student = self._made("student")
-            models = {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
+            models: dict[str, str] = {}
+            if config.teacher.kind == "llm" or config.teacher.title_encoder == "llm":
+                models |= {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
             if config.teacher.title_encoder != "llm":
                 models |= {"title_encoder": encoder_fingerprint(config.teacher, cache_folder())}
             return Plan(step, config.teacher, inputs | {"student": student} | models)

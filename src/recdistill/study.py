@@ -8,6 +8,7 @@ their teacher, all arms of a seed share their student. Finished steps are kept, 
 where it was. `recdistill compare` then tells the arms apart.
 """
 
+import errno
 import gc
 import logging
 import os
@@ -24,7 +25,7 @@ from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
-from recdistill.pipeline import FOLDERS, STORY, Step, Story, choose_device
+from recdistill.pipeline import FOLDERS, STORY, Step, Story, check_models, choose_device
 from recdistill.run_folder import RunFolder
 
 logger = logging.getLogger("recdistill")
@@ -32,6 +33,7 @@ logger = logging.getLogger("recdistill")
 KEYS = ("name", "base", "config", "seeds", "arms")
 OWN = ("run", "seed")
 """What a study sets itself."""
+WITHOUT_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "
         if arm not in study.arms:
             raise UserError(f"only: the study has no arm {arm!r}; it has {', '.join(study.arms)}")
     chosen = [arm for arm in study.arms if not only or arm in only]
+    if until not in ("prepare", "student"):
+        for arm in chosen:
+            check_models(study.config(arm, study.seeds[0], out))
     for seed in study.seeds:
         for arm in chosen:
             logger.info("study %s: %s, seed %d", study.name, arm, seed)
@@ -145,8 +150,8 @@ def _run(config: RunConfig, out: Path, until: Step) -> None:
 def _borrow(story: Story, step: Step, out: Path) -> None:
     """Link a step's finished folder from another run, if it is of the same fingerprint."""
     wanted, name = story.plan(step).fingerprint, FOLDERS[step]
-    if story.folder.is_finished(name, wanted):
-        return
+    if story.folder.is_finished(name, wanted) or (step == "prepare" and story.folder.manifest(name)):
+        return  # Of other data than before, a run is refused, and not replaced.
     for other in _runs(out):
         if other.path != story.folder.path and other.is_finished(name, wanted):
             logger.info("%s: as in %s", step, other.path)
@@ -163,10 +168,20 @@ def _link(source: Path, target: Path) -> None:
     """A finished folder once more, its files shared; a step replaces files and never writes into one."""
     unfinished = target.with_name(f"{target.name}.linking")
     shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.rmtree(target, ignore_errors=True)
     with disk_errors(target):
-        shutil.copytree(source, unfinished, copy_function=os.link)
+        shutil.copytree(source, unfinished, copy_function=_link_or_copy)
+        shutil.rmtree(target, ignore_errors=True)
         unfinished.rename(target)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Link a file; copy it where the file system has no such links."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        shutil.copy2(source, target)
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from recdistill.cli import main
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
+from recdistill.evaluation.significance import holm
+from recdistill.evaluation.stored import arms_of
 
 FEW = {"bootstrap_samples": 50, "permutations": 64}
 
@@ -148,8 +150,8 @@ def test_the_same_arguments_give_the_same_numbers(data, store_run, tmp_path):
 
 
 UNLIKE = {
-    "data": r"fingerprints\.data other against data",
-    "split": r"fingerprints\.split other against split",
+    "data": r"fingerprints\.data other against data, fingerprints\.split \w+ against \w+",
+    "split": r"fingerprints\.split \w+ against \w+",
     "filter_seen": r"evaluate\.filter_seen false against true",
     "evaluated split": r"evaluate\.split validation against test",
 }
@@ -159,11 +161,40 @@ UNLIKE = {
 def test_runs_that_were_not_measured_alike_are_refused(data, store_run, tmp_path, what):
     plain = EvaluateConfig(bootstrap_samples=20, permutations=20, candidates=0)
     config = {"filter_seen": replace(plain, filter_seen=False), "evaluated split": replace(plain, split="validation")}
-    other = {"data": replace(data, fingerprint="other"), "split": replace(data, split_fingerprint="other")}
+    other = {"data": replace(data, fingerprint="other"), "split": replace(data, train_ends=data.train_ends - 1)}
     first = store_run(tmp_path / "a", data, {"student": [1, 2, 3]})
     second = store_run(tmp_path / "b", other.get(what, data), {"student": [1, 2, 3]}, config=config.get(what, plain))
     with pytest.raises(UserError, match=rf"b was not measured as .*a was: {UNLIKE[what]}$"):
         compare({"a": [first], "b": [second]}, **FEW)
+
+
+def test_seeds_that_train_on_other_users_are_one_arm(data, store_run, change_json, tmp_path):
+    def run(name, seed, trained, share):
+        part = replace(data, trained_users=np.array(trained), split_fingerprint=f"{trained}")
+        folder = store_run(tmp_path / name, part, {"student": [1, 2, 3]}, seed=seed)
+        np.save(folder / "prepare" / "trained_users.npy", np.array(trained))
+        change_json(folder / "prepare" / "manifest.json", config={"train_users": share}, inputs={"split": f"{trained}"})
+        return folder
+
+    first, second = run("half-1", 1, [True, False, True], 0.5), run("half-2", 2, [False, True, True], 0.5)
+    assert arms_of([first, second], group=True) == {"half": [first, second]}
+    assert compare({"half": [first, second]}, **FEW)["entries"][0]["seeds"] == 2
+    third = run("third-1", 1, [True, False, False], 0.3)
+    with pytest.raises(UserError, match=r"data\.train_users 0\.3 against 0\.5"):
+        compare({"half": [first], "third": [third]}, **FEW)
+
+
+def test_one_model_in_two_arms_is_no_test(data, store_run, tmp_path):
+    ranks = {"student": [3, 9, 1], "teacher": [1, 4, 2]}
+    arms = {
+        name: [store_run(tmp_path / name, data, ranks | {"distilled": other})]
+        for name, other in (("a", [2, 2, 2]), ("b", [2, 3, 9]), ("c", [5, 1, 1]))
+    }
+    found = compare(arms, **FEW)
+    tests = {(entry["arm"], entry["model"]): entry for entry in found["entries"] if "p" in entry}
+    assert all(tests[arm, model]["p_holm"] == 1 for arm in "bc" for model in ("student", "teacher"))
+    different = [tests[arm, "distilled"] for arm in "bc"]
+    assert [entry["p_holm"] for entry in different] == holm(np.array([entry["p"] for entry in different])).tolist()
 
 
 def test_rows_in_another_order_are_refused(data, store_run, tmp_path):

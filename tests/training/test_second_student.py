@@ -15,7 +15,7 @@ from recdistill.profiling.profiler import Profiler
 from recdistill.students.base import Student
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.training.correction import CORRECTION_WEIGHTS, choose_weight
-from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, train_second_student
+from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, second_seed, train_second_student
 from recdistill.training.student import student_sequence_scorer, validation_metrics
 
 ITEMS = 30
@@ -84,6 +84,13 @@ def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tm
         found[weight] = validation_metrics(both.scorer(), data)["ndcg@10"]
     kept = read_json(tmp_path / "teacher" / WEIGHT_FILE)
     assert found[kept["weight"]] == max(found.values()) == pytest.approx(kept["validation"]["ndcg@10"])
+
+
+def test_the_second_student_is_nobodys_first() -> None:
+    seeds = {second_seed(seed) for seed in range(50)}
+    assert len(seeds) == 50
+    assert not seeds & set(range(100))
+    assert 0 <= second_seed(2**32 - 1) < 2**32
 
 
 def test_the_first_weight_wins_a_tie() -> None:

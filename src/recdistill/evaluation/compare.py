@@ -16,7 +16,7 @@ from recdistill.evaluation.significance import bootstrap_over_seeds, holm, inter
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 
-COUNTING = ("popularity", "neighbours")
+COUNTING = ("popularity", "neighbours", "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
 BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
 """What is shown beside the metric, as means over seeds."""
@@ -206,8 +206,12 @@ def _add_tests(
     permutations: int,
     rng: np.random.Generator,
 ) -> None:
-    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all entries one family."""
+    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all that differ one family."""
     pairs = [(place, reference) for place, reference in enumerate(against) if reference is not None]
+    same = [pair for pair in pairs if _is_one_model(*(contenders[place] for place in pair))]
+    for place, _ in same:  # One model in two arms: no question, so nothing that the others are corrected for.
+        entries[place] |= {"p": 1.0, "p_holm": 1.0}
+    pairs = [pair for pair in pairs if pair not in same]
     if not pairs:
         return
     over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
@@ -215,6 +219,11 @@ def _add_tests(
     p_values = sign_flip_test(users, differences, permutations, rng)
     for (place, _), p, corrected in zip(pairs, p_values.tolist(), holm(p_values).tolist(), strict=True):
         entries[place] |= {"p": p, "p_holm": corrected}
+
+
+def _is_one_model(one: Contender, other: Contender) -> bool:
+    """Whether two arms share a model: one name, and not a row apart."""
+    return one.model == other.model and one.seeds == other.seeds and np.array_equal(one.values, other.values)
 
 
 def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:

@@ -28,6 +28,12 @@ class StoredRun:
     metrics: dict[str, Any]
 
     @property
+    def train_users(self) -> float:
+        """Share of the users that is trained on."""
+        manifest = self.path / "prepare" / "manifest.json"
+        return float(read_json(manifest)["config"].get("train_users", 1.0)) if manifest.is_file() else 1.0
+
+    @property
     def seed(self) -> int:
         """The run's seed."""
         return int(self.metrics["seed"])
@@ -115,8 +121,13 @@ def refuse_unlike(runs: Sequence[StoredRun]) -> None:
 
 
 def _question(run: StoredRun) -> Iterator[tuple[str, Any]]:
-    for key in ("data", "split"):
-        yield f"fingerprints.{key}", run.metrics["fingerprints"].get(key)
+    """What a run's ranks are of. `evaluation` names events and targets whoever was trained on, so that seeds which draw
+    other users for `data.train_users` can be compared; metrics of an earlier version have `split` alone.
+    """
+    fingerprints = run.metrics["fingerprints"]
+    yield "fingerprints.data", fingerprints.get("data")
+    yield "fingerprints.split", fingerprints.get("evaluation", fingerprints.get("split"))
+    yield "data.train_users", run.train_users
     for key in ("split", "filter_seen", "rows"):
         yield f"evaluate.{key}" if key != "rows" else key, run.metrics[key]
 
@@ -150,8 +161,10 @@ def arms_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
 
 def _without_seed(run: StoredRun) -> str:
     """All that made the run but its seed, as text."""
+    # A share of the users is drawn by the seed, and so the split's name follows from it too.
+    left_out = SEED_INPUTS if run.train_users == 1 else (*SEED_INPUTS, "split")
     steps = {
-        name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in SEED_INPUTS}]
+        name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in left_out}]
         for name, manifest in run.steps().items()
     }
     return json.dumps(steps, sort_keys=True)

@@ -30,6 +30,8 @@ from recdistill.training.reading import PredictedKeys
 from recdistill.training.student import train_student, validation_metrics
 
 WEIGHT_FILE = "second_student.json"
+SECOND_STREAM = 0x2ED
+"""Tells the second student's seed from others that follow from the run's."""
 
 
 class TwoStudents:
@@ -121,10 +123,15 @@ class TwoStudents:
         return scores
 
 
+def second_seed(seed: int) -> int:
+    """The second student's seed: not the next one, with which another run's first student may be trained."""
+    return int(np.random.SeedSequence([seed, SECOND_STREAM]).generate_state(1)[0])
+
+
 def train_second_student(
     config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, profiler: Profiler, device: str
 ) -> FitResult:
-    """Train a second student as the first was, with the next seed, and choose its weight on validation.
+    """Train a second student as the first was, from a seed of its own, and choose its weight on validation.
 
     Args:
         config: `student` and `seed` are read.
@@ -134,7 +141,7 @@ def train_second_student(
         profiler: gets the phases.
         device: `cpu` or `cuda`.
     """
-    result = train_student(replace(config, seed=config.seed + 1), data, folder, profiler, device)
+    result = train_student(replace(config, seed=second_seed(config.seed)), data, folder, profiler, device)
     two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), device)
 
     def validate(weight: float) -> dict[str, float]:
