@@ -363,6 +363,9 @@ class TeacherConfig:
     student_dropout: float = 1.0
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
+    id_dropout: float = 0.0
+    """Share of items that are known by their text alone at a training step: their vectors of the student and their learned
+    parts are hidden. The higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
     folds: int = 0
@@ -385,6 +388,7 @@ class TeacherConfig:
         not_negative(self, "teacher", "candidates")
         require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
+        fraction(self, "teacher", "id_dropout")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
         positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")

@@ -22,6 +22,7 @@ class ItemHead(nn.Module):
         student_dropout: in training, the share of rows whose student part is zero. The student's scores on its own
             training targets are better than on anything else; a correction that always saw them would only sharpen what
             the student has memorised. Where they are hidden, it must rank by itself, and both add up at the end.
+        id_dropout: in training, the share of items whose vector is made from the title alone.
     """
 
     student_vectors: Tensor
@@ -35,9 +36,10 @@ class ItemHead(nn.Module):
         hidden_dim: int,
         head_dim: int,
         student_dropout: float = 0.0,
+        id_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.residual, self.student_dropout = residual, student_dropout
+        self.residual, self.student_dropout, self.id_dropout = residual, student_dropout, id_dropout
         self.register_buffer("student_vectors", item_vectors.detach().clone(), persistent=False)
         self.register_buffer("title_vectors", title_vectors.clone(), persistent=False)
         self.normalise = nn.LayerNorm(hidden_dim)
@@ -68,7 +70,10 @@ class ItemHead(nn.Module):
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; row 0 is zero."""
-        vectors: Tensor = self.title_projection(self.title_vectors) + self.learned
+        learned: Tensor = self.learned
+        if self.training and self.id_dropout > 0:
+            learned = learned * (torch.rand(len(learned), 1, device=learned.device) >= self.id_dropout)
+        vectors: Tensor = self.title_projection(self.title_vectors) + learned
         if self.residual:
             vectors = torch.cat([self.student_vectors, vectors], dim=-1)
         return vectors * (torch.arange(len(vectors), device=vectors.device) > 0).unsqueeze(1)

@@ -53,7 +53,7 @@ class Ranker(nn.Module):
         self.student = student.requires_grad_(requires_grad=False).eval()
         item_vectors = student.item_vectors().detach()
         words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator]
-        self.soft_tokens = SoftTokens(item_vectors, title_vectors, words)
+        self.soft_tokens = SoftTokens(item_vectors, title_vectors, words, config.id_dropout)
         self.gate = (
             Gate(config.gate, item_vectors.shape[1], config.adapter.experts) if config.gate.kind != "none" else None
         )
@@ -64,6 +64,7 @@ class Ranker(nn.Module):
             backbone.hidden_dim,
             config.head_dim,
             config.student_dropout,
+            config.id_dropout,
         )
         options = BlockOptions(config.activation_checkpointing, config.compile, config.cuda_graphs)
         self.lean_norms = use_lean_norms(backbone.decoder)

@@ -14,14 +14,18 @@ class SoftTokens(nn.Module):
         item_vectors: fp32 (N + 1, D), the frozen student's.
         title_vectors: fp32 (N + 1, W), whitened title embeddings.
         word_embeddings: (vocabulary, H), the language model's; only their typical length is used.
+        id_dropout: in training, share of the tokens that are made of the title alone.
     """
 
     item_vectors: Tensor
     title_vectors: Tensor
     length: Tensor
 
-    def __init__(self, item_vectors: Tensor, title_vectors: Tensor, word_embeddings: Tensor) -> None:
+    def __init__(
+        self, item_vectors: Tensor, title_vectors: Tensor, word_embeddings: Tensor, id_dropout: float = 0.0
+    ) -> None:
         super().__init__()
+        self.id_dropout = id_dropout
         hidden_dim = word_embeddings.shape[1]
         scale = item_vectors[1:].std().clamp_min(1e-6)
         self.register_buffer("item_vectors", (item_vectors / scale).detach().clone(), persistent=False)
@@ -35,6 +39,9 @@ class SoftTokens(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """Items (...) to vectors (..., H), fp32."""
-        mixed = self.projector(self.item_vectors[items]) + self.title_projection(self.title_vectors[items])
+        known = self.projector(self.item_vectors[items])
+        if self.training and self.id_dropout > 0:
+            known = known * (torch.rand(*items.shape, 1, device=known.device) >= self.id_dropout)
+        mixed = known + self.title_projection(self.title_vectors[items])
         unit = nn.functional.rms_norm(mixed, mixed.shape[-1:])
         return unit * (self.length * self.scale)
