@@ -364,8 +364,8 @@ class TeacherConfig:
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
     id_dropout: float = 0.0
-    """Share of items that are known by their text alone at a training step: the student's vectors and their learned parts
-    are hidden. The higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
+    """Share of items that are known by their text alone at a training step: the student's vectors and their learned
+    parts are hidden. The higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
     folds: int = 0
