@@ -6,7 +6,8 @@
 history. `another`: at every item those of another user's whole history, dealt at random. `uniform`: all experts alike,
 plain LoRA. If `another` ranks no worse than `own-last`, the gate does not serve the user. The first line holds how far
 the weights differ between users, the others NDCG@10 of the whole teacher and of its correction alone (the student's
-score hidden), and the difference to `own` with the bootstrap's 95 % interval over users.
+score hidden), and the difference to `own` with the bootstrap's 95 % interval over users. Data in which a user has
+several validation targets (`data.split: global_time`) are refused, since weights are dealt by user.
 """
 
 import argparse
@@ -41,6 +42,17 @@ def config_of(run: Path) -> RunConfig:
     sections = {name: read_json(run / name / "manifest.json")["config"] for name in ("student", "teacher")}
     seed = int(read_json(run / "teacher" / "manifest.json")["inputs"]["seed"])
     return run_config(sections | {"seed": seed})
+
+
+def refuse_several_targets(data: PreparedData) -> None:
+    """A user's weights are those of the one history before the one validation target.
+
+    Raises:
+        SystemExit: a user has more than one.
+    """
+    users = data.targets("validation").users
+    if len(np.unique(users)) < len(users):
+        raise SystemExit("gate: some user has several validation targets; prepare with data.split: leave_one_out")
 
 
 @torch.inference_mode()
@@ -103,6 +115,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     config, data = config_of(arguments.run), PreparedData.load(arguments.run / "prepare")
+    refuse_several_targets(data)
     teacher = load_teacher(config, data, arguments.run / "student", arguments.run / "teacher", "cpu")
     last, users = last_weights(teacher), data.targets("validation").users
     entropy = float(-(last * last.clamp_min(1e-12).log()).sum(dim=1).mean())

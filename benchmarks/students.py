@@ -10,7 +10,8 @@ ranked by one code: whole catalog, seen items left out, ties in file order, ties
 After each epoch the clock stops, validation is ranked, the clock goes on; test is ranked once, with the weights of the
 best validation. A line of JSON for each arm and seed goes to `--out`: the settings, the curve (`epoch`, `seconds`,
 `cpu_seconds`, `ndcg@10`, `hit_rate@10`), the best validation, test, versions. On a machine that others use too, compare
-`cpu_seconds`. An arm, seed and count of threads that `--out` already holds is not trained again.
+`cpu_seconds`. What `--out` already holds, of the same arm, seed, threads, epochs and patience, is not trained again; an
+`--out` of other data is refused.
 """
 
 import argparse
@@ -21,16 +22,40 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from recdistill.files import read_json
+from rivals.arguments import EPOCHS
+
 HERE = Path(__file__).resolve().parent
 ARMS = {"ours": "rivals.ours", "rectools": "rivals.rectools_sasrec", "recbole": "rivals.recbole_sasrec"}
 
 
-def finished(out: Path, threads: int) -> set[tuple[str, int]]:
-    """Arm and seed of the lines that are there, with as many threads."""
-    if not out.is_file():
-        return set()
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    return {(line["arm"], line["settings"]["seed"]) for line in lines if line["threads"] == threads}
+def lines_of(out: Path) -> list[dict[str, Any]]:
+    """The lines that are there."""
+    return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.is_file() else []
+
+
+def refuse_other_data(out: Path, data: Path) -> None:
+    """One file holds lines of one data set and split, or its arms could not be compared.
+
+    Raises:
+        SystemExit: `out` has a line of another.
+    """
+    about = read_json(data / "data.json")
+    wanted = about["fingerprint"], about["split_fingerprint"]
+    if any((line["data"], line.get("split")) != wanted for line in lines_of(out)):
+        raise SystemExit(f"{out}: holds lines of other data than {data}; name another file with --out")
+
+
+def finished(out: Path, threads: int, epochs: int | None, patience: int) -> set[tuple[str, int]]:
+    """Arm and seed of the lines that are there with the same settings; without epochs, each arm's own."""
+    done = set()
+    for line in lines_of(out):
+        arm, settings = line["arm"], line["settings"]
+        limits = settings.get("train") or settings  # ours has them among those of its training
+        found = line["threads"], limits["max_epochs"], limits["patience"]
+        if found == (threads, epochs or EPOCHS[arm], patience):
+            done.add((arm, settings["seed"]))
+    return done
 
 
 def command(arm: str, seed: int, arguments: argparse.Namespace) -> list[str]:
@@ -70,14 +95,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--patience", type=int, default=10, help="validations without a better one before an arm stops")
-    parser.add_argument(
-        "--epochs", type=int, help="most epochs of every arm (unset: ours 40, RecTools 100, RecBole 50)"
-    )
+    own = ", ".join(f"{arm} {epochs}" for arm, epochs in EPOCHS.items())
+    parser.add_argument("--epochs", type=int, help=f"most epochs of every arm (unset: {own})")
     arguments = parser.parse_args()
     if arguments.others is None and set(arguments.arms) != {"ours"}:
         parser.error("--others: which python has RecTools and RecBole? (see benchmarks/requirements-others.txt)")
+    refuse_other_data(arguments.out, arguments.data)
     for arm, seed in turns(arguments.arms, arguments.seeds):
-        if (arm, seed) not in finished(arguments.out, arguments.threads):
+        if (arm, seed) not in finished(arguments.out, arguments.threads, arguments.epochs, arguments.patience):
             done = subprocess.run(
                 command(arm, seed, arguments), env=environment(arguments.threads), cwd=HERE, check=False
             )

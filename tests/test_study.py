@@ -1,16 +1,23 @@
 """Arms × seeds: what is shared, what is not, and files that say something wrong."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from torch import nn
 
 from chain import options, write_interactions
 from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.files import read_json
+from recdistill.pipeline import Story
 from recdistill.study import read_study
+from recdistill.teacher.experts import decoder_blocks
+from recdistill.teacher.ranker import Ranker
 
 Make = Callable[..., Path]
 
@@ -65,6 +72,32 @@ def test_a_second_call_does_nothing_and_only_chooses_arms(make: Make, tmp_path: 
     made = inode(run, "student/student.safetensors")
     assert main([*command, "--only", "main", "--until", "student"]) == 0
     assert inode(run, "student/student.safetensors") == made
+
+
+def test_no_step_begins_with_the_language_model_of_the_one_before(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[nn.Module]] = []
+    alive: dict[str, int] = {}
+    begin, do = Ranker.__init__, Story.do
+
+    def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
+        begin(self, *args, **keywords)
+        made.append(weakref.ref(decoder_blocks(self.llm)[0]))  # which a forward of its own holds in a circle
+
+    def look(self: Story, step: Any) -> None:
+        alive[step] = sum(block() is not None for block in made)
+        do(self, step)
+
+    monkeypatch.setattr(Ranker, "__init__", remember)
+    monkeypatch.setattr(Story, "do", look)
+    gc.disable()  # else Python may collect by chance
+    try:
+        assert main(["study", str(make(seeds=[1])), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    finally:
+        gc.enable()
+    assert len(made) == 3, "trained, exported, evaluated"
+    assert alive == dict.fromkeys(("prepare", "student", "teacher", "export", "distill", "evaluate"), 0)
 
 
 @pytest.mark.parametrize(

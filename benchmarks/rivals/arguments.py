@@ -6,13 +6,18 @@ from pathlib import Path
 
 import torch
 
+from recdistill.config import StudentConfig
+
+EPOCHS = {"ours": StudentConfig().train.max_epochs, "rectools": 100, "recbole": 50}
+"""The most that an arm trains where `--epochs` does not say."""
+
 
 def parse(description: str, epochs: int) -> argparse.Namespace:
     """Parse an arm's options and set the threads.
 
     Args:
         description: the arm's docstring.
-        epochs: the most it trains where `--epochs` does not say.
+        epochs: of :data:`EPOCHS`, the arm's.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `recdistill prepare`")

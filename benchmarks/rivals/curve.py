@@ -92,7 +92,8 @@ def write_result(
         packages: distributions whose versions matter.
     """
     line = {
-        "arm": arm, "data": curve.data.split_fingerprint, "settings": settings, "threads": torch.get_num_threads(),
+        "arm": arm, "data": curve.data.fingerprint, "split": curve.data.split_fingerprint, "settings": settings,
+        "threads": torch.get_num_threads(),
         "epochs": curve.rows[-1]["epoch"], "seconds": curve.rows[-1]["seconds"],
         "cpu_seconds": curve.rows[-1]["cpu_seconds"], "best": curve.best, "test": test, "curve": curve.rows,
         "versions": {name: version(name) for name in ("torch", "numpy", *packages)},

@@ -9,7 +9,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer, student_training
-from rivals.arguments import parse
+from rivals.arguments import EPOCHS, parse
 from rivals.curve import Curve, quality, write_result
 
 
@@ -31,7 +31,7 @@ class WatchedTraining:
 
 def main() -> None:
     """Train, rank test once, write the line."""
-    arguments = parse(str(__doc__), epochs=StudentConfig().train.max_epochs)
+    arguments = parse(str(__doc__), EPOCHS["ours"])
     default = StudentConfig()
     train = replace(default.train, max_epochs=arguments.epochs, patience=arguments.patience)
     config = replace(default, train=train)

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData
 from recdistill.evaluation.ranking import latest_items
-from rivals.arguments import parse
+from rivals.arguments import EPOCHS, parse
 from rivals.curve import BestWeights, Curve, quality, write_result
+from rivals.events import refuse_what_recbole_cannot_split
 
 SETTINGS: dict[str, Any] = {
     "hidden_size": 64, "n_layers": 2, "n_heads": 2, "inner_size": 256, "MAX_ITEM_LIST_LENGTH": 50,
@@ -68,13 +69,10 @@ class RecBoleScorer:
 
 def main() -> None:
     """Train, rank test once, write the line."""
-    arguments = parse(str(__doc__), epochs=50)
+    arguments = parse(str(__doc__), EPOCHS["recbole"])
     del sys.argv[1:]  # RecBole reads them too.
     data = PreparedData.load(arguments.data)
-    if not (np.diff(data.offsets) - data.train_ends == 2).all():
-        raise SystemExit(
-            "RecBole's split takes the last two events of each user: prepare with data.split leave_one_out"
-        )
+    refuse_what_recbole_cannot_split(data)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # RecBole logs where it stands.
         write_atomic_file(data, Path(folder))
         where = {"data_path": folder, "checkpoint_dir": folder, "seed": arguments.seed}

@@ -12,8 +12,9 @@ from rectools.models import SASRecModel
 from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData
-from rivals.arguments import parse
+from rivals.arguments import EPOCHS, parse
 from rivals.curve import BestWeights, Curve, quality, write_result
+from rivals.events import train_events
 
 SETTINGS: dict[str, Any] = {
     "n_factors": 64, "n_blocks": 2, "n_heads": 4, "session_max_len": 100, "loss": "softmax", "batch_size": 128,
@@ -22,10 +23,8 @@ SETTINGS: dict[str, Any] = {
 
 
 def train_dataset(data: PreparedData) -> Dataset:
-    """All train events; an event's time is its position, so that ties stay in the order of the file."""
-    counts = data.train_ends.astype(np.int64)
-    users = np.repeat(np.arange(data.num_users), counts)
-    positions = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    """All events that are trained on; an event's time is its position, so that ties stay in the order of the file."""
+    users, positions = train_events(data)
     return Dataset.construct(
         pd.DataFrame(
             {
@@ -91,7 +90,7 @@ class Watch(lightning.Callback):
 
 def main() -> None:
     """Train, rank test once, write the line."""
-    arguments = parse(str(__doc__), epochs=100)
+    arguments = parse(str(__doc__), EPOCHS["rectools"])
     data = PreparedData.load(arguments.data)
     lightning.seed_everything(arguments.seed)
     curve = Curve(data)

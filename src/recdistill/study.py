@@ -130,7 +130,6 @@ def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "
         for arm in chosen:
             logger.info("study %s: %s, seed %d", study.name, arm, seed)
             _run(study.config(arm, seed, out), out, until)
-            gc.collect()
 
 
 def _run(config: RunConfig, out: Path, until: Step) -> None:
@@ -145,6 +144,7 @@ def _run(config: RunConfig, out: Path, until: Step) -> None:
                 continue
             _borrow(story, step, out)
             story.do(step)
+            gc.collect()
 
 
 def _borrow(story: Story, step: Step, out: Path) -> None:

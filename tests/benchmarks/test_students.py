@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import student_sequence_scorer, student_training
 from rivals.curve import BestWeights, Curve, quality, write_result
+from rivals.events import refuse_what_recbole_cannot_split, train_events
 from rivals.ours import WatchedTraining
-from students import command, finished, turns
+from students import command, finished, refuse_other_data, turns
 
 
 class SlowOracle:
@@ -68,11 +70,58 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
     assert curve.best["ndcg@10"] == pytest.approx(result.metrics["ndcg@10"], abs=1e-5)
     test = quality(data, "test", student_sequence_scorer(watched.training.module, data, "cpu"))
     out = tmp_path / "out.jsonl"
-    write_result(out, "ours", curve, test, {"seed": 1}, ("recdistill",))
+    write_result(out, "ours", curve, test, asdict(config) | {"seed": 1}, ("recdistill",))
     line = json.loads(out.read_text())
-    assert (line["arm"], line["data"], line["epochs"], line["test"]) == ("ours", "split", 2, test)
-    assert finished(out, line["threads"]) == {("ours", 1)}
-    assert finished(out, line["threads"] + 1) == set()
+    assert [line[key] for key in ("arm", "data", "split", "epochs", "test")] == ["ours", "data", "split", 2, test]
+    threads, patience = line["threads"], train.patience
+    assert finished(out, threads, 2, patience) == {("ours", 1)}
+    assert finished(out, threads + 1, 2, patience) == set()
+    assert finished(out, threads, 3, patience) == set()
+    assert finished(out, threads, None, patience) == set()
+    assert finished(out, threads, 2, patience + 1) == set()
+
+
+def test_without_epochs_an_arms_own_count(tmp_path: Path) -> None:
+    lines = [
+        {"arm": arm, "threads": 2, "settings": {"seed": 1, "max_epochs": epochs, "patience": 10}}
+        for arm, epochs in (("rectools", 100), ("recbole", 100))
+    ]
+    (tmp_path / "out").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert finished(tmp_path / "out", 2, None, 10) == {("rectools", 1)}
+    assert finished(tmp_path / "out", 2, 100, 10) == {("rectools", 1), ("recbole", 1)}
+
+
+def test_lines_of_other_data_are_refused(data: PreparedData, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    prints = {"fingerprint": "data", "split_fingerprint": "split"}
+    (tmp_path / "data.json").write_text(json.dumps(prints))
+    refuse_other_data(out, tmp_path)  # nothing is there
+    curve = Curve(data, rows=[{"epoch": 1, "seconds": 1.0, "cpu_seconds": 1.0, "ndcg@10": 0.1}])
+    write_result(out, "ours", curve, {}, {"seed": 1}, ())
+    refuse_other_data(out, tmp_path)
+    for key in prints:
+        (tmp_path / "data.json").write_text(json.dumps(prints | {key: "other"}))
+        with pytest.raises(SystemExit, match="holds lines of other data"):
+            refuse_other_data(out, tmp_path)
+
+
+def test_the_others_are_given_the_events_that_ours_is_trained_on(data: PreparedData) -> None:
+    trained = np.arange(data.num_users) % 3 == 0
+    for part in (data, replace(data, trained_users=trained)):
+        users, positions = train_events(part)
+        wanted = [(user, place) for user in range(part.num_users) for place in range(part.trained_ends[user])]
+        assert list(zip(users.tolist(), positions.tolist(), strict=True)) == wanted
+        assert np.array_equal(
+            np.bincount(part.items[part.offsets[users] + positions], minlength=31), part.train_item_counts()
+        )
+
+
+def test_recbole_is_refused_what_it_would_split_otherwise(data: PreparedData) -> None:
+    refuse_what_recbole_cannot_split(data)
+    with pytest.raises(SystemExit, match="all users"):
+        refuse_what_recbole_cannot_split(replace(data, trained_users=np.arange(data.num_users) > 0))
+    with pytest.raises(SystemExit, match="last two events"):
+        refuse_what_recbole_cannot_split(replace(data, train_ends=data.train_ends - 1))
 
 
 def test_arms_take_turns_and_another_one_is_first_with_each_seed() -> None:

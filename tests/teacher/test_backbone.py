@@ -38,7 +38,7 @@ def test_weights_that_are_not_there_are_not_made_up(llm, tmp_path):
     tensors = load_file(llm / "model.safetensors")
     del tensors["model.layers.1.self_attn.v_proj.weight"]
     save_file(tensors, llm / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lack 1 of the decoder's tensors, .*v_proj"):
+    with pytest.raises(UserError, match=r"lack 1 of the model's tensors, .*v_proj"):
         load(llm, tmp_path)
 
 

@@ -1,10 +1,12 @@
 """Title embeddings by a sentence encoder, checked against the model itself, one text at a time."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
@@ -71,3 +73,36 @@ def test_an_encoder_that_was_not_fetched(tmp_path: Path) -> None:
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"teacher\.title_encoder"):
         encoder_location(str(tmp_path), tmp_path)
+
+
+def test_pickled_weights_are_not_loaded(encoder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(encoder, tmp_path / "encoder")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"teacher\.title_encoder: .* cannot be loaded"):
+        embed_sentences(str(folder), TITLES, "cpu")
+
+
+def without(encoder: Path, folder: Path, part: str) -> str:
+    """A copy of the encoder whose file lacks the tensors with `part` in their names."""
+    shutil.copytree(encoder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in tensors.items() if part not in name}
+    assert len(kept) < len(tensors)
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    return str(folder)
+
+
+def test_weights_that_are_not_there_are_not_made_up(encoder: Path, tmp_path: Path) -> None:
+    folder = without(encoder, tmp_path / "encoder", "layer.1.attention.self.query.weight")
+    with pytest.raises(UserError, match=r"teacher\.title_encoder: .* lack 1 of the model's tensors, .*query"):
+        embed_sentences(folder, TITLES, "cpu")
+
+
+def test_the_pooler_may_be_missing_since_nothing_reads_it(encoder: Path, found: torch.Tensor, tmp_path: Path) -> None:
+    torch.testing.assert_close(embed_sentences(without(encoder, tmp_path / "encoder", "pooler"), TITLES, "cpu"), found)
+
+
+def test_a_path_may_begin_with_the_home_folder(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(encoder.parent))
+    assert encoder_location(f"~/{encoder.name}", Path("cache")) == str(encoder)

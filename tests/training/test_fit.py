@@ -16,7 +16,7 @@ from recdistill.errors import UserError
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
-from recdistill.training.fit import FitResult, fit
+from recdistill.training.fit import DivergedError, FitResult, fit
 from recdistill.training.student import StudentTraining, student_training
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
@@ -217,6 +217,16 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tiny_data:
     with pytest.raises(UserError, match=r"student: .* at step 3; try a lower train.learning_rate"):
         run(trainable, tmp_path)
     assert torch.isfinite(trainable.module.items.ids).all()
+
+
+def test_weights_that_are_no_numbers_are_not_validated(tiny_data: PreparedData, tmp_path: Path) -> None:
+    trainable = scripted(tiny_data, [0.1, 0.2])
+    items = trainable.module.items.ids
+    # The root of zero is zero, and its gradient is not a number: in the epoch's one step, the loss shows nothing.
+    trainable.loss = lambda batch: (0 * items).sum().sqrt()  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match=r"student: the weights .* after step 1; try a lower train.learning_rate"):
+        run(trainable, tmp_path, replace(TRAIN, accumulate_grad_batches=1000))
+    assert trainable.script == [0.2], "validated once, before the first step"
 
 
 def test_gradients_are_clipped(tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,18 @@
 """Out-of-fold teachers: who is trained on what, and who reads what."""
 
+import gc
+import shutil
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from recdistill.config import AdapterConfig, ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.batches import training_windows
@@ -13,6 +21,11 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.profiling.profiler import Profiler
+from recdistill.students.make import load_student
+from recdistill.teacher.experts import decoder_blocks
+from recdistill.teacher.ranker import Ranker
+from recdistill.training import reading
+from recdistill.training.checkpoint import CHECKPOINT_FILE
 from recdistill.training.folds import FoldedTeacher, fold_of_users, only_users, train_folds
 from recdistill.training.reading import load_teacher
 from recdistill.training.student import train_student
@@ -46,11 +59,30 @@ def make_config(llm: Path) -> RunConfig:
     return RunConfig(student=StudentConfig(embedding_dim=8, blocks=1, max_length=6, train=train), teacher=teacher)
 
 
-def test_folds_are_a_deal_of_the_users() -> None:
-    fold = fold_of_users(21, 4, seed=3)
+def test_folds_are_a_deal_of_the_users(data: PreparedData) -> None:
+    fold = fold_of_users(data, 4, seed=3)
     assert sorted(np.bincount(fold).tolist()) == [5, 5, 5, 6]
-    assert np.array_equal(fold, fold_of_users(21, 4, seed=3))
-    assert not np.array_equal(fold, fold_of_users(21, 4, seed=4))
+    assert np.array_equal(fold, fold_of_users(data, 4, seed=3))
+    assert not np.array_equal(fold, fold_of_users(data, 4, seed=4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_users_with_training_targets_are_dealt_evenly(data: PreparedData, seed: int) -> None:
+    ends = data.train_ends.copy()
+    ends[:3] = 1  # one train event: no target
+    part = replace(data, trained_users=np.arange(21) % 2 == 0, train_ends=ends)
+    trained = np.unique(part.targets("train").users)
+    assert len(trained) == 9
+    fold = fold_of_users(part, 4, seed)
+    assert sorted(np.bincount(fold[trained], minlength=4).tolist()) == [2, 2, 2, 3]
+    assert sorted(np.bincount(fold, minlength=4).tolist()) == [5, 5, 5, 6]
+    assert sorted(np.bincount(fold_of_users(part, 9, seed)[trained]).tolist()) == [1] * 9
+
+
+def test_more_folds_than_users_to_train_on_are_refused(data: PreparedData) -> None:
+    part = only_users(data, np.arange(21) < 3, "three")
+    with pytest.raises(UserError, match=r"teacher\.folds: 4 folds are more than the 3 users"):
+        fold_of_users(part, 4, seed=0)
 
 
 def test_only_the_chosen_users_are_trained_on_and_everybody_is_validated(data: PreparedData) -> None:
@@ -89,7 +121,7 @@ def test_each_target_is_read_by_a_teacher_that_has_not_seen_its_user(
     with Profiler() as profiler:
         export_outputs(folded, data, folded.titles, ExportConfig(top_k=5), tmp_path, prints, profiler)
     reader = OutputsReader(tmp_path, prints)
-    fold = fold_of_users(21, FOLDS, config.seed)
+    fold = fold_of_users(data, FOLDS, config.seed)
     places = [trained / "teacher" / "folds" / str(number) for number in range(FOLDS)]
     sources = [(place / "student", place / "teacher") for place in places]
     sources.append((trained / "student", trained / "teacher"))
@@ -124,6 +156,111 @@ def test_finished_folds_are_left_as_they_are(
     with Profiler() as profiler:
         train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], trained / "teacher", profiler, "cpu")
     assert [file.stat().st_mtime_ns for file in files] == before
+
+
+@pytest.mark.parametrize("left", ["student/student.safetensors", "teacher/ranker.safetensors", "teacher/evidence.json"])
+def test_a_fold_that_was_cut_off_while_it_was_written_is_done_again(
+    data: PreparedData, trained: Path, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """All that was written after `left` is not there."""
+    monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
+    folder = shutil.copytree(trained / "teacher", tmp_path / "teacher")
+    fold = folder / "folds" / "0"
+    written = ["student/student.safetensors", "student/student.json", "teacher/ranker.safetensors",
+               "teacher/evidence.json", "teacher/gate_examples.json"]  # fmt: skip
+    later = written[written.index(left) + 1 :]
+    for name in later:
+        (fold / name).unlink()
+    with Profiler() as profiler:
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+    assert all((fold / name).is_file() for name in written)
+    assert torch.equal(
+        load_student(fold / "student").item_vectors(),
+        load_student(trained / "teacher" / "folds" / "0" / "student").item_vectors(),
+    )
+
+
+def test_a_checkpoint_that_outlived_its_fold_is_removed(
+    data: PreparedData, trained: Path, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
+    folder = shutil.copytree(trained / "teacher", tmp_path / "teacher")
+    for step in ("student", "teacher"):
+        (folder / "folds" / "0" / step / CHECKPOINT_FILE).write_text("left over")
+    with Profiler() as profiler:
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+    assert not list(folder.rglob(CHECKPOINT_FILE))
+
+
+@contextmanager
+def teachers_at_each_load(patch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many language models are in memory whenever one is loaded and in the end, with Python's own collection off.
+
+    Looked for are their blocks, since a block and its gated forward hold each other, and a ranker is gone before them.
+    """
+    made: list[weakref.ref[nn.Module]] = []
+    alive: list[int] = []
+    make, load = Ranker.__init__, reading.load_backbone
+
+    def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
+        make(self, *args, **keywords)
+        made.append(weakref.ref(decoder_blocks(self.llm)[0]))
+
+    def look(*args: Any, **keywords: Any) -> Any:
+        alive.append(sum(block() is not None for block in made))
+        return load(*args, **keywords)
+
+    patch.setattr(Ranker, "__init__", remember)
+    patch.setattr(reading, "load_backbone", look)
+    gc.disable()
+    try:
+        yield alive
+        alive.append(sum(block() is not None for block in made))
+    finally:
+        gc.enable()
+
+
+def test_one_teacher_is_in_memory_at_a_time(
+    data: PreparedData, trained: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
+    config = make_config(tiny_llm)
+    with teachers_at_each_load(monkeypatch) as alive:
+        folded = FoldedTeacher(config, data, trained / "student", trained / "teacher", "cpu")
+        windows = folded.export_windows()
+        for reader in range(FOLDS):
+            rows = np.flatnonzero(folded.readers(windows) == reader)
+            folded.predict(windows, rows[:2])
+    assert alive == [0] * (1 + FOLDS) + [1]
+
+
+def test_a_folds_teacher_is_gone_when_the_next_is_trained(
+    data: PreparedData, trained: Path, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
+    folder = shutil.copytree(trained / "teacher", tmp_path / "teacher")
+    for number in range(FOLDS):
+        (folder / "folds" / str(number) / "teacher" / "gate_examples.json").unlink()
+    with teachers_at_each_load(monkeypatch) as alive, Profiler() as profiler:
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+    assert alive == [0] * FOLDS + [0]
+
+
+def test_a_reading_that_failed_on_trial_counts_for_nothing(
+    data: PreparedData, trained: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
+    folded = FoldedTeacher(make_config(tiny_llm), data, trained / "student", trained / "teacher", "cpu")
+    before = folded.read.state()
+
+    def full(_: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(folded.teacher.ranker, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        folded.trial(folded.export_windows(), np.arange(2))
+    assert folded.teacher.read is folded.read
+    assert folded.read.state() == before
 
 
 @pytest.mark.parametrize("teacher", [TeacherConfig(kind="student", folds=2), TeacherConfig(compile=True, folds=2)])

@@ -69,6 +69,26 @@ def test_every_target_is_predicted_once_and_as_the_scorer_does(data: PreparedDat
     torch.testing.assert_close(scores[rows][:, 1:], alone[:, 1:])
 
 
+def test_a_trial_counts_for_nothing_whether_it_fits_or_not(data: PreparedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = two(data, 0.5)
+    windows, counter, before = teacher.export_windows(), teacher.read, teacher.read.state()
+    teacher.trial(windows, np.arange(8))
+    assert teacher.read is counter
+    assert counter.state() == before
+
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(teacher, "_add", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        teacher.trial(windows, np.arange(8))
+    assert teacher.read is counter
+    assert counter.state() == before
+    monkeypatch.undo()
+    teacher.predict(windows, np.arange(8))
+    assert counter.state() != before
+
+
 def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tmp_path: Path) -> None:
     config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", history_length=6))
     (tmp_path / "student").mkdir()

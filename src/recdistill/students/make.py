@@ -15,6 +15,7 @@ from recdistill.students.sasrec import SASRec
 
 WEIGHTS_FILE = "student.safetensors"
 SHAPE_FILE = "student.json"
+"""Written last: where it is, the weights are there."""
 SHAPE_KEYS = (
     "model", "block", "embedding_dim", "blocks", "heads", "mlp_factor", "dropout", "attention_dropout", "max_length",
 )  # fmt: skip

@@ -160,7 +160,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     with _libraries_quiet(), _as_user_error(config.llm):
         tokenizer = AutoTokenizer.from_pretrained(location)
         decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
-    _refuse_gaps(config.llm, loading["missing_keys"])
+    refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
     decoder.requires_grad_(requires_grad=False)
     decoder.config.use_cache = False
     if config.quantization == "none":
@@ -171,12 +171,18 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     return Backbone(decoder, tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
 
 
-def _refuse_gaps(llm: str, missing: Collection[str]) -> None:
-    """Weights that the files lack would be random, which transformers mentions in a warning only."""
+def refuse_gaps(model: str, missing: Collection[str]) -> None:
+    """Weights that the files lack would be random, which transformers mentions in a warning only.
+
+    Args:
+        model: the setting and what it says, for the message.
+        missing: names of tensors that were not found.
+
+    Raises:
+        UserError: there are some.
+    """
     if missing:
-        raise UserError(
-            f"teacher.llm: {llm}: its weight files lack {len(missing)} of the decoder's tensors, {min(missing)} first"
-        )
+        raise UserError(f"{model}: its weight files lack {len(missing)} of the model's tensors, {min(missing)} first")
 
 
 @torch.inference_mode()

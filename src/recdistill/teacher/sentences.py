@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
+from recdistill.teacher.backbone import refuse_gaps
 
 FETCHED = "minilm"
 """The encoder that `recdistill fetch` knows: all-MiniLM-L6-v2, 384 wide."""
@@ -29,8 +30,11 @@ def encoder_location(encoder: str, cache: Path) -> str:
         if not (folder / "model.safetensors").is_file():
             raise UserError("teacher.title_encoder: minilm is not in the cache; run `recdistill fetch minilm`")
         return str(folder)
-    if encoder.startswith((".", "/", "~")) and not (Path(encoder) / "config.json").is_file():
-        raise UserError(f"teacher.title_encoder: {encoder}: no such folder with a transformers model")
+    if encoder.startswith((".", "/", "~")):
+        folder = Path(encoder).expanduser()
+        if not (folder / "config.json").is_file():
+            raise UserError(f"teacher.title_encoder: {encoder}: no such folder with a transformers model")
+        return str(folder)
     return encoder
 
 
@@ -39,14 +43,19 @@ def embed_sentences(location: str, texts: list[str], device: str) -> Tensor:
     """Embed each distinct text once: fp32 (N + 1, H), row 0 (padding) zero, all others of length 1.
 
     Raises:
-        UserError: the encoder cannot be loaded.
+        UserError: the encoder cannot be loaded, or its files lack weights of it.
     """
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        tokenizer, model = AutoTokenizer.from_pretrained(location), AutoModel.from_pretrained(location)
+        tokenizer = AutoTokenizer.from_pretrained(location)
+        # Other forms of weight files are pickles, and no pickle is ever loaded.
+        model, loading = AutoModel.from_pretrained(location, use_safetensors=True, output_loading_info=True)
     except (OSError, ValueError) as error:
         raise UserError(f"teacher.title_encoder: {location} cannot be loaded ({error})") from error
+    # The pooler comes after the last hidden states, so nothing here reads it, and many encoders are saved without.
+    missing = [name for name in loading["missing_keys"] if "pooler" not in name.split(".")]
+    refuse_gaps(f"teacher.title_encoder: {location}", missing)
     model = model.eval().to(device)
     distinct = sorted(set(texts[1:]), key=lambda text: (len(text), text))
     rows = torch.zeros(1 + len(distinct), model.config.hidden_size)

@@ -47,7 +47,7 @@ Rows = NDArray[np.int64]
 
 
 class DivergedError(UserError):
-    """The loss is no longer a number."""
+    """The loss or the weights are no longer numbers."""
 
 
 class Trainable(Protocol):
@@ -141,7 +141,7 @@ def fit(
         after_validation: is shown each validation of this try and may end the training.
 
     Raises:
-        DivergedError: the loss is no longer a number.
+        DivergedError: the loss or the weights are no longer numbers.
         UserError: the checkpoint does not fit.
     """
     with torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []):
@@ -230,6 +230,7 @@ class _Run:
                 self._step(group, (counts.epoch + done) / self.config.max_epochs)
             self.progress.advance(1, f"loss {counts.mean_loss:.3f}, best NDCG@10 {counts.best:.4f}")
             if counts.group in stops:
+                self._check_weights()
                 self._validate(counts.epoch + done)
             if counts.group < len(groups):
                 self._checkpoint_if_due()
@@ -277,6 +278,15 @@ class _Run:
         if not math.isfinite(loss):
             raise DivergedError(
                 f"{self.name}: the loss is not a number any more at step {self.counts.step}; "
+                "try a lower train.learning_rate, train.gradient_clip, or another precision"
+            )
+
+    def _check_weights(self) -> None:
+        """Stop a run whose weights are no longer numbers: a loss that is one can have a gradient that is not."""
+        finite = [parameter.isfinite().all() for parameter in trained_parameters(self.trainable.module).values()]
+        if not bool(torch.stack(finite).all()):
+            raise DivergedError(
+                f"{self.name}: the weights are not numbers any more after step {self.counts.step}; "
                 "try a lower train.learning_rate, train.gradient_clip, or another precision"
             )
 

@@ -1,40 +1,52 @@
 """Out-of-fold teachers: for the targets of a part of the users, a student and a teacher that have not seen them.
 
 A teacher's lists for targets that it was trained on hold what it has memorised; those for other people's hold what it
-has understood. The users are dealt into F folds. For each, a student and a teacher are trained on the other folds and
-write the outputs of this one. Validation targets, on which nobody was trained, are scored by the plain teacher.
+has understood. The users are dealt into F folds, those with targets to train on evenly. For each, a student and a
+teacher are trained on the other folds and write the outputs of this one. Validation targets, on which nobody was
+trained, are scored by the plain teacher.
 """
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import RunConfig
 from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData
+from recdistill.errors import UserError
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
-from recdistill.students.make import WEIGHTS_FILE
-from recdistill.teacher.ranker import WEIGHTS_FILE as RANKER_FILE
+from recdistill.students.make import SHAPE_FILE
+from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.reading import PredictedKeys, Teacher, load_teacher
 from recdistill.training.student import train_student
-from recdistill.training.teacher import train_teacher
+from recdistill.training.teacher import GATE_FILE, train_teacher
 
 FOLDS_FOLDER = "folds"
 FOLDS_STREAM = 0xF01D
 """Tells the deal of the folds from other draws with the same seed."""
 
 
-def fold_of_users(num_users: int, folds: int, seed: int) -> NDArray[np.int64]:
-    """Each user's fold, 0..F-1: int64 (users,); folds differ by one user at most."""
-    order = np.random.default_rng([seed, FOLDS_STREAM]).permutation(num_users)
-    fold = np.empty(num_users, dtype=np.int64)
-    fold[order] = np.arange(num_users) % folds
+def fold_of_users(data: PreparedData, folds: int, seed: int) -> NDArray[np.int64]:
+    """Each user's fold, 0..F-1: int64 (users,); folds differ by one user with training targets at most.
+
+    Raises:
+        UserError: there are fewer such users than folds.
+    """
+    targets = data.trained_ends >= 2  # a first event has no history, so it is no target
+    if folds > (users := int(np.count_nonzero(targets))):
+        raise UserError(f"teacher.folds: {folds} folds are more than the {users} users with targets to train on")
+    order = np.random.default_rng([seed, FOLDS_STREAM]).permutation(data.num_users)
+    order = np.concatenate([order[targets[order]], order[~targets[order]]])
+    fold = np.empty(data.num_users, dtype=np.int64)
+    fold[order] = np.arange(data.num_users) % folds
     return fold
 
 
@@ -56,18 +68,22 @@ def train_folds(
         folder: the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
         profiler: gets the phases of all of them.
         device: `cpu` or `cuda`.
+
+    Raises:
+        UserError: there are more folds than users with training targets, or training diverged.
     """
-    fold = fold_of_users(data.num_users, config.teacher.folds, config.seed)
+    fold = fold_of_users(data, config.teacher.folds, config.seed)
     for number in range(config.teacher.folds):
         rest = only_users(data, fold != number, f"without fold {number}")
         student, teacher = _folders(folder, number)
-        if not (student / WEIGHTS_FILE).is_file():
+        if not _is_finished(student / SHAPE_FILE):
             student.mkdir(parents=True, exist_ok=True)
             train_student(config, rest, student, profiler, device)
-        if not (teacher / RANKER_FILE).is_file():
+        if not _is_finished(teacher / GATE_FILE):
             teacher.mkdir(parents=True, exist_ok=True)
             name = fingerprint("fold", config.teacher, config.student, config.seed, rest.split_fingerprint)
             train_teacher(config, rest, user_ids, student, teacher, name, profiler, device)
+            _free_memory(device)
 
 
 class FoldedTeacher:
@@ -84,7 +100,7 @@ class FoldedTeacher:
     def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> None:
         self.config, self.data, self.device = config, data, device
         self.student_folder, self.folder = student_folder, folder
-        self.fold = fold_of_users(data.num_users, config.teacher.folds, config.seed)
+        self.fold = fold_of_users(data, config.teacher.folds, config.seed)
         self.loaded, self.read = config.teacher.folds, TokenCount()
         self.teacher = self._load(self.loaded)
         self.titles = self.teacher.titles
@@ -137,6 +153,8 @@ class FoldedTeacher:
             raise ValueError(f"a batch has one reader, not {len(wanted)}")
         if int(wanted[0]) != self.loaded:
             self.loaded = int(wanted[0])
+            del self.teacher
+            _free_memory(self.device)
             self.teacher = self._load(self.loaded)
         return self.teacher
 
@@ -147,6 +165,20 @@ class FoldedTeacher:
         teacher = load_teacher(self.config, self.data, student, folder, self.device)
         teacher.read = self.read
         return teacher
+
+
+def _is_finished(last: Path) -> bool:
+    """Whether a fold's model is whole, by the file that is written last; its checkpoint may have outlived that."""
+    if last.is_file():
+        discard_checkpoint(last.parent)
+    return last.is_file()
+
+
+def _free_memory(device: str) -> None:
+    """Free the language model that nobody holds any more: its blocks and their forwards hold each other."""
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
 
 
 def _folders(folder: Path, number: int) -> tuple[Path, Path]:

@@ -153,9 +153,10 @@ class Teacher:
     def trial(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> object:
         """Read a batch for its time, or to compile its shape: as :meth:`predict`, but it counts for nothing."""
         counted, self.read = self.read, TokenCount()
-        found = self.predict(windows, rows, full_rows)
-        self.read = counted
-        return found
+        try:
+            return self.predict(windows, rows, full_rows)
+        finally:  # A batch that memory does not suffice for counts for nothing either.
+            self.read = counted
 
     def grows(self, windows: Windows) -> NDArray[np.bool_]:
         """Which windows begin at the first event and show all of it, so that the next is the same and one item more."""

@@ -29,6 +29,8 @@ from recdistill.training.warm_up import compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")
 
+GATE_FILE = "gate_examples.json"
+"""Written last: where it is, all that the teacher leaves is there."""
 ROUTER_FACTOR = 0.3
 """Learning rate of the router as a share of the others' (iLoRA's own training)."""
 
@@ -155,7 +157,7 @@ def train_teacher(
         teacher.ranker.save(folder)
         settings = training_judgements(config.teacher, facts)
         write_json(folder / "evidence.json", facts | {"settings": settings})
-        write_json(folder / "gate_examples.json", gate_examples(teacher, user_ids))
+        write_json(folder / GATE_FILE, gate_examples(teacher, user_ids))
         discard_checkpoint(folder)
     _tell_what_is_not_in_effect(settings)
     return result
