@@ -17,9 +17,10 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
-def test_generated_pages_are_up_to_date() -> None:
+@pytest.mark.parametrize("page", ["configuration", "results"])
+def test_generated_pages_are_up_to_date(page: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "docs/generate_configuration.py"), "--check"],
+        [sys.executable, str(ROOT / f"docs/generate_{page}.py"), "--check"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
