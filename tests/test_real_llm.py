@@ -10,7 +10,8 @@ import pytest
 from recdistill.cli import main
 from recdistill.data.fetch import fetch
 
-pytestmark = pytest.mark.llm
+pytestmark = [pytest.mark.llm, pytest.mark.xdist_group("real-llm")]
+"""One process runs them all, so that the chain is done once."""
 
 SETTINGS = {
     "threads": 2, "device": "cpu", "data.limit_rows": 8000,

@@ -49,7 +49,9 @@ def inode(run: Path, file: str) -> int:
 def test_equal_steps_are_done_once_and_others_anew(make: Make, tmp_path: Path) -> None:
     arms = {"main": {}, "listwise": {"distill.method": "listwise"}, "short": {"student": {"max_length": 10}}}
     out = tmp_path / "out"
-    assert main(["study", str(make(arms=arms)), "--out", str(out), "--quiet"]) == 0
+    assert main(["study", str(make(arms=arms, seeds=[1])), "--out", str(out), "--quiet"]) == 0
+    two = ["study", str(make(arms=arms)), "--out", str(out), "--only", "main", "--until", "student", "--quiet"]
+    assert main(two) == 0
     main_run, listwise, short = (out / arm / "seed-1" for arm in arms)
     for file in ("student/student.safetensors", "teacher/ranker.safetensors", "teacher_outputs/outputs.json"):
         assert inode(main_run, file) == inode(listwise, file) == inode(short, file)  # short says what the base says
