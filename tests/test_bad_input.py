@@ -250,3 +250,9 @@ def test_full_disk_met_by_the_log_s_own_thread(fail: Fail, tmp_path: Path, monke
     message = fail(command="student", leaves_run=True)
     assert message.startswith("runs/mine/student.partial: no space left on the disk")
     assert not (tmp_path / "runs/mine/student").exists()
+
+
+def test_more_candidates_than_items_are_refused_before_anything_is_trained(fail: Fail, tmp_path: Path) -> None:
+    message = fail("--evaluate.candidates=22", command="run", leaves_run=True)
+    assert message.startswith("evaluate.candidates: 22 cannot be drawn where a history leaves ")
+    assert not list(tmp_path.rglob("student*"))

@@ -22,6 +22,7 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
+from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json
@@ -68,6 +69,8 @@ def run(config: RunConfig, until: Step = "report") -> Path:
         story = Story(config, folder, device)
         for step in STORY[: STORY.index(until) + 1]:
             story.do(step)
+            if step == "prepare" and until in ("evaluate", "report"):
+                check_candidates(story.data(), story.data().targets(config.evaluate.split), config.evaluate.candidates)
             gc.collect()
     return folder.path
 

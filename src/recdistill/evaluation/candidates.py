@@ -39,22 +39,40 @@ def draw_candidates(data: PreparedData, targets: Targets, count: int, seed: int)
         int32 (rows, C), in no order that means anything.
 
     Raises:
-        UserError: a row has fewer than C items to draw from.
+        UserError: see :func:`check_candidates`.
     """
+    check_candidates(data, targets, count)
     drawn = np.empty((len(targets), count), dtype=np.int32)
     for row, (user, position) in enumerate(zip(targets.users.tolist(), targets.positions.tolist(), strict=True)):
         left_out = np.unique(data.history(user, position + 1))
         left = data.num_items - len(left_out)
-        if left < count:
-            raise UserError(
-                f"evaluate.candidates: {count} cannot be drawn where a history leaves {left} of {data.num_items} "
-                f"items; set it to {left} or less, or to 0 to leave this protocol out"
-            )
         places = np.random.default_rng((seed, user, position)).choice(left, count, replace=False)
         # Place p among the items left, from 0, is item p + 1 + the left-out items below it.
         below = left_out - np.arange(1, len(left_out) + 1)
         drawn[row] = places + 1 + np.searchsorted(below, places, side="right")
     return drawn
+
+
+def check_candidates(data: PreparedData, targets: Targets, count: int) -> None:
+    """Refuse more candidates than a row has items to draw from.
+
+    Raises:
+        UserError: a row has fewer than `count`; it says how many the worst row has.
+    """
+    # A history of p events holds p items at most, so only the rows of long ones need to be counted.
+    rows = np.flatnonzero(data.num_items - (targets.positions + 1) < count)
+    keys = zip(targets.users[rows].tolist(), targets.positions[rows].tolist(), strict=True)
+    left = min((data.num_items - len(np.unique(data.history(*_end(key)))) for key in keys), default=count)
+    if left < count:
+        raise UserError(
+            f"evaluate.candidates: {count} cannot be drawn where a history leaves {left} of {data.num_items} "
+            f"items; set it to {left} or less, or to 0 to leave this protocol out"
+        )
+
+
+def _end(key: tuple[int, int]) -> tuple[int, int]:
+    """The history of a key with its target."""
+    return key[0], key[1] + 1
 
 
 def stored_candidates(folder: Path, expected: dict[str, Any], shape: tuple[int, int]) -> IntArray | None:
