@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/recdistill demo
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

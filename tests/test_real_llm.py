@@ -10,8 +10,7 @@ import pytest
 from recdistill.cli import main
 from recdistill.data.fetch import fetch
 
-pytestmark = [pytest.mark.llm, pytest.mark.xdist_group("real-llm")]
-"""One process runs them all, so that the chain is done once."""
+pytestmark = pytest.mark.llm
 
 SETTINGS = {
     "threads": 2, "device": "cpu", "data.limit_rows": 8000,
