@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors"},
-    {"files", "progress", "config"},
+    {"files", "progress", "config", "yaml_files"},
     {"profiling"},
     {"data"},
     {"students", "evaluation"},

@@ -123,6 +123,13 @@ def test_what_is_wrong_is_named_before_anything_runs(make: Make, keys: dict[str,
         read_study(make(**keys))
 
 
+def test_an_arm_written_twice_is_refused(make: Make) -> None:
+    path = make()
+    path.write_text(path.read_text().replace("arms:\n", "arms:\n  main: {distill.weight: 0.5}\n"))
+    with pytest.raises(UserError, match="'main' is there twice"):
+        read_study(path)
+
+
 def test_an_arm_that_is_not_there(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", str(make()), "--out", str(tmp_path / "out"), "--only", "mian", "--quiet"]) == 2
     assert "mian" in capsys.readouterr().err

@@ -8,7 +8,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
 from recdistill import __version__
@@ -17,6 +16,7 @@ from recdistill.errors import UserError
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
+from recdistill.yaml_files import read_yaml
 
 STEPS = {
     "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
@@ -45,15 +45,7 @@ class ConfigFile(ActionConfigFile):
         self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
     ) -> None:
         """Check the file's form, then let jsonargparse read it."""
-        try:
-            settings = yaml.safe_load(Path(values).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"config: {values}: {error.strerror}") from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise UserError(f"{values}:{line}: not valid YAML ({error.problem})") from error
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise UserError(f"{values}: not a text file in YAML") from error
+        settings = read_yaml(Path(values), "config")
         if not isinstance(settings, dict):
             raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]

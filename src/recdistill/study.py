@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
@@ -27,6 +26,7 @@ from recdistill.errors import UserError
 from recdistill.files import disk_errors
 from recdistill.pipeline import FOLDERS, STORY, Step, Story, check_models, choose_device
 from recdistill.run_folder import RunFolder
+from recdistill.yaml_files import read_yaml
 
 logger = logging.getLogger("recdistill")
 
@@ -77,7 +77,7 @@ def read_study(path: Path) -> Study:
     Raises:
         UserError: names the key that is missing, unknown or wrong.
     """
-    content = _yaml(path)
+    content = _read(path)
     unknown = [key for key in content if key not in KEYS]
     if unknown:
         raise UserError(f"{path}: {unknown[0]}: unknown; there are {', '.join(KEYS)}")
@@ -90,7 +90,7 @@ def read_study(path: Path) -> Study:
         raise UserError(f"{path}: seeds: one is there twice")
     common: dict[str, Any] = {}
     if content.get("config"):
-        file = flat(_yaml(path.parent / str(content["config"])))
+        file = flat(_read(path.parent / str(content["config"])))
         common |= {key: value for key, value in file.items() if key not in OWN}
     common |= flat(_settings(content.get("base"), f"{path}: base"))
     study = Study(
@@ -184,17 +184,8 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"study: {path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML ({error.problem})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a text file in YAML") from error
-    return _settings(content, str(path))
+def _read(path: Path) -> dict[str, Any]:
+    return _settings(read_yaml(path, "study"), str(path))
 
 
 def _settings(content: Any, name: str) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """A matrix from its YAML file, checked to the last key before anything runs."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from recdistill.bench.matrix import BASE, BenchCell, Matrix, Section, Sizes, four
 from recdistill.bench.settings import flat, nested, run_config
 from recdistill.errors import UserError
+from recdistill.yaml_files import read_yaml
 
 LEAST_REPEATS = 3
 OWN = {
@@ -28,38 +27,16 @@ REFUSABLE = "refusable"
 """Key of a cell that asks for what the package refuses: a row that says so, instead of no study at all."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key written twice, of which PyYAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable) or key in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_matrix(path: Path) -> Matrix:
     """Read and check a matrix, before anything runs.
 
     Raises:
         UserError: the file cannot be read, or a key in it is unknown, missing, of the wrong type or makes no sense.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"matrix: {path}: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError(f"{path}:{line}: not valid YAML ({error.problem})") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not a text file in YAML") from error
+    content = read_yaml(path, "matrix")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no matrix (name, cells, sections)")
-    return _matrix(content, text)
+    return _matrix(content, path.read_text(encoding="utf-8"))
 
 
 def _matrix(content: dict[str, Any], text: str) -> Matrix:

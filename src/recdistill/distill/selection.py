@@ -7,7 +7,7 @@ training: the choice is made once, and stays.
 import torch
 from torch import Tensor
 
-from recdistill.distill.dllm2rec import list_divergence
+from recdistill.distill.list_losses import list_divergence
 
 
 def all_targets(teacher_scores: Tensor) -> Tensor:

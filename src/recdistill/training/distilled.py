@@ -14,15 +14,8 @@ from torch.utils.checkpoint import checkpoint
 from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
-from recdistill.distill.dllm2rec import (
-    dro_loss,
-    listwise_loss,
-    propensities,
-    ranking_loss,
-    ranking_weights,
-    soft_label_loss,
-    soft_target_excess,
-)
+from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
+from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
 from recdistill.distill.lists import best_items, chunk_rows, list_scores
 from recdistill.distill.outputs import OutputsReader
 from recdistill.profiling.profiler import Profiler

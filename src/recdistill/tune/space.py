@@ -6,11 +6,10 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from recdistill.bench.settings import nested, run_config
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
+from recdistill.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     import optuna
@@ -85,12 +84,7 @@ def read_space(path: Path) -> Space:
     Raises:
         UserError: the file cannot be read, or an entry has another form.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"space: {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
+    content = read_yaml(path, "space")
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: holds no space (lines like `student.dropout: {{low: 0.1, high: 0.5}}`)")
     return {str(key): _dimension(str(key), value) for key, value in content.items()}
