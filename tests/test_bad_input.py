@@ -252,6 +252,12 @@ def test_full_disk_met_by_the_log_s_own_thread(fail: Fail, tmp_path: Path, monke
     assert not (tmp_path / "runs/mine/student").exists()
 
 
+def test_an_unknown_title_encoder_is_named_by_its_own_key(fail: Fail) -> None:
+    assert fail("--teacher.title_encoder=no/such/model", command="teacher").startswith(
+        "teacher.title_encoder: no/such/"
+    )
+
+
 def test_more_candidates_than_items_are_refused_before_anything_is_trained(fail: Fail, tmp_path: Path) -> None:
     message = fail("--evaluate.candidates=22", command="run", leaves_run=True)
     assert message.startswith("evaluate.candidates: 22 cannot be drawn where a history leaves ")

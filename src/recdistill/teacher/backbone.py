@@ -62,7 +62,7 @@ def llm_fingerprint(llm: str, cache: Path) -> str:
     return model_fingerprint(llm_location(llm, cache))
 
 
-def model_fingerprint(location: str) -> str:
+def model_fingerprint(location: str, key: str = "teacher.llm") -> str:
     """The same of any transformers model in a folder or on a hub."""
     digest = hashlib.sha256()
     if Path(location).is_dir():
@@ -73,7 +73,7 @@ def model_fingerprint(location: str) -> str:
                 file.seek(max(0, path.stat().st_size - FINGERPRINT_BYTES))
                 digest.update(file.read())
     else:
-        config = _load_config(location)
+        config = _load_config(location, key)
         digest.update(f"{location} {getattr(config, '_commit_hash', None)} {config.to_json_string()}".encode())
     return digest.hexdigest()[:16]
 
@@ -200,21 +200,21 @@ def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
         )
 
 
-def _load_config(location: str) -> Any:
+def _load_config(location: str, key: str = "teacher.llm") -> Any:
     from transformers import AutoConfig
 
-    with _libraries_quiet(), _as_user_error(location):
+    with _libraries_quiet(), _as_user_error(location, key):
         return AutoConfig.from_pretrained(location)
 
 
 @contextmanager
-def _as_user_error(llm: str) -> Iterator[None]:
+def _as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
     try:
         yield
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"teacher.llm: {llm}: {reason[0]}") from error
+        raise UserError(f"{key}: {llm}: {reason[0]}") from error
 
 
 @contextmanager

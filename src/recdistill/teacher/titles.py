@@ -61,7 +61,7 @@ def encoder_fingerprint(config: TeacherConfig, cache: Path) -> str:
     """Names the model that embeds the titles."""
     if config.title_encoder == "llm":
         return llm_fingerprint(config.llm, cache)
-    return model_fingerprint(encoder_location(config.title_encoder, cache))
+    return model_fingerprint(encoder_location(config.title_encoder, cache), "teacher.title_encoder")
 
 
 def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
