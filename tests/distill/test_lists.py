@@ -19,6 +19,28 @@ def test_history_is_hidden_and_a_repeated_target_is_not(make_data: Callable[...,
     assert scores.tolist() == [[0, 1, gone, 3, 4, 5], [0, gone, gone, 3, 4, 5], [0, 1, 2, 3, 4, gone]]
 
 
+@pytest.mark.parametrize("places_per_item", [0, 1000])
+def test_list_scores_by_product_and_by_look_up_are_the_same_with_their_gradients(
+    places_per_item: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "ITEMS_PER_PLACE", places_per_item)  # 0: always looked up; 1000: always by product
+    monkeypatch.setitem(lists.CHUNK_SCORES, "cpu", 100)  # five rows at a time, the last chunk shorter
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(12, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    vectors = torch.randn(20, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    items = torch.randint(0, 20, (12, 6), generator=generator)  # repeats within a row among them
+    weights = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+    found = torch.autograd.grad((list_scores(states, vectors, items) * weights).sum(), (states, vectors))
+    expected = torch.autograd.grad(((states @ vectors.T).gather(1, items) * weights).sum(), (states, vectors))
+    torch.testing.assert_close(list_scores(states, vectors, items), (states @ vectors.T).gather(1, items))
+    torch.testing.assert_close(found, expected)
+
+
+def test_list_scores_of_half_precision_are_full_precision() -> None:
+    states, vectors = torch.ones(2, 4, dtype=torch.bfloat16), torch.ones(3, 4, dtype=torch.bfloat16)
+    assert list_scores(states, vectors, torch.ones(2, 1, dtype=torch.int64)).dtype == torch.float32
+
+
 def test_list_scores_by_hand_with_gradients_to_both() -> None:
     states = torch.tensor([[1.0, 2.0], [0.0, 3.0]], requires_grad=True)
     vectors = torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, -1.0]], requires_grad=True)

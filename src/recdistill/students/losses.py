@@ -57,7 +57,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def wide(tensor: Tensor) -> Tensor:
     """At least fp32."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
@@ -68,7 +68,7 @@ def cross_entropy(states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tens
     The memory beside the inputs is their gradients and one chunk of scores (`CHUNK_SCORES`), whatever M and N.
     """
     with torch.autocast(states.device.type, enabled=False):
-        return _ChunkedCrossEntropy.apply(_wide(states), _wide(item_vectors), targets)  # type: ignore[no-any-return, no-untyped-call]
+        return _ChunkedCrossEntropy.apply(wide(states), wide(item_vectors), targets)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def sample_negatives(targets: Tensor, count: int, num_items: int, generator: torch.Generator) -> Tensor:
@@ -83,8 +83,8 @@ def sample_negatives(targets: Tensor, count: int, num_items: int, generator: tor
 
 def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
     """Scores of chosen items: (M, C) items → (M, C)."""
-    chosen = nn.functional.embedding(items, _wide(item_vectors))
-    return torch.einsum("md,mcd->mc", _wide(states), chosen)
+    chosen = nn.functional.embedding(items, wide(item_vectors))
+    return torch.einsum("md,mcd->mc", wide(states), chosen)
 
 
 def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
