@@ -1,4 +1,5 @@
-"""Write `docs/results.md` from what `recdistill compare --json` left in `docs/results/<study>/<split>.json`.
+"""Write `docs/results.md` from what `recdistill compare --json` left in `docs/results/<study>/<split>.json`, and from
+the students beside other libraries' in `docs/benchmarks/students.jsonl`.
 
     recdistill study configs/studies/planted.yaml
     recdistill compare runs/studies/planted/*/seed-* --group --baseline main:student --json > test.json
@@ -11,6 +12,7 @@ No number of the page is typed: all stand in those files. A model that arms shar
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from recdistill.reporting.comparison import comparison_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"
+STUDENTS = ROOT / "docs/benchmarks/students.jsonl"
 
 HEAD = """\
 # Results
@@ -73,6 +76,56 @@ def section(path: Path) -> str:
     return "\n".join(lines)
 
 
+NAMES = {"ours": "recdistill", "rectools": "RecTools", "recbole": "RecBole"}
+
+STUDENTS_HEAD = """\
+## Students beside other libraries, MovieLens-100K
+
+The same prepared data, split, ties and ranking for all; each library's own way of training, with the settings in the
+[file](benchmarks/students.jsonl); weights of the best validation, test read once with them. `cpu s`: training until
+then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU seconds
+until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that.
+
+```console
+$ recdistill prepare --run runs/bench
+$ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/python \\
+    --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1
+```
+
+| SASRec of | patience | seed | best epoch, of | validation NDCG@10 | test NDCG@10 | cpu s | ours, s | ratio |
+|---|---|---|---|---|---|---|---|---|"""
+
+
+def level_reached(line: dict[str, Any], level: float) -> float | None:
+    """CPU seconds until a training first validated at least as well as `level`; None where it never did."""
+    return next((point["cpu_seconds"] for point in line["curve"] if point["ndcg@10"] >= level), None)
+
+
+def students_section(path: Path) -> str:
+    """Each training of `benchmarks/students.py` in a row, then the means of each arm's."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    ours = {line["settings"]["seed"]: line for line in lines if line["arm"] == "ours"}
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=lambda line: int(line["settings"]["seed"])):
+        patience = (line["settings"].get("train") or line["settings"])["patience"]  # ours has it in its training's
+        groups.setdefault((line["arm"], patience), []).append(line)
+    rows = [STUDENTS_HEAD]
+    for (arm, patience), group in sorted(groups.items()):
+        for line in group:
+            seed, best = line["settings"]["seed"], line["best"]
+            reached = level_reached(ours[seed], best["ndcg@10"]) if arm != "ours" and seed in ours else None
+            times = "| |" if reached is None else f"{reached:.0f} | {best['cpu_seconds'] / reached:.1f} |"
+            rows.append(
+                f"| {NAMES[arm]} | {patience} | {seed} | {best['epoch']}, {line['epochs']} | {best['ndcg@10']:.4f} "
+                f"| {line['test']['ndcg@10']:.4f} | {best['cpu_seconds']:.0f} | {times}"
+            )
+        validation, test = (statistics.mean(line[of]["ndcg@10"] for line in group) for of in ("best", "test"))
+        seconds = statistics.mean(line["best"]["cpu_seconds"] for line in group)
+        about = f"**{NAMES[arm]}** | {patience} | **mean of {len(group)}** | "
+        rows.append(f"| {about}| **{validation:.4f}** | **{test:.4f}** | {seconds:.0f} | | |")
+    return "\n".join(rows)
+
+
 def page() -> str:
     """The whole page, studies and splits in the order of their names."""
     return "\n\n".join([HEAD.rstrip(), *sections()]) + "\n"
@@ -80,6 +133,8 @@ def page() -> str:
 
 def sections() -> Iterator[str]:
     """One for each file."""
+    if STUDENTS.is_file():
+        yield students_section(STUDENTS)
     for path in sorted(RESULTS.glob("*/*.json")):
         if path.stem in ("validation", "test"):
             yield section(path)

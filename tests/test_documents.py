@@ -1,5 +1,6 @@
 """The documents say what the code does: generated pages, links, and the same story in both languages."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -47,3 +48,17 @@ def _skeleton(text: str) -> list[str]:
     """Levels of headings, languages of code blocks, targets of links, in order; not the link to the other README."""
     found = re.findall(r"^#+(?= )|^ *```\w*|\]\([^)]+\)", text, flags=re.MULTILINE)
     return [part.strip() for part in found if "README" not in part]
+
+
+def test_a_level_is_reached_at_the_first_validation_as_good() -> None:
+    spec = importlib.util.spec_from_file_location("generate_results", ROOT / "docs/generate_results.py")
+    assert spec is not None
+    assert spec.loader is not None
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+    curve = [
+        {"cpu_seconds": 4.0, "ndcg@10": 0.1},
+        {"cpu_seconds": 8.0, "ndcg@10": 0.3},
+        {"cpu_seconds": 12.0, "ndcg@10": 0.2},
+    ]
+    assert [results.level_reached({"curve": curve}, level) for level in (0.1, 0.2, 0.3, 0.4)] == [4.0, 8.0, 8.0, None]
