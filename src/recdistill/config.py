@@ -356,6 +356,9 @@ class TeacherConfig:
     hub name or folder of another sentence encoder."""
     title_dim: int = 128
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
+    title_decay: float = 0.0
+    """residual: above 0, a third part of the scores: how like an item's title is to those of the history, an event
+    of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no such part."""
     candidates: int = 0
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
@@ -389,6 +392,9 @@ class TeacherConfig:
         require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
         fraction(self, "teacher", "id_dropout")
+        require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
+        if self.title_decay > 0 and (self.head != "residual" or self.kind != "llm"):
+            raise UserError("teacher.title_decay: the likeness of titles needs head: residual and kind: llm")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
         positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")

@@ -11,6 +11,7 @@ from recdistill.errors import UserError
 from recdistill.teacher.growing import GrowingHistories
 
 KINDS = [
+    {"prompt": "item", "title_decay": 0.7},
     {"prompt": "item"},
     {"prompt": "text"},
     {"prompt": "text", "attention": "eager"},

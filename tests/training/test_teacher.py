@@ -11,7 +11,7 @@ from recdistill.config import AdapterConfig, RunConfig, StudentConfig, TeacherCo
 from recdistill.data.prepared import PreparedData
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
-from recdistill.training.correction import CORRECTION_WEIGHTS
+from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
 from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.student import validation_metrics
 from recdistill.training.teacher import TeacherTraining
@@ -35,11 +35,10 @@ def make_data() -> PreparedData:
     )
 
 
-@pytest.fixture
-def training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherTraining:
+def make_training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **others: Any) -> TeacherTraining:
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     student = StudentConfig(embedding_dim=16, blocks=1, max_length=10)
-    settings: dict[str, Any] = {"llm": str(tiny_llm), "layers": 2, "history_length": 10, "head_dim": 8}
+    settings: dict[str, Any] = {"llm": str(tiny_llm), "layers": 2, "history_length": 10, "head_dim": 8} | others
     config = RunConfig(student=student, teacher=TeacherConfig(**settings, adapter=AdapterConfig(dropout=0.0)))
     torch.manual_seed(0)
     save_student(make_student(student, ITEMS), tmp_path)
@@ -48,6 +47,19 @@ def training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with torch.no_grad():
         teacher.ranker.head.query.weight.copy_(torch.randn(8, 64, generator=generator))
     return TeacherTraining(teacher, seed=0)
+
+
+@pytest.fixture
+def training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherTraining:
+    return make_training(tiny_llm, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def with_titles(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TeacherTraining:
+    training = make_training(tiny_llm, tmp_path, monkeypatch, title_decay=0.5)
+    vectors = training.module.head.title_vectors  # the tiny language model tells no two titles apart
+    vectors.copy_(torch.randn(vectors.shape, generator=torch.Generator().manual_seed(2)))
+    return training
 
 
 def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTraining) -> None:
@@ -61,6 +73,53 @@ def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTrain
     assert chosen["ndcg@10"] == pytest.approx(max(found.values()), abs=1e-9)
     assert found[weight] == max(found.values())
     assert len({round(value, 6) for value in found.values()}) > 1
+
+
+def test_the_titles_get_the_best_weight_beside_the_chosen_correction(with_titles: TeacherTraining) -> None:
+    with_titles.module.head.query.weight.data.mul_(0.01)  # a correction that does not drown the titles
+    chosen = with_titles.validate()
+    head, data = with_titles.module.head, with_titles.teacher.data
+    assert head.titles_weight is not None
+    titles, correction = float(head.titles_weight), float(head.correction_weight)
+    assert titles in TITLE_WEIGHTS
+    read = validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"]
+    assert chosen["ndcg@10"] == pytest.approx(read, abs=1e-9)  # the weights kept are those that were validated
+    for other in CORRECTION_WEIGHTS:
+        head.correction_weight.data.fill_(other)
+        assert validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"] <= read + 1e-9
+    head.correction_weight.data.fill_(correction)
+    head.titles_weight.data.fill_(0.0)
+    without = validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"]
+    assert without <= read + 1e-9
+    head.titles_weight.data.fill_(4.0)
+    assert validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"] != pytest.approx(without, abs=1e-6)
+
+
+def test_titles_are_hidden_in_training_and_are_none_of_its_gradients(with_titles: TeacherTraining) -> None:
+    batch = with_titles.collate(with_titles.plan(0)[0])
+    head = with_titles.module.head
+    assert head.titles_weight is not None
+    losses = []
+    for weight in (0.0, 4.0):
+        head.titles_weight.data.fill_(weight)
+        with_titles.module.train()
+        losses.append(with_titles.loss(batch))
+    assert losses[0] == losses[1]
+    losses[1].backward()
+    assert head.titles_weight.grad is None
+
+
+def test_scores_are_student_correction_and_the_likeness_of_titles(with_titles: TeacherTraining) -> None:
+    head = with_titles.module.head.eval()
+    assert head.titles_weight is not None
+    student, hidden, faded = torch.randn(3, 16), torch.randn(3, 64), torch.randn(3, head.title_vectors.shape[1])
+    parts = []
+    for weight in (0.0, 1.0):
+        head.titles_weight.data.fill_(weight)
+        parts.append(head.states(student, hidden, faded) @ head.item_vectors().T)
+    torch.testing.assert_close((parts[1] - parts[0])[:, 1:], faded @ head.title_vectors[1:].T, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="faded titles"):
+        head.states(student, hidden)
 
 
 def test_the_weight_does_not_scale_training(training: TeacherTraining) -> None:

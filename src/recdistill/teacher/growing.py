@@ -81,9 +81,10 @@ class GrowingHistories:
         items = self.items.to(self.device)
         steps = self.lengths
         states = self.ranker.student.states(items)
-        last = states[torch.arange(len(new)), steps - 1]
+        last = (torch.arange(len(new)), steps - 1)
         hidden = self._read(new, states, steps)
-        return self.ranker.head.states(last, hidden)
+        faded = self.ranker.faded_titles(items)
+        return self.ranker.head.states(states[last], hidden, None if faded is None else faded[last])
 
     def _append(self, new: Tensor, lengths: Tensor) -> None:
         """Write the new items behind the histories."""

@@ -22,6 +22,7 @@ from recdistill.teacher.experts import (
     load_experts,
     save_experts,
 )
+from recdistill.teacher.faded_titles import faded_mean
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
 from recdistill.teacher.norms import use_lean_norms
@@ -65,6 +66,7 @@ class Ranker(nn.Module):
             config.head_dim,
             config.student_dropout,
             config.id_dropout,
+            config.title_decay > 0,
         )
         options = BlockOptions(config.activation_checkpointing, config.compile, config.cuda_graphs)
         self.lean_norms = use_lean_norms(backbone.decoder)
@@ -82,7 +84,9 @@ class Ranker(nn.Module):
         student_states = self.student_states(batch)
         hidden = self._read(batch, student_states)
         picked = hidden[batch.target_rows, batch.target_columns]
-        return self.head.states(student_states[batch.target_prompts, batch.target_steps - 1], picked)
+        where = (batch.target_prompts, batch.target_steps - 1)
+        faded = self.faded_titles(batch.items)
+        return self.head.states(student_states[where], picked, None if faded is None else faded[where])
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
@@ -98,6 +102,12 @@ class Ranker(nn.Module):
     def student_states(self, batch: PromptBatch) -> Tensor:
         """The frozen student's state after each item of the histories: (B, L, D)."""
         return self.student.states(batch.items)
+
+    @torch.no_grad()
+    def faded_titles(self, items: Tensor) -> Tensor | None:
+        """The faded mean of title vectors after each item of the histories (B, L): (B, L, W); None where unused."""
+        decay = self.config.title_decay
+        return faded_mean(self.head.title_vectors, items, decay) if decay > 0 else None
 
     def expert_weights(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
         """Expert weights by step of the history, (B, L + 1, E); None without a gate."""

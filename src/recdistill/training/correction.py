@@ -1,4 +1,4 @@
-"""The weight of a correction beside the student's scores: chosen on validation from a short list."""
+"""Weights of what stands beside the student's scores: chosen on validation from short lists."""
 
 import logging
 from collections.abc import Callable
@@ -8,15 +8,24 @@ logger = logging.getLogger("recdistill")
 CORRECTION_WEIGHTS = (1.0, 0.25, 0.5, 0.75, 1.5)
 """Weights that validation chooses from; the first wins a tie."""
 
+TITLE_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 4.0)
+"""The same for the inner product of title vectors. Whitened vectors are long: at .1 it moves an order as much as the
+student's scores do, at 4 it ranks almost alone."""
 
-def choose_weight(validate: Callable[[float], dict[str, float]]) -> tuple[float, dict[str, float]]:
+
+def choose_weight(
+    validate: Callable[[float], dict[str, float]], weights: tuple[float, ...] = CORRECTION_WEIGHTS,
+    what: str = "correction",
+) -> tuple[float, dict[str, float]]:  # fmt: skip
     """The weight with the best NDCG@10, and its metrics; like the epoch, a choice that belongs to validation.
 
     Args:
         validate: metrics with a weight.
+        weights: to choose from; the first wins a tie.
+        what: is weighed, for the log.
     """
-    found = {weight: validate(weight) for weight in CORRECTION_WEIGHTS}
-    best = max(CORRECTION_WEIGHTS, key=lambda weight: found[weight]["ndcg@10"])
+    found = {weight: validate(weight) for weight in weights}
+    best = max(weights, key=lambda weight: found[weight]["ndcg@10"])
     shown = {weight: round(metrics["ndcg@10"], 4) for weight, metrics in found.items()}
-    logger.info("weight of the correction: %g, of %s", best, shown)
+    logger.info("weight of the %s: %g, of %s", what, best, shown)
     return best, found[best]

@@ -224,10 +224,13 @@ class TeacherScorer:
 
 
 class ReadOnce:
-    """A scorer over fixed targets that keeps their states: several weights of the correction cost one reading."""
+    """A scorer over fixed targets that keeps their states: several weights of their parts cost one reading.
+
+    The head's own weights must be 1 while the states are read.
+    """
 
     def __init__(self, teacher: Teacher, targets: Targets) -> None:
-        self.teacher, self.correction_weight = teacher, 1.0
+        self.teacher, self.correction_weight, self.titles_weight = teacher, 1.0, 0.0
         windows = history_windows(teacher.data, targets, teacher.window_length)
         self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
         for rows in sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch):
@@ -237,9 +240,10 @@ class ReadOnce:
         self.row_of = {key: row for row, key in enumerate(keys)}
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1) with the current weight of the correction."""
+        """Scores (B, N + 1) with the current weights."""
         keys = zip(users.tolist(), positions.tolist(), strict=True)
         states = self.states[[self.row_of[key] for key in keys]]
-        student_dim = states.shape[1] - self.teacher.config.head_dim
-        weighted = torch.cat([states[:, :student_dim], states[:, student_dim:] * self.correction_weight], dim=1)
-        return self.teacher.ranker.scores(weighted)
+        ranker = self.teacher.ranker
+        if ranker.head.residual:
+            states = ranker.head.weigh(states, self.correction_weight, self.titles_weight)
+        return ranker.scores(states)

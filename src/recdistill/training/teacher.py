@@ -20,7 +20,7 @@ from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
-from recdistill.training.correction import choose_weight
+from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.reading import ReadOnce, Teacher
@@ -93,10 +93,13 @@ class TeacherTraining:
         """Full-catalog metrics on validation, seen items left out.
 
         With a residual head, the weight of the correction beside the student's scores is chosen here, from a short
-        list, by NDCG@10: like the epoch, it is a choice that belongs to validation. The prompts are read once for all.
+        list, by NDCG@10: like the epoch, it is a choice that belongs to validation; and so is that of the titles, where
+        `teacher.title_decay` asks for them. The prompts are read once for all.
         """
         head, data = self.module.head, self.teacher.data
         head.correction_weight.data.fill_(1.0)
+        if head.titles_weight is not None:
+            head.titles_weight.data.fill_(1.0)
         read = ReadOnce(self.teacher, self.validation)
         if not head.residual:
             return validation_metrics(read, data, self.validation)
@@ -105,7 +108,17 @@ class TeacherTraining:
             read.correction_weight = weight
             return validation_metrics(read, data, self.validation)
 
+        def validate_titles(weight: float) -> dict[str, float]:
+            read.titles_weight = weight
+            return validation_metrics(read, data, self.validation)
+
         best, metrics = choose_weight(validate)
+        if head.titles_weight is not None:
+            # One after the other: the correction's again once the titles have theirs.
+            read.correction_weight = best
+            read.titles_weight, _ = choose_weight(validate_titles, TITLE_WEIGHTS, "titles")
+            best, metrics = choose_weight(validate)
+            head.titles_weight.data.fill_(read.titles_weight)
         head.correction_weight.data.fill_(best)
         return metrics
 
