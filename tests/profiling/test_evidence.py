@@ -10,7 +10,8 @@ from recdistill.profiling.evidence import KernelWatch, TokenCount, judge
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
 ON = {
     "teacher.layers": 6, "teacher.history_length": 5, "teacher.gate.kind": "causal", "teacher.targets": "every",
-    "teacher.precision": "bf16", "teacher.quantization": "nf4", "teacher.double_quantization": True,
+    "teacher.title_decay": 0.9, "teacher.precision": "bf16", "teacher.quantization": "nf4",
+    "teacher.double_quantization": True,
     "teacher.compute_dtype": "auto", "teacher.attention": "sdpa", "teacher.padding": "packed",
     "teacher.compile": True, "teacher.cuda_graphs": True, "teacher.activation_checkpointing": True,
     "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100, "teacher.train.accumulate_grad_batches": 2,
@@ -90,6 +91,8 @@ def test_the_reports_mistake_is_told():
         ("teacher.train.accumulate_grad_batches", 4, {"micro_batches_per_step": 1}, False),
         ("teacher.layers", None, {"blocks": 30}, True),
         ("teacher.layers", 6, {"blocks": 30}, False),
+        ("teacher.title_decay", 0.9, {"titles_weight": 0.1}, True),
+        ("teacher.title_decay", 0.9, {"titles_weight": 0.0}, False),
         ("teacher.targets", "last", {"train": {"prompts": 4, "targets": 9}}, False),
     ],
 )

@@ -220,3 +220,13 @@ def test_durations_read_well() -> None:
 def test_a_plan_for_an_unknown_layer_is_refused() -> None:
     with pytest.raises(UserError, match="down_proj"):
         make_plan(PlanConfig(adapter_layers=("fc1",)))
+
+
+def test_titles_in_the_states_cost_their_width_at_each_item_and_prediction() -> None:
+    plain = PlanConfig(items=500, batch_size=4, targets_per_prompt=3, title_dim=128)
+    wider = replace(plain, title_decay=0.9)
+    before, after = memory_parts(TINY, plain), memory_parts(TINY, wider)
+    # fp32: item vectors and their gradient; twice the state of each of the 12 predictions.
+    assert after["head"] - before["head"] == 4 * 128 * (2 * 501 + 2 * 12)
+    assert {name for name in before if before[name] != after[name]} <= {"head", "transient"}
+    assert make_plan(wider).model_flops_per_step > make_plan(plain).model_flops_per_step

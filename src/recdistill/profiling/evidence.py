@@ -305,6 +305,11 @@ def _gate(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     return f"the gate in use is {kind}", kind == asked
 
 
+def _title_decay(asked: float, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    weight = seen.get("titles_weight") or 0.0
+    return f"validation gave the likeness of titles the weight {weight:g}", (weight > 0) == (asked > 0)
+
+
 def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     train = seen.get("train", {})
     prompts, targets = train.get("prompts", 0), train.get("targets", 0)
@@ -316,6 +321,7 @@ _JUDGES: dict[str, Any] = {
     "teacher.history_length": _history,
     "teacher.gate.kind": _gate,
     "teacher.targets": _targets,
+    "teacher.title_decay": _title_decay,
     "teacher.precision": _precision,
     "teacher.quantization": _quantization,
     "teacher.double_quantization": _double,

@@ -87,6 +87,8 @@ class PlanConfig:
     """Width of the head's correction (`teacher.head_dim`)."""
     title_dim: int = 128
     """Width of the whitened title embeddings (`teacher.title_dim`)."""
+    title_decay: float = 0.0
+    """Above 0: states and item vectors hold the titles too (`teacher.title_decay`)."""
     export_batch_size: int = 32
     """Prompts per batch of the export (`export.batch_size`)."""
     top_k: int = 50
@@ -106,12 +108,18 @@ class PlanConfig:
     utilisation: float = 0.4
     """Share of the peak that the executed FLOPs reach. Assumed."""
 
+    @property
+    def state_dim(self) -> int:
+        """Width S of the user states and item vectors: the student's part, the correction, the titles."""
+        return self.embedding_dim + self.head_dim + (self.title_dim if self.title_decay > 0 else 0)
+
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
         sizes = ("batch_size", "tokens", "targets_per_prompt", "items", "rank", "experts", "rows", "head_dim")
         positive(self, "plan", *sizes, "embedding_dim", "title_dim", "export_batch_size", "top_k")
         not_negative(self, "plan", "memory_gib", "peak_tflops", "reserve_gib")
         fraction(self, "plan", "dropout")
+        require(0 <= self.title_decay <= 1, "plan.title_decay", self.title_decay, "between 0 and 1")
         require(0 < self.utilisation <= 1, "plan.utilisation", self.utilisation, "above 0 and at most 1")
         require(self.layers is None or self.layers > 0, "plan.layers", self.layers, "above 0")
         rule = f"a multiple of plan.experts ({self.experts})"

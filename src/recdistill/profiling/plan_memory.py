@@ -77,7 +77,7 @@ def soft_token_activations(shapes: LlmShapes, config: PlanConfig) -> float:
 
 def head_kept(shapes: LlmShapes, config: PlanConfig) -> float:
     """What the head keeps: each prediction's state (norm's input and output, user state), and the loss's gradients."""
-    state = config.head_dim + config.embedding_dim
+    state = config.state_dim
     predictions = config.batch_size * config.targets_per_prompt
     vectors = 2 * (config.items + 1) * state  # item vectors and their gradient
     return float(FP32 * (predictions * (2 * shapes.hidden_dim + 2 * state) + vectors))
@@ -140,7 +140,7 @@ def export_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     block = tokens * (shapes.hidden_dim * (wide.stream + 2 * FP32) + 3 * shapes.intermediate_dim * wide.compute)
     if config.attention == "eager":
         block = max(block, tokens * (shapes.hidden_dim * wide.stream + shapes.heads * config.tokens * 2 * FP32))
-    state = config.head_dim + config.embedding_dim
+    state = config.state_dim
     scores = predictions * (2 * FP32 * (config.items + 1) + FP32 * state + config.top_k * (8 + FP32))
     process = float(CPU_BASELINE) if config.device == "cpu" else 0.0
     return weight_bytes(shapes, config) + FP32 * (trained + buffers) + max(block, scores) + process

@@ -64,11 +64,14 @@ def block_facts(teacher: Teacher) -> dict[str, int]:
 
 
 def trained_facts(teacher: Teacher, result: FitResult) -> dict[str, Any]:
-    """What the training loop did, over all tries."""
+    """What the training loop did, over all tries, and the weights that validation chose."""
+    head = teacher.ranker.head
     return {
         "tokens": {"train": teacher.trained.plain()},
         "batches_by_worker": result.batches_by_worker,
         "micro_batches_per_step": result.micro_batches_per_step,
+        "correction_weight": float(head.correction_weight.detach()) if head.residual else None,
+        "titles_weight": None if head.titles_weight is None else float(head.titles_weight.detach()),
     }
 
 
@@ -84,6 +87,8 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     if config.quantization == "nf4":
         asked |= {"teacher.double_quantization": config.double_quantization}
         asked |= {"teacher.compute_dtype": config.compute_dtype}
+    if config.title_decay > 0:
+        asked |= {"teacher.title_decay": config.title_decay}
     names = ["accumulate_grad_batches", "num_workers"]
     names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
