@@ -3,8 +3,8 @@ import math
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
+from by_hand import close
 from recdistill.config import DistillConfig
 from recdistill.distill.dllm2rec import (
     confidence_weights,
@@ -17,10 +17,6 @@ from recdistill.distill.dllm2rec import (
 )
 
 INF = torch.inf
-
-
-def close(actual: Tensor, wanted: list[list[float]] | list[float] | float, tolerance: float = 1e-5) -> bool:
-    return torch.allclose(actual.double(), torch.tensor(wanted, dtype=torch.float64), atol=tolerance, rtol=0)
 
 
 def test_position_weights_by_hand() -> None:

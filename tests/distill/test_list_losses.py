@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
+from by_hand import close
 from recdistill.distill.dllm2rec import (
     dro_loss,
     ranking_loss,
@@ -13,10 +13,6 @@ from recdistill.distill.dllm2rec import (
 from recdistill.distill.list_losses import list_divergence, listwise_loss, soft_label_loss, soft_target_excess
 
 INF = torch.inf
-
-
-def close(actual: Tensor, wanted: list[list[float]] | list[float] | float, tolerance: float = 1e-5) -> bool:
-    return torch.allclose(actual.double(), torch.tensor(wanted, dtype=torch.float64), atol=tolerance, rtol=0)
 
 
 def test_soft_label_loss_by_hand() -> None:
