@@ -84,16 +84,18 @@ STUDENTS_HEAD = """\
 The same prepared data, split, ties and ranking for all; each library's own way of training, with the settings in the
 [file](benchmarks/students.jsonl); weights of the best validation, test read once with them. `cpu s`: training until
 then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU seconds
-until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that.
+until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that. Where an
+epoch of one arm cost more CPU than in other rows (`s an epoch`), other work shared the machine, and `ratio` is too large
+by as much.
 
 ```console
 $ recdistill prepare --run runs/bench
 $ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/python \\
-    --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1
+    --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1    # --arms rectools --patience 100
 ```
 
-| SASRec of | patience | seed | best epoch, of | validation NDCG@10 | test NDCG@10 | cpu s | ours, s | ratio |
-|---|---|---|---|---|---|---|---|---|"""
+| SASRec of | patience | seed | best epoch, of | validation NDCG@10 | test NDCG@10 | cpu s | s an epoch | ours, s | ratio |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def level_reached(line: dict[str, Any], level: float) -> float | None:
@@ -117,12 +119,13 @@ def students_section(path: Path) -> str:
             times = "| |" if reached is None else f"{reached:.0f} | {best['cpu_seconds'] / reached:.1f} |"
             rows.append(
                 f"| {NAMES[arm]} | {patience} | {seed} | {best['epoch']}, {line['epochs']} | {best['ndcg@10']:.4f} "
-                f"| {line['test']['ndcg@10']:.4f} | {best['cpu_seconds']:.0f} | {times}"
+                f"| {line['test']['ndcg@10']:.4f} | {best['cpu_seconds']:.0f} "
+                f"| {line['cpu_seconds'] / line['epochs']:.1f} | {times}"
             )
         validation, test = (statistics.mean(line[of]["ndcg@10"] for line in group) for of in ("best", "test"))
         seconds = statistics.mean(line["best"]["cpu_seconds"] for line in group)
         about = f"**{NAMES[arm]}** | {patience} | **mean of {len(group)}** | "
-        rows.append(f"| {about}| **{validation:.4f}** | **{test:.4f}** | {seconds:.0f} | | |")
+        rows.append(f"| {about}| **{validation:.4f}** | **{test:.4f}** | {seconds:.0f} | | | |")
     return "\n".join(rows)
 
 
