@@ -85,8 +85,8 @@ The same prepared data, split, ties and ranking for all; each library's own way 
 [file](benchmarks/students.jsonl); weights of the best validation, test read once with them. `cpu s`: training until
 then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU seconds
 until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that. Where an
-epoch of one arm cost more CPU than in other rows (`s an epoch`), other work shared the machine, and `ratio` is too large
-by as much.
+epoch of an arm cost more CPU than in its other rows (`s an epoch`), other work shared the machine, and `ratio` is too
+large by as much.
 
 ```console
 $ recdistill prepare --run runs/bench
@@ -94,7 +94,7 @@ $ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/p
     --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1    # --arms rectools --patience 100
 ```
 
-| SASRec of | patience | seed | best epoch, of | validation NDCG@10 | test NDCG@10 | cpu s | s an epoch | ours, s | ratio |
+| SASRec of | patience | seed | best epoch, of | NDCG@10: validation | test | cpu s | s an epoch | ours, s | ratio |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
