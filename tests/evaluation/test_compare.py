@@ -12,6 +12,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
 from recdistill.evaluation.significance import holm
 from recdistill.evaluation.stored import arms_of
+from recdistill.reporting.comparison import comparison_tables
 
 FEW = {"bootstrap_samples": 50, "permutations": 64}
 
@@ -178,7 +179,13 @@ def test_seeds_that_train_on_other_users_are_one_arm(data, store_run, change_jso
 
     first, second = run("half-1", 1, [True, False, True], 0.5), run("half-2", 2, [False, True, True], 0.5)
     assert arms_of([first, second], group=True) == {"half": [first, second]}
-    assert compare({"half": [first, second]}, **FEW)["entries"][0]["seeds"] == 2
+    found = compare({"half": [first, second]}, **FEW)
+    assert found["entries"][0]["seeds"] == 2
+    assert list(found["slices"]) == ["history_length"]  # a target's train events differ between the two
+    assert "trained on different users" in comparison_tables(found)
+    alone = compare({"half": [first]}, **FEW)
+    assert list(alone["slices"]) == ["popularity", "history_length"]
+    assert "trained on different users" not in comparison_tables(alone)
     third = run("third-1", 1, [True, False, False], 0.3)
     with pytest.raises(UserError, match=r"data\.train_users 0\.3 against 0\.5"):
         compare({"half": [first], "third": [third]}, **FEW)

@@ -83,6 +83,8 @@ def compare(
     _add_tests(entries, users, contenders, against, permutations, rng)
     slices: dict[str, list[dict[str, Any]]] = {}
     for kind, parts in slices_of(every[0].data(), every[0].targets).items():
+        if kind == "popularity" and not _trained_on_the_same(every):
+            continue
         slices[kind] = []
         for part in parts:
             inside = [_rows(contender, part.rows) for contender in contenders]
@@ -99,6 +101,11 @@ def compare(
         "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
         "slices": slices,
     }
+
+
+def _trained_on_the_same(runs: Sequence[StoredRun]) -> bool:
+    """Whether all runs were trained on the same users; else a target's train events are another number in each."""
+    return len({run.metrics["fingerprints"].get("split") for run in runs}) == 1
 
 
 def _refuse_empty_or_twice(runs: Mapping[str, Sequence[StoredRun]]) -> None:

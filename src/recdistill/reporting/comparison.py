@@ -26,6 +26,8 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
         rows = [row for part in slices for row in _slice_rows(part, kind, texts)]
         axis = texts("target_popularity" if kind == "popularity" else kind)
         parts.append(f"{name} by {axis}; no tests\n{_table(SLICE_HEADER, rows)}")
+    if "popularity" not in found["slices"]:
+        parts.append(f"No slices by {texts('target_popularity')}: the runs were trained on different users.")
     return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"])])
 
 
