@@ -185,6 +185,13 @@ def test_without_export_there_is_no_distillation(do: Run) -> None:
     assert list(metrics(run)["models"]) == MODELS[:-1]
 
 
+def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_model_is_asked_for(do: Run) -> None:
+    run = do("no teacher", "--teacher.kind=none", "--teacher.llm=not/there", "--teacher.title_encoder=minilm")
+    assert {path.name for path in run.iterdir()} == {"prepare", "student", "evaluation", "report"}
+    assert list(metrics(run)["models"]) == MODELS[:-2]
+    assert "No teacher was trained in this run." in (run / "report" / "report.md").read_text(encoding="utf-8")
+
+
 VARIANTS = {
     "the paper's teacher": (
         "--teacher.prompt=text", "--teacher.targets=last", "--teacher.gate.kind=instance", "--teacher.candidates=5",

@@ -310,9 +310,10 @@ class AdapterConfig:
 class TeacherConfig:
     """The language model with its experts, its prompts and its head."""
 
-    kind: Literal["llm", "student"] = "llm"
+    kind: Literal["llm", "student", "none"] = "llm"
     """llm: a language model. student: the control, a second student of another seed in its place. What it gains over
-    one student any second model brings; what the language model gains beyond that is its own knowledge."""
+    one student any second model brings; what the language model gains beyond that is its own knowledge. none: no
+    teacher and nothing distilled, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
     layers: int | None = 6
@@ -580,9 +581,10 @@ class RunConfig:
             "teacher.history_length", self.teacher.history_length,
             f"at most student.max_length ({self.student.max_length})",
         )  # fmt: skip
-        if self.teacher.kind == "student" and self.teacher.compile:
-            raise UserError("teacher.compile: compiles a language model's blocks; teacher.kind: student has none")
-        if self.teacher.folds and (self.teacher.kind == "student" or self.teacher.compile):
+        if self.teacher.kind != "llm" and self.teacher.compile:
+            kind = self.teacher.kind
+            raise UserError(f"teacher.compile: compiles a language model's blocks; teacher.kind: {kind} has none")
+        if self.teacher.folds and (self.teacher.kind != "llm" or self.teacher.compile):
             raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
@@ -596,8 +598,8 @@ class RunConfig:
     def _check_cache(self) -> None:
         """A cache pays where a prompt is read again with something behind it, and nowhere else."""
         teacher = self.teacher
-        if teacher.kind == "student":
-            raise UserError("export.use_cache: a second student (teacher.kind) keeps no keys and values")
+        if teacher.kind != "llm":
+            raise UserError(f"export.use_cache: with teacher.kind: {teacher.kind} there are no keys and values")
         if teacher.targets == "every":
             raise UserError(
                 "export.use_cache: targets: every reads each history once for all its targets and decodes nothing, so "

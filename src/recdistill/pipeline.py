@@ -84,7 +84,17 @@ def check_models(config: RunConfig) -> None:
     if config.teacher.kind == "llm":
         check_machine(config.teacher, choose_device(config.device))
         check_llm(config.teacher, cache_folder())
-    encoder_fingerprint(config.teacher, cache_folder())
+    if config.teacher.kind != "none":
+        encoder_fingerprint(config.teacher, cache_folder())
+
+
+def left_out(config: RunConfig, step: Step) -> str:
+    """The setting for which the run has no such step; empty where it has."""
+    if step in ("teacher", "export", "distill") and config.teacher.kind == "none":
+        return "teacher.kind is none"
+    if step in ("export", "distill") and not config.export.enabled:
+        return "export.enabled is false"
+    return ""
 
 
 def choose_device(wish: str) -> str:
@@ -108,8 +118,8 @@ class Story:
 
     def do(self, step: Step) -> None:
         """Do one step unless its finished folder is already there."""
-        if step in ("export", "distill") and not self.config.export.enabled:
-            logger.info("%s: left out, since export.enabled is false", step)
+        if reason := left_out(self.config, step):
+            logger.info("%s: left out, since %s", step, reason)
             return
         plan = self.plan(step)
         name = FOLDERS[step]
@@ -159,7 +169,8 @@ class Story:
 
     def _models(self) -> tuple[Step, ...]:
         """The steps that leave a model to be evaluated."""
-        return ("student", "teacher", "distill") if self.config.export.enabled else ("student", "teacher")
+        trained: tuple[Step, ...] = ("student", "teacher", "distill")
+        return tuple(step for step in trained if not left_out(self.config, step))
 
     def _made(self, step: Step) -> str:
         """The fingerprint of a finished step."""
@@ -262,7 +273,9 @@ class Story:
         }
         if config.teacher.kind == "student":
             scorers["teacher"] = lambda: self._second_student(data).scorer()
-        if config.export.enabled:
+        if left_out(config, "teacher"):
+            del scorers["teacher"]
+        if not left_out(config, "distill"):
             scorers["distilled"] = lambda: student_scorer(step("distilled"), data, device)
         if config.data.source == "planted":
             scorers["oracle"] = lambda: OracleScorer(data, config.data.planted)

@@ -24,7 +24,7 @@ from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
-from recdistill.pipeline import FOLDERS, STORY, Step, Story, check_models, choose_device
+from recdistill.pipeline import FOLDERS, STORY, Step, Story, check_models, choose_device, left_out
 from recdistill.run_folder import RunFolder
 from recdistill.yaml_files import read_yaml
 
@@ -140,7 +140,7 @@ def _run(config: RunConfig, out: Path, until: Step) -> None:
     with folder.lock():
         story = Story(config, folder, device)
         for step in STORY[: STORY.index(until) + 1]:
-            if step in ("export", "distill") and not config.export.enabled:
+            if left_out(config, step):
                 continue
             _borrow(story, step, out)
             story.do(step)
