@@ -55,6 +55,7 @@ MISTAKES = {
     "student.dropuot=0.1": "student.dropuot",
     "student.dropout=much": "student.dropout",
     "student.dropout=1.0": "student.dropout: 1.0 is out of range; it must be at least 0 and below 1",
+    "distill.dropout=1.0": "distill.dropout: 1.0 is out of range; it must be at least 0 and below 1",
     "student.train.batch_size=0": "student.train.batch_size: 0 is out of range; it must be above 0",
     "student.train.max_epochs=2.5": "student.train.max_epochs",
     "student.loss.name=hinge": "student.loss.name",

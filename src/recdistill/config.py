@@ -493,6 +493,9 @@ class DistillConfig:
     """dllm2rec: α, weight of the distributionally robust term. 0: off."""
     dro_temperature: float = 1.0
     """dllm2rec: β of the distributionally robust term."""
+    dropout: float | None = None
+    """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
+    so that it may need less than a plain student. Empty: `student.dropout`."""
     selection: Selection = "all"
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1
@@ -507,6 +510,8 @@ class DistillConfig:
         positive(self, "distill", "top_k", "position_temperature", "temperature", "dro_temperature")
         names = ("weight", "position_weight", "confidence_weight", "consistency_weight", "embedding_weight")
         not_negative(self, "distill", *names, "dro_weight", "kl_threshold")
+        if self.dropout is not None:
+            fraction(self, "distill", "dropout")
         total = self.position_weight + self.confidence_weight + self.consistency_weight
         require(self.method != "dllm2rec" or total > 0, "distill.position_weight + …", total, "above 0 in sum")
         self.loss.check("distill.loss")

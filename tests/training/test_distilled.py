@@ -220,6 +220,18 @@ def test_a_distilled_student_may_start_as_the_plain_one(
         assert projection.weight.grad.abs().max() > 0  # zero, but learning
 
 
+def test_a_distilled_student_has_its_own_dropout_or_the_plain_students(
+    data: PreparedData, reader: OutputsReader
+) -> None:
+    def shares(config: RunConfig) -> set[float]:
+        modules = make_distilled(config, data, reader).modules()
+        return {one.p for one in modules if isinstance(one, torch.nn.Dropout)}
+
+    config = make_config()
+    assert shares(config) == {config.student.dropout}
+    assert shares(make_config(dropout=0.4)) == {0.4}
+
+
 def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, reader: OutputsReader) -> None:
     student = make_distilled(make_config(embedding_weight=0.3), data, reader)
     assert student.items.titles is not None

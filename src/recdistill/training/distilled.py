@@ -1,7 +1,7 @@
 """Train a fresh student on the data and on what the teacher left in the store; no teacher is in memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,9 +165,12 @@ def make_distilled(
     distill, dim = config.distill, config.student.embedding_dim
     raw = torch.from_numpy(reader.item_embeddings.astype(np.float32))
     titles = whiten(raw, config.teacher.title_dim) if distill.embedding_weight > 0 else None
+    shape = config.student
+    if distill.dropout is not None:
+        shape = replace(shape, dropout=distill.dropout)
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
-        student = make_student(config.student, data.num_items, titles, distill.embedding_weight)
+        student = make_student(shape, data.num_items, titles, distill.embedding_weight)
     with torch.no_grad():
         if distill.start == "titles":
             axes = whiten(raw, dim) * INIT_STD
