@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.reporting.comparison import comparison_tables
+from recdistill.reporting.wording import p_value, signed
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"
@@ -129,9 +130,51 @@ def students_section(path: Path) -> str:
     return "\n".join(rows)
 
 
+SUMMARY_HEAD = """\
+## At a glance: test, arm `main`
+
+NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
+correction for all that the study compares; `kept`: the distilled student's gain as a share of the teacher's;
+`core-min`: one seed, all steps.
+
+| data | seeds | student | teacher | distilled | kept | core-min |
+|---|---|---|---|---|---|---|"""
+
+
+def summary() -> Iterator[str]:
+    """A row for each study that was read on test, if there is one."""
+    rows = [row for path in sorted(RESULTS.glob("*/test.json")) if (row := summary_row(path))]
+    if rows:
+        yield "\n".join([SUMMARY_HEAD, *rows])
+
+
+def summary_row(path: Path) -> str:
+    """One study's student, teacher and distilled student; empty where it has no teacher."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    models = {entry["model"]: entry for entry in found["entries"] if entry["arm"] == "main"}
+    if "teacher" not in models:
+        return ""
+    student, teacher, distilled = (models[model] for model in ("student", "teacher", "distilled"))
+    kept = distilled["difference"] / teacher["difference"] if teacher["difference"] > 0 else None
+    cost = sum(step["core_seconds"] for step in found["arms"]["main"]["steps"].values()) / 60
+    name = path.parent.name
+    cells = [
+        f"[{name}](#{name}-test)", str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled),
+        "" if kept is None else f"{100 * kept:.0f} %", f"{cost:.1f}",
+    ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def gained(entry: dict[str, Any]) -> str:
+    """A mean, its gain, the difference's interval and p."""
+    low, high = entry["difference_interval"]
+    gain, p = entry["gain_percent"], p_value(entry["p_holm"])
+    return f"{entry['mean']:.4f}, {gain:+.1f} % [{signed(low)}, {signed(high)}], p {p}"
+
+
 def page() -> str:
     """The whole page, studies and splits in the order of their names."""
-    return "\n\n".join([HEAD.rstrip(), *sections()]) + "\n"
+    return "\n\n".join([HEAD.rstrip(), *summary(), *sections()]) + "\n"
 
 
 def sections() -> Iterator[str]:
