@@ -149,18 +149,20 @@ def summary() -> Iterator[str]:
 
 
 def summary_row(path: Path) -> str:
-    """One study's student, teacher and distilled student; empty where it has no teacher."""
+    """One study's student, teacher and distilled student; empty where it is not of all three, or not to the student."""
     found = json.loads(path.read_text(encoding="utf-8"))
     models = {entry["model"]: entry for entry in found["entries"] if entry["arm"] == "main"}
-    if "teacher" not in models:
+    if found["metric"] != "ndcg@10" or not {"student", "teacher", "distilled"} <= set(models):
         return ""
     student, teacher, distilled = (models[model] for model in ("student", "teacher", "distilled"))
-    kept = distilled["difference"] / teacher["difference"] if teacher["difference"] > 0 else None
-    cost = sum(step["core_seconds"] for step in found["arms"]["main"]["steps"].values()) / 60
+    if any(one.get("against") != {"arm": "main", "model": "student"} for one in (teacher, distilled)):
+        return ""
+    kept = f"{100 * distilled['difference'] / teacher['difference']:.0f} %" if teacher["difference"] > 0 else ""
+    costs = [step["core_seconds"] for step in found["arms"]["main"]["steps"].values()]
     name = path.parent.name
     cells = [
         f"[{name}](#{name}-test)", str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled),
-        "" if kept is None else f"{100 * kept:.0f} %", f"{cost:.1f}",
+        kept, "" if None in costs else f"{sum(costs) / 60:.1f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -168,8 +170,8 @@ def summary_row(path: Path) -> str:
 def gained(entry: dict[str, Any]) -> str:
     """A mean, its gain, the difference's interval and p."""
     low, high = entry["difference_interval"]
-    gain, p = entry["gain_percent"], p_value(entry["p_holm"])
-    return f"{entry['mean']:.4f}, {gain:+.1f} % [{signed(low)}, {signed(high)}], p {p}"
+    gain = "" if entry["gain_percent"] is None else f"{entry['gain_percent']:+.1f} % "
+    return f"{entry['mean']:.4f}, {gain}[{signed(low)}, {signed(high)}], p {p_value(entry['p_holm'])}"
 
 
 def page() -> str:

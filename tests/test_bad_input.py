@@ -210,6 +210,18 @@ def test_run_in_use(fail: Fail, tmp_path: Path) -> None:
         assert fail(run="used", leaves_run=True) == "run: used is in use by another recdistill process"
 
 
+@pytest.mark.parametrize(
+    ("step", "setting", "reason"),
+    [
+        ("teacher", "--teacher.kind=none", "teacher.kind is none"),
+        ("distill", "--teacher.kind=none", "teacher.kind is none"),
+        ("export", "--export.enabled=false", "export.enabled is false"),
+    ],
+)
+def test_a_step_that_the_settings_leave_out(fail: Fail, step: str, setting: str, reason: str) -> None:
+    assert fail(setting, command=step) == f"{step}: this run has no such step, since {reason}"
+
+
 def test_recommend_from_a_run_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recommend", "runs/nowhere", "Film 1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -50,6 +50,13 @@ def test_dotted_overrides_win_over_the_file(tmp_path: Path) -> None:
     assert config.student.embedding_dim == RunConfig().student.embedding_dim
 
 
+def test_without_a_teacher_its_settings_are_no_matter() -> None:
+    config = parse("--teacher.kind=none", "--teacher.title_decay=0.9", "--student.max_length=20")
+    assert config.student.max_length < config.teacher.history_length
+    with pytest.raises(UserError, match="title_decay"):
+        TeacherConfig(kind="student", title_decay=0.9)
+
+
 MISTAKES = {
     "evaluate.candidates=-1": "evaluate.candidates: -1 is out of range; it must be 0 or more",
     "student.dropuot=0.1": "student.dropuot",

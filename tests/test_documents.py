@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -50,12 +51,43 @@ def _skeleton(text: str) -> list[str]:
     return [part.strip() for part in found if "README" not in part]
 
 
-def test_a_level_is_reached_at_the_first_validation_as_good() -> None:
+@pytest.fixture(scope="module")
+def results() -> Any:
+    """The script that writes the page of results."""
     spec = importlib.util.spec_from_file_location("generate_results", ROOT / "docs/generate_results.py")
     assert spec is not None
     assert spec.loader is not None
-    results = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(results)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_summary_tells_what_was_kept_and_passes_over_what_it_cannot_tell(results: Any, tmp_path: Path) -> None:
+    def row(
+        gains: dict[str, float], metric: str = "ndcg@10", against: str = "student", cost: float | None = 90.0
+    ) -> str:
+        entries: list[dict[str, Any]] = [{"arm": "main", "model": "student", "seeds": 5, "mean": 0.1}]
+        for model, gain in gains.items():
+            tested = {"against": {"arm": "main", "model": against}, "difference": gain, "p_holm": 0.002}
+            tested |= {"difference_interval": [gain - 0.01, gain + 0.01], "gain_percent": 1000 * gain}
+            entries.append({"arm": "main", "model": model, "seeds": 5, "mean": 0.1 + gain, **tested})
+        steps = {"student": {"core_seconds": 30.0}, "teacher": {"core_seconds": cost}}
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        path = tmp_path / "mine" / "test.json"
+        path.write_text(json.dumps({"metric": metric, "entries": entries, "arms": {"main": {"steps": steps}}}))
+        return str(results.summary_row(path))
+
+    both = {"teacher": 0.02, "distilled": 0.015}
+    assert row(both) == (
+        "| [mine](#mine-test) | 5 | 0.1000 | 0.1200, +20.0 % [+0.0100, +0.0300], p 0.002 "
+        "| 0.1150, +15.0 % [+0.0050, +0.0250], p 0.002 | 75 % | 2.0 |"
+    )
+    assert row(both, cost=None).endswith("| 75 % |  |")
+    assert row({"teacher": -0.02, "distilled": 0.015}).endswith("|  | 2.0 |")  # no gain of which a part could be kept
+    assert row(both, metric="mrr@10") == row(both, against="teacher") == row({"teacher": 0.02}) == ""
+
+
+def test_a_level_is_reached_at_the_first_validation_as_good(results: Any) -> None:
     curve = [
         {"cpu_seconds": 4.0, "ndcg@10": 0.1},
         {"cpu_seconds": 8.0, "ndcg@10": 0.3},

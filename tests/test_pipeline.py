@@ -16,6 +16,7 @@ import pytest
 from chain import NUM_ITEMS, STEPS, options, write_interactions
 from recdistill.cli import main
 from recdistill.config import ExportConfig, TeacherConfig
+from recdistill.evaluation.stored import read_stored
 from recdistill.pipeline import Plan
 from recdistill.teacher.ranker import Ranker
 
@@ -189,7 +190,24 @@ def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_m
     run = do("no teacher", "--teacher.kind=none", "--teacher.llm=not/there", "--teacher.title_encoder=minilm")
     assert {path.name for path in run.iterdir()} == {"prepare", "student", "evaluation", "report"}
     assert list(metrics(run)["models"]) == MODELS[:-2]
-    assert "No teacher was trained in this run." in (run / "report" / "report.md").read_text(encoding="utf-8")
+    report = (run / "report" / "report.md").read_text(encoding="utf-8")
+    assert "No teacher was trained in this run." in report
+    assert "teacher:\n  kind: none\n" in report  # the configuration that gives this run again
+
+
+def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_left_them(do: Run) -> None:
+    run = do("left out")
+    do("left out", "--export.enabled=false")
+    report = (run / "report" / "report.md").read_text(encoding="utf-8")
+    assert "export:\n  enabled: false\n" in report
+    assert list(read_stored(run).steps()) == ["prepare", "student", "teacher", "evaluation"]
+    do("left out", "--teacher.kind=none")
+    report = (run / "report" / "report.md").read_text(encoding="utf-8")
+    assert "No teacher was trained in this run." in report
+    assert list(read_stored(run).steps()) == ["prepare", "student", "evaluation"]
+    assert (run / "teacher").is_dir()  # hours of work are not thrown away
+    do("left out")
+    assert list(read_stored(run).steps()) == [step for step in STEPS if step != "report"]
 
 
 VARIANTS = {

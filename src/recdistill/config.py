@@ -394,7 +394,7 @@ class TeacherConfig:
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
         fraction(self, "teacher", "id_dropout")
         require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
-        if self.title_decay > 0 and (self.head != "residual" or self.kind != "llm"):
+        if self.title_decay > 0 and (self.head != "residual" or self.kind == "student"):
             raise UserError("teacher.title_decay: the likeness of titles needs head: residual and kind: llm")
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
@@ -582,7 +582,7 @@ class RunConfig:
         require(self.threads >= 0, "threads", self.threads, "0 or more")
         require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
         require(
-            self.teacher.history_length <= self.student.max_length,
+            self.teacher.history_length <= self.student.max_length or self.teacher.kind == "none",
             "teacher.history_length", self.teacher.history_length,
             f"at most student.max_length ({self.student.max_length})",
         )  # fmt: skip

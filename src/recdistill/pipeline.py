@@ -60,6 +60,8 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     Raises:
         UserError: something in the data, the configuration or the machine that the person can put right.
     """
+    if reason := left_out(config, until):
+        raise UserError(f"{until}: this run has no such step, since {reason}")
     device = choose_device(config.device)
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     if until not in ("prepare", "student"):

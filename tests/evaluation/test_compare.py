@@ -202,6 +202,23 @@ def test_one_model_in_two_arms_is_no_test(data, store_run, tmp_path):
     assert all(tests[arm, model]["p_holm"] == 1 for arm in "bc" for model in ("student", "teacher"))
     different = [tests[arm, "distilled"] for arm in "bc"]
     assert [entry["p_holm"] for entry in different] == holm(np.array([entry["p"] for entry in different])).tolist()
+    assert found["tests"] == 2
+    assert "Holm over 2 tests" in comparison_tables(found)
+
+
+def test_a_model_that_arms_share_is_one_question_to_another_model(data, store_run, tmp_path):
+    ranks = {"student": [3, 9, 1], "teacher": [1, 4, 2]}
+    arms = {
+        name: [store_run(tmp_path / name, data, ranks | {"distilled": other})]
+        for name, other in (("a", [2, 2, 2]), ("b", [2, 3, 9]), ("c", [5, 1, 1]))
+    }
+    found = compare(arms, baseline="a:student", **FEW)
+    tests = {(entry["arm"], entry["model"]): entry for entry in found["entries"]}
+    assert found["tests"] == 4  # the teacher, and three distilled students
+    asked = [tests["a", "teacher"], *(tests[arm, "distilled"] for arm in "abc")]
+    assert [entry["p_holm"] for entry in asked] == holm(np.array([entry["p"] for entry in asked])).tolist()
+    assert all(tests[arm, "teacher"]["p_holm"] == tests["a", "teacher"]["p_holm"] for arm in "bc")
+    assert all(tests[arm, "student"]["p_holm"] == 1 for arm in "bc")
 
 
 def test_rows_in_another_order_are_refused(data, store_run, tmp_path):
@@ -265,7 +282,7 @@ def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
     assert row.split()[2] == "2"
     assert "+0.1667" in row
     assert any(
-        line.startswith("Differences to base:student.") and line.endswith("Holm over 3 tests.") for line in lines
+        line.startswith("Differences to base:student.") and line.endswith("Holm over 2 tests.") for line in lines
     )
     assert main(["compare", *runs, *options, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -11,7 +11,7 @@ KD = BASE | {
 }  # fmt: skip
 FOUND = {
     "split": "test", "filter_seen": True, "items": 1682, "rows": 943, "users": 943, "metric": "ndcg@10",
-    "bootstrap_samples": 2000, "permutations": 10000, "entries": [BASE, KD],
+    "bootstrap_samples": 2000, "permutations": 10000, "tests": 1, "entries": [BASE, KD],
     "slices": {
         "popularity": [{"name": "cold", "from": 0, "to": 4, "rows": 1943, "entries": [BASE, KD]}],
         "history_length": [{"name": "1", "from": 3, "to": 20, "rows": 943, "entries": [BASE]}],

@@ -93,6 +93,12 @@ def test_what_makes_no_sense_is_refused(run: Path) -> None:
         recommender.recommend(["Heat"], top_k=0)
 
 
+def test_a_run_with_another_model_names_it(run: Path) -> None:
+    (run / "distilled").rename(run / "student")
+    with pytest.raises(UserError, match="run `recdistill distill` first, or ask for --model student"):
+        Recommender.load(run)
+
+
 def test_a_run_without_the_model_names_the_step_to_run(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="student: holds no model; run `recdistill student` first"):
         Recommender.load(run, model="student")

@@ -98,6 +98,8 @@ def _cell(name: str, content: dict[str, Any], base: dict[str, Any], sizes: Sizes
             raise UserError(f"{key}: {error}") from error
         plain = run_config(nested(OWN | base))
         return BenchCell(name, settings, _sizes(own, sizes, key), plain, refusal=str(error))
+    if config.teacher.kind != "llm":
+        raise UserError(f"{key}: teacher.kind: {config.teacher.kind} has no language model to be measured; use llm")
     return BenchCell(name, settings, _sizes(own, sizes, key), config)
 
 

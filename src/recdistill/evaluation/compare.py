@@ -80,7 +80,7 @@ def compare(
     against = _references(contenders, next(iter(runs)), baseline)
     rng, users = np.random.default_rng(seed), every[0].targets.users
     entries = _estimates(users, contenders, against, bootstrap_samples, rng)
-    _add_tests(entries, users, contenders, against, permutations, rng)
+    tests = _add_tests(entries, users, contenders, against, permutations, rng)
     slices: dict[str, list[dict[str, Any]]] = {}
     for kind, parts in slices_of(every[0].data(), every[0].targets).items():
         if kind == "popularity" and not _trained_on_the_same(every):
@@ -97,6 +97,7 @@ def compare(
         "bootstrap_samples": bootstrap_samples,
         "permutations": permutations,
         "seed": seed,
+        "tests": tests,
         "arms": {name: _about(found) for name, found in runs.items()},
         "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
         "slices": slices,
@@ -212,25 +213,28 @@ def _add_tests(
     against: Sequence[int | None],
     permutations: int,
     rng: np.random.Generator,
-) -> None:
-    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all that differ one family."""
-    pairs = [(place, reference) for place, reference in enumerate(against) if reference is not None]
-    same = [pair for pair in pairs if _is_one_model(*(contenders[place] for place in pair))]
-    for place, _ in same:  # One model in two arms: no question, so nothing that the others are corrected for.
-        entries[place] |= {"p": 1.0, "p_holm": 1.0}
-    pairs = [pair for pair in pairs if pair not in same]
-    if not pairs:
-        return
-    over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
-    differences = np.stack([over_seeds[:, place] - over_seeds[:, reference] for place, reference in pairs], axis=1)
-    p_values = sign_flip_test(users, differences, permutations, rng)
-    for (place, _), p, corrected in zip(pairs, p_values.tolist(), holm(p_values).tolist(), strict=True):
-        entries[place] |= {"p": p, "p_holm": corrected}
+) -> int:
+    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all that differ one family.
 
+    A model that arms share is one model: compared with itself it is no question, and compared with another in several
+    arms it is one question, so that sharing costs the other comparisons nothing.
 
-def _is_one_model(one: Contender, other: Contender) -> bool:
-    """Whether two arms share a model: one name, and not a row apart."""
-    return one.model == other.model and one.seeds == other.seeds and np.array_equal(one.values, other.values)
+    Returns:
+        The number of questions.
+    """
+    first: dict[tuple[Any, ...], int] = {}
+    same = [first.setdefault((one.model, one.seeds, one.values.tobytes()), at) for at, one in enumerate(contenders)]
+    pairs = {at: (same[at], same[reference]) for at, reference in enumerate(against) if reference is not None}
+    questions = list(dict.fromkeys(pair for pair in pairs.values() if pair[0] != pair[1]))
+    answers: dict[tuple[int, int], tuple[float, float]] = {}
+    if questions:
+        over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
+        differences = np.stack([over_seeds[:, one] - over_seeds[:, other] for one, other in questions], axis=1)
+        p_values = sign_flip_test(users, differences, permutations, rng)
+        answers = dict(zip(questions, zip(p_values.tolist(), holm(p_values).tolist(), strict=True), strict=True))
+    for at, pair in pairs.items():
+        entries[at]["p"], entries[at]["p_holm"] = answers.get(pair, (1.0, 1.0))
+    return len(questions)
 
 
 def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.files import map_array, read_json
+from recdistill.run_folder import not_evaluated
 
 SEED_INPUTS = ("seed", "student", "teacher", "teacher_outputs", "distill")
 """Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
@@ -65,9 +66,12 @@ class StoredRun:
         return data
 
     def steps(self) -> dict[str, dict[str, Any]]:
-        """Manifests of the run's steps in the order in which they were begun; the report is left out."""
-        found = [(path.parent.name, read_json(path)) for path in self.path.glob("*/manifest.json")]
-        kept = [(name, manifest) for name, manifest in found if "." not in name and name not in NOT_WORK]
+        """Manifests of the run's steps in the order in which they were begun; the report is left out, and what the
+        evaluation was made without.
+        """
+        found = {path.parent.name: read_json(path) for path in self.path.glob("*/manifest.json")}
+        left_out = (*NOT_WORK, *not_evaluated(found.get("evaluation", {})))
+        kept = [(name, manifest) for name, manifest in found.items() if "." not in name and name not in left_out]
         return dict(sorted(kept, key=lambda step: str(step[1].get("started"))))
 
     def cost(self, step: str) -> tuple[float, float | None]:

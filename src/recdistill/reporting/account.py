@@ -205,6 +205,10 @@ def reproduce(run: Run, texts: Texts) -> list[Block]:
     config |= {"device": last["device"]} if "device" in last else {}
     config |= {"threads": last["cpu"]["threads"]} if "cpu" in last else {}
     config |= {SECTIONS[name]: found["config"] for name, found in manifests.items() if found.get("config") is not None}
+    if "teacher" in run.left_out:
+        config["teacher"] = {"kind": "none"}
+    elif "teacher_outputs" in run.left_out:
+        config["export"] = {"enabled": False}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return [
         Heading(texts("contents_reproduce")),

@@ -7,6 +7,7 @@ from typing import Any
 
 from recdistill.errors import UserError
 from recdistill.files import read_json
+from recdistill.run_folder import not_evaluated
 
 STEPS = ("prepare", "student", "teacher", "teacher_outputs", "distilled", "evaluation")
 """The steps' folders, in the order of the story."""
@@ -63,10 +64,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class Run:
-    """All a report can be made from."""
+    """All a report can be made from.
+
+    `left_out` are the folders of the steps that the evaluation was made without, by the run's own settings.
+    """
 
     name: str
     steps: dict[str, Step]
+    left_out: tuple[str, ...]
     data: dict[str, Any] | None
     metrics: dict[str, Any] | None
     gate: Gate | None
@@ -80,18 +85,27 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: no step has finished there, or a file is broken.
     """
-    steps = {name: _read_step(folder / name) for name in STEPS if (folder / name / "manifest.json").is_file()}
-    if not steps:
+    left_out = not_evaluated(_optional(folder / "evaluation" / "manifest.json") or {})
+    there = [name for name in STEPS if (folder / name / "manifest.json").is_file() and name not in left_out]
+    if not there:
         raise UserError(f"{folder}: no finished step of a run is in it")
+    steps = {name: _read_step(folder / name) for name in there}
+    teacher = folder / "teacher"
     return Run(
         name=folder.resolve().name,
         steps=steps,
         data=_optional(folder / "prepare" / "data.json"),
         metrics=_optional(folder / "evaluation" / "metrics.json"),
-        gate=_read_gate(folder / "teacher" / "gate_examples.json"),
-        evidence=_optional(folder / "teacher" / "evidence.json"),
-        export_settings=(_optional(folder / "teacher_outputs" / "evidence.json") or {}).get("settings", []),
+        left_out=left_out,
+        gate=_read_gate(teacher / "gate_examples.json") if "teacher" in steps else None,
+        evidence=_optional(teacher / "evidence.json") if "teacher" in steps else None,
+        export_settings=_export_settings(folder) if "teacher_outputs" in steps else [],
     )
+
+
+def _export_settings(folder: Path) -> list[dict[str, Any]]:
+    settings: list[dict[str, Any]] = (_optional(folder / "teacher_outputs" / "evidence.json") or {}).get("settings", [])
+    return settings
 
 
 def _read_step(folder: Path) -> Step:

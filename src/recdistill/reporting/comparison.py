@@ -57,7 +57,7 @@ def _against(found: Mapping[str, Any]) -> str:
     if not compared:
         return "One arm and no baseline: no differences. Intervals: redraws of seeds and users."
     names = dict.fromkeys(f"{entry['against']['arm']}:{entry['against']['model']}" for entry in compared)
-    tests = f"{len(compared)} test{'s' if len(compared) > 1 else ''}"
+    tests = f"{found['tests']} test{'' if found['tests'] == 1 else 's'}"
     return (
         f"Differences to {', '.join(names)}. Intervals: {found['bootstrap_samples']:,} redraws of seeds and users. "
         f"p: paired sign flips of users' means over seeds ({found['permutations']:,} permutations); Holm over {tests}."

@@ -62,7 +62,9 @@ class Recommender:
             UserError: the run lacks the model or the catalog; the message names the step that makes it.
         """
         if not (run / model / SHAPE_FILE).is_file():
-            raise UserError(f"{run / model}: holds no model; run `recdistill {STEPS[model]}` first")
+            other = next((one for one in STEPS if (run / one / SHAPE_FILE).is_file()), "")
+            instead = f", or ask for --model {other}" if other else ""
+            raise UserError(f"{run / model}: holds no model; run `recdistill {STEPS[model]}` first{instead}")
         if not (run / "prepare" / "catalog.json").is_file():
             raise UserError(f"{run / 'prepare'}: holds no catalog; run `recdistill prepare` first")
         names = read_json(run / "prepare" / "catalog.json")
