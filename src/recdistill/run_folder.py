@@ -16,7 +16,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -41,18 +41,6 @@ def fingerprint(*parts: Any) -> str:
     plain = [asdict(part) if is_dataclass(part) and not isinstance(part, type) else part for part in parts]
     text = json.dumps([FORMAT, *plain], sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def not_evaluated(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
-    """Folders of steps that a run's evaluation was made without, though an earlier one may have left them there.
-
-    Args:
-        evaluation: the manifest of the finished evaluation.
-    """
-    models = evaluation.get("inputs", {})
-    if "student" not in models or "distill" in models:
-        return ()
-    return ("teacher_outputs", "distilled") if "teacher" in models else ("teacher", "teacher_outputs", "distilled")
 
 
 class RunFolder:

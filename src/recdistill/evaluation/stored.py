@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,23 @@ import numpy as np
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.files import map_array, read_json
-from recdistill.run_folder import not_evaluated
 
 SEED_INPUTS = ("seed", "student", "teacher", "teacher_outputs", "distill")
 """Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
 NOT_WORK = ("report",)
 """Steps that change no number."""
+
+
+def not_evaluated(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
+    """Folders of steps that a run's evaluation was made without, though an earlier one may have left them there.
+
+    Args:
+        evaluation: the manifest of the finished evaluation.
+    """
+    models = evaluation.get("inputs", {})
+    if "student" not in models or "distill" in models:
+        return ()
+    return ("teacher_outputs", "distilled") if "teacher" in models else ("teacher", "teacher_outputs", "distilled")
 
 
 @dataclass(frozen=True)

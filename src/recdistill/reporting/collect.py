@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.errors import UserError
+from recdistill.evaluation.stored import not_evaluated
 from recdistill.files import read_json
-from recdistill.run_folder import not_evaluated
 
 STEPS = ("prepare", "student", "teacher", "teacher_outputs", "distilled", "evaluation")
 """The steps' folders, in the order of the story."""

@@ -47,6 +47,11 @@ def cuda_graphs_made() -> int:
     return 0 if manager is None else len(list(manager.get_roots()))
 
 
+RETRY_SECONDS = 1.0
+"""Once the time is over, the signal comes again after so long: what is raised while Python runs a destructor or a hook
+of its garbage collector is only printed, and the block goes on."""
+
+
 class _Over(BaseException):
     """The time is over. Not an `Exception`, since the compiler wraps those into its own."""
 
@@ -64,19 +69,26 @@ def compile_limit(seconds: float) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    is_over = False
 
     def over(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal is_over
+        is_over = True
         raise _Over
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds, RETRY_SECONDS)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if is_over:
+            raise _Over
     except _Over as error:
         raise UserError(
             f"teacher.compile: compiling took longer than teacher.compile_seconds ({seconds:g} s); raise it, lower "
             "teacher.compile_buckets, or set teacher.compile: false"
         ) from error
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
