@@ -49,6 +49,7 @@ def test_a_finished_step_has_its_name_manifest_times_and_memory(run: RunFolder) 
     assert manifest["config"]["bootstrap_samples"] == CONFIG.bootstrap_samples
     assert manifest["seconds"] > 0
     assert manifest["started"] <= manifest["finished"]
+    assert "." in manifest["started"]  # Steps that begin within one second are told in their order.
     assert list(json.loads((folder / "timings.json").read_text())["phases"]) == ["write"]
     memory = json.loads((folder / "memory.json").read_text())["phases"]["write"]
     assert memory["peak_rss_gib"] > 0

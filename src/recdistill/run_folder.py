@@ -179,4 +179,4 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

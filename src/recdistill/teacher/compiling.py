@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -47,8 +48,10 @@ def cuda_graphs_made() -> int:
     return 0 if manager is None else len(list(manager.get_roots()))
 
 
+GRACE_SECONDS = 60.0
+"""How long a single compilation may go on beyond the limit before it is broken off in the middle."""
 RETRY_SECONDS = 1.0
-"""Once the time is over, the signal comes again after so long: what is raised while Python runs a destructor or a hook
+"""Once it is broken off, the signal comes again after so long: what is raised while Python runs a destructor or a hook
 of its garbage collector is only printed, and the block goes on."""
 
 
@@ -56,39 +59,65 @@ class _Over(BaseException):
     """The time is over. Not an `Exception`, since the compiler wraps those into its own."""
 
 
+class CompileLimit:
+    """An end to a block of compilations, asked for between them.
+
+    Args:
+        seconds: how long the block may take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._until = time.monotonic() + seconds
+
+    def check(self) -> None:
+        """Call it between compilations.
+
+        Raises:
+            UserError: the time is over.
+        """
+        if time.monotonic() > self._until:
+            raise self.error()
+
+    def error(self) -> UserError:
+        """What is said of a block that took too long."""
+        return UserError(
+            f"teacher.compile: compiling took longer than teacher.compile_seconds ({self.seconds:g} s); raise it, "
+            "lower teacher.compile_buckets, or set teacher.compile: false"
+        )
+
+
 @contextmanager
-def compile_limit(seconds: float) -> Iterator[None]:
+def compile_limit(seconds: float) -> Iterator[CompileLimit]:
     """Stop the block with a :class:`UserError` when it takes longer than `seconds`.
 
-    A compiler that hangs is waited for in the main thread, so a timer's signal gets through to it. In another thread,
-    where no signal arrives, there is no limit.
+    The block asks for its end between compilations (:meth:`CompileLimit.check`), and once more when it ends. One that
+    hangs never asks: `GRACE_SECONDS` later a timer's signal breaks it off, since a compiler is waited for in the main
+    thread. That is the last resort, because an exception in the middle of the compiler can take the process with it.
+    In another thread, where no signal arrives, only the asking is left.
 
     Raises:
         UserError: the time is over.
     """
+    limit = CompileLimit(seconds)
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield limit
+        limit.check()
         return
-    is_over = False
 
     def over(number: int, frame: FrameType | None) -> NoReturn:
-        nonlocal is_over
-        is_over = True
         raise _Over
 
     before = signal.signal(signal.SIGALRM, over)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds, RETRY_SECONDS)
-            yield
+            signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS, RETRY_SECONDS)
+            yield limit
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        if is_over:
-            raise _Over
+        limit.check()
     except _Over as error:
-        raise UserError(
-            f"teacher.compile: compiling took longer than teacher.compile_seconds ({seconds:g} s); raise it, lower "
-            "teacher.compile_buckets, or set teacher.compile: false"
-        ) from error
+        raise limit.error() from error
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # Again: the signal may have come between the two lines above.
         signal.signal(signal.SIGALRM, before)

@@ -1,6 +1,6 @@
 """Before the clock starts: compile every shape that will come, and watch one step to see what really runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recdistill.data.batches import Windows
 from recdistill.profiling.evidence import KernelWatch
-from recdistill.teacher.compiling import compile_limit
+from recdistill.teacher.compiling import CompileLimit, compile_limit
 from recdistill.training.evidence import block_facts
 from recdistill.training.fit import Rows, Trainable
 from recdistill.training.reading import Teacher
@@ -36,14 +36,15 @@ def compile_shapes(training: TeacherTrainable, teacher: Teacher, epochs: int) ->
     Raises:
         UserError: it took longer than `teacher.compile_seconds`.
     """
-    with compile_limit(teacher.config.compile_seconds), torch.random.fork_rng(), _counting_kept(teacher):
+    limited = compile_limit(teacher.config.compile_seconds)
+    with limited as limit, torch.random.fork_rng(), _counting_kept(teacher):
         seen = set()
         for rows in (rows for epoch in range(epochs) for rows in training.plan(epoch)):
             shape = teacher.training_shape(training.lengths[rows])
             if shape not in seen:
                 seen.add(shape)
-                _step(training, training.collate(rows))
-        _read_shapes(teacher, teacher.export_windows(), teacher.read_batch)
+                _step(training, training.collate(rows), limit.check)
+        _read_shapes(teacher, teacher.export_windows(), teacher.read_batch, limit)
 
 
 def compile_reading(teacher: Teacher, windows: Windows, batch_size: int) -> None:
@@ -52,17 +53,18 @@ def compile_reading(teacher: Teacher, windows: Windows, batch_size: int) -> None
     Raises:
         UserError: it took longer than `teacher.compile_seconds`.
     """
-    with compile_limit(teacher.config.compile_seconds):
-        _read_shapes(teacher, windows, batch_size)
+    with compile_limit(teacher.config.compile_seconds) as limit:
+        _read_shapes(teacher, windows, batch_size, limit)
 
 
-def _read_shapes(teacher: Teacher, windows: Windows, batch_size: int) -> None:
+def _read_shapes(teacher: Teacher, windows: Windows, batch_size: int, limit: CompileLimit) -> None:
     lengths, seen = teacher.prompt_lengths(windows), set()
     for rows in _kinds_of_batches(teacher, lengths, batch_size):
         shape = teacher.shapes.of(lengths[rows], batch_size)
         if shape not in seen:
             seen.add(shape)
             teacher.trial(windows, rows, batch_size)
+            limit.check()
 
 
 def _kinds_of_batches(teacher: Teacher, lengths: NDArray[np.int64], batch_size: int) -> list[Rows]:
@@ -107,8 +109,11 @@ def _counting_kept(teacher: Teacher) -> Iterator[None]:
         teacher.trained = kept
 
 
-def _step(training: Trainable, batch: Any) -> None:
-    """Forward and backward, without a trace in the weights."""
+def _step(training: Trainable, batch: Any, between: Callable[[], None] = lambda: None) -> None:
+    """Forward, `between` and backward, without a trace in the weights."""
     training.module.train()
-    torch.autograd.backward(training.loss(batch))
+    loss = training.loss(batch)
+    between()
+    torch.autograd.backward(loss)
     training.module.zero_grad(set_to_none=True)
+    between()
