@@ -46,23 +46,10 @@ def measure(config: PlanConfig) -> dict[str, float]:
     """Resident sets of this process: before the model is loaded, and at most in two training steps."""
     import torch
 
-    from recdistill.config import AdapterConfig, StudentConfig, TeacherConfig
     from recdistill.data.fetch import cache_folder
-    from recdistill.students.losses import cross_entropy
-    from recdistill.students.make import make_student
-    from recdistill.teacher.backbone import load_backbone
-    from recdistill.teacher.prompts import PromptBatch
-    from recdistill.teacher.ranker import Ranker
+    from teacher_step import made_up_batch, make_ranker, make_step
 
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    teacher = TeacherConfig(
-        layers=config.layers, attention=config.attention, activation_checkpointing=config.activation_checkpointing,
-        adapter=AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers),
-        head_dim=config.head_dim, title_dim=config.title_dim, history_length=50,
-    )  # fmt: skip
-    student = make_student(StudentConfig(embedding_dim=config.embedding_dim), config.items)
-    titles = torch.randn(config.items + 1, config.title_dim)
     (torch.randn(64, 64) @ torch.randn(64, 64)).sum()
     import lightning_fabric  # noqa: F401
     import peft  # noqa: F401
@@ -70,32 +57,12 @@ def measure(config: PlanConfig) -> dict[str, float]:
     from transformers.models.llama import modeling_llama  # noqa: F401
 
     before = resident_gib()
-    ranker = Ranker(teacher, load_backbone(teacher, cache_folder(), "cpu", config.layers), student, titles)
+    ranker = make_ranker(config, config.llm, cache_folder())
     loaded = resident_gib()
-    optimizer = torch.optim.AdamW([one for one in ranker.parameters() if one.requires_grad], fused=True)
-    rows, length, targets = config.batch_size, config.tokens, config.targets_per_prompt
-    places = torch.arange(length).expand(rows, length)
-    columns = torch.linspace(0, length - 1, targets).long() if targets > 1 else torch.tensor([length - 1])
-    prompts = torch.arange(rows).unsqueeze(1).expand(rows, length)
-    targeted = torch.arange(rows).repeat_interleave(targets)
-    batch = PromptBatch(
-        token_ids=torch.zeros(rows, length, dtype=torch.int64),
-        soft_items=torch.randint(1, config.items + 1, (rows, length)), soft_rows=prompts.flatten(),
-        soft_columns=places.flatten(), steps=places * 50 // length, token_prompts=prompts, token_positions=places,
-        mask=torch.ones(rows, length, dtype=torch.bool), prompt_tokens=torch.full((rows,), length),
-        items=torch.randint(1, config.items + 1, (rows, 50)), lengths=torch.full((rows,), 50),
-        target_prompts=targeted, target_rows=targeted, target_columns=columns.repeat(rows),
-        target_steps=(columns * 50 // length + 1).clamp_max(50).repeat(rows),
-        target_items=torch.randint(1, config.items + 1, (rows * targets,)),
-        users=torch.zeros(rows * targets), positions=torch.zeros(rows * targets),
-    )  # fmt: skip
-    ranker.train()
+    step = make_step(ranker, made_up_batch(config))
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     for _ in range(2):
-        loss = cross_entropy(ranker(batch), ranker.item_vectors(), batch.target_items)
-        (loss / len(batch.target_items)).backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        step()
     return {"before_loading_gib": before, "loaded_gib": loaded, "measured_gib": resident_gib("VmHWM")}
 
 
