@@ -80,6 +80,7 @@ def measure(name: str, llm: str, layers: int | None, steps: int) -> dict[str, An
     from recdistill.profiling.peak import matmul_peak
     from recdistill.students.losses import cross_entropy
     from recdistill.teacher.backbone import DTYPES
+    from recdistill.teacher.compiling import graphs_made
     from teacher_step import made_up_batch, make_ranker, make_step
 
     config = replace(CONFIGS[name], layers=layers)
@@ -97,7 +98,7 @@ def measure(name: str, llm: str, layers: int | None, steps: int) -> dict[str, An
         step()
     torch.cuda.synchronize()
     warm_up = time.perf_counter() - began
-    loaded = torch.cuda.memory_allocated()
+    loaded, graphs = torch.cuda.memory_allocated(), graphs_made()
     torch.cuda.reset_peak_memory_stats()
     seconds = []
     for _ in range(steps):
@@ -109,7 +110,8 @@ def measure(name: str, llm: str, layers: int | None, steps: int) -> dict[str, An
     del ranker, step
     torch.cuda.empty_cache()
     return {
-        "loading_seconds": loading, "warm_up_seconds": warm_up, "held_gib": loaded / GIB, "measured_gib": peak / GIB,
+        "loading_seconds": loading, "warm_up_seconds": warm_up, "graphs": graphs,
+        "graphs_after_warm_up": graphs_made() - graphs, "held_gib": loaded / GIB, "measured_gib": peak / GIB,
         "step_seconds": median(seconds), "steps_seconds": seconds, "loss_at_start": loss,
         "matmul_peak_flops": matmul_peak(DTYPES[config.precision], "cuda", ((8192, 8192, 8192),)),
         "environment": environment("cuda"),

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from recdistill.distill.batch_size import find_batch_size
+from recdistill.teacher.compiling import graphs_made
 
 pytestmark = pytest.mark.gpu
 
@@ -21,13 +22,13 @@ def scores(make_teacher, data, **settings):
     ("settings", "tolerance"),
     [
         ({"precision": "fp32"}, 1e-3),
-        ({"precision": "bf16"}, 0.3),
-        ({"precision": "fp16"}, 0.05),
-        ({"precision": "bf16-mixed"}, 0.3),
-        ({"precision": "fp16-mixed"}, 0.05),
-        ({"precision": "bf16", "attention": "flex_attention"}, 0.3),
+        ({"precision": "bf16"}, 0.06),
+        ({"precision": "fp16"}, 0.03),
+        ({"precision": "bf16-mixed"}, 0.03),
+        ({"precision": "fp16-mixed"}, 0.01),
+        ({"precision": "bf16", "attention": "flex_attention"}, 0.06),
         ({"precision": "fp32", "padding": "packed"}, 1e-3),
-        ({"precision": "bf16", "padding": "packed", "attention": "flex_attention"}, 0.3),
+        ({"precision": "bf16", "padding": "packed", "attention": "flex_attention"}, 0.06),
         ({"precision": "fp32", "compile": True}, 1e-3),
         ({"precision": "fp32", "compile": True, "cuda_graphs": True}, 1e-3),
     ],
@@ -35,7 +36,37 @@ def scores(make_teacher, data, **settings):
 def test_scores_are_those_of_the_cpu_within_the_precision(make_teacher, data, settings, tolerance):
     expected, _ = scores(make_teacher, data)
     found, _ = scores(make_teacher, data, device="cuda", **settings)
-    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    assert (found - expected).norm() <= tolerance * expected.norm()
+
+
+def test_cuda_graphs_train_as_plain_blocks_do(make_teacher, data):
+    gradients = []
+    for settings in ({}, {"compile": True, "cuda_graphs": True}):
+        teacher = make_teacher(data, device="cuda", **settings)
+        windows = teacher.training_windows()
+        teacher.ranker.train()
+        for _ in range(3):  # The third replays what the second recorded.
+            teacher.ranker.zero_grad(set_to_none=True)
+            teacher.ranker(teacher.batch(windows, np.arange(4)).to("cuda")).square().sum().backward()
+        found = {name: p.grad.clone() for name, p in teacher.ranker.named_parameters() if p.grad is not None}
+        gradients.append(found)
+    plain, replayed = gradients
+    assert set(plain) == set(replayed)
+    for name, expected in plain.items():
+        assert (replayed[name] - expected).norm() <= 1e-3 * expected.norm() + 1e-6, name
+
+
+def test_compiled_blocks_stay_whole_and_are_compiled_once(make_teacher, data):
+    teacher = make_teacher(data, device="cuda", compile=True)
+    windows = teacher.training_windows()
+    teacher.ranker.train()
+    made = []
+    for _ in range(3):
+        teacher.ranker(teacher.batch(windows, np.arange(4)).to("cuda")).square().sum().backward()
+        made.append(graphs_made())
+    assert made[0] == made[-1]
+    counters = torch._dynamo.utils.counters
+    assert not counters["graph_break"], dict(counters["graph_break"])
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
@@ -57,7 +88,7 @@ def test_flash_attention_scores_as_the_cpu(make_teacher, data, padding):
     expected, _ = scores(make_teacher, data)
     settings = {"precision": "bf16", "attention": "flash_attention_2", "padding": padding}
     found, _ = scores(make_teacher, data, device="cuda", **settings)
-    torch.testing.assert_close(found, expected, rtol=0.3, atol=0.3)
+    assert (found - expected).norm() <= 0.06 * expected.norm()
 
 
 def test_an_export_finds_its_batch_size(make_teacher, data):

@@ -51,16 +51,21 @@ def draw_mask(x: Tensor, dropout: float) -> Tensor:
     return kept.view(x.shape)
 
 
+WITHOUT_AUTOCAST = "meta"
+"""Asked by its name: torch's own question, `is_autocast_available`, cannot be traced before torch 2.13, and a compiled
+block would break in two at each of its experts."""
+
+
 def compute_type(x: Tensor, adapters: torch.dtype) -> torch.dtype:
     """The type that the experts' products run in: autocast's where that is on, else the adapters' own."""
     device = x.device.type
-    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    on = device != WITHOUT_AUTOCAST and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if on else adapters
 
 
 def _types_as_written(device: str) -> AbstractContextManager[object]:
     """No autocast inside; the meta device has none to begin with."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    return nullcontext() if device == WITHOUT_AUTOCAST else torch.autocast(device, enabled=False)
 
 
 class _Experts(torch.autograd.Function):

@@ -32,6 +32,8 @@ from recdistill.teacher.soft_tokens import SoftTokens
 
 WEIGHTS_FILE = "ranker.safetensors"
 ADAPTER_FOLDER = "adapter"
+FLEX_OPTIONS = {"FORCE_USE_FLEX_ATTENTION": True}
+"""Below 128 tokens torch would take its kernel for decoding, which is for few queries, and has none for some shapes."""
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 
 
@@ -123,6 +125,10 @@ class Ranker(nn.Module):
         options: dict[str, Any] = {GATE_KEYWORD: gate} if gate is not None else {}
         options |= self._layout(batch, inputs.dtype)
         mixed = AUTOCAST.get(self.config.precision)
+        if self.config.cuda_graphs:
+            # Each block is a graph of its own, and torch would take each for a step after which the last one's output
+            # may be overwritten; the step is the whole pass.
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
             hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **options).last_hidden_state
         if gate is not None:
@@ -142,8 +148,9 @@ class Ranker(nn.Module):
         With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
         """
         attention = base_decoder(self.llm).config._attn_implementation  # type: ignore[union-attr]
+        own = {"kernel_options": FLEX_OPTIONS} if attention == "flex_attention" else {}
         if batch.padding == "packed":
-            packed: dict[str, Any] = {"position_ids": batch.token_positions}
+            packed: dict[str, Any] = {"position_ids": batch.token_positions} | own
             if attention == PACKED_SDPA:
                 mixed = AUTOCAST.get(self.config.precision, dtype)
                 packing = Packing.of(batch.prompt_tokens, batch.token_ids.shape[1], mixed)
@@ -152,8 +159,8 @@ class Ranker(nn.Module):
         if batch.padding == "left":
             if attention == PACKED_SDPA:
                 raise ValueError("a teacher with padding: packed has no mask for padding to the left")
-            return {"attention_mask": batch.mask.long(), "position_ids": batch.token_positions}
-        return {}
+            return {"attention_mask": batch.mask.long(), "position_ids": batch.token_positions} | own
+        return own
 
     def trained_state(self) -> dict[str, Tensor]:
         """All that is trained beside the experts."""
