@@ -7,6 +7,9 @@ the students beside other libraries' in `docs/benchmarks/students.jsonl`.
     python docs/generate_results.py            write the page
     python docs/generate_results.py --check    exit with status 1 if it is out of date
 
+The folder of a study that was done once more on another device has that device's name behind a dot:
+`docs/results/ml-100k.h100`. What must be known of a section before it is read stands in `note.md` beside its files.
+
 No number of the page is typed: all stand in those files. A model that arms share (the student, mostly) is shown once.
 """
 
@@ -52,22 +55,27 @@ def unlike(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def section(path: Path) -> str:
     """One study on one split."""
     found = json.loads(path.read_text(encoding="utf-8"))
+    chosen = chosen_models(found)
     found["entries"] = unlike(found["entries"])
     shown = {(entry["arm"], entry["model"]) for entry in found["entries"]}
     for parts in found["slices"].values():
         for part in parts:
             part["entries"] = [entry for entry in part["entries"] if (entry["arm"], entry["model"]) in shown]
-    name, study = path.parent.name, f"configs/studies/{path.parent.name}.yaml"
+    name = path.parent.name
+    study = f"configs/studies/{name.partition('.')[0]}.yaml"
+    elsewhere = f" --out runs/studies/{name}" if "." in name else ""
     against = sorted({":".join(e["against"].values()) for e in found["entries"] if "against" in e})
     baseline = f" --baseline {against[0]}" if len(against) == 1 else ""
+    note = path.parent / "note.md"
     lines = [
-        f"## {name}, {found['split']}",
+        f"## {title(path, found)}",
         "",
         f"[{study}](../{study}) with `evaluate.split: {found['split']}`; [{path.name}](results/{name}/{path.name})",
         "",
+        *([note.read_text(encoding="utf-8")] if note.is_file() else []),
         "```console",
-        f"$ recdistill study {study}",
-        f"$ recdistill compare runs/studies/{name}/*/seed-* --group{baseline} --json",
+        f"$ recdistill study {study}{elsewhere}",
+        f"$ recdistill compare runs/studies/{name}/*/seed-* --group{baseline}{chosen} --json",
         "```",
         "",
         "```text",
@@ -75,6 +83,25 @@ def section(path: Path) -> str:
         "```",
     ]
     return "\n".join(lines)
+
+
+def title(path: Path, found: dict[str, Any]) -> str:
+    """A section's heading: the study, the split, and the device where the study was done once more."""
+    name, again, _ = path.parent.name.partition(".")
+    devices = {device for about in found["arms"].values() for device in about.get("devices", ())}
+    where = f" on {' and '.join(sorted(devices))}" if again else ""
+    return f"{name}{where}, {path.stem}"
+
+
+def chosen_models(found: dict[str, Any]) -> str:
+    """The option that chose the models which were compared; empty where it was all that the runs trained."""
+    models = list(dict.fromkeys(entry["model"] for entry in found["entries"]))
+    trained = {step for about in found["arms"].values() for step in about["steps"]} & {
+        "student",
+        "teacher",
+        "distilled",
+    }
+    return "" if trained <= set(models) else f" --models {' '.join(models)}"
 
 
 NAMES = {"ours": "recdistill", "rectools": "RecTools", "recbole": "RecBole"}
@@ -143,7 +170,7 @@ correction for all that the study compares; `kept`: the distilled student's gain
 
 def summary() -> Iterator[str]:
     """A row for each study that was read on test, if there is one."""
-    rows = [row for path in sorted(RESULTS.glob("*/test.json")) if (row := summary_row(path))]
+    rows = [row for path in in_order("*/test.json") if (row := summary_row(path))]
     if rows:
         yield "\n".join([SUMMARY_HEAD, *rows])
 
@@ -159,10 +186,12 @@ def summary_row(path: Path) -> str:
         return ""
     kept = f"{100 * distilled['difference'] / teacher['difference']:.0f} %" if teacher["difference"] > 0 else ""
     costs = [step["core_seconds"] for step in found["arms"]["main"]["steps"].values()]
-    name = path.parent.name
+    heading = title(path, found)
+    anchor = heading.lower().replace(",", "").replace(" ", "-")
+    link = f"[{heading.removesuffix(', test')}](#{anchor})"
     cells = [
-        f"[{name}](#{name}-test)", str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled),
-        kept, "" if None in costs else f"{sum(costs) / 60:.1f}",
+        link, str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled), kept,
+        "" if None in costs else f"{sum(costs) / 60:.1f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -179,11 +208,16 @@ def page() -> str:
     return "\n\n".join([HEAD.rstrip(), *summary(), *sections()]) + "\n"
 
 
+def in_order(pattern: str) -> list[Path]:
+    """Files of results by study, split and device."""
+    return sorted(RESULTS.glob(pattern), key=lambda path: (path.parent.name.partition("."), path.stem))
+
+
 def sections() -> Iterator[str]:
     """One for each file."""
     if STUDENTS.is_file():
         yield students_section(STUDENTS)
-    for path in sorted(RESULTS.glob("*/*.json")):
+    for path in in_order("*/*.json"):
         if path.stem in ("validation", "test"):
             yield section(path)
 

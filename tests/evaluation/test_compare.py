@@ -57,6 +57,22 @@ def test_hand_worked(data, store_run, tmp_path):
     json.dumps(found, allow_nan=False)
 
 
+def test_devices_are_told(data, store_run, tmp_path):
+    gpu = {"device": "cuda", "cpu": {"model": "A processor"}, "gpu": {"name": "A card"}}
+    places = {"here": gpu | {"device": "cpu"}, "there": gpu, "silent": {}}
+    arms = {}
+    for arm, environment in places.items():
+        run = store_run(tmp_path / arm, data, {"student": [1, 3, 20]}, seed=1)
+        manifest = run / "student" / "manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"environment": environment}))
+        arms[arm] = [run]
+    found = compare(arms, **FEW)
+    assert [found["arms"][arm]["devices"] for arm in places] == [["A processor"], ["A card"], []]
+    assert "not to be set side by side: here: A processor; there: A card; silent: not recorded." in (
+        comparison_tables(found)
+    )
+
+
 def test_all_comparisons_are_one_family_of_holm(data, store_run, tmp_path):
     ranks = {"student": [9, 9, 9], "teacher": [9, 9, 9], "distilled": [1, 1, 1]}
     found = compare({"a": [store_run(tmp_path / "a", data, ranks)]}, baseline="a:student", **FEW)

@@ -47,6 +47,12 @@ def test_slices_what_stands_beside_and_cost():
     assert ["kd", "student", "90.0", "1,180.0"] in rows
 
 
+def test_devices_stand_last_where_they_are_known():
+    assert "Device" not in comparison_tables(FOUND)
+    arms = {arm: about | {"devices": ["A card"]} for arm, about in FOUND["arms"].items()}
+    assert comparison_tables(FOUND | {"arms": arms}).endswith("\n\nDevice: A card.")
+
+
 def test_one_arm_alone():
     text = comparison_tables(FOUND | {"entries": [BASE], "slices": {}})
     assert "One arm and no baseline: no differences." in text

@@ -238,7 +238,9 @@ def _add_tests(
 
 
 def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
-    """An arm's runs, seeds, and what each step cost on average; core-seconds are None where a run lacks them."""
+    """An arm's runs, seeds, the devices they ran on, and what each step cost on average; core-seconds are None where a
+    run lacks them.
+    """
     steps: dict[str, dict[str, float | None]] = {}
     for step in runs[0].steps():
         costs = [run.cost(step) for run in runs if (run.path / step / "timings.json").is_file()]
@@ -249,4 +251,10 @@ def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
                 "seconds": seconds,
                 "core_seconds": float(np.mean(cores)) if len(cores) == len(runs) else None,
             }
-    return {"runs": [str(run.path) for run in runs], "seeds": [run.seed for run in runs], "steps": steps}
+    devices = {run.device(step) for run in runs for step in run.steps() if step != "prepare"}
+    return {
+        "runs": [str(run.path) for run in runs],
+        "seeds": [run.seed for run in runs],
+        "devices": sorted(devices - {""}),
+        "steps": steps,
+    }

@@ -85,6 +85,12 @@ class StoredRun:
         kept = [(name, manifest) for name, manifest in found.items() if "." not in name and name not in left_out]
         return dict(sorted(kept, key=lambda step: str(step[1].get("started"))))
 
+    def device(self, step: str) -> str:
+        """The GPU or processor that a step ran on, by its name; empty where it was not recorded."""
+        environment = read_json(self.path / step / "manifest.json").get("environment", {})
+        part = environment.get("gpu" if environment.get("device") == "cuda" else "cpu") or {}
+        return str(part.get("name") or part.get("model") or "")
+
     def cost(self, step: str) -> tuple[float, float | None]:
         """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
         timings = read_json(self.path / step / "timings.json")

@@ -28,7 +28,7 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
         parts.append(f"{name} by {axis}; no tests\n{_table(SLICE_HEADER, rows)}")
     if "popularity" not in found["slices"]:
         parts.append(f"No slices by {texts('target_popularity')}: the runs were trained on different users.")
-    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"])])
+    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"]), *_devices(found["arms"])])
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
@@ -94,6 +94,16 @@ def _cost(arms: Mapping[str, Any]) -> str:
         for step, cost in about["steps"].items()
     ]
     return _table(["arm", "step", "seconds", "core-seconds"], rows)
+
+
+def _devices(arms: Mapping[str, Any]) -> Iterator[str]:
+    """What the steps ran on, with a word of care where arms differ in it; nothing where it was not recorded."""
+    names = {arm: ", ".join(about.get("devices", ())) for arm, about in arms.items()}
+    if len(set(names.values())) > 1:
+        told = "; ".join(f"{arm}: {name or 'not recorded'}" for arm, name in names.items())
+        yield f"Devices differ, so costs are not to be set side by side: {told}."
+    elif any(names.values()):
+        yield f"Device: {next(iter(names.values()))}."
 
 
 def _plain(value: float | None, digits: int = 4) -> str:
