@@ -63,6 +63,23 @@ def test_the_page_tells_what_was_measured_on_a_cpu() -> None:
         assert line["lora_saves"] == PlanConfig().lora_saves, "measured with the experts of today"
 
 
+def test_the_peaks_measured_on_a_gpu_are_met_within_two_per_cent_and_told() -> None:
+    page = (DOCS / "planning.md").read_text(encoding="utf-8")
+    lines = (DOCS / "benchmarks" / "plan-gpu.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 8
+    names = {field.name for field in fields(PlanConfig)}
+    for line in map(json.loads, lines):
+        settings = {name: value for name, value in line.items() if name in names}
+        settings["adapter_layers"] = tuple(settings["adapter_layers"])
+        plan = make_plan(PlanConfig(llm="llama2-7b", items=1682, device="cuda", **settings))
+        assert plan.peak_gib == pytest.approx(line["measured_gib"], rel=0.02), line
+        assert plan.peak_gib == pytest.approx(line["plan_gib"], abs=0.01), line
+        sizes = f"{line['batch_size']} × {line['tokens']} | {line['measured_gib']:.2f} | {line['plan_gib']:.2f}"
+        assert f"| {line['name']} | {sizes} |" in page
+        assert f"| {1000 * line['step_seconds']:.0f} | {100 * line['executed_flops_of_peak']:.0f} % |" in page
+        assert line["graphs_after_warm_up"] == 0
+
+
 def test_the_reports_slope_is_met() -> None:
     sample = (53.88 - 33.38) / 32
     assert make_plan(REPORT).activations_gib_per_prompt == pytest.approx(sample, rel=0.05)
