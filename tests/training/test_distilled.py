@@ -311,6 +311,23 @@ def test_the_frozen_student_is_asked_target_by_target(
     assert 0 < selected.sum() < len(targets)
 
 
+@pytest.mark.parametrize(
+    ("threshold", "told"),
+    [(0.0, "kl_above is not in effect: it leaves every target in"), (100.0, "kl_above leaves no target"), (0.8, None)],
+)
+def test_a_selection_that_selects_nothing_is_told(
+    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture, threshold: float, told: str | None,
+) -> None:  # fmt: skip
+    config = make_config(selection="kl_above", kl_threshold=threshold)
+    with caplog.at_level("INFO", logger="recdistill"):
+        selected = selected_events(config, data, reader, plain_student, tmp_path, "cpu")
+        np.testing.assert_array_equal(selected_events(config, data, reader, plain_student, tmp_path, "cpu"), selected)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{selected.sum()} of {len(data.targets('train'))} targets" in caplog.text
+    assert [told in one for one in warnings] == ([True, True] if told else [])
+
+
 def test_the_choice_is_made_once(
     data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Choose, once, the training targets that are distilled."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.selection import divergence_above, student_misses
 from recdistill.files import map_array, write_array
 from recdistill.students.make import load_student
+
+logger = logging.getLogger("recdistill")
 
 SELECTED_FILE = "selected.npy"
 BATCH_WINDOWS = 32
@@ -31,7 +34,20 @@ def selected_events(
     path = folder / SELECTED_FILE
     if not path.is_file():
         write_array(path, _ask_student(config, data, reader, student_folder, device))
-    return np.asarray(map_array(path))
+    selected = np.asarray(map_array(path))
+    _tell(config.distill.selection, int(selected.sum()), len(data.targets("train")))
+    return selected
+
+
+def _tell(selection: str, chosen: int, targets: int) -> None:
+    """Say how many targets are distilled, and that the setting is not in effect where it is none or all of them."""
+    logger.info("distill.selection: %s: %s of %s targets", selection, f"{chosen:,}", f"{targets:,}")
+    if not chosen:
+        logger.warning(
+            "distill.selection: %s leaves no target, so nothing of the teacher's lists is learned", selection
+        )
+    elif chosen == targets:
+        logger.warning("distill.selection: %s is not in effect: it leaves every target in", selection)
 
 
 @torch.inference_mode()
