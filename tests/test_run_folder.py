@@ -133,6 +133,16 @@ def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> N
     assert not run.path.exists()
 
 
+def test_folders_above_go_with_it_but_only_those_it_made_and_only_while_empty(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with RunFolder(tmp_path / "there" / "arm" / "seed-1").lock():
+        pass
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+    with RunFolder(tmp_path / "there" / "arm" / "seed-1").lock():
+        (tmp_path / "there" / "arm" / "note").touch()
+    assert list((tmp_path / "there").rglob("*")) == [tmp_path / "there" / "arm", tmp_path / "there" / "arm" / "note"]
+
+
 def test_a_run_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(UserError, match=r"run: .*run is not a folder"), RunFolder(tmp_path / "run").lock():

@@ -70,7 +70,7 @@ class RunFolder:
         Raises:
             UserError: another process works in it, or the folder may not be written.
         """
-        existed = self.path.exists()
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with disk_errors(self.path):
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -87,8 +87,10 @@ class RunFolder:
         finally:
             (self.path / ".lock").unlink(missing_ok=True)
             file.close()
-            if not existed and not any(self.path.iterdir()):
-                self.path.rmdir()
+            for folder in made:
+                if any(folder.iterdir()):
+                    break
+                folder.rmdir()
 
     @contextmanager
     def work_on(
