@@ -7,8 +7,8 @@ into `--folder` (13 GB), from where the package loads them as it would the real 
 package's: gated experts, soft tokens and item head, its optimiser, on made-up prompts of one length (`prompt: item`).
 Each configuration has a process of its own: two steps to warm up, then `--steps` steps, each timed from one end of the
 device's work to the next, and the most bytes that torch's allocator had given out since the warm-up. All configurations
-begin with the same weights and, at one size, the same prompts: `loss_at_start`, with dropout off, tells whether two of
-them compute the same.
+begin with the same weights and, at one size, the same prompts. That they compute the same is for `pytest -m gpu` to
+say; `loss_at_start`, with dropout off, is of a head without a correction yet, and hardly sees the language model.
 """
 
 import argparse

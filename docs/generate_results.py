@@ -88,7 +88,8 @@ def section(path: Path) -> str:
 def title(path: Path, found: dict[str, Any]) -> str:
     """A section's heading: the study, the split, and the device where the study was done once more."""
     name, again, _ = path.parent.name.partition(".")
-    devices = {device for about in found["arms"].values() for device in about.get("devices", ())}
+    steps = [step for about in found["arms"].values() for step in about.get("devices", {}).values()]
+    devices = {device for step in steps for device in step}
     where = f" on {' and '.join(sorted(devices))}" if again else ""
     return f"{name}{where}, {path.stem}"
 
@@ -101,7 +102,7 @@ def chosen_models(found: dict[str, Any]) -> str:
         "teacher",
         "distilled",
     }
-    return "" if trained <= set(models) else f" --models {' '.join(models)}"
+    return "" if trained <= set(models) else f" --models {','.join(models)}"
 
 
 NAMES = {"ours": "recdistill", "rectools": "RecTools", "recbole": "RecBole"}
@@ -162,7 +163,7 @@ SUMMARY_HEAD = """\
 
 NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
 correction for all that the study compares; `kept`: the distilled student's gain as a share of the teacher's;
-`core-min`: one seed, all steps.
+`core-min`: one seed, all steps, where it ran on a CPU alone.
 
 | data | seeds | student | teacher | distilled | kept | core-min |
 |---|---|---|---|---|---|---|"""
@@ -191,7 +192,7 @@ def summary_row(path: Path) -> str:
     link = f"[{heading.removesuffix(', test')}](#{anchor})"
     cells = [
         link, str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled), kept,
-        "" if None in costs else f"{sum(costs) / 60:.1f}",
+        "" if None in costs or "." in path.parent.name else f"{sum(costs) / 60:.1f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 

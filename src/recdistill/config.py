@@ -338,7 +338,8 @@ class TeacherConfig:
     compile_buckets: int = 4
     """compile: different lengths of prompts, each compiled once (packed: one length, `train.batch_tokens`)."""
     compile_seconds: float = 600.0
-    """compile: seconds that compiling may take in all before the run is stopped with a message."""
+    """compile: seconds that compiling may take in all before the run is stopped with a message; the compilation that is
+    under way then has a minute more to end."""
     cuda_graphs: bool = False
     """compile: replay the compiled blocks as CUDA graphs (mode reduce-overhead)."""
     prompt: Literal["item", "text"] = "item"

@@ -67,7 +67,9 @@ def test_devices_are_told(data, store_run, tmp_path):
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"environment": environment}))
         arms[arm] = [run]
     found = compare(arms, **FEW)
-    assert [found["arms"][arm]["devices"] for arm in places] == [["A processor"], ["A card"], []]
+    assert [found["arms"][arm]["devices"] for arm in places] == [
+        {"student": ["A processor"]}, {"student": ["A card"]}, {},
+    ]  # fmt: skip
     assert "not to be set side by side: here: A processor; there: A card; silent: not recorded." in (
         comparison_tables(found)
     )

@@ -49,8 +49,17 @@ def test_slices_what_stands_beside_and_cost():
 
 def test_devices_stand_last_where_they_are_known():
     assert "Device" not in comparison_tables(FOUND)
-    arms = {arm: about | {"devices": ["A card"]} for arm, about in FOUND["arms"].items()}
+    arms = {arm: about | {"devices": {"student": ["A card"]}} for arm, about in FOUND["arms"].items()}
     assert comparison_tables(FOUND | {"arms": arms}).endswith("\n\nDevice: A card.")
+
+
+def test_arms_that_used_the_same_devices_for_other_steps_are_told_apart():
+    arms = {
+        arm: {"steps": {step: {"seconds": 1.0, "core_seconds": 1.0} for step in ("student", "teacher")},
+              "devices": {"student": [one], "teacher": [other]}}
+        for arm, one, other in (("base", "A card", "A processor"), ("kd", "A processor", "A card"))
+    }  # fmt: skip
+    assert "Devices differ" in comparison_tables(FOUND | {"arms": arms})
 
 
 def test_one_arm_alone():

@@ -251,10 +251,10 @@ def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
                 "seconds": seconds,
                 "core_seconds": float(np.mean(cores)) if len(cores) == len(runs) else None,
             }
-    devices = {run.device(step) for run in runs for step in run.steps() if step != "prepare"}
+    devices = {step: sorted({run.device(step) for run in runs} - {""}) for step in steps if step != "prepare"}
     return {
         "runs": [str(run.path) for run in runs],
         "seeds": [run.seed for run in runs],
-        "devices": sorted(devices - {""}),
+        "devices": {step: names for step, names in devices.items() if names},
         "steps": steps,
     }

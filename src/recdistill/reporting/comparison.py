@@ -98,12 +98,17 @@ def _cost(arms: Mapping[str, Any]) -> str:
 
 def _devices(arms: Mapping[str, Any]) -> Iterator[str]:
     """What the steps ran on, with a word of care where arms differ in it; nothing where it was not recorded."""
-    names = {arm: ", ".join(about.get("devices", ())) for arm, about in arms.items()}
-    if len(set(names.values())) > 1:
+    each = {arm: about.get("devices", {}) for arm, about in arms.items()}
+    of_step: dict[str, set[tuple[str, ...]]] = {}
+    for arm, about in arms.items():
+        for step in about["steps"]:
+            of_step.setdefault(step, set()).add(tuple(each[arm].get(step, ())))
+    names = {arm: ", ".join(sorted({name for step in found.values() for name in step})) for arm, found in each.items()}
+    if any(len(devices) > 1 for devices in of_step.values()):
         told = "; ".join(f"{arm}: {name or 'not recorded'}" for arm, name in names.items())
         yield f"Devices differ, so costs are not to be set side by side: {told}."
     elif any(names.values()):
-        yield f"Device: {next(iter(names.values()))}."
+        yield f"Device: {next(name for name in names.values() if name)}."
 
 
 def _plain(value: float | None, digits: int = 4) -> str:
