@@ -73,6 +73,6 @@ def make_step(ranker: "Ranker", batch: PromptBatch) -> Callable[[], float]:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(loss)
+        return float(loss.detach())
 
     return step
