@@ -151,6 +151,19 @@ def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
     assert evidence["tokens"]["train"]["widths"] <= 2
 
 
+def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(trained):
+    packed = {"padding": "packed", "train": {"batch_tokens": 110, "batch_size": 2}}
+    compiled, folder, _ = trained("compiled", compile=True, **packed)
+    # The block is in four parts around its attention, for training and for two lengths of reading.
+    assert 0 < compiled["compiled_graphs"] <= 4 * 3
+    assert compiled["graphs_after_warm_up"] == 0
+    assert [one for one in compiled["settings"] if not one["in_effect"]] == []
+    assert compiled["tokens"]["train"]["micro_batches"] > 1
+    _, plain, _ = trained("plain", **packed)
+    losses = [float(last_row(one)["loss"]) for one in (folder, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
 def test_compiling_has_an_end(trained):
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
         trained(compile=True, compile_seconds=0.05)
