@@ -106,7 +106,7 @@ class PlanConfig:
     reserve_gib: float = 1.0
     """Memory left to the CUDA context and to the allocator's gaps, GiB. Assumed."""
     utilisation: float = 0.4
-    """Share of the peak that the executed FLOPs reach. Assumed. Measured on an H100 with Llama-2-7B's shapes: .32 to .36
+    """Share of the peak that the executed FLOPs reach. Assumed. On an H100 with Llama-2-7B's shapes it was .32 to .36
     with experts on q and v, .49 with compiled blocks, .20 with experts on all linear layers."""
 
     @property
