@@ -222,6 +222,7 @@ VARIANTS = {
         "--distill.method=dllm2rec", "--distill.selection=student_misses", "--distill.embedding_weight=0",
         "--distill.dro_weight=0.1",
     ),
+    "made-up histories": ("--export.made_up=9", "--distill.method=soft_targets"),
     "validation, unfiltered": ("--evaluate.split=validation", "--evaluate.filter_seen=false"),
     "QLoRA, packed, by tokens": (
         "--teacher.quantization=nf4", "--teacher.prompt=text", "--teacher.padding=packed",

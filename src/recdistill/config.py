@@ -456,10 +456,14 @@ class ExportConfig:
     are two fifths of a row."""
     shard_rows: int = 16384
     """Rows in one shard; an interrupted export goes on after its last whole shard."""
+    made_up: int = 0
+    """Histories mixed from two people's, up to `student.max_length` long, about which the teacher is asked too. The
+    distilled student learns their lists; their items are never its targets. For data with few users."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         positive(self, "export", "top_k", "shard_rows")
+        not_negative(self, "export", "made_up")
         if self.batch_size != "auto":
             positive(self, "export", "batch_size")
 
@@ -596,6 +600,12 @@ class RunConfig:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
         if self.export.use_cache:
             self._check_cache()
+        if self.export.made_up and self.teacher.folds:
+            raise UserError("export.made_up: a made-up user belongs to no fold; set teacher.folds: 0")
+        if self.export.made_up and self.distill.selection != "all":
+            raise UserError(
+                "export.made_up: nothing to select by where there are no targets; set distill.selection: all"
+            )
         require(
             self.distill.top_k <= self.export.top_k,
             "distill.top_k", self.distill.top_k, f"at most export.top_k ({self.export.top_k})",

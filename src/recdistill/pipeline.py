@@ -16,6 +16,7 @@ import torch
 
 from recdistill.config import RunConfig, TeacherConfig
 from recdistill.data.fetch import cache_folder
+from recdistill.data.made_up import with_made_up
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
@@ -169,6 +170,11 @@ class Story:
         """The prepared interactions."""
         return PreparedData.load(self.folder.step("prepare"))
 
+    def asked(self) -> PreparedData:
+        """What the teacher is asked about and the distilled student learns from: the data, and made-up histories."""
+        config = self.config
+        return with_made_up(self.data(), config.export.made_up, config.student.max_length, config.seed)
+
     def _models(self) -> tuple[Step, ...]:
         """The steps that leave a model to be evaluated."""
         trained: tuple[Step, ...] = ("student", "teacher", "distill")
@@ -219,7 +225,7 @@ class Story:
         if self.config.teacher.kind == "student":
             self._export_second_student(folder, profiler)
             return
-        data = self.data()
+        data = self.asked()
         config, step = self.config.export, self.folder.step
         if self.config.teacher.folds:
             with profiler.phase("load LLM"):
@@ -234,7 +240,7 @@ class Story:
         export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
 
     def _export_second_student(self, folder: Path, profiler: Profiler) -> None:
-        data, config = self.data(), self.config.export
+        data, config = self.asked(), self.config.export
         with profiler.phase("set-up"):
             teacher = self._second_student(data)
         export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
@@ -246,7 +252,8 @@ class Story:
 
     def _distill(self, folder: Path, profiler: Profiler) -> None:
         reader = OutputsReader(self.folder.step(FOLDERS["export"]), self._fingerprints())
-        train_distilled(self.config, self.data(), reader, self.folder.step("student"), folder, profiler, self.device)
+        student = self.folder.step("student")
+        train_distilled(self.config, self.data(), self.asked(), reader, student, folder, profiler, self.device)
 
     def _evaluate(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()

@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from recdistill.config import DistillConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import training_windows
+from recdistill.data.made_up import with_made_up
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.dllm2rec import propensities
 from recdistill.distill.outputs import Fingerprints, OutputsReader
@@ -133,6 +134,27 @@ def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: Ou
     torch.testing.assert_close(training.loss(batch), expected.float(), rtol=1e-4, atol=1e-3)
 
 
+def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_path: Path) -> None:
+    asked = with_made_up(data, 6, 5, seed=3)
+    reader = write_store(tmp_path, asked.targets("train"))
+    config = make_config(method="soft_labels", weight=0.7, temperature=2.0, dro_weight=0.2)
+    windows = training_windows(asked, config.student.max_length, "all")
+    student = make_distilled(config, data, reader).eval()
+
+    def loss(weight: float, dro: float, users: range) -> torch.Tensor:
+        distill = replace(config.distill, weight=weight, dro_weight=dro)
+        plain = StudentTraining(student, asked, windows, distill.loss, distill.train, config.seed, "cpu")
+        training = DistilledTraining(plain, distill, reader, np.ones(len(asked.items), np.bool_), data)
+        return training.loss(training.collate(np.flatnonzero(np.isin(windows.users, list(users)))))
+
+    own, made_up = range(data.num_users), range(data.num_users, asked.num_users)
+    assert float(loss(0.0, 0.0, made_up)) == 0.0
+    assert float(loss(0.0, 0.2, made_up)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss(0.7, 0.0, made_up)) > 0
+    both = loss(0.7, 0.2, range(asked.num_users))
+    torch.testing.assert_close(both, loss(0.7, 0.2, own) + loss(0.7, 0.0, made_up), rtol=1e-4, atol=1e-3)
+
+
 def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:
     config = make_config(method="soft_labels", weight=2.0, temperature=1.5)
     every = np.ones(len(data.items), dtype=np.bool_)
@@ -158,7 +180,7 @@ def test_a_target_that_the_store_lacks_is_named(data: PreparedData, tmp_path: Pa
 
 def train(config: RunConfig, data: PreparedData, reader: OutputsReader, folder: Path) -> Any:
     with Profiler() as profiler:
-        result = train_distilled(config, data, reader, folder.parent / "student", folder, profiler, "cpu")
+        result = train_distilled(config, data, data, reader, folder.parent / "student", folder, profiler, "cpu")
     assert {"selection", "set-up", "train step", "validation", "write"} <= set(profiler.seconds)
     return result
 

@@ -54,21 +54,26 @@ class DistillBatch:
 class DistilledTraining:
     """A student's training with the teacher's records beside each batch, in the form that `fit` trains.
 
-    The loss is L_rec + λ_d L_d + α L_dro over all targets of a batch at once; L_d counts the selected ones.
+    The loss is L_rec + λ_d L_d + α L_dro over all targets of a batch at once; L_d counts the selected ones. Made-up
+    users, who stand behind the data's own, have lists and no targets: of them L_d alone is learned.
 
     Args:
         plain: the student, its windows, its own loss.
         config: method and weights.
         reader: the store.
         selected: bool (events,), see :func:`recdistill.training.selecting.selected_events`.
+        data: the data without made-up users; None: `plain` has none.
     """
 
     def __init__(
-        self, plain: StudentTraining, config: DistillConfig, reader: OutputsReader, selected: NDArray[np.bool_]
-    ) -> None:
+        self, plain: StudentTraining, config: DistillConfig, reader: OutputsReader, selected: NDArray[np.bool_],
+        data: PreparedData | None = None,
+    ) -> None:  # fmt: skip
         self.plain, self.config, self.reader, self.selected = plain, config, reader, selected
         self.top_k = min(config.top_k, reader.top_k)
-        self.propensity = propensities(torch.from_numpy(plain.data.train_item_counts())).to(plain.device)
+        own = data or plain.data
+        self.people = own.num_users
+        self.propensity = propensities(torch.from_numpy(own.train_item_counts())).to(plain.device)
 
     @property
     def module(self) -> Student:
@@ -112,11 +117,15 @@ class DistilledTraining:
         vectors = self.module.item_vectors()
         states = self.module.states_with(vectors, batch.batch.items)[real]
         targets = batch.batch.targets[real]
-        loss = training_loss(config.loss, states, vectors, targets, torch.default_generator)
+        own_states, own_targets = states, targets
+        if self.people < self.plain.data.num_users:
+            own = (batch.batch.users < self.people).unsqueeze(1).expand_as(real)[real]
+            own_states, own_targets = states[own], targets[own]
+        loss = training_loss(config.loss, own_states, vectors, own_targets, torch.default_generator)
         if config.weight > 0:
             loss = loss + config.weight * self._distillation_loss(states, vectors, targets, batch)
         if config.dro_weight > 0:
-            loss = loss + config.dro_weight * self._dro_loss(states, vectors, targets)
+            loss = loss + config.dro_weight * self._dro_loss(own_states, vectors, own_targets)
         return loss
 
     def validate(self) -> dict[str, float]:
@@ -196,6 +205,7 @@ def _start_from(student: Student, plain: Student) -> None:
 def train_distilled(
     config: RunConfig,
     data: PreparedData,
+    asked: PreparedData,
     reader: OutputsReader,
     student_folder: Path,
     folder: Path,
@@ -207,6 +217,7 @@ def train_distilled(
     Args:
         config: `student` gives the shape, `distill` the rest.
         data: the histories.
+        asked: the same with made-up ones behind them, as the teacher was asked about them.
         reader: the teacher's outputs.
         student_folder: the finished plain student, asked which targets are worth distilling.
         folder: checkpoints, logs, and the student in the end.
@@ -217,13 +228,13 @@ def train_distilled(
         UserError: the store lacks a target, or training diverged.
     """
     with profiler.phase("selection"):
-        selected = selected_events(config, data, reader, student_folder, folder, device)
+        selected = selected_events(config, asked, reader, student_folder, folder, device)
     with profiler.phase("set-up"):
         student = make_distilled(config, data, reader, student_folder).to(device)
-        windows = training_windows(data, config.student.max_length, config.student.windows)
+        windows = training_windows(asked, config.student.max_length, config.student.windows)
         train = config.distill.train
-        plain = StudentTraining(student, data, windows, config.distill.loss, train, config.seed, device)
-        training = DistilledTraining(plain, config.distill, reader, selected)
+        plain = StudentTraining(student, asked, windows, config.distill.loss, train, config.seed, device)
+        training = DistilledTraining(plain, config.distill, reader, selected, data)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
     name = fingerprint(
         "distilled", config.distill, config.student, config.seed, config.export, config.teacher.title_dim, *made_from
