@@ -237,6 +237,13 @@ VARIANTS = {
 }  # fmt: skip
 
 
+def test_the_teacher_is_asked_about_made_up_histories(do: Run) -> None:
+    run = do("made-up histories", *VARIANTS["made-up histories"])
+    users = np.concatenate([np.load(path) for path in sorted(run.glob("teacher_outputs/shard-*/users.npy"))])
+    people = len(json.loads((run / "prepare" / "users.json").read_text(encoding="utf-8")))
+    assert sorted(set(users[users >= people].tolist())) == list(range(people, people + 9))
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_other_settings_run_to_the_end(do: Run, variant: str) -> None:
     found = metrics(do(variant, *VARIANTS[variant]))

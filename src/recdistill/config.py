@@ -457,7 +457,7 @@ class ExportConfig:
     shard_rows: int = 16384
     """Rows in one shard; an interrupted export goes on after its last whole shard."""
     made_up: int = 0
-    """Histories mixed from two people's, up to `student.max_length` long, about which the teacher is asked too. The
+    """Histories mixed from two people's, as long as a student's window, about which the teacher is asked too. The
     distilled student learns their lists; their items are never its targets. For data with few users."""
 
     def __post_init__(self) -> None:

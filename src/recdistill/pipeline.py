@@ -173,7 +173,8 @@ class Story:
     def asked(self) -> PreparedData:
         """What the teacher is asked about and the distilled student learns from: the data, and made-up histories."""
         config = self.config
-        return with_made_up(self.data(), config.export.made_up, config.student.max_length, config.seed)
+        length = config.student.max_length + 1  # So many inputs, and the target of the last one.
+        return with_made_up(self.data(), config.export.made_up, length, config.seed)
 
     def _models(self) -> tuple[Step, ...]:
         """The steps that leave a model to be evaluated."""
@@ -266,7 +267,7 @@ class Story:
 
     def _fingerprints(self) -> Fingerprints:
         """What teacher outputs must have been made from to be read by this run."""
-        data = self.data()
+        data = self.asked()
         return Fingerprints(data=data.fingerprint, split=data.split_fingerprint, teacher=self._made("teacher"))
 
     def _scorers(self, data: PreparedData, profiler: Profiler) -> dict[str, Callable[[], Scorer]]:

@@ -88,9 +88,10 @@ class RunFolder:
             (self.path / ".lock").unlink(missing_ok=True)
             file.close()
             for folder in made:
-                if any(folder.iterdir()):
+                try:
+                    folder.rmdir()
+                except OSError:  # It holds something, or another run that came to nothing was faster.
                     break
-                folder.rmdir()
 
     @contextmanager
     def work_on(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from recdistill.data.made_up import with_made_up
 from recdistill.data.prepared import PreparedData
+from recdistill.errors import UserError
 
 ITEMS = 30
 
@@ -91,6 +92,19 @@ def test_none_is_the_data_itself(data: PreparedData) -> None:
 def test_one_person_is_mixed_with_herself() -> None:
     more = with_made_up(make_data([9]), 3, 6, seed=0)
     assert more.num_users == 4
+
+
+def test_nobody_to_mix_is_refused(data: PreparedData) -> None:
+    nobody = replace(data, trained_users=np.zeros(4, dtype=np.bool_))
+    with pytest.raises(UserError, match=r"export\.made_up: nobody has two events"):
+        with_made_up(nobody, 1, 8, seed=0)
+
+
+def test_the_fingerprint_is_of_these_histories(data: PreparedData) -> None:
+    one, other = with_made_up(data, 3, 8, seed=0), with_made_up(data, 3, 8, seed=1)
+    assert len({data.fingerprint, one.fingerprint, other.fingerprint}) == 3
+    assert one.fingerprint == with_made_up(data, 3, 8, seed=0).fingerprint
+    assert one.split_fingerprint == data.split_fingerprint
 
 
 def test_types_stay(data: PreparedData) -> None:

@@ -151,8 +151,47 @@ def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_pa
     assert float(loss(0.0, 0.0, made_up)) == 0.0
     assert float(loss(0.0, 0.2, made_up)) == pytest.approx(0.0, abs=1e-6)
     assert float(loss(0.7, 0.0, made_up)) > 0
+    every, plain_windows = np.ones(len(asked.items), np.bool_), training_windows(data, 6, "all")
+    alone = StudentTraining(student, data, plain_windows, config.distill.loss, TrainConfig(), 0, "cpu")
+    beside = StudentTraining(student, asked, windows, config.distill.loss, TrainConfig(), 0, "cpu")
+    torch.testing.assert_close(
+        DistilledTraining(beside, config.distill, reader, every, data).propensity,
+        DistilledTraining(alone, config.distill, reader, every).propensity,
+    )
     both = loss(0.7, 0.2, range(asked.num_users))
     torch.testing.assert_close(both, loss(0.7, 0.2, own) + loss(0.7, 0.0, made_up), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["soft_labels", "soft_targets", "listwise", "dllm2rec"])
+def test_what_stands_next_in_a_made_up_history_is_not_learned(data: PreparedData, tmp_path: Path, method: str) -> None:
+    asked = with_made_up(data, 6, 5, seed=3)
+    reader = write_store(tmp_path, asked.targets("train"))
+    config = make_config(method=method)
+    windows = training_windows(asked, config.student.max_length, "all")
+    student = make_distilled(config, data, reader).eval()
+    plain = StudentTraining(student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
+    training = DistilledTraining(plain, config.distill, reader, np.ones(len(asked.items), np.bool_), data)
+    batch = training.collate(np.flatnonzero(windows.users >= data.num_users))
+    others = torch.where(batch.batch.targets > 0, batch.batch.targets % ITEMS + 1, 0)
+    changed = replace(batch, batch=replace(batch.batch, targets=others))
+    torch.testing.assert_close(training.loss(changed), training.loss(batch), rtol=1e-4, atol=1e-3)
+
+
+def test_without_weight_on_the_lists_made_up_histories_change_nothing(
+    data: PreparedData, plain_student: Path, tmp_path: Path
+) -> None:
+    asked = with_made_up(data, 6, 5, seed=3)
+    (tmp_path / "outputs").mkdir()
+    reader = write_store(tmp_path / "outputs", asked.targets("train"))
+    results = []
+    for number, histories in enumerate((data, asked)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        config = make_config(2, weight=0.0)
+        with Profiler("cpu") as profiler:
+            result = train_distilled(config, data, histories, reader, plain_student, folder, profiler, "cpu")
+        results.append((result.steps, [row["loss"] for row in result.history]))
+    assert repr(results[0]) == repr(results[1])
 
 
 def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:
@@ -335,7 +374,11 @@ def test_the_frozen_student_is_asked_target_by_target(
 
 @pytest.mark.parametrize(
     ("threshold", "told"),
-    [(0.0, "kl_above is not in effect: it leaves every target in"), (100.0, "kl_above leaves no target"), (0.8, None)],
+    [
+        (0.0, "kl_above is not in effect: it leaves every target in"),
+        (100.0, "kl_above leaves next to no target"),
+        (0.8, None),
+    ],
 )
 def test_a_selection_that_selects_nothing_is_told(
     data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path,

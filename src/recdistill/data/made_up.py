@@ -6,11 +6,13 @@ ask about, and there are as many as one wants. Models have long been compressed 
 (Buciluă, Caruana and Niculescu-Mizil, KDD 2006).
 """
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
 
 from recdistill.data.prepared import IntArray, PreparedData
+from recdistill.errors import UserError
 
 STREAM = 0x3ADE
 """Tells the draw from others with the same seed."""
@@ -19,25 +21,31 @@ STREAM = 0x3ADE
 def with_made_up(data: PreparedData, count: int, length: int, seed: int) -> PreparedData:
     """The data with `count` users behind its own, whose histories are mixed from those of people that are trained on.
 
-    Made-up users have train events alone, so nobody is validated or tested on them. The fingerprints stay the data's:
-    they name what was prepared, and what is behind it follows from the arguments.
+    Made-up users have train events alone, so nobody is validated or tested on them. The fingerprint is of all events,
+    so that lists for these histories are never taken for those of others.
 
     Args:
-        data: the histories; one user at least has two events that are trained on.
+        data: the histories.
         count: users to make up; 0 gives the data back as it is.
         length: events of each, at most.
         seed: of the draw; more users begin with the same ones.
+
+    Raises:
+        UserError: nobody has two events that are trained on.
     """
     if not count:
         return data
     rng = np.random.default_rng([seed, STREAM])
     people = np.flatnonzero(data.trained_ends >= 2)
+    if not len(people):
+        raise UserError("export.made_up: nobody has two events to train on, so there is nothing to mix")
     drawn = [_mixed(data, people, length, rng) for _ in range(count)]
     ends = np.array([len(history) for history in drawn], dtype=np.int32)
     trained = data.trained_users
     return replace(
         data,
-        items=np.concatenate([data.items, *drawn]),
+        items=(items := np.concatenate([data.items, *drawn])),
+        fingerprint=hashlib.sha256(data.fingerprint.encode() + items.tobytes()).hexdigest(),
         timestamps=np.concatenate([data.timestamps, np.zeros(ends.sum(), dtype=np.int64)]),
         offsets=np.concatenate([data.offsets, data.offsets[-1] + ends.cumsum(dtype=np.int64)]),
         train_ends=np.concatenate([data.train_ends, ends]),

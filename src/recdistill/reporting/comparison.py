@@ -108,7 +108,8 @@ def _devices(arms: Mapping[str, Any]) -> Iterator[str]:
         told = "; ".join(f"{arm}: {name or 'not recorded'}" for arm, name in names.items())
         yield f"Devices differ, so costs are not to be set side by side: {told}."
     elif any(names.values()):
-        yield f"Device: {next(name for name in names.values() if name)}."
+        every = {name for found in each.values() for step in found.values() for name in step}
+        yield f"Device: {', '.join(sorted(every))}."
 
 
 def _plain(value: float | None, digits: int = 4) -> str:

@@ -228,6 +228,8 @@ def train_distilled(
         UserError: the store lacks a target, or training diverged.
     """
     with profiler.phase("selection"):
+        if not config.distill.weight:  # No list is learned, and made-up histories have nothing else to teach.
+            asked = data
         selected = selected_events(config, asked, reader, student_folder, folder, device)
     with profiler.phase("set-up"):
         student = make_distilled(config, data, reader, student_folder).to(device)

@@ -20,6 +20,8 @@ logger = logging.getLogger("recdistill")
 
 SELECTED_FILE = "selected.npy"
 BATCH_WINDOWS = 32
+FEW = 0.01
+"""Share of the targets below which a selection is hardly distillation."""
 
 
 def selected_events(
@@ -42,10 +44,8 @@ def selected_events(
 def _tell(selection: str, chosen: int, targets: int) -> None:
     """Say how many targets are distilled, and that the setting is not in effect where it is none or all of them."""
     logger.info("distill.selection: %s: %s of %s targets", selection, f"{chosen:,}", f"{targets:,}")
-    if not chosen:
-        logger.warning(
-            "distill.selection: %s leaves no target, so nothing of the teacher's lists is learned", selection
-        )
+    if chosen < FEW * targets:
+        logger.warning("distill.selection: %s leaves next to no target, so hardly a list is learned", selection)
     elif chosen == targets:
         logger.warning("distill.selection: %s is not in effect: it leaves every target in", selection)
 
