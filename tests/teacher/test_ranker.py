@@ -182,3 +182,24 @@ def test_a_broken_weight_file_is_told_in_one_line(make_teacher, data, tmp_path):
     (tmp_path / "ranker.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(UserError, match="not a whole safetensors file"):
         teacher.ranker.load(tmp_path)
+
+
+def test_gradients_pass_four_bit_layers_that_were_read_before(make_teacher, data):
+    teacher = make_teacher(data, quantization="nf4")
+    windows = teacher.training_windows()
+    teacher.predict(windows, np.arange(4))  # Here bitsandbytes lays weights out anew on some CPUs.
+    teacher.ranker.train()
+
+    def loss():
+        return teacher.ranker(teacher.batch(windows, np.arange(4))).double().square().sum()
+
+    loss().backward()
+    weight = next(p for name, p in teacher.ranker.named_parameters() if name.startswith("soft_tokens") and p.dim() == 2)
+    way = weight.grad / weight.grad.norm()
+    expected = float(weight.grad.norm())
+    ends = []
+    with torch.no_grad():
+        for step in (1e-3, -2e-3):
+            weight += step * way
+            ends.append(float(loss()))
+    assert (ends[0] - ends[1]) / 2e-3 == pytest.approx(expected, rel=0.02)

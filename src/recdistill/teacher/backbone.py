@@ -25,6 +25,8 @@ DTYPES = {
     "bf16-mixed": torch.float32, "fp16-mixed": torch.float32,
 }  # fmt: skip
 FINGERPRINT_BYTES = 1 << 20
+PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
+"""bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
 TWO_WAY = 0.02
 """Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
 
@@ -161,6 +163,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
         tokenizer = AutoTokenizer.from_pretrained(location)
         decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
     refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
+    _keep_differentiable(decoder)
     decoder.requires_grad_(requires_grad=False)
     decoder.config.use_cache = False
     if config.quantization == "none":
@@ -169,6 +172,17 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     _refuse_two_way(config.llm, decoder.eval())
     hidden_dim = decoder.get_input_embeddings().embedding_dim
     return Backbone(decoder, tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
+
+
+def _keep_differentiable(decoder: nn.Module) -> None:
+    """Have 4-bit layers stay as they are on every CPU.
+
+    On one with AVX512-BF16, bitsandbytes lays their weights out anew the first time they are read without gradients,
+    for a kernel that computes in bf16 whatever was asked, and that later gradients do not pass through.
+    """
+    for module in decoder.modules():
+        if hasattr(module, PACKS_WEIGHTS):
+            setattr(module, PACKS_WEIGHTS, False)
 
 
 def refuse_gaps(model: str, missing: Collection[str]) -> None:
