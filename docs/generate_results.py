@@ -162,7 +162,8 @@ SUMMARY_HEAD = """\
 ## At a glance: test, arm `main`
 
 NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
-correction for all that the study compares; `kept`: the distilled student's gain as a share of the teacher's;
+correction for all that the study compares; `kept`: the distilled student's gain as a share of the teacher's, where
+that one's interval is above 0;
 `core-min`: one seed, all steps, where it ran on a CPU alone.
 
 | data | seeds | student | teacher | distilled | kept | core-min |
@@ -185,7 +186,11 @@ def summary_row(path: Path) -> str:
     student, teacher, distilled = (models[model] for model in ("student", "teacher", "distilled"))
     if any(one.get("against") != {"arm": "main", "model": "student"} for one in (teacher, distilled)):
         return ""
-    kept = f"{100 * distilled['difference'] / teacher['difference']:.0f} %" if teacher["difference"] > 0 else ""
+    kept = (
+        f"{100 * distilled['difference'] / teacher['difference']:.0f} %"
+        if teacher["difference_interval"][0] > 0
+        else ""
+    )
     costs = [step["core_seconds"] for step in found["arms"]["main"]["steps"].values()]
     heading = title(path, found)
     anchor = heading.lower().replace(",", "").replace(" ", "-")
