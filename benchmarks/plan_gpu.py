@@ -1,6 +1,6 @@
 """Peak memory and time of a teacher's training step on a GPU against `recdistill plan`; one JSON line a configuration.
 
-    python benchmarks/plan_gpu.py --folder /tmp/llama --tokenizer path/to/a/tokenizer > plan-gpu.jsonl
+    python benchmarks/plan_gpu.py --folder path/to/write/weights --tokenizer path/to/a/tokenizer > plan-gpu.jsonl
 
 Llama-2-7B by its shapes, with random weights: neither memory nor time asks what a weight says. They are written once
 into `--folder` (13 GB), from where the package loads them as it would the real ones. The teacher around them is the
