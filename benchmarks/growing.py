@@ -32,7 +32,13 @@ def make_teacher(arguments: argparse.Namespace, data: PreparedData, student: Pat
     """A teacher whose experts and head have an effect."""
     config = RunConfig()
     settings = replace(
-        config.teacher, prompt=arguments.prompt, targets="last", layers=arguments.layers or None, history_length=50
+        config.teacher,
+        prompt=arguments.prompt,
+        targets="last",
+        layers=arguments.layers or None,
+        history_length=50,
+        title_encoder="llm",
+        title_decay=0.0,
     )
     torch.manual_seed(0)
     save_student(make_student(config.student, data.num_items), student)

@@ -207,7 +207,7 @@ def make_teachers(data: PreparedData, arguments: argparse.Namespace) -> dict[str
     """The package's teacher in three settings, with the same random weights."""
     one = TeacherConfig(
         llm=arguments.llm, layers=arguments.layers or None, prompt="text", targets="last",
-        gate=GateConfig(kind="instance"), history_length=arguments.history,
+        gate=GateConfig(kind="instance"), history_length=arguments.history, title_encoder="llm", title_decay=0.0,
     )  # fmt: skip
     every = replace(one, targets="every", gate=GateConfig(kind="causal"), history_length=arguments.window)
     settings = {"text_last": one, "text_every": every, "item_every": replace(every, prompt="item")}

@@ -85,6 +85,8 @@ def settings(arguments: argparse.Namespace) -> RunConfig:
         targets="last",
         gate=GateConfig(kind="instance"),
         history_length=arguments.history,
+        title_encoder="llm",
+        title_decay=0.0,
         compile=arguments.compile,
     )
     return RunConfig(teacher=replace(teacher, train=replace(teacher.train, batch_size=arguments.batch)))

@@ -46,7 +46,10 @@ BOOTSTRAP_SAMPLES = 2000
 
 def settings(arguments: argparse.Namespace) -> dict[str, TeacherConfig]:
     """The two ends of the road."""
-    base = TeacherConfig(llm=arguments.llm, layers=arguments.layers or None, prompt="text", head=arguments.head)
+    base = TeacherConfig(
+        llm=arguments.llm, layers=arguments.layers or None, prompt="text", head=arguments.head, title_encoder="llm",
+        title_decay=0.0,
+    )  # fmt: skip
     train = replace(base.train, max_epochs=arguments.epochs, learning_rate=arguments.learning_rate, patience=0)
     return {
         "naive": replace(

@@ -73,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `prepare`")
     parser.add_argument("--prompt", choices=("item", "text"), default="item")
+    parser.add_argument("--layers", type=int, default=6, help="first blocks kept; 0: all")
     parser.add_argument("--steps", type=int, default=8, help="training steps of an arm in one turn")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -82,7 +83,13 @@ def main() -> None:
     config = replace(
         config,
         teacher=replace(
-            config.teacher, prompt=arguments.prompt, adapter=replace(config.teacher.adapter, dropout=0.0), windows="all"
+            config.teacher,
+            prompt=arguments.prompt,
+            adapter=replace(config.teacher.adapter, dropout=0.0),
+            windows="all",
+            layers=arguments.layers or None,
+            title_encoder="llm",
+            title_decay=0.0,
         ),
     )
     data = PreparedData.load(arguments.data)

@@ -37,6 +37,7 @@ def make_ranker(config: PlanConfig, llm: str, cache: Path, compiled: bool = Fals
         activation_checkpointing=config.activation_checkpointing, compile=compiled,
         adapter=AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers),
         head_dim=config.head_dim, title_dim=config.title_dim, history_length=HISTORY,
+        title_decay=config.title_decay,
     )  # fmt: skip
     student = make_student(StudentConfig(embedding_dim=config.embedding_dim), config.items)
     titles = torch.randn(config.items + 1, config.title_dim)

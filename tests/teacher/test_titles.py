@@ -7,7 +7,7 @@ TITLES = ["", "Heat", "Big", "Ran", "Big"]
 
 
 def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
-    found = title_embeddings(TeacherConfig(llm=str(tiny_llm)), TITLES, tmp_path, "cpu")
+    found = title_embeddings(TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), TITLES, tmp_path, "cpu")
     assert found.shape == (5, 64)
     assert not found[0].any()
     assert torch.equal(found[2], found[4])
@@ -15,7 +15,10 @@ def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
 
 
 def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_path):
-    exact, coarse = TeacherConfig(llm=str(tiny_llm)), TeacherConfig(llm=str(tiny_llm), quantization="nf4")
+    exact, coarse = (
+        TeacherConfig(llm=str(tiny_llm), title_encoder="llm"),
+        TeacherConfig(llm=str(tiny_llm), title_encoder="llm", quantization="nf4"),
+    )
     first = title_embeddings(coarse, TITLES, tmp_path, "cpu")
     second = title_embeddings(exact, TITLES, tmp_path, "cpu")
     assert (first - second).abs().max() > 1e-3

@@ -54,7 +54,7 @@ def make_config(llm: Path) -> RunConfig:
     train = TrainConfig(max_epochs=4, batch_size=8, learning_rate=0.02)
     teacher = TeacherConfig(
         llm=str(llm), layers=1, history_length=6, head_dim=4, title_dim=4, folds=FOLDS, train=train,
-        student_dropout=0.0, adapter=AdapterConfig(rank=2, experts=2),
+        title_encoder="llm", title_decay=0.0, student_dropout=0.0, adapter=AdapterConfig(rank=2, experts=2),
     )  # fmt: skip
     return RunConfig(student=StudentConfig(embedding_dim=8, blocks=1, max_length=6, train=train), teacher=teacher)
 
@@ -263,7 +263,9 @@ def test_a_reading_that_failed_on_trial_counts_for_nothing(
     assert folded.read.state() == before
 
 
-@pytest.mark.parametrize("teacher", [TeacherConfig(kind="student", folds=2), TeacherConfig(compile=True, folds=2)])
+@pytest.mark.parametrize(
+    "teacher", [TeacherConfig(kind="student", title_decay=0.0, folds=2), TeacherConfig(compile=True, folds=2)]
+)
 def test_what_has_no_folds_is_refused(teacher: TeacherConfig) -> None:
     with pytest.raises(UserError, match=r"teacher\.folds"):
         RunConfig(teacher=teacher)

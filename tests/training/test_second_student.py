@@ -90,7 +90,7 @@ def test_a_trial_counts_for_nothing_whether_it_fits_or_not(data: PreparedData, m
 
 
 def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tmp_path: Path) -> None:
-    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", history_length=6))
+    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", title_decay=0.0, history_length=6))
     (tmp_path / "student").mkdir()
     (tmp_path / "teacher").mkdir()
     save_student(untrained(0), tmp_path / "student")
@@ -120,8 +120,11 @@ def test_the_first_weight_wins_a_tie() -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"teacher": TeacherConfig(kind="student", compile=True)}, "teacher.compile"),
-        ({"teacher": TeacherConfig(kind="student"), "export": ExportConfig(use_cache=True)}, "export.use_cache"),
+        ({"teacher": TeacherConfig(kind="student", title_decay=0.0, compile=True)}, "teacher.compile"),
+        (
+            {"teacher": TeacherConfig(kind="student", title_decay=0.0), "export": ExportConfig(use_cache=True)},
+            "export.use_cache",
+        ),
     ],
 )
 def test_settings_of_a_language_model_are_refused(settings: dict[str, Any], word: str) -> None:

@@ -44,7 +44,8 @@ def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch
         train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
         base: dict[str, Any] = {
             "llm": str(tiny_llm), "layers": 2, "history_length": 8, "head_dim": 8, "title_dim": 6, "prompt": "text",
-            "adapter": AdapterConfig(dropout=0.0), "train": TrainConfig(**train_settings),
+            "adapter": AdapterConfig(dropout=0.0), "train": TrainConfig(**train_settings), "title_encoder": "llm",
+            "title_decay": 0.0,
         }  # fmt: skip
         config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
         folder = tmp_path / name
