@@ -8,7 +8,8 @@ the students beside other libraries' in `docs/benchmarks/students.jsonl`.
     python docs/generate_results.py --check    exit with status 1 if it is out of date
 
 The folder of a study that was done once more on another device has that device's name behind a dot:
-`docs/results/ml-100k.h100`. What must be known of a section before it is read stands in `note.md` beside its files.
+`docs/results/ml-100k.h100`. What must be known of a section before it is read stands in `note.md` beside its files. The
+same runs against another baseline, `<split>-against-<arm>.json`, are shown below the section they belong to.
 
 No number of the page is typed: all stand in those files. A model that arms share (the student, mostly) is shown once.
 """
@@ -81,8 +82,25 @@ def section(path: Path) -> str:
         "```text",
         comparison_tables(found),
         "```",
+        *(line for other in in_order(f"{name}/{path.stem}-against-*.json") for line in against_another(other)),
     ]
     return "\n".join(lines)
+
+
+def against_another(path: Path) -> list[str]:
+    """The same runs against another baseline: means, differences and tests alone."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["entries"] = unlike(found["entries"])
+    baseline = next(":".join(entry["against"].values()) for entry in found["entries"] if "against" in entry)
+    what_was_ranked, means, differences = comparison_tables(found).split("\n\n")[:3]
+    return [
+        "",
+        f"Against `{baseline}` ([{path.name}](results/{path.parent.name}/{path.name}), `--baseline {baseline}`):",
+        "",
+        "```text",
+        *(what_was_ranked, "", means, "", differences),
+        "```",
+    ]
 
 
 def title(path: Path, found: dict[str, Any]) -> str:
@@ -162,12 +180,13 @@ SUMMARY_HEAD = """\
 ## At a glance: test, arm `main`
 
 NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
-correction for all that the study compares; `kept`: the distilled student's gain as a share of the teacher's, where
-that one's interval is above 0;
-`core-min`: one seed, all steps, where it ran on a CPU alone.
+correction for all that the study compares (the test takes the seeds as they are, the interval draws them anew);
+`titles alone`: a student whose item vectors see the titles, without a teacher (arm `titles-alone`); `kept`: the
+distilled student's gain as a share of the teacher's, where that one's interval is above 0; `core-min`: one seed, all
+steps, where it ran on a CPU alone.
 
-| data | seeds | student | teacher | distilled | kept | core-min |
-|---|---|---|---|---|---|---|"""
+| data | seeds | student | titles alone | teacher | distilled | kept | core-min |
+|---|---|---|---|---|---|---|---|"""
 
 
 def summary() -> Iterator[str]:
@@ -195,8 +214,10 @@ def summary_row(path: Path) -> str:
     heading = title(path, found)
     anchor = heading.lower().replace(",", "").replace(" ", "-")
     link = f"[{heading.removesuffix(', test')}](#{anchor})"
+    titles = [entry for entry in found["entries"] if (entry["arm"], entry["model"]) == ("titles-alone", "distilled")]
     cells = [
-        link, str(student["seeds"]), f"{student['mean']:.4f}", gained(teacher), gained(distilled), kept,
+        link, str(student["seeds"]), f"{student['mean']:.4f}", *(map(gained, titles) if titles else [""]),
+        gained(teacher), gained(distilled), kept,
         "" if None in costs or "." in path.parent.name else f"{sum(costs) / 60:.1f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
@@ -233,7 +254,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if the page is out of date")
     if parser.parse_args().check:
-        return int(not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page())
+        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page():
+            return 0
+        sys.stderr.write("docs/results.md is out of date; run: python docs/generate_results.py\n")
+        return 1
     PAGE.write_text(page(), encoding="utf-8")
     return 0
 

@@ -79,7 +79,7 @@ def test_the_summary_tells_what_was_kept_and_passes_over_what_it_cannot_tell(res
 
     both = {"teacher": 0.02, "distilled": 0.015}
     assert row(both) == (
-        "| [mine](#mine-test) | 5 | 0.1000 | 0.1200, +20.0 % [+0.0100, +0.0300], p 0.002 "
+        "| [mine](#mine-test) | 5 | 0.1000 |  | 0.1200, +20.0 % [+0.0100, +0.0300], p 0.002 "
         "| 0.1150, +15.0 % [+0.0050, +0.0250], p 0.002 | 75 % | 2.0 |"
     )
     assert row(both, cost=None).endswith("| 75 % |  |")
