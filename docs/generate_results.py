@@ -82,9 +82,20 @@ def section(path: Path) -> str:
         "```text",
         comparison_tables(found),
         "```",
+        *made_with(found),
         *(line for other in in_order(f"{name}/{path.stem}-against-*.json") for line in against_another(other)),
     ]
     return "\n".join(lines)
+
+
+def made_with(found: dict[str, Any]) -> list[str]:
+    """The commits and the torch that the runs were made with, where the file names them."""
+    names = {name: set[str]() for name in ("commit", "torch")}
+    for about in found["arms"].values():
+        for name, versions in names.items():
+            versions.update(about.get("code", {}).get(name, []))
+    commits = sorted(commit[:7] + commit[40:] for commit in names["commit"])
+    return ["", f"Code: {', '.join(commits)}; torch {', '.join(sorted(names['torch']))}."] if commits else []
 
 
 def against_another(path: Path) -> list[str]:

@@ -75,6 +75,20 @@ def test_devices_are_told(data, store_run, tmp_path):
     )
 
 
+def test_code_and_settings_are_told(data, store_run, tmp_path):
+    runs = []
+    for seed, (commit, dirty) in enumerate([("a1", False), ("b2", True)]):
+        run = store_run(tmp_path / str(seed), data, {"student": [1, 3, 20]}, seed=seed)
+        manifest = run / "student" / "manifest.json"
+        environment = {"git": {"commit": commit, "dirty": dirty}, "packages": {"torch": "2.13.0", "peft": None}}
+        made = {"environment": environment, "config": {"dropout": 0.1 * (1 + seed)}}
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | made))
+        runs.append(run)
+    about = compare({"a": runs}, **FEW)["arms"]["a"]
+    assert about["code"] == {"commit": ["a1", "b2 with changes"], "torch": ["2.13.0"]}
+    assert about["settings"]["student"] == {"dropout": 0.1}
+
+
 def test_all_comparisons_are_one_family_of_holm(data, store_run, tmp_path):
     ranks = {"student": [9, 9, 9], "teacher": [9, 9, 9], "distilled": [1, 1, 1]}
     found = compare({"a": [store_run(tmp_path / "a", data, ranks)]}, baseline="a:student", **FEW)

@@ -238,8 +238,8 @@ def _add_tests(
 
 
 def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
-    """An arm's runs, seeds, the devices they ran on, and what each step cost on average; core-seconds are None where a
-    run lacks them.
+    """An arm's runs, seeds, settings (the first run's), the code and devices they ran with, and what each step cost on
+    average; core-seconds are None where a run lacks them.
     """
     steps: dict[str, dict[str, float | None]] = {}
     for step in runs[0].steps():
@@ -252,9 +252,15 @@ def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
                 "core_seconds": float(np.mean(cores)) if len(cores) == len(runs) else None,
             }
     devices = {step: sorted({run.device(step) for run in runs} - {""}) for step in steps if step != "prepare"}
+    code: dict[str, set[str]] = {}
+    for run in runs:
+        for name, versions in run.code().items():
+            code.setdefault(name, set()).update(versions)
     return {
         "runs": [str(run.path) for run in runs],
         "seeds": [run.seed for run in runs],
+        "settings": runs[0].settings(),
+        "code": {name: sorted(versions) for name, versions in code.items()},
         "devices": {step: names for step, names in devices.items() if names},
         "steps": steps,
     }

@@ -91,6 +91,23 @@ class StoredRun:
         part = environment.get("gpu" if environment.get("device") == "cuda" else "cpu") or {}
         return str(part.get("name") or part.get("model") or "")
 
+    def code(self) -> dict[str, set[str]]:
+        """What the steps were made with: `commit`, and the packages' versions by name; only what was recorded."""
+        found: dict[str, set[str]] = {}
+        for manifest in self.steps().values():
+            environment = manifest.get("environment", {})
+            git = environment.get("git") or {}
+            if git.get("commit"):
+                found.setdefault("commit", set()).add(git["commit"] + (" with changes" if git.get("dirty") else ""))
+            for package, version in (environment.get("packages") or {}).items():
+                if version:
+                    found.setdefault(package, set()).add(version)
+        return found
+
+    def settings(self) -> dict[str, Any]:
+        """Each step's section of the configuration."""
+        return {step: manifest["config"] for step, manifest in self.steps().items() if "config" in manifest}
+
     def cost(self, step: str) -> tuple[float, float | None]:
         """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
         timings = read_json(self.path / step / "timings.json")
