@@ -15,9 +15,10 @@ import pytest
 
 from chain import NUM_ITEMS, STEPS, options, write_interactions
 from recdistill.cli import main
-from recdistill.config import ExportConfig, TeacherConfig
+from recdistill.config import ExportConfig, RunConfig, TeacherConfig
+from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
-from recdistill.pipeline import Plan
+from recdistill.pipeline import Plan, check_models
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
@@ -158,6 +159,38 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> Non
     assert {step for step in STEPS if times(run)[step] != after[step]} == {"report"}
     assert any("ぁ" <= letter <= "ん" for letter in (run / "report" / "report.md").read_text(encoding="utf-8"))
     assert 'lang="ja"' in (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_is_done_again_is_explained_by_the_settings_own_names(
+    do: Run, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = do("explained")
+    changes = ("--export.top_k=9", "--distill.weight=3", "--evaluate.candidates=3")
+    arguments = options(run, tiny_llm, folder / "data" / "events.csv", *changes)
+    assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
+    told = capsys.readouterr().err
+    for key in ("export.top_k: 10 → 9", "distill.weight: 8.0 → 3.0", "evaluate.candidates: 5 → 3"):
+        assert f"again, since {key}" in told
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"quantization": "nf4", "precision": "fp16"}, "teacher.precision: fp16 needs a CUDA device"),
+        ({"llm": "/no/such/model"}, "teacher.llm: /no/such/model: no such folder"),
+    ],
+)
+def test_a_language_model_for_titles_alone_is_asked_for_before_any_work(settings: dict[str, Any], word: str) -> None:
+    teacher = TeacherConfig(kind="student", title_encoder="llm", title_decay=0.0, **settings)
+    with pytest.raises(UserError, match=word):
+        check_models(RunConfig(device="cpu", teacher=teacher))
+
+
+def test_titles_are_embedded_by_all_blocks_so_their_number_is_not_checked(tiny_llm: Path) -> None:
+    settings = {"llm": str(tiny_llm), "title_encoder": "llm", "title_decay": 0.0, "layers": 9}
+    check_models(RunConfig(device="cpu", teacher=TeacherConfig(kind="student", **settings)))
+    with pytest.raises(UserError, match=r"teacher\.layers: 9"):
+        check_models(RunConfig(device="cpu", teacher=TeacherConfig(**settings)))
 
 
 def test_a_limit_of_time_is_no_part_of_a_teachers_name() -> None:

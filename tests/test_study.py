@@ -108,7 +108,8 @@ def test_no_step_begins_with_the_language_model_of_the_one_before(
         ({"arms": None}, "arms"),
         ({"arms": {"a/b": {}}}, r"arms\.a/b"),
         ({"arms": {"main": {"student.dropuot": 1}}}, "dropuot"),
-        ({"arms": {"main": {"seed": 1}}}, r"arms\.main\.seed"),
+        ({"arms": {"main": {"seed": 1}}}, r"study\.yaml: arms\.main\.seed"),
+        ({"base": {"seed": 1}}, r"study\.yaml: base\.seed"),
         ({"arms": {"main": {"student.dropout": 2.0}}}, r"student\.dropout"),
         ({"arms": {"main": 3}}, r"arms\.main"),
         ({"seeds": []}, "seeds"),
@@ -121,6 +122,16 @@ def test_no_step_begins_with_the_language_model_of_the_one_before(
 def test_what_is_wrong_is_named_before_anything_runs(make: Make, keys: dict[str, object], word: str) -> None:
     with pytest.raises(UserError, match=word):
         read_study(make(**keys))
+
+
+def test_more_candidates_than_items_are_refused_before_anything_is_trained(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = make(arms={"main": {"evaluate.candidates": 1000}}, seeds=[1]), tmp_path / "out"
+    assert main(["study", str(study), "--out", str(out), "--quiet"]) == 2
+    assert "evaluate.candidates" in capsys.readouterr().err
+    assert (out / "main" / "seed-1" / "prepare").is_dir()
+    assert not (out / "main" / "seed-1" / "student").exists()
 
 
 def test_an_arm_written_twice_is_refused(make: Make) -> None:

@@ -63,14 +63,25 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     """
     if reason := left_out(config, until):
         raise UserError(f"{until}: this run has no such step, since {reason}")
-    device = choose_device(config.device)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
     if until not in ("prepare", "student"):
         check_models(config)
+    return do_steps(config, until)
+
+
+def do_steps(config: RunConfig, until: Step, before: "Callable[[Story, Step], None] | None" = None) -> Path:
+    """The steps up to `until`, in the run's locked folder; `before` is called ahead of each that is not left out.
+
+    Raises:
+        UserError: see :func:`run`; more candidates than there are items to draw are refused before anything is trained.
+    """
+    device = choose_device(config.device)
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
     folder = RunFolder(Path(config.run))
     with folder.lock():
         story = Story(config, folder, device)
         for step in STORY[: STORY.index(until) + 1]:
+            if before is not None and not left_out(config, step):
+                before(story, step)
             story.do(step)
             if step == "prepare" and until in ("evaluate", "report"):
                 check_candidates(story.data(), story.data().targets(config.evaluate.split), config.evaluate.candidates)
@@ -84,15 +95,18 @@ def check_models(config: RunConfig) -> None:
     Raises:
         UserError: the model or the title encoder is not there, or the machine cannot run it as configured.
     """
-    if config.teacher.kind == "llm":
-        check_machine(config.teacher, choose_device(config.device))
-        check_llm(config.teacher, cache_folder())
-    if config.teacher.kind != "none":
-        encoder_fingerprint(config.teacher, cache_folder())
+    teacher, cache = config.teacher, cache_folder()
+    if teacher.kind == "none":
+        return
+    if teacher.kind == "llm" or teacher.title_encoder == "llm":
+        check_machine(teacher, choose_device(config.device))
+        # Titles are embedded by the whole model, so its blocks are counted only where a teacher is made of them.
+        check_llm(teacher if teacher.kind == "llm" else replace(teacher, layers=None), cache)
+    encoder_fingerprint(teacher, cache)
 
 
 def left_out(config: RunConfig, step: Step) -> str:
-    """The setting for which the run has no such step; empty where it has."""
+    """The setting that makes the run skip this step; empty if it does not."""
     if step in ("teacher", "export", "distill") and config.teacher.kind == "none":
         return "teacher.kind is none"
     if step in ("export", "distill") and not config.export.enabled:
@@ -193,7 +207,7 @@ class Story:
         manifest = self.folder.manifest(FOLDERS[step])
         if manifest is None:
             return
-        changes = changed_keys(manifest["config"], asdict(plan.section), FOLDERS[step] if step != "prepare" else "data")
+        changes = changed_keys(manifest["config"], asdict(plan.section), "data" if step == "prepare" else step)
         changes += changed_keys(manifest["inputs"], plan.inputs, "input")
         changes = changes or ["its files have another form in this version"]
         if step == "prepare":

@@ -9,7 +9,6 @@ where it was. `recdistill compare` then tells the arms apart.
 """
 
 import errno
-import gc
 import logging
 import os
 import shutil
@@ -18,13 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
-from recdistill.pipeline import FOLDERS, STORY, Step, Story, check_models, choose_device, left_out
+from recdistill.pipeline import FOLDERS, Step, Story, check_models, do_steps
 from recdistill.run_folder import RunFolder
 from recdistill.yaml_files import read_yaml
 
@@ -92,16 +89,13 @@ def read_study(path: Path) -> Study:
     if content.get("config"):
         file = flat(_read(path.parent / str(content["config"])))
         common |= {key: value for key, value in file.items() if key not in OWN}
-    common |= flat(_settings(content.get("base"), f"{path}: base"))
+    common |= _changes(content.get("base"), f"{path}: base")
     study = Study(
         name=str(content.get("name", path.stem)),
         seeds=tuple(seeds),
-        arms={_arm_name(arm): common | flat(_settings(own, f"{path}: arms.{arm}")) for arm, own in arms.items()},
+        arms={_arm_name(arm): common | _changes(own, f"{path}: arms.{arm}") for arm, own in arms.items()},
     )
-    for arm, settings in study.arms.items():
-        for key in OWN:
-            if key in settings:
-                raise UserError(f"arms.{arm}.{key}: set by the study itself")
+    for arm in study.arms:
         for seed in seeds:
             study.config(arm, seed, Path())
     return study
@@ -129,29 +123,14 @@ def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "
     for seed in study.seeds:
         for arm in chosen:
             logger.info("study %s: %s, seed %d", study.name, arm, seed)
-            _run(study.config(arm, seed, out), out, until)
-
-
-def _run(config: RunConfig, out: Path, until: Step) -> None:
-    """One run, each step linked from another run of the study where that has it."""
-    device = choose_device(config.device)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
-    folder = RunFolder(Path(config.run))
-    with folder.lock():
-        story = Story(config, folder, device)
-        for step in STORY[: STORY.index(until) + 1]:
-            if left_out(config, step):
-                continue
-            _borrow(story, step, out)
-            story.do(step)
-            gc.collect()
+            do_steps(study.config(arm, seed, out), until, before=lambda story, step: _borrow(story, step, out))
 
 
 def _borrow(story: Story, step: Step, out: Path) -> None:
     """Link a step's finished folder from another run, if it is of the same fingerprint."""
     wanted, name = story.plan(step).fingerprint, FOLDERS[step]
     if story.folder.is_finished(name, wanted) or (step == "prepare" and story.folder.manifest(name)):
-        return  # Of other data than before, a run is refused, and not replaced.
+        return  # A run made with other data is refused, not replaced.
     for other in _runs(out):
         if other.path != story.folder.path and other.is_finished(name, wanted):
             logger.info("%s: as in %s", step, other.path)
@@ -192,6 +171,15 @@ def _settings(content: Any, name: str) -> dict[str, Any]:
     if content is not None and not isinstance(content, dict):
         raise UserError(f"{name}: must hold settings (lines like `key: value`)")
     return content or {}
+
+
+def _changes(content: Any, name: str) -> dict[str, Any]:
+    """Dotted settings of `base` or of an arm; what a study sets itself is refused."""
+    settings = flat(_settings(content, name))
+    for key in OWN:
+        if key in settings:
+            raise UserError(f"{name}.{key}: set by the study itself")
+    return settings
 
 
 def _arm_name(arm: Any) -> str:
