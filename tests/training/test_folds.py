@@ -26,7 +26,7 @@ from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker
 from recdistill.training import reading
 from recdistill.training.checkpoint import CHECKPOINT_FILE
-from recdistill.training.folds import FoldedTeacher, fold_of_users, only_users, train_folds
+from recdistill.training.folds import FoldedTeacher, fold_of_users, only_users, train_folds, validation_without
 from recdistill.training.reading import load_teacher
 from recdistill.training.student import train_student
 from recdistill.training.teacher import train_teacher
@@ -94,6 +94,34 @@ def test_only_the_chosen_users_are_trained_on_and_everybody_is_validated(data: P
     assert part.split_fingerprint != data.split_fingerprint
     fewer = only_users(part, np.arange(21) < 10, "fewer")
     assert set(training_windows(fewer, 6, "all").users.tolist()) == {0, 3, 6, 9}
+
+
+@pytest.mark.parametrize("number", range(FOLDS))
+def test_a_fold_has_no_say_in_the_choice_of_its_epoch_and_weights(
+    data: PreparedData, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Other validation items of the fold's users change nothing of its student and teacher."""
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    config = make_config(tiny_llm)
+    fold = fold_of_users(data, FOLDS, config.seed)
+    items = data.items.copy()
+    places = data.offsets[:-1][fold == number] + 6
+    items[places] = items[places] % ITEMS + 1
+    found = []
+    for name, one in (("plain", data), ("changed", replace(data, items=items))):
+        with Profiler() as profiler:
+            train_folds(config, one, [f"u{n}" for n in range(21)], tmp_path / name, profiler, "cpu")
+        for step in ("student", "teacher"):
+            rows = (tmp_path / name / "folds" / str(number) / step / "training.csv").read_text().splitlines()
+            found.append([row.rsplit(",", 1)[0] for row in rows])  # the last column is seconds
+    assert found[:2] == found[2:]
+
+
+def test_folds_without_other_users_to_validate_on_are_refused(data: PreparedData) -> None:
+    ends = np.where(np.arange(21) == 4, 7, 6).astype(np.int32)  # one user has a validation target
+    fold = fold_of_users(data, FOLDS, 0)
+    with pytest.raises(UserError, match=rf"teacher\.folds: all validation targets are of users of fold {fold[4]}"):
+        validation_without(replace(data, validation_ends=ends), fold, int(fold[4]))
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 A teacher's lists for targets that it was trained on hold what it has memorised; those for other people's hold what it
 has understood. The users are dealt into F folds, those with targets to train on evenly. For each, a student and a
-teacher are trained on the other folds and write the outputs of this one. Validation targets, on which nobody was
-trained, are scored by the plain teacher.
+teacher are trained on the other folds, and validated on them too, and write the outputs of this one. Validation
+targets, on which nobody was trained, are scored by the plain teacher.
 """
 
 import gc
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recdistill.config import RunConfig
 from recdistill.data.batches import Windows
-from recdistill.data.prepared import PreparedData
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
@@ -56,6 +56,19 @@ def only_users(data: PreparedData, chosen: NDArray[np.bool_], name: str) -> Prep
     return replace(data, trained_users=trained, split_fingerprint=f"{data.split_fingerprint} {name}")
 
 
+def validation_without(data: PreparedData, fold: NDArray[np.int64], number: int) -> Targets:
+    """The validation targets of the users outside a fold: they choose its epoch and weights, and the fold has no say.
+
+    Raises:
+        UserError: there is none.
+    """
+    targets = data.targets("validation")
+    others = fold[targets.users] != number
+    if not others.any():
+        raise UserError(f"teacher.folds: all validation targets are of users of fold {number}; take other folds")
+    return Targets(targets.users[others], targets.positions[others])
+
+
 def train_folds(
     config: RunConfig, data: PreparedData, user_ids: Sequence[str], folder: Path, profiler: Profiler, device: str
 ) -> None:
@@ -70,19 +83,21 @@ def train_folds(
         device: `cpu` or `cuda`.
 
     Raises:
-        UserError: there are more folds than users with training targets, or training diverged.
+        UserError: there are more folds than users with training targets, no validation target is outside a fold, or
+            training diverged.
     """
     fold = fold_of_users(data, config.teacher.folds, config.seed)
     for number in range(config.teacher.folds):
-        rest = only_users(data, fold != number, f"without fold {number}")
+        rest = only_users(data, fold != number, f"blind to fold {number}")
+        validation = validation_without(data, fold, number)
         student, teacher = _folders(folder, number)
         if not _is_finished(student / SHAPE_FILE):
             student.mkdir(parents=True, exist_ok=True)
-            train_student(config, rest, student, profiler, device)
+            train_student(config, rest, student, profiler, device, validation)
         if not _is_finished(teacher / GATE_FILE):
             teacher.mkdir(parents=True, exist_ok=True)
             name = fingerprint("fold", config.teacher, config.student, config.seed, rest.split_fingerprint)
-            train_teacher(config, rest, user_ids, student, teacher, name, profiler, device)
+            train_teacher(config, rest, user_ids, student, teacher, name, profiler, device, validation)
             _free_memory(device)
 
 

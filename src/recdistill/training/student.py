@@ -26,15 +26,15 @@ VALIDATION_METRICS = ("ndcg@10", "hit_rate@10")
 
 
 class StudentTraining:
-    """A student, its windows and its loss, in the form that `fit` trains."""
+    """A student, its windows and its loss, in the form that `fit` trains; `validation` None: all validation targets."""
 
     def __init__(
         self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, train: TrainConfig, seed: int,
-        device: str,
+        device: str, validation: Targets | None = None,
     ) -> None:  # fmt: skip
         self.module = student
         self.data, self.windows, self.loss_config = data, windows, loss
-        self.train, self.seed, self.device = train, seed, device
+        self.train, self.seed, self.device, self.validation = train, seed, device, validation
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters alike."""
@@ -63,7 +63,8 @@ class StudentTraining:
 
     def validate(self) -> dict[str, float]:
         """Full-catalog metrics on validation, seen items left out."""
-        return validation_metrics(student_sequence_scorer(self.module, self.data, self.device), self.data)
+        scorer = student_sequence_scorer(self.module, self.data, self.device)
+        return validation_metrics(scorer, self.data, self.validation)
 
 
 def validation_metrics(scorer: Scorer, data: PreparedData, targets: Targets | None = None) -> dict[str, float]:
@@ -89,30 +90,37 @@ def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
     return student_sequence_scorer(load_student(folder).to(device), data, device)
 
 
-def student_training(config: StudentConfig, data: PreparedData, seed: int, device: str) -> StudentTraining:
+def student_training(
+    config: StudentConfig, data: PreparedData, seed: int, device: str, validation: Targets | None = None
+) -> StudentTraining:
     """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         student = make_student(config, data.num_items).to(device)
     windows = training_windows(data, config.max_length, config.windows)
-    return StudentTraining(student, data, windows, config.loss, config.train, seed, device)
+    return StudentTraining(student, data, windows, config.loss, config.train, seed, device, validation)
 
 
-def train_student(config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str) -> FitResult:
+def train_student(
+    config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str,
+    validation: Targets | None = None,
+) -> FitResult:  # fmt: skip
     """Train the configured student and write it to `folder`.
 
     Args:
         config: `student` and `seed` are read.
         data: histories and split; validation chooses the weights, test is not looked at.
-        folder: gets the student, `training.csv` and TensorBoard's files; an interrupted run is gone on from there.
+        folder: gets the student, `training.csv` and TensorBoard's files; training resumes from a checkpoint found
+            there.
         profiler: gets the phases.
         device: `cpu` or `cuda`.
+        validation: what is validated on; None: all validation targets.
 
     Raises:
         UserError: see :func:`recdistill.training.fit.fit`.
     """
     with profiler.phase("set-up"):
-        training = student_training(config.student, data, config.seed, device)
+        training = student_training(config.student, data, config.seed, device, validation)
     name = fingerprint("student", config.student, config.seed, data.fingerprint, data.split_fingerprint)
     result = fit(training, config.student.train, folder, profiler, config.seed, name, "student", device)
     with profiler.phase("write"):

@@ -132,6 +132,7 @@ def train_teacher(
     fingerprint: str,
     profiler: Profiler,
     device: str,
+    validation: Targets | None = None,
 ) -> FitResult:
     """Train the configured teacher on top of a finished student and write it to `folder`.
 
@@ -144,13 +145,14 @@ def train_teacher(
         fingerprint: names data, student and settings, for the checkpoint.
         profiler: gets the phases.
         device: `cpu` or `cuda`.
+        validation: what is validated on; None: all validation targets.
     """
     with profiler.phase("embed titles"):
         title_embeddings(config.teacher, data.texts, cache_folder(), device)  # into the cache, for the line below
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):
-        training = TeacherTraining(teacher, config.seed)
+        training = TeacherTraining(teacher, config.seed, validation=validation)
     graphs = graphs_made()
     if config.teacher.compile:
         with profiler.phase("compile"):
