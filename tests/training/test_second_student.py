@@ -14,6 +14,7 @@ from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.base import Student
 from recdistill.students.make import load_student, make_student, save_student
+from recdistill.training import second_student
 from recdistill.training.correction import CORRECTION_WEIGHTS, choose_weight
 from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, second_seed, train_second_student
 from recdistill.training.student import student_sequence_scorer, validation_metrics
@@ -104,6 +105,29 @@ def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tm
         found[weight] = validation_metrics(both.scorer(), data)["ndcg@10"]
     kept = read_json(tmp_path / "teacher" / WEIGHT_FILE)
     assert found[kept["weight"]] == max(found.values()) == pytest.approx(kept["validation"]["ndcg@10"])
+
+
+def test_a_second_student_that_was_trained_is_not_trained_again_for_its_weight(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", title_decay=0.0, history_length=6))
+    for name in ("student", "teacher"):
+        (tmp_path / name).mkdir()
+    save_student(untrained(0), tmp_path / "student")
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, Profiler() as profiler, pytest.raises(KeyboardInterrupt):
+        patch.setattr(second_student, "choose_weight", interrupted)
+        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+    trained = tmp_path / "teacher" / "student.safetensors"
+    before = trained.stat().st_mtime_ns
+    assert not (tmp_path / "teacher" / WEIGHT_FILE).exists()
+    with Profiler() as profiler:
+        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+    assert trained.stat().st_mtime_ns == before
+    assert (tmp_path / "teacher" / WEIGHT_FILE).is_file()
 
 
 def test_the_second_student_is_nobodys_first() -> None:

@@ -143,7 +143,7 @@ def load_checkpoint(
         The counts, the best weights and the scaler's state; None where there is no checkpoint.
 
     Raises:
-        UserError: the file is broken, was made with other settings, or has not this module's names and shapes.
+        UserError: the file is broken, was made with other settings, or does not have this module's names and shapes.
     """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
@@ -163,6 +163,13 @@ def load_checkpoint(
 def discard_checkpoint(folder: Path) -> None:
     """Remove the checkpoint, once the trained model has been saved in its own form."""
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def is_written(last: Path) -> bool:
+    """Whether a trained model is whole, by the file that is written last; its checkpoint may have outlived that."""
+    if last.is_file():
+        discard_checkpoint(last.parent)
+    return last.is_file()
 
 
 def _read(path: Path) -> tuple[dict[str, str], Weights]:

@@ -24,7 +24,7 @@ from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
 from recdistill.students.make import SHAPE_FILE
-from recdistill.training.checkpoint import discard_checkpoint
+from recdistill.training.checkpoint import is_written
 from recdistill.training.reading import PredictedKeys, Teacher, load_teacher
 from recdistill.training.student import train_student
 from recdistill.training.teacher import GATE_FILE, train_teacher
@@ -91,10 +91,10 @@ def train_folds(
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
         student, teacher = _folders(folder, number)
-        if not _is_finished(student / SHAPE_FILE):
+        if not is_written(student / SHAPE_FILE):
             student.mkdir(parents=True, exist_ok=True)
             train_student(config, rest, student, profiler, device, validation)
-        if not _is_finished(teacher / GATE_FILE):
+        if not is_written(teacher / GATE_FILE):
             teacher.mkdir(parents=True, exist_ok=True)
             name = fingerprint("fold", config.teacher, config.student, config.seed, rest.split_fingerprint)
             train_teacher(config, rest, user_ids, student, teacher, name, profiler, device, validation)
@@ -180,13 +180,6 @@ class FoldedTeacher:
         teacher = load_teacher(self.config, self.data, student, folder, self.device)
         teacher.read = self.read
         return teacher
-
-
-def _is_finished(last: Path) -> bool:
-    """Whether a fold's model is whole, by the file that is written last; its checkpoint may have outlived that."""
-    if last.is_file():
-        discard_checkpoint(last.parent)
-    return last.is_file()
 
 
 def _free_memory(device: str) -> None:

@@ -22,10 +22,10 @@ from recdistill.files import read_json, write_json
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.base import Student
-from recdistill.students.make import load_student
+from recdistill.students.make import SHAPE_FILE, load_student
 from recdistill.teacher.titles import title_embeddings
+from recdistill.training.checkpoint import is_written
 from recdistill.training.correction import choose_weight
-from recdistill.training.fit import FitResult
 from recdistill.training.reading import PredictedKeys
 from recdistill.training.student import train_student, validation_metrics
 
@@ -134,8 +134,10 @@ def second_seed(seed: int) -> int:
 
 def train_second_student(
     config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, profiler: Profiler, device: str
-) -> FitResult:
+) -> None:
     """Train a second student as the first was, from a seed of its own, and choose its weight on validation.
+
+    One that was trained before the try ended is not trained again.
 
     Args:
         config: `student` and `seed` are read.
@@ -145,7 +147,8 @@ def train_second_student(
         profiler: gets the phases.
         device: `cpu` or `cuda`.
     """
-    result = train_student(replace(config, seed=second_seed(config.seed)), data, folder, profiler, device)
+    if not is_written(folder / SHAPE_FILE):
+        train_student(replace(config, seed=second_seed(config.seed)), data, folder, profiler, device)
     two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), device)
 
     def validate(weight: float) -> dict[str, float]:
@@ -155,7 +158,6 @@ def train_second_student(
     with profiler.phase("validation"):
         weight, metrics = choose_weight(validate)
     write_json(folder / WEIGHT_FILE, {"weight": weight, "validation": metrics})
-    return result
 
 
 def load_second_student(
