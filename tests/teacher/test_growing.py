@@ -40,8 +40,24 @@ def test_growing_equals_reading_anew(make_teacher, data, kind):
             if step < lengths[row]:
                 _, anew, _ = teacher.predict(windows, np.array([row]))
                 torch.testing.assert_close(grown[row], anew[0], rtol=1e-3, atol=1e-4)
-    assert histories.tokens_reused > histories.tokens_read
+    read = histories.read
+    assert read.reused > read.useful
+    assert (read.prompts, read.micro_batches, read.packed) == (3, int(lengths.max()), 0)
     assert histories.lengths.tolist() == lengths.tolist()
+
+
+def test_passes_are_counted_with_their_padding(make_teacher, data):
+    teacher = make_teacher(data, prompt="text", targets="last")
+    tokens = teacher.prompts.tokens_per_item()  # index 0 is the head's
+    short, long = int(tokens[1:].argmin()) + 1, int(tokens[1:].argmax()) + 1
+    assert tokens[short] < tokens[long]
+    histories = GrowingHistories(teacher.ranker, teacher.prompts, 2, window=2)
+    histories.extend(torch.tensor([short, long]))
+    histories.extend(torch.tensor([long, 0]))
+    assert histories.read.useful == 2 * tokens[0] + tokens[short] + 2 * tokens[long]
+    assert histories.read.processed == 2 * (tokens[0] + tokens[long]) + 2 * tokens[long]
+    assert histories.read.micro_batches == 2
+    assert histories.read.reused == tokens[0] + tokens[short]
 
 
 def test_a_full_window_is_refused(make_teacher, data):

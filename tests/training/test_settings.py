@@ -270,6 +270,8 @@ def test_the_exports_settings_change_how_it_reads_and_not_what(trained, tiny_dat
     assert small["tokens"]["export"]["most_prompts"] == 4
     assert found["batch_size"] in [trial["batch_size"] for trial in found["batch_size_trials"]]
     assert cached["tokens"]["export"]["reused"] > 0
+    assert cached["tokens"]["export"]["most_prompts"] == 4
+    assert cached["tokens"]["export"]["processed"] > cached["tokens"]["export"]["useful"]
     assert cached["tokens"]["export"]["processed"] < small["tokens"]["export"]["processed"]
     for evidence in (small, found, cached):
         assert all(setting["in_effect"] for setting in evidence["settings"]), evidence["settings"]

@@ -65,6 +65,17 @@ def with_titles(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return training
 
 
+def test_lengths_of_a_micro_batch_cost_no_pass_over_all_events(
+    training: TeacherTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passed() -> Any:
+        raise AssertionError("all events were gathered again")
+
+    monkeypatch.setattr(training.teacher.prompts, "tokens_per_item", passed)
+    rows = np.arange(4)
+    assert training.collate(rows).prompt_tokens.tolist() == training.lengths[rows].tolist()
+
+
 def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTraining) -> None:
     chosen = training.validate()
     head = training.module.head

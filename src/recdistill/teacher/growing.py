@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from recdistill.errors import UserError
+from recdistill.profiling.evidence import TokenCount
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
 from recdistill.teacher.packing import PACKED_SDPA
 from recdistill.teacher.prompts import SOFT, PromptBuilder
@@ -29,6 +30,7 @@ class GrowingHistories:
         prompts: its prompts.
         rows: B.
         window: most items of a history: the smaller of the student's and the prompt's.
+        read: counts what is read, each pass with its padding; a prompt is counted when it begins.
 
     Attributes:
         items: int64 (B, L), what was read, 0 to the right of shorter histories.
@@ -38,7 +40,9 @@ class GrowingHistories:
         UserError: the gate weighs all tokens by the whole history, or prompts hold candidates behind it.
     """
 
-    def __init__(self, ranker: Ranker, prompts: PromptBuilder, rows: int, window: int) -> None:
+    def __init__(
+        self, ranker: Ranker, prompts: PromptBuilder, rows: int, window: int, read: TokenCount | None = None
+    ) -> None:
         if ranker.config.gate.kind == "instance" or ranker.config.candidates:
             raise UserError(
                 "teacher: a history can only grow in a cache where no earlier token changes with it: "
@@ -51,6 +55,7 @@ class GrowingHistories:
         self.items = torch.zeros(rows, 0, dtype=torch.int64)
         self.seen = torch.zeros(rows, 0, dtype=torch.bool)  # which cached tokens are real
         self.tokens_read = self.tokens_reused = 0
+        self.read = TokenCount() if read is None else read
 
     @property
     def lengths(self) -> Tensor:
@@ -98,8 +103,11 @@ class GrowingHistories:
         ids, soft, token_steps, real = self._tokens(new, steps)
         before = self.seen.sum(dim=1)
         positions = (before.unsqueeze(1) + real.cumsum(dim=1) - 1).clamp_min(0)
-        self.tokens_read += int(real.sum())
-        self.tokens_reused += int(before[new > 0].sum())
+        useful, reused = int(real.sum()), int(before[new > 0].sum())
+        self.tokens_read += useful
+        self.tokens_reused += reused
+        self.read.add(useful, *real.shape, prompts=0 if self.seen.shape[1] else len(new), targets=0)
+        self.read.reused += reused
         mask = self._mask(real)
         self.seen = torch.cat([self.seen, real], dim=1)
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]

@@ -1,5 +1,6 @@
 """The teacher over one prepared data set: its prompts, its predictions, and itself as a scorer of histories."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,12 +113,16 @@ class Teacher:
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""
-        per_item = self.prompts.tokens_per_item()[self.data.items]
-        running = np.concatenate([[0], np.cumsum(per_item)])
+        running = self._tokens_before
         ends = self.data.offsets[windows.users] + windows.ends
         shown = np.minimum(windows.lengths, self.config.history_length)
         lengths: NDArray[np.int64] = running[ends] - running[ends - shown] + self.prompts.tokens_beside_history()
         return lengths
+
+    @cached_property
+    def _tokens_before(self) -> NDArray[np.int64]:
+        """Tokens of all events before each one, (events + 1,); once, since every micro-batch asks for lengths."""
+        return np.concatenate([[0], np.cumsum(self.prompts.tokens_per_item()[self.data.items])])
 
     @property
     def read_batch(self) -> int:
@@ -176,7 +181,7 @@ class Teacher:
         users, places = np.unique(chosen.users, return_inverse=True)
         longest = np.zeros(len(users), dtype=np.int64)
         np.maximum.at(longest, places, chosen.lengths)
-        histories = GrowingHistories(self.ranker, self.prompts, len(users), int(longest.max()))
+        histories = GrowingHistories(self.ranker, self.prompts, len(users), int(longest.max()), self.read)
         row_of = {
             (int(user), int(length)): row for row, (user, length) in enumerate(zip(places, chosen.lengths, strict=True))
         }
@@ -189,8 +194,7 @@ class Teacher:
             if wanted:
                 here, there = (torch.tensor(side, device=self.device) for side in zip(*wanted, strict=True))
                 states[there] = found[here]
-        self.read.add(histories.tokens_read, 1, histories.tokens_read, len(users), len(rows))
-        self.read.reused += histories.tokens_reused
+        self.read.targets += len(rows)
         return PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends)), states
 
     @torch.inference_mode()
