@@ -4,6 +4,7 @@ Values out of range and combinations that make no sense are refused when the obj
 `UserError` that names the dotted key.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,15 +31,17 @@ def require(condition: bool, key: str, value: Any, rule: str) -> None:
 
 
 def positive(section: Any, prefix: str, *names: str) -> None:
-    """Each named field of `section` must be above zero."""
+    """Each named field of `section` must be above zero, and finite."""
     for name in names:
-        require(getattr(section, name) > 0, f"{prefix}.{name}", getattr(section, name), "above 0")
+        value = getattr(section, name)
+        require(0 < value < math.inf, f"{prefix}.{name}", value, "above 0, and finite")
 
 
 def not_negative(section: Any, prefix: str, *names: str) -> None:
-    """Each named field of `section` must be 0 or more."""
+    """Each named field of `section` must be 0 or more, and finite."""
     for name in names:
-        require(getattr(section, name) >= 0, f"{prefix}.{name}", getattr(section, name), "0 or more")
+        value = getattr(section, name)
+        require(0 <= value < math.inf, f"{prefix}.{name}", value, "0 or more, and finite")
 
 
 def fraction(section: Any, prefix: str, *names: str) -> None:
@@ -146,6 +149,8 @@ class DataConfig:
             require(0 < value < 1, f"data.{name}", value, "between 0 and 1")
         total = self.validation_fraction + self.test_fraction
         require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")
+        if self.min_rating is not None:
+            require(math.isfinite(self.min_rating), "data.min_rating", self.min_rating, "finite")
         require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
         require(len(set(self.text)) == len(self.text), "data.text", self.text, "without repetitions")
         require(0 < self.train_users <= 1, "data.train_users", self.train_users, "above 0 and at most 1")
@@ -174,8 +179,9 @@ class TrainConfig:
     batch_size: int = 64
     """Histories (windows, or prompts) in one micro-batch."""
     batch_tokens: int | None = None
-    """Most tokens of one micro-batch, padding counted (a student's token is an item); `batch_size` is then not read.
-    Empty: micro-batches of `batch_size` rows."""
+    """Most tokens of one micro-batch, padding counted (a student's token is an item), in place of `batch_size`, which
+    then only says how many prompts a compiled teacher reads at a time where it is not trained. Empty: micro-batches of
+    `batch_size` rows."""
     accumulate_grad_batches: int = 1
     """Micro-batches whose gradients are added up before one optimiser step."""
     learning_rate: float = 2e-3
@@ -311,8 +317,8 @@ class TeacherConfig:
     """The language model with its experts, its prompts and its head."""
 
     kind: Literal["llm", "student", "none"] = "llm"
-    """llm: a language model. student: the control, a second student of another seed in its place. What it gains over
-    one student any second model brings; what the language model gains beyond that is its own knowledge. none: no
+    """llm: a language model. student: the control, a second student of another seed in its place. Any second
+    model would gain as much over one student; what the language model gains beyond that is its own knowledge. none: no
     teacher and nothing distilled, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
@@ -369,8 +375,9 @@ class TeacherConfig:
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
     id_dropout: float = 0.0
-    """Share of items that are known by their text alone at a training step: the student's vectors and their learned
-    parts are hidden. The higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
+    """Share of soft tokens, and of the head's item vectors, that are made of the title alone at a training step: tokens
+    without the student's vector, item vectors without their learned part. The student's own scores stay. The higher,
+    the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
     head_dim: int = 64
     """Width of the space in which the head compares states with items."""
     folds: int = 0
