@@ -1,5 +1,6 @@
 import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,16 @@ import pytest
 from safetensors import SafetensorError
 
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, disk_errors, map_array, read_json, write_array, write_json, write_text
+from recdistill.files import (
+    atomic_path,
+    disk_errors,
+    map_array,
+    read_json,
+    read_tensors,
+    write_array,
+    write_json,
+    write_text,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -86,6 +96,30 @@ def test_broken_json_names_file_and_line(tmp_path: Path) -> None:
         read_json(tmp_path / "a.json")
     with pytest.raises(UserError, match=r"b\.json: no such file"):
         read_json(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("read", [read_json, map_array, read_tensors])
+def test_what_cannot_be_read_is_named_and_not_taken_for_the_folder_that_is_written(
+    tmp_path: Path, read: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    partial = tmp_path / "teacher.partial"
+    with pytest.raises(UserError, match=f"^{tmp_path}: a folder, where a file was expected$"), disk_errors(partial):
+        read(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    (tmp_path / "a").write_bytes(b"")
+    monkeypatch.setattr("io.open", refuse)
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(UserError, match=r"a: may not be read$"), disk_errors(partial):
+        read(tmp_path / "a")
+
+
+def test_json_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'{"title": "caf\xe9"}')
+    with pytest.raises(UserError, match=r"a\.json: not UTF-8 text"):
+        read_json(tmp_path / "a.json")
 
 
 def test_arrays_are_mapped_and_hold_no_pickle(tmp_path: Path) -> None:

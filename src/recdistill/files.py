@@ -50,6 +50,27 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def read_errors(path: Path) -> Iterator[None]:
+    """Turn a file that cannot be read into a :class:`UserError` that names it.
+
+    Without this a step would take it for its own folder, into which it cannot write (:func:`disk_errors`).
+
+    Raises:
+        UserError: it is missing, a folder, not text in UTF-8 where it is read as text, or may not be read.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: a folder, where a file was expected") from error
+    except PermissionError as error:
+        raise UserError(f"{path}: may not be read") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text") from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write to; move it to `path` when the block ends well, remove it otherwise.
 
@@ -82,12 +103,11 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        with read_errors(path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
 
@@ -102,13 +122,12 @@ def read_tensors(path: Path) -> dict[str, "Tensor"]:
     """Read a safetensors file.
 
     Raises:
-        UserError: the file is missing or broken.
+        UserError: the file cannot be read or is broken.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    with read_errors(path):
+        path.open("rb").close()
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
@@ -120,11 +139,10 @@ def map_array(path: Path) -> np.ndarray[Any, Any]:
     """Memory-map a `.npy` file for reading.
 
     Raises:
-        UserError: the file is missing or is not a whole `.npy` file.
+        UserError: the file cannot be read or is not a whole `.npy` file.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        with read_errors(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: not a whole .npy file ({error})") from error

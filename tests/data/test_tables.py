@@ -29,6 +29,12 @@ def test_a_separator_of_two_characters_and_latin_1(write: Write) -> None:
     assert table.place(1) == f"{path}:2"
 
 
+def test_a_byte_that_is_no_utf_8_beside_a_separator_of_two_characters(write: Write) -> None:
+    path = write("movies.dat", b"1::Heat\n2::Am\xe9lie\n")
+    with pytest.raises(UserError, match=r"movies\.dat:2: not UTF-8 text"):
+        text_without_header(path, ("id", "title"), "::").read(["id", "title"])
+
+
 def test_lines_without_values_are_passed_over_and_line_numbers_stay_right(write: Write) -> None:
     path = write("a.csv", 'a,b\n1,"two\nlines"\n\n3,4\n\n')
     table = text_with_header(path, ",", quotes=True)

@@ -10,6 +10,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recdistill.errors import UserError
+from recdistill.files import read_errors
 
 UNIT_SEPARATOR = b"\x1f"
 """Stands in for separators of more than one character, which the reader does not know."""
@@ -91,7 +92,10 @@ class TextTable:
         """What polars can read: the file itself, or its bytes as UTF-8 with a separator of one character."""
         if len(self.separator) == 1 and self.encoding == "utf-8":
             return self.path
-        text = self.path.read_bytes().decode(self.encoding).encode()
+        try:
+            text = self.path.read_bytes().decode(self.encoding).encode()
+        except UnicodeDecodeError as error:
+            raise self._not_utf8() from error
         return text.replace(self.separator.encode(), self._separator().encode())
 
     def _separator(self) -> str:
@@ -112,10 +116,13 @@ class TextTable:
                     yield line, values
                 line = reader.line_num + 1
 
+    def _not_utf8(self) -> UserError:
+        return UserError(f"{self.path}:{_first_line_not_utf8(self.path)}: not UTF-8 text")
+
     def _explain(self, error: PolarsError | None) -> UserError:
         """Find the line that could not be read."""
         if error is not None and "utf-8" in str(error):
-            return UserError(f"{self.path}:{_first_line_not_utf8(self.path)}: not UTF-8 text")
+            return self._not_utf8()
         for line, values in self._records():
             if len(values) > len(self.names) or (any(values) and error is None and len(values) < len(self.names)):
                 return UserError(f"{self.path}:{line}: {len(values)} values for {len(self.names)} columns")
@@ -199,14 +206,8 @@ def open_table(path: Path) -> BinaryIO:
     Raises:
         UserError: it is missing, a folder, or may not be read.
     """
-    try:
+    with read_errors(path):
         return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise UserError(f"{path}: a folder, where a file was expected") from error
-    except PermissionError as error:
-        raise UserError(f"{path}: may not be read") from error
 
 
 def require_columns(table: Table, wanted: Sequence[str]) -> None:
