@@ -182,7 +182,7 @@ def test_more_layers_than_the_llm_has(fail: Fail) -> None:
 
 def test_what_the_machine_cannot_do(fail: Fail) -> None:
     message = fail("--teacher.precision=fp16", command="run")
-    assert message.startswith("teacher.precision: fp16 needs a CUDA device")
+    assert message.startswith("teacher.precision: fp16 needs a CUDA device, and this run is on the CPU")
     message = fail("--teacher.attention=flash_attention_2", command="run")
     assert message.startswith("teacher.attention: flash_attention_2 needs a CUDA device")
 

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertModel
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.teacher.backbone import load_backbone
+from recdistill.teacher.backbone import check_machine, llm_location, load_backbone
 
 
 @pytest.fixture
@@ -25,6 +25,17 @@ def test_the_decoder_is_frozen_and_cut(llm, tmp_path):
     assert len(backbone.decoder.layers) == 2
     assert not backbone.decoder.training
     assert not any(parameter.requires_grad for parameter in backbone.decoder.parameters())
+
+
+def test_a_path_may_begin_with_the_home_folder(llm, monkeypatch):
+    monkeypatch.setenv("HOME", str(llm.parent))
+    assert llm_location(f"~/{llm.name}", llm.parent) == str(llm)
+
+
+def test_a_run_on_the_cpu_is_not_told_that_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(UserError, match="fp16 needs a CUDA device, and this run is on the CPU; use fp32 or bf16"):
+        check_machine(TeacherConfig(precision="fp16"), "cpu")
 
 
 def test_pickled_weights_are_not_loaded(llm, tmp_path):

@@ -3,10 +3,12 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
@@ -79,8 +81,17 @@ def test_pickled_weights_are_not_loaded(encoder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(encoder, tmp_path / "encoder")
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"teacher\.title_encoder: .* cannot be loaded"):
+    with pytest.raises(UserError, match=r"teacher\.title_encoder: .*safetensors[^\n]*$"):
         embed_sentences(str(folder), TITLES, "cpu")
+
+
+def test_a_package_that_is_not_there_is_told_in_one_line(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise ImportError("it needs sentencepiece\n\nand many more words")
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", missing)
+    with pytest.raises(UserError, match=r"^teacher\.title_encoder: .*: it needs sentencepiece$"):
+        embed_sentences(str(encoder), TITLES, "cpu")
 
 
 def without(encoder: Path, folder: Path, part: str) -> str:

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from recdistill.config import TeacherConfig
+from recdistill.errors import UserError
 from recdistill.teacher.titles import title_embeddings, whiten
 
 TITLES = ["", "Heat", "Big", "Ran", "Big"]
@@ -24,6 +26,22 @@ def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_p
     assert (first - second).abs().max() > 1e-3
     assert torch.equal(title_embeddings(exact, TITLES, tmp_path, "cpu"), second)
     assert torch.equal(title_embeddings(coarse, TITLES, tmp_path, "cpu"), first)
+
+
+def test_auto_attention_finds_what_the_kernel_it_takes_has_made(tiny_llm, tmp_path):
+    for attention in ("auto", "sdpa"):
+        config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", attention=attention)
+        title_embeddings(config, TITLES, tmp_path, "cpu")
+    assert len(list((tmp_path / "title_embeddings").iterdir())) == 1
+
+
+def test_a_damaged_file_in_the_cache_is_named(tiny_llm, tmp_path):
+    config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
+    title_embeddings(config, TITLES, tmp_path, "cpu")
+    (path,) = (tmp_path / "title_embeddings").iterdir()
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=f"{path}: not a whole safetensors file"):
+        title_embeddings(config, TITLES, tmp_path, "cpu")
 
 
 def test_whitened_columns_are_uncorrelated_and_of_unit_variance():

@@ -27,6 +27,7 @@ DTYPES = {
 FINGERPRINT_BYTES = 1 << 20
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
+ON_CPU = "needs a CUDA device, and this run is on the CPU"
 TWO_WAY = 0.02
 """Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
 
@@ -50,10 +51,11 @@ def llm_location(llm: str, cache: Path) -> str:
     """
     if llm == "smollm2":
         return str(smollm2_folder(cache / "smollm2"))
-    if Path(llm).is_dir():
-        if not (Path(llm) / "config.json").is_file():
+    folder = Path(llm).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
             raise UserError(f"teacher.llm: {llm} is a folder without config.json, so not a transformers model")
-        return llm
+        return str(folder)
     if llm.startswith((".", "/", "~")) or llm.count("/") > 1:
         raise UserError(f"teacher.llm: {llm}: no such folder")
     return llm
@@ -99,18 +101,17 @@ def check_machine(config: TeacherConfig, device: str) -> None:
     """
     gpu = device.startswith("cuda")
     if config.precision.startswith("fp16") and not gpu:
-        raise UserError(
-            f"teacher.precision: {config.precision} needs a CUDA device and there is none; use fp32 or bf16"
-        )
+        raise UserError(f"teacher.precision: {config.precision} {ON_CPU}; use fp32 or bf16")
     if config.compute_dtype == "fp16" and not gpu:
-        raise UserError("teacher.compute_dtype: fp16 needs a CUDA device and there is none; use fp32 or bf16")
+        raise UserError(f"teacher.compute_dtype: fp16 {ON_CPU}; use fp32 or bf16")
     if config.cuda_graphs and not gpu:
-        raise UserError("teacher.cuda_graphs: they need a CUDA device and there is none; set it to false")
+        raise UserError("teacher.cuda_graphs: they need a CUDA device, and this run is on the CPU; set it to false")
     if config.compile and not gpu and shutil.which("g++") is None and shutil.which("clang++") is None:
         raise UserError("teacher.compile: needs a C++ compiler on a CPU and there is none; install g++")
     if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
-            f"teacher.quantization: {config.quantization} needs bitsandbytes; pip install 'recdistill[quantization]'"
+            f"teacher.quantization: {config.quantization} needs bitsandbytes; "
+            'run pip install ".[quantization]" in the repository\'s folder'
         )
     if config.attention == "flex_attention" and not gpu:
         raise UserError("teacher.attention: flex_attention has no backward pass on a CPU; use sdpa or eager")
@@ -123,7 +124,7 @@ def check_machine(config: TeacherConfig, device: str) -> None:
 def _flash_attention_missing(config: TeacherConfig, device: str) -> str:
     """Why flash_attention_2 cannot run; empty when it can."""
     if not device.startswith("cuda"):
-        return "needs a CUDA device and there is none"
+        return ON_CPU
     if importlib.util.find_spec("flash_attn") is None:
         return "needs the package flash-attn, which is not installed"
     if config.precision == "fp32":
@@ -150,7 +151,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     llm_config = _load_config(location)
     if layers is not None:
         _keep_layers(llm_config, layers)
-    attention, reason = _choose_attention(config, device)
+    attention, reason = choose_attention(config, device)
     implementation = PACKED_SDPA if attention == "sdpa" and config.padding == "packed" else attention
     # Other forms of weight files are pickles, and no pickle is ever loaded.
     options: dict[str, Any] = {
@@ -159,7 +160,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     }  # fmt: skip
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
-    with _libraries_quiet(), _as_user_error(config.llm):
+    with _libraries_quiet(), as_user_error(config.llm):
         tokenizer = AutoTokenizer.from_pretrained(location)
         decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
     refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
@@ -217,12 +218,12 @@ def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
 def _load_config(location: str, key: str = "teacher.llm") -> Any:
     from transformers import AutoConfig
 
-    with _libraries_quiet(), _as_user_error(location, key):
+    with _libraries_quiet(), as_user_error(location, key):
         return AutoConfig.from_pretrained(location)
 
 
 @contextmanager
-def _as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
+def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
     try:
         yield
@@ -258,7 +259,7 @@ def _keep_layers(llm_config: Any, layers: int) -> None:
         llm_config.layer_types = llm_config.layer_types[:layers]
 
 
-def _choose_attention(config: TeacherConfig, device: str) -> tuple[str, str]:
+def choose_attention(config: TeacherConfig, device: str) -> tuple[str, str]:
     """The attention kernel and why it was taken."""
     if config.attention != "auto":
         return config.attention, "as configured"

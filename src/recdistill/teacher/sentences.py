@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import refuse_gaps
+from recdistill.teacher.backbone import as_user_error, refuse_gaps
 
 FETCHED = "minilm"
 """The encoder that `recdistill fetch` knows: all-MiniLM-L6-v2, 384 wide."""
@@ -47,12 +47,10 @@ def embed_sentences(location: str, texts: list[str], device: str) -> Tensor:
     """
     from transformers import AutoModel, AutoTokenizer
 
-    try:
+    with as_user_error(location, "teacher.title_encoder"):
         tokenizer = AutoTokenizer.from_pretrained(location)
         # Other forms of weight files are pickles, and no pickle is ever loaded.
         model, loading = AutoModel.from_pretrained(location, use_safetensors=True, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"teacher.title_encoder: {location} cannot be loaded ({error})") from error
     # The pooler comes after the last hidden states, so nothing here reads it, and many encoders are saved without.
     missing = [name for name in loading["missing_keys"] if "pooler" not in name.split(".")]
     refuse_gaps(f"teacher.title_encoder: {location}", missing)

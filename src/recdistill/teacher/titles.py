@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from recdistill.config import TeacherConfig
-from recdistill.files import atomic_path
+from recdistill.files import atomic_path, read_tensors
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import Backbone, llm_fingerprint, load_backbone, model_fingerprint
+from recdistill.teacher.backbone import Backbone, choose_attention, llm_fingerprint, load_backbone, model_fingerprint
 from recdistill.teacher.sentences import embed_sentences, encoder_location
 
 logger = logging.getLogger("recdistill")
@@ -41,13 +41,12 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
         fp32 (N + 1, H); row 0 is zero.
 
     Raises:
-        UserError: the encoder cannot be had.
+        UserError: the encoder cannot be had, or the file in the cache is broken.
     """
     key = hashlib.sha256("\x00".join([*_made_how(config, cache, device), *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
     if path.is_file():
-        cached: Tensor = load_file(path)["embeddings"]
-        return cached
+        return read_tensors(path)["embeddings"]
     if config.title_encoder == "llm":
         embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
     else:
@@ -70,7 +69,7 @@ def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
     if config.title_encoder == "llm":
         how += [config.precision, config.quantization, str(config.double_quantization)]
         how += [config.compute_dtype] if config.compute_dtype != "auto" else []
-        how += [config.attention]
+        how += [choose_attention(config, device)[0]]
     return [*how, device, PREFIX]
 
 
