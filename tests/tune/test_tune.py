@@ -164,7 +164,8 @@ def test_without_optuna_the_command_says_how_to_get_it(
         importlib.util, "find_spec", lambda name, *rest: None if name == "optuna" else find(name, *rest)
     )
     assert main(["tune", "--run", config.run, "--quiet"]) == 2
-    assert capsys.readouterr().err == "recdistill: error: tune: needs optuna; pip install 'recdistill[tune]'\n"
+    told = 'tune: needs optuna; run pip install ".[tune]" in the repository\'s folder'
+    assert capsys.readouterr().err == f"recdistill: error: {told}\n"
     assert not Path(config.run).exists()
 
 

@@ -56,7 +56,7 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
             no trial came to its end.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise UserError("tune: needs optuna; pip install 'recdistill[tune]'")
+        raise UserError('tune: needs optuna; run pip install ".[tune]" in the repository\'s folder')
     check_space(space, config.student)
     run = pipeline.run(config, until="prepare")
     folder, data = run / FOLDER, PreparedData.load(run / "prepare")
