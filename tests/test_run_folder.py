@@ -2,6 +2,7 @@ import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,15 @@ def test_an_interrupted_step_that_cannot_go_on_leaves_nothing(run: RunFolder) ->
     assert not list(run.path.iterdir())
 
 
+def test_what_a_killed_step_left_that_cannot_go_on_is_thrown_away(run: RunFolder) -> None:
+    interrupt(run)  # as it is after SIGKILL: nothing was cleared away
+    with run.work_on("student", "f1", CONFIG, {}, {}, resumable=False) as (folder, _):
+        assert not (folder / "checkpoint").exists()
+    manifest = run.manifest("student")
+    assert manifest is not None
+    assert manifest["attempts"] == 1
+
+
 def test_a_failed_second_try_keeps_the_older_result(run: RunFolder) -> None:
     work(run, content="old")
     interrupt(run, "f2", resumable=False)
@@ -125,6 +135,23 @@ def test_a_lock_left_by_a_killed_process_does_not_matter(run: RunFolder) -> None
     (run.path / ".lock").touch()
     with run.lock(), (run.path / ".lock").open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_on_a_file_that_was_removed_in_the_meantime_is_taken_anew(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, calls = fcntl.flock, []
+
+    def late(file: Any, operation: int) -> None:
+        if not calls:  # another process ends between the opening of the file and the lock on it
+            (run.path / ".lock").unlink()
+        calls.append(operation)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with run.lock(), pytest.raises(UserError, match="is in use"), RunFolder(run.path).lock():
+        pass
+    assert len(calls) == 3
 
 
 def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> None:

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from recdistill.errors import UserError
 from recdistill.files import disk_errors, read_json, write_json
@@ -71,6 +72,21 @@ class RunFolder:
             UserError: another process works in it, or the folder may not be written.
         """
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        while not _is_at(file := self._locked_file(), self.path / ".lock"):
+            file.close()  # Whoever held it before has removed it: the lock is on a file that nobody else will find.
+        try:
+            yield
+        finally:
+            (self.path / ".lock").unlink(missing_ok=True)
+            file.close()
+            for folder in made:
+                try:
+                    folder.rmdir()
+                except OSError:  # It holds something, or another run that came to nothing was faster.
+                    break
+
+    def _locked_file(self) -> TextIO:
+        """The open lock file, locked; see :meth:`lock`."""
         with disk_errors(self.path):
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
@@ -82,16 +98,7 @@ class RunFolder:
         except BlockingIOError as error:
             file.close()
             raise UserError(f"run: {self.path} is in use by another recdistill process") from error
-        try:
-            yield
-        finally:
-            (self.path / ".lock").unlink(missing_ok=True)
-            file.close()
-            for folder in made:
-                try:
-                    folder.rmdir()
-                except OSError:  # It holds something, or another run that came to nothing was faster.
-                    break
+        return file
 
     @contextmanager
     def work_on(
@@ -116,7 +123,7 @@ class RunFolder:
             resumable: whether an interrupted try leaves something to go on from.
         """
         partial = self.path / f"{name}.partial"
-        manifest = self._open_partial(partial, expected)
+        manifest = self._open_partial(partial, expected, resumable)
         manifest |= {
             "step": name, "status": "running", "fingerprint": expected, "inputs": inputs,
             "config": asdict(config), "environment": environment,
@@ -147,9 +154,9 @@ class RunFolder:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
 
-    def _open_partial(self, partial: Path, expected: str) -> dict[str, Any]:
-        """Keep a partial folder of the same fingerprint and return its manifest; start an empty one otherwise."""
-        if (partial / "manifest.json").is_file():
+    def _open_partial(self, partial: Path, expected: str, resumable: bool) -> dict[str, Any]:
+        """Keep a partial folder to go on from, of the same fingerprint, and return its manifest; else begin empty."""
+        if resumable and (partial / "manifest.json").is_file():
             manifest: dict[str, Any] = read_json(partial / "manifest.json")
             if manifest["fingerprint"] == expected:
                 logger.info("%s: going on where it was interrupted", partial.stem)
@@ -179,6 +186,14 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     if isinstance(old, list) and isinstance(new, tuple):  # JSON has no tuples
         new = list(new)
     return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
+
+
+def _is_at(file: TextIO, path: Path) -> bool:
+    """Whether an open file is the one that stands at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _now() -> str:
