@@ -22,6 +22,7 @@ FLOORS = [
     {"bench"},
     {"study"},
     {"tune"},
+    {"parser"},
     {"cli"},
     {"__main__"},
 ]

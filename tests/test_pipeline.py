@@ -132,6 +132,17 @@ def test_the_report_shows_every_model_in_both_forms(finished: Path) -> None:
         assert f"{metrics(finished)['models']['distilled']['ndcg@10']:.4f}" in text
 
 
+@pytest.mark.parametrize(("command", "made"), [("evaluate", "evaluation"), ("report", "report/report.html")])
+def test_an_evaluation_and_a_report_end_with_the_main_table(
+    do: Run, finished: Path, capsys: pytest.CaptureFixture[str], command: str, made: str
+) -> None:
+    do("finished", command=command)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["NDCG@10", "HR@10", "MRR@10"]
+    assert [line.split()[0] for line in lines[1 : 1 + len(MODELS)]] == MODELS
+    assert lines[-1] == str(finished / made)
+
+
 def test_what_was_done_is_not_done_again(do: Run, finished: Path) -> None:
     before = times(finished)
     do("finished")

@@ -8,137 +8,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
+from jsonargparse import ArgumentError, Namespace
 
-from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.parser import FETCHABLE, GOES_ON, build_parser
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
-from recdistill.yaml_files import read_yaml
-
-STEPS = {
-    "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
-    "student": "Train the small model (after `prepare`, which is done first where needed; so for all steps below).",
-    "teacher": "Train the language model's experts and head.",
-    "export": "Write the teacher's outputs for all training targets.",
-    "distill": "Train a fresh student on the data and on the teacher's outputs.",
-    "evaluate": "Rank the whole catalog with every model; metrics, intervals, tests.",
-    "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
-    "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
-    "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
-}
-BENCH = "Run a designed experiment over settings of the teacher, and write its report."
-COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
-STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
-TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
-FETCHABLE = ("ml-100k", "smollm2", "minilm")
-PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
-
-
-class ConfigFile(ActionConfigFile):
-    """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
-
-    def __call__(  # type: ignore[override]
-        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
-    ) -> None:
-        """Check the file's form, then let jsonargparse read it."""
-        settings = read_yaml(Path(values), "config")
-        if not isinstance(settings, dict):
-            raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
-        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
-
-
-def build_parser(command: str) -> ArgumentParser:
-    """The parser of all subcommands; every setting of `RunConfig` is an option of every step.
-
-    Args:
-        command: the subcommand that is parsed. The others are left without their options, which take a second to make.
-    """
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(
-        prog="recdistill",
-        description="A large language model's judgement in a recommender, at the speed and price of a small model.",
-        exit_on_error=False,
-        version=__version__,
-    )
-    subcommands = parser.add_subcommands(dest="command", required=True, title="commands")
-    fetch = ArgumentParser(description="Fetch data or a language model into the user's cache.", exit_on_error=False)
-    fetch.add_argument("name", choices=[*FETCHABLE, "all"], help="What to fetch.")
-    _add_quiet(fetch)
-    subcommands.add_subcommand("fetch", fetch, help="Fetch data or a language model into the user's cache.")
-    for name, meaning in STEPS.items():
-        step = ArgumentParser(description=meaning, exit_on_error=False)
-        if name == command:
-            step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
-            _add_quiet(step)
-            step.add_class_arguments(RunConfig, None)
-        subcommands.add_subcommand(name, step, help=meaning)
-    tune = ArgumentParser(description=TUNE, exit_on_error=False)
-    if command == "tune":
-        tune.add_argument("--config", action=ConfigFile, help="YAML file with any of the run's settings below.")
-        tune.add_argument("--space", type=str, default="", help="YAML file of what is tried. Empty: a built-in space.")
-        _add_quiet(tune)
-        tune.add_class_arguments(TuneConfig, None)
-        tune.add_class_arguments(RunConfig, None)
-    subcommands.add_subcommand("tune", tune, help=TUNE)
-    bench = ArgumentParser(description=BENCH, exit_on_error=False)
-    bench.add_argument("matrix", type=str, help="YAML file of the experiment, such as configs/bench/smoke.yaml.")
-    bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
-    bench.add_argument("--language", choices=["en", "ja"], default="en", help="Language of the report.")
-    bench.add_argument("--only", type=str, nargs="+", default=[], help="Run these cells alone.")
-    bench.add_argument("--retry", action="store_true", help="Run cells again that ended badly.")
-    bench.add_argument("--report_only", action="store_true", help="Run nothing; write the report of what is there.")
-    _add_quiet(bench)
-    subcommands.add_subcommand("bench", bench, help=BENCH)
-    study = ArgumentParser(description=STUDY, exit_on_error=False)
-    study.add_argument("study", type=str, help="YAML file of the study, such as configs/studies/planted.yaml.")
-    study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
-    study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
-    study.add_argument("--until", choices=list(STEPS)[:7], default="evaluate", help="Last step of each run.")
-    _add_quiet(study)
-    subcommands.add_subcommand("study", study, help=STUDY)
-    subcommands.add_subcommand("compare", _compare_parser(), help=COMPARE)
-    recommend = ArgumentParser(
-        description="What the distilled student recommends after a history.", exit_on_error=False
-    )
-    recommend.add_argument("run", type=str, help="Folder of a finished run.")
-    recommend.add_argument(
-        "history", type=str, nargs="+", help="Titles (parts of them will do) or item ids, oldest first."
-    )
-    recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
-    recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
-    _add_quiet(recommend)
-    plan = ArgumentParser(description=PLAN, exit_on_error=False)
-    if command == "plan":
-        plan.add_argument("--json", action="store_true", help="One JSON object instead of a table.")
-        plan.add_class_arguments(PlanConfig, None, skip={"adapter_layers"})
-        names = PlanConfig.adapter_layers
-        plan.add_argument("--adapter_layers", nargs="+", default=list(names), help="Linear layers with adapters.")
-    _add_quiet(plan)
-    subcommands.add_subcommand("plan", plan, help=PLAN)
-    subcommands.add_subcommand("recommend", recommend, help="What the distilled student recommends after a history.")
-    return parser
-
-
-def _compare_parser() -> ArgumentParser:
-    compare = ArgumentParser(description=COMPARE, exit_on_error=False)
-    compare.add_argument("runs", type=str, nargs="+", help="Folders of finished runs; each is an arm.")
-    compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one arm.")
-    compare.add_argument("--models", type=str, default="", help="Such as student,distilled. Empty: all trained ones.")
-    compare.add_argument("--baseline", type=str, default="", help="ARM:MODEL. Empty: the first arm's same model.")
-    compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
-    compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
-    compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")
-    compare.add_argument("--seed", type=int, default=42, help="Of redraws and sign flips.")
-    compare.add_argument("--json", action="store_true", help="One JSON object instead of tables.")
-    _add_quiet(compare)
-    return compare
-
-
-def _add_quiet(parser: ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="No progress, warnings only.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("recdistill: interrupted; the same command goes on from the last checkpoint\n")
+        where = GOES_ON.get(words[0] if words else "")
+        sys.stderr.write("recdistill: interrupted" + (f"; the same command goes on {where}" if where else "") + "\n")
         return 130
     return 0
 
@@ -264,12 +142,12 @@ def _plan(options: Namespace) -> None:
 
 
 def _summarise(config: RunConfig, step: str) -> None:
-    """Print where the step's results are and, where the run has been evaluated, its main table."""
+    """Print where the step's results are and, after an evaluation, its main table."""
     from recdistill.pipeline import FOLDERS
     from recdistill.reporting.terminal import results_table
 
     run = Path(config.run)
-    if step == "report" and (run / "evaluation" / "metrics.json").is_file():
+    if step in ("evaluate", "report"):
         sys.stdout.write(results_table(run) + "\n")
     folder = run / FOLDERS[step]
     sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")

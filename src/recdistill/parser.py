@@ -1,0 +1,162 @@
+"""What can be typed: the commands and their options; every setting of `RunConfig` is an option of every step."""
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
+
+from recdistill import __version__
+from recdistill.config import RunConfig
+from recdistill.errors import UserError
+from recdistill.profiling.plan_config import PlanConfig
+from recdistill.tune.config import TuneConfig
+from recdistill.yaml_files import read_yaml
+
+STEPS = {
+    "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
+    "student": "Train the small model (after `prepare`, which is done first where needed; so for all steps below).",
+    "teacher": "Train the language model's experts and head.",
+    "export": "Write the teacher's outputs for all training targets.",
+    "distill": "Train a fresh student on the data and on the teacher's outputs.",
+    "evaluate": "Rank the whole catalog with every model; metrics, intervals, tests.",
+    "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
+}
+WHOLE = {
+    "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
+    "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
+}
+FETCH = "Fetch data or a language model into the user's cache."
+RECOMMEND = "What the distilled student recommends after a history."
+BENCH = "Run a designed experiment over settings of the teacher, and write its report."
+COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
+STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
+TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
+GOES_ON = dict.fromkeys((*STEPS, *WHOLE, "study"), "from the last checkpoint") | {
+    "tune": "with the trial that was interrupted", "bench": "with the cell that was interrupted",
+}  # fmt: skip
+"""Where a command that was interrupted goes on; others begin anew."""
+FETCHABLE = ("ml-100k", "smollm2", "minilm")
+PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
+
+
+class ConfigFile(ActionConfigFile):
+    """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
+
+    def __call__(  # type: ignore[override]
+        self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Check the file's form, then let jsonargparse read it."""
+        settings = read_yaml(Path(values), "config")
+        if not isinstance(settings, dict):
+            raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
+        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+
+
+def build_parser(command: str) -> ArgumentParser:
+    """The parser of all subcommands; every setting of `RunConfig` is an option of every step.
+
+    Args:
+        command: the subcommand that is parsed. The others are left without their options, which take a second to make.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(
+        prog="recdistill",
+        description="A large language model's judgement in a recommender, at the speed and price of a small model.",
+        exit_on_error=False,
+        version=__version__,
+    )
+    subcommands = parser.add_subcommands(dest="command", required=True, title="commands")
+    parsers = {"fetch": _fetch_parser()}
+    parsers |= {name: _step_parser(meaning, name == command) for name, meaning in (STEPS | WHOLE).items()}
+    parsers |= {
+        "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
+        "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
+    }  # fmt: skip
+    for name, made in parsers.items():
+        subcommands.add_subcommand(name, made, help=made.description)
+    return parser
+
+
+def _subparser(description: str) -> ArgumentParser:
+    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--quiet", action="store_true", help="No progress, warnings only.")
+    return parser
+
+
+def _fetch_parser() -> ArgumentParser:
+    fetch = _subparser(FETCH)
+    fetch.add_argument("name", choices=[*FETCHABLE, "all"], help="What to fetch.")
+    return fetch
+
+
+def _step_parser(meaning: str, whole: bool) -> ArgumentParser:
+    step = _subparser(meaning)
+    if whole:
+        step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
+        step.add_class_arguments(RunConfig, None)
+    return step
+
+
+def _tune_parser(whole: bool) -> ArgumentParser:
+    tune = _subparser(TUNE)
+    if whole:
+        tune.add_argument("--config", action=ConfigFile, help="YAML file with any of the run's settings below.")
+        tune.add_argument("--space", type=str, default="", help="YAML file of what is tried. Empty: a built-in space.")
+        tune.add_class_arguments(TuneConfig, None)
+        tune.add_class_arguments(RunConfig, None)
+    return tune
+
+
+def _bench_parser() -> ArgumentParser:
+    bench = _subparser(BENCH)
+    bench.add_argument("matrix", type=str, help="YAML file of the experiment, such as configs/bench/smoke.yaml.")
+    bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
+    bench.add_argument("--language", choices=["en", "ja"], default="en", help="Language of the report.")
+    bench.add_argument("--only", type=str, nargs="+", default=[], help="Run these cells alone.")
+    bench.add_argument("--retry", action="store_true", help="Run cells again that ended badly.")
+    bench.add_argument("--report_only", action="store_true", help="Run nothing; write the report of what is there.")
+    return bench
+
+
+def _study_parser() -> ArgumentParser:
+    study = _subparser(STUDY)
+    study.add_argument("study", type=str, help="YAML file of the study, such as configs/studies/planted.yaml.")
+    study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
+    study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
+    study.add_argument("--until", choices=list(STEPS), default="evaluate", help="Last step of each run.")
+    return study
+
+
+def _compare_parser() -> ArgumentParser:
+    compare = _subparser(COMPARE)
+    compare.add_argument("runs", type=str, nargs="+", help="Folders of finished runs; each is an arm.")
+    compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one arm.")
+    compare.add_argument("--models", type=str, default="", help="Such as student,distilled. Empty: all trained ones.")
+    compare.add_argument("--baseline", type=str, default="", help="ARM:MODEL. Empty: the first arm's same model.")
+    compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
+    compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
+    compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")
+    compare.add_argument("--seed", type=int, default=42, help="Of redraws and sign flips.")
+    compare.add_argument("--json", action="store_true", help="One JSON object instead of tables.")
+    return compare
+
+
+def _plan_parser(whole: bool) -> ArgumentParser:
+    plan = _subparser(PLAN)
+    if whole:
+        plan.add_argument("--json", action="store_true", help="One JSON object instead of a table.")
+        plan.add_class_arguments(PlanConfig, None, skip={"adapter_layers"})
+        names = PlanConfig.adapter_layers
+        plan.add_argument("--adapter_layers", nargs="+", default=list(names), help="Linear layers with adapters.")
+    return plan
+
+
+def _recommend_parser() -> ArgumentParser:
+    recommend = _subparser(RECOMMEND)
+    recommend.add_argument("run", type=str, help="Folder of a finished run.")
+    recommend.add_argument(
+        "history", type=str, nargs="+", help="Titles (parts of them will do) or item ids, oldest first."
+    )
+    recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
+    recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
+    return recommend
