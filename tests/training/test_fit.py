@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, StudentConfig, TrainConfig
+from recdistill.config import LossConfig, Precision, StudentConfig, TrainConfig
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
@@ -214,9 +214,26 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tiny_data:
     trainable = training(tiny_data)
     losses = iter([1.0, 1.0, float("nan")])
     trainable.loss = lambda batch: next(losses) * trainable.module.items.ids.sum()  # type: ignore[method-assign]
-    with pytest.raises(UserError, match=r"student: .* at step 3; try a lower train.learning_rate"):
+    with pytest.raises(UserError, match=r"student: .* at step 3; try a lower student\.train\.learning_rate or"):
         run(trainable, tmp_path)
     assert torch.isfinite(trainable.module.items.ids).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "clip", "precision", "advice"),
+    [
+        ("distilled student", 0.0, "fp32", "a lower distill.train.learning_rate or distill.train.gradient_clip: 1"),
+        ("teacher", 1.0, "fp32", "a lower teacher.train.learning_rate or a lower teacher.train.gradient_clip$"),
+        ("teacher", 1.0, "bf16", "a lower teacher.train.gradient_clip or teacher.precision: fp32$"),
+    ],
+)
+def test_advice_names_settings_that_are_there_and_can_be_changed(
+    tiny_data: PreparedData, tmp_path: Path, name: str, clip: float, precision: Precision, advice: str
+) -> None:
+    trainable, config = training(tiny_data), replace(TRAIN, gradient_clip=clip)
+    trainable.loss = lambda batch: float("nan") * trainable.module.items.ids.sum()  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match=advice):
+        fit(trainable, config, tmp_path, Profiler(), 5, "x", name, precision=precision)
 
 
 def test_weights_that_are_no_numbers_are_not_validated(tiny_data: PreparedData, tmp_path: Path) -> None:
@@ -224,7 +241,7 @@ def test_weights_that_are_no_numbers_are_not_validated(tiny_data: PreparedData, 
     items = trainable.module.items.ids
     # The root of zero is zero, and its gradient is not a number: in the epoch's one step, the loss shows nothing.
     trainable.loss = lambda batch: (0 * items).sum().sqrt()  # type: ignore[method-assign]
-    with pytest.raises(DivergedError, match=r"student: the weights .* after step 1; try a lower train.learning_rate"):
+    with pytest.raises(DivergedError, match=r"student: the weights .* after step 1; try a lower student\.train\.learn"):
         run(trainable, tmp_path, replace(TRAIN, accumulate_grad_batches=1000))
     assert trainable.script == [0.2], "validated once, before the first step"
 

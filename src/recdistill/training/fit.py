@@ -41,6 +41,8 @@ logger = logging.getLogger("recdistill")
 
 WATCHED = "ndcg@10"
 BETAS = (0.9, 0.98)
+SECTIONS = {"student": "student.train", "teacher": "teacher.train", "distilled student": "distill.train"}
+"""Where the settings of a training stand, by what is trained."""
 AfterValidation = Callable[[dict[str, Any]], bool]
 """Gets the row of each validation (`epoch`, `step`, metrics, …); True ends the training there."""
 Rows = NDArray[np.int64]
@@ -130,7 +132,7 @@ def fit(
     Args:
         trainable: model, batches, loss, validation.
         config: the run's settings.
-        folder: where checkpoints and logs go; a checkpoint found there is gone on from.
+        folder: where checkpoints and logs go; training resumes from a checkpoint found there.
         profiler: gets the phases set-up, data wait, train step, validation, checkpoint.
         seed: of dropout and whatever else the loss draws from torch's own generator, which is as before afterwards.
         fingerprint: names model, data and settings; a checkpoint of another one is refused.
@@ -165,6 +167,7 @@ class _Run:
     ) -> None:  # fmt: skip
         self.trainable, self.config, self.folder, self.profiler = trainable, config, folder, profiler
         self.fingerprint, self.name, self.tokens, self.after_validation = fingerprint, name, tokens, after_validation
+        self.precision = precision
         scaled = precision.startswith("fp16")
         self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
         groups = [group | {"lr": config.learning_rate * group.get("lr", 1.0)} for group in trainable.parameter_groups()]
@@ -277,8 +280,7 @@ class _Run:
         """Stop a run whose loss is no longer a number, before it reaches the weights."""
         if not math.isfinite(loss):
             raise DivergedError(
-                f"{self.name}: the loss is not a number any more at step {self.counts.step}; "
-                "try a lower train.learning_rate, train.gradient_clip, or another precision"
+                f"{self.name}: the loss is not a number any more at step {self.counts.step}; {self._advice()}"
             )
 
     def _check_weights(self) -> None:
@@ -286,9 +288,17 @@ class _Run:
         finite = [parameter.isfinite().all() for parameter in trained_parameters(self.trainable.module).values()]
         if not bool(torch.stack(finite).all()):
             raise DivergedError(
-                f"{self.name}: the weights are not numbers any more after step {self.counts.step}; "
-                "try a lower train.learning_rate, train.gradient_clip, or another precision"
+                f"{self.name}: the weights are not numbers any more after step {self.counts.step}; {self._advice()}"
             )
+
+    def _advice(self) -> str:
+        """What may help, by the settings' whole names."""
+        section = SECTIONS.get(self.name, "train")
+        clip, key = self.config.gradient_clip, f"{section}.gradient_clip"
+        ways = [f"a lower {section}.learning_rate", f"a lower {key}" if clip else f"{key}: 1, which is 0 (not clipped)"]
+        if self.precision != "fp32":
+            ways.append("teacher.precision: fp32")
+        return f"try {' or '.join(ways)}"
 
     def _clip(self) -> None:
         """Clip the gradient's norm; scaled gradients are unscaled first."""
