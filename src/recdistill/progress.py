@@ -5,14 +5,12 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
 
 from tqdm import tqdm
 
-Item = TypeVar("Item")
 logger = logging.getLogger("recdistill")
 
 LOG_LINE_SECONDS = 10.0
@@ -89,11 +87,3 @@ def progress_bar(description: str, total: int, unit: str) -> Iterator[Progress]:
         yield progress
     finally:
         progress.close()
-
-
-def track(items: Iterable[Item], description: str, total: int, unit: str) -> Iterator[Item]:
-    """Iterate over `items`, showing progress."""
-    with progress_bar(description, total, unit) as progress:
-        for item in items:
-            yield item
-            progress.advance()

@@ -83,12 +83,8 @@ def test_the_nearest_titles_are_near() -> None:
         catalog.search("Strawberry fields")
 
 
-def test_numbers(catalog: Catalog) -> None:
+def test_padding_is_not_counted(catalog: Catalog) -> None:
     assert len(catalog) == len(TITLES)
-    assert catalog.number("4") == 4
-    for nobody in ("", "04", "Heat"):
-        with pytest.raises(UserError, match=f"no item has the id '{nobody}'"):
-            catalog.number(nobody)
 
 
 def test_plain_and_short_names() -> None:

@@ -272,6 +272,16 @@ def test_the_number_of_prompts_in_a_batch_does_not_change_the_records(data: Prep
         np.testing.assert_array_equal(first, second)
 
 
+def test_states_too_large_for_half_precision_stop_the_export_only_where_they_are_kept(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "states_of", lambda users, positions: torch.full((len(users), 3), 1e6))
+    with pytest.raises(UserError, match=r"export: the teacher's scores or states are not numbers"):
+        export(FakeTeacher(data), tmp_path / "kept")
+    export(FakeTeacher(data), tmp_path / "lists", states=False)
+    assert (tmp_path / "lists" / "outputs.json").exists()
+
+
 def test_scores_that_are_not_numbers_stop_the_export(
     data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -402,6 +402,9 @@ def test_the_choice_is_made_once(
     np.testing.assert_array_equal(first, again)
 
 
-def test_all_asks_no_student(data: PreparedData, reader: OutputsReader, tmp_path: Path) -> None:
-    assert selected_events(make_config(), data, reader, tmp_path / "none", tmp_path, "cpu").all()
+@pytest.mark.parametrize("settings", [{}, {"selection": "student_misses", "weight": 0.0}])
+def test_all_asks_no_student_and_neither_does_a_list_without_weight(
+    data: PreparedData, reader: OutputsReader, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    assert selected_events(make_config(**settings), data, reader, tmp_path / "none", tmp_path, "cpu").all()
     assert not list(tmp_path.iterdir())

@@ -71,16 +71,6 @@ class Catalog:
         """N, padding not counted."""
         return len(self.item_ids) - 1
 
-    def number(self, item_id: str) -> int:
-        """The item with this external id.
-
-        Raises:
-            UserError: there is none.
-        """
-        if item_id not in self._numbers:
-            raise UserError(f"no item has the id {item_id!r}")
-        return self._numbers[item_id]
-
     def search(self, text: str, limit: int = 10) -> list[Match]:
         """Items that `text` may mean, best first; :func:`is_ambiguous` says whether the first is clearly the one.
 
@@ -182,7 +172,7 @@ def short_name(title: str) -> str:
 
 
 def with_titles(item_ids: Sequence[str], titles: dict[str, str]) -> tuple[list[str], list[str], int]:
-    """Ids and titles of items 1..N with the padding's empty ones in front; who has no title is called by its id.
+    """Ids and titles of items 1..N with the padding's empty ones in front; an item without a title is called by its id.
 
     Returns:
         N + 1 external ids, N + 1 titles, and how many titles were missing.

@@ -77,7 +77,7 @@ class Exportable(Protocol):
         ...
 
     def grows(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows are the beginning of their history, so that a longer one is the same and something behind."""
+        """Which windows begin their history, so that a longer one is the same with more items appended."""
         ...
 
     def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor]:
@@ -155,13 +155,13 @@ def export_outputs(
         for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
             read = teacher.read.state()
             with profiler.phase("export"):
-                targets, top, states = _predict(windows, batches[number], data, top_k, config.exclude_seen)
+                targets, top, states = _predict(windows, batches[number], data, top_k, config)
             before = int(ends[number]) - len(targets)
             new = slice(max(0, done - before), None)
             with profiler.phase("write"):
                 kept.keep(read, teacher.read.state(), before, int(ends[number]))
                 writer.append(
-                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new, :state_dim]
+                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new]
                 )  # fmt: skip
             progress.advance(len(targets.users[new]))
         with profiler.phase("write"):
@@ -216,24 +216,26 @@ def _plan(
 
 
 def _predict(
-    windows: Windows, batch: Reading, data: PreparedData, top_k: int, exclude_seen: bool
+    windows: Windows, batch: Reading, data: PreparedData, top_k: int, config: ExportConfig
 ) -> tuple[Targets, TopItems, NDArray[np.float16]]:
-    """One batch of windows: the keys of its targets, their lists and user states."""
+    """One batch of windows: the keys of its targets, their lists and, where they are kept, user states."""
     rows = batch.rows
     keys, states, pieces = batch.predict(windows, rows)
     targets = Targets(keys.users.cpu().numpy().astype(np.int32), keys.positions.cpu().numpy().astype(np.int32))
     expected = int(windows.num_targets[rows].sum())
     if len(targets) != expected:
         raise ValueError(f"the teacher made {len(targets)} predictions for {expected} targets")
-    narrow, tops, start = states.half(), [], 0
-    _check_numbers(bool(torch.isfinite(narrow).all()))
+    kept = (states if config.states else states[:, :0]).half()
+    # States that are not kept need not be numbers in half precision.
+    _check_numbers(bool(torch.isfinite(kept if config.states else states).all()))
+    tops, start = [], 0
     for scores in pieces:
         _check_numbers(not bool(torch.isnan(scores[:, 1:]).any()))
         here = slice(start, start + len(scores))
         part = Targets(targets.users[here], targets.positions[here])
-        tops.append(top_items(scores, data, part, top_k, exclude_seen))
+        tops.append(top_items(scores, data, part, top_k, config.exclude_seen))
         start += len(scores)
-    return targets, TopItems(*map(np.concatenate, zip(*tops, strict=True))), narrow.cpu().numpy()
+    return targets, TopItems(*map(np.concatenate, zip(*tops, strict=True))), kept.cpu().numpy()
 
 
 def _check_numbers(good: bool) -> None:

@@ -1,18 +1,12 @@
-"""Which training targets are distilled: all, or those on which a finished student has something to learn.
+"""Which training targets are distilled where not all are: those on which a finished student has something to learn.
 
 Pure functions to masks, bool (M,). The student asked is the tuned one of the run's `student` step, not the one in
 training: the choice is made once, and stays.
 """
 
-import torch
 from torch import Tensor
 
 from recdistill.distill.list_losses import list_divergence
-
-
-def all_targets(teacher_scores: Tensor) -> Tensor:
-    """Every target: (M, K) → True (M,)."""
-    return torch.ones(len(teacher_scores), dtype=torch.bool, device=teacher_scores.device)
 
 
 def divergence_above(student_scores: Tensor, teacher_scores: Tensor, threshold: float) -> Tensor:

@@ -107,8 +107,8 @@ class ExpertLayer:
     """The forward of a layer with experts: the frozen layer, then what the experts add (:mod:`.delta`).
 
     PEFT's LoRA layers are given a class of their own kind with this in front (:func:`_as_expert_layer`). Parameters and
-    names stay, so that saving and loading are PEFT's. A class it is, and not a function on each layer, since a compiled
-    block is used for all blocks of the same code.
+    names stay, so that saving and loading are PEFT's. It is a class rather than a function on each layer, since a
+    compiled block is used for all blocks of the same code.
     """
 
     block_gate: BlockGate

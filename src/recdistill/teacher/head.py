@@ -44,7 +44,7 @@ class ItemHead(nn.Module):
     ) -> None:
         super().__init__()
         if faded_titles and not residual:
-            raise ValueError("faded titles are a part beside the student's scores, which a plain head has not")
+            raise ValueError("faded titles are a part beside the student's scores, which a plain head does not have")
         self.residual, self.student_dropout, self.id_dropout = residual, student_dropout, id_dropout
         self.register_buffer("student_vectors", item_vectors.detach().clone(), persistent=False)
         self.register_buffer("title_vectors", title_vectors.clone(), persistent=False)

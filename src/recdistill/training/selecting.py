@@ -31,7 +31,7 @@ def selected_events(
 
     What takes a student to find out is kept in `folder` and read from there when the training goes on.
     """
-    if config.distill.selection == "all":
+    if config.distill.selection == "all" or not config.distill.weight:
         return np.ones(len(data.items), dtype=np.bool_)
     path = folder / SELECTED_FILE
     if not path.is_file():
