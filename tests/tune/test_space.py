@@ -21,7 +21,10 @@ def test_the_file_in_configs_is_the_built_in_space() -> None:
 
 def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
     space = read("student.blocks: {low: 1, high: 3}\nstudent.dropout: {low: 0, high: 0.5}\n", tmp_path)
-    assert space["student.blocks"].probes() == (1, 2, 3)
+    assert list(space["student.blocks"].probes()) == list(space["student.blocks"].values()) == [1, 2, 3]
+    long = Range(1, 500)
+    assert list(long.probes()) == [1, 500]
+    assert list(long.values()) == list(range(1, 501))
     assert space["student.dropout"].probes() == (0, 0.5)
 
 
@@ -59,6 +62,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"student.windows": Choices(("all", "some"))}, "student.windows"),
         ({"student.dropout": Range(0.1, 1.0)}, "student.dropout: 1.0 is out of range"),
         ({"student.embedding_dim": Choices((32, 33))}, "student.embedding_dim: 33"),
+        ({"student.embedding_dim": Range(32, 128)}, "student.embedding_dim: 33"),
         ({"student.embedding_dim": Choices((30, 60)), "student.heads": Choices((2, 4))}, "student.embedding_dim: 30"),
     ],
 )

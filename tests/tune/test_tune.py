@@ -123,6 +123,39 @@ def test_a_trial_that_diverges_is_recorded_and_the_study_goes_on(
     assert path.is_file()
 
 
+@needs_optuna
+def test_a_draw_that_is_refused_is_a_trial_and_the_study_goes_on(config: RunConfig) -> None:
+    """Of long ranges the pairs of the ends alone are looked at before."""
+    config = replace(config, student=replace(config.student, heads=1))
+    space: dict[str, Choices | Range] = {
+        "student.embedding_dim": Range(60, 180), "student.heads": Choices((1, 4))
+    }  # fmt: skip
+    tune(config, replace(SETTINGS, trials=8, startup=8), space)
+    found = trials(config)
+    refused = [row for row in found if row["state"] == "refused"]
+    assert [row["trial"] for row in found] == list(range(1, 9))
+    assert 0 < len(refused) < 8
+    assert all(row["drawn"]["student.embedding_dim"] % row["drawn"]["student.heads"] for row in refused)
+    assert refused[0]["reason"].startswith("student.embedding_dim")
+    assert len({json.dumps(row["drawn"]) for row in found}) > 4, "the seed moves on"
+
+
+@needs_optuna
+def test_a_space_of_refused_draws_alone_says_why(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "changed_student", _raise(UserError("student.heads: 3")))
+    with pytest.raises(UserError, match=r"every draw was refused, the last one for student\.heads: 3"):
+        tune(config, replace(SETTINGS, trials=2), SPACE)
+
+
+@needs_optuna
+def test_studies_of_neighbouring_seeds_draw_other_students(config: RunConfig, tmp_path: Path) -> None:
+    other = replace(config, run=str(tmp_path / "other"), seed=config.seed + 1)
+    tune(config, replace(SETTINGS, trials=2), SPACE)
+    tune(other, replace(SETTINGS, trials=1), SPACE)
+    rates = [row["drawn"]["student.train.learning_rate"] for row in trials(config) + trials(other)]
+    assert len(set(rates)) == 3
+
+
 class StubTrial:
     """Is pruned at a step."""
 

@@ -10,7 +10,7 @@ class TuneConfig:
     """How many students are tried, and how soon a poor one is given up."""
 
     trials: int = 30
-    """Students tried in all, those of earlier calls counted."""
+    """Students tried in all, those of earlier calls and draws that were refused counted."""
     startup: int = 8
     """Trials drawn at random, and run to their end, before the sampler and the pruner learn from what there is."""
     prune_after: int = 5

@@ -1,6 +1,6 @@
 """What may be tried: for each setting of the student a list of values or a range, read from YAML and checked first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PREFIX = "student."
 PROBED = 64
-"""Whole numbers of a range of which each is checked; of a longer one, only the ends are."""
+"""Whole numbers of a range of which each is checked with every other setting's; of a longer one, only the ends are."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,12 @@ class Choices:
         """The trial's value."""
         return trial.suggest_categorical(key, self.choices)
 
-    def probes(self) -> tuple[Any, ...]:
-        """Values that must be allowed."""
+    def values(self) -> Sequence[Any]:
+        """Values that must be allowed by themselves."""
+        return self.choices
+
+    def probes(self) -> Sequence[Any]:
+        """Values that must be allowed beside other settings'."""
         return self.choices
 
 
@@ -53,11 +57,13 @@ class Range:
         """Whether only whole numbers are meant."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def probes(self) -> tuple[float, ...]:
-        """Values that must be allowed."""
-        if self.whole and self.high - self.low < PROBED:
-            return tuple(range(int(self.low), int(self.high) + 1))
-        return self.low, self.high
+    def values(self) -> Sequence[float]:
+        """Values that must be allowed by themselves: each whole number, or the ends."""
+        return range(int(self.low), int(self.high) + 1) if self.whole else (self.low, self.high)
+
+    def probes(self) -> Sequence[float]:
+        """Values that must be allowed beside other settings'."""
+        return self.values() if self.high - self.low < PROBED else (self.low, self.high)
 
 
 Space = dict[str, Choices | Range]
@@ -114,6 +120,8 @@ def _dimension(key: str, value: Any) -> Choices | Range:
 def check_space(space: Space, student: StudentConfig) -> None:
     """Refuse a space with a value that does not go with the student's other settings, or with another value of it.
 
+    Not every combination is looked at; one that is refused when it is drawn counts as a trial.
+
     Raises:
         UserError: names the key.
     """
@@ -123,6 +131,7 @@ def check_space(space: Space, student: StudentConfig) -> None:
         for value in dimension.probes():
             # Reads names and types; a student that sees less than the teacher is no matter of the student's.
             run_config(nested({"teacher.history_length": 1, key: value}))
+        for value in dimension.values():
             changed_student(student, {key: value})
     for first, second in combinations(space, 2):
         for values in product(space[first].probes(), space[second].probes()):

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recdistill.errors import UserError
 from recdistill.tune.config import TuneConfig
 
@@ -45,17 +47,20 @@ def ask(study: "optuna.Study", seed: int, startup: int) -> "optuna.Trial":
     """The next trial; what it draws follows from the seed and from the recorded trials, interrupted or not."""
     import optuna
 
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(records(study)), n_startup_trials=startup)
+    # Not their sum: a trial of one study would draw what the next one of its neighbour's seed draws.
+    drawn_from = np.random.SeedSequence([seed, len(records(study))]).generate_state(1)[0]
+    study.sampler = optuna.samplers.TPESampler(seed=int(drawn_from), n_startup_trials=startup)
     return study.ask()
 
 
 def tell(study: "optuna.Study", trial: "optuna.Trial", record: dict[str, Any]) -> None:
-    """End a trial with its record; `state` is complete, pruned or diverged."""
+    """End a trial with its record; `state` is complete, pruned, diverged or refused."""
     from optuna.trial import TrialState
 
     trial.set_user_attr(RECORD, record)
-    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
-    study.tell(trial, record["value"] if record["state"] == "complete" else None, state=states[record["state"]])
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    state = states.get(record["state"], TrialState.FAIL)
+    study.tell(trial, record["value"] if state == TrialState.COMPLETE else None, state=state)
 
 
 def records(study: "optuna.Study") -> list[dict[str, Any]]:

@@ -66,8 +66,16 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
             tell_next(study, config, settings, space, data, folder)
             write_results(records(study), config, folder)
         if not (path := write_results(records(study), config, folder)).is_file():
-            raise UserError("tune: every trial diverged; the space's learning rates may be too high")
+            raise UserError(f"tune: {_why_none(records(study))}")
         return path
+
+
+def _why_none(trials: list[dict[str, Any]]) -> str:
+    """Why no trial came to its end."""
+    refused = [record["reason"] for record in trials if record["state"] == "refused"]
+    if len(refused) == len(trials):
+        return f"every draw was refused, the last one for {refused[-1]}"
+    return "every trial diverged; the space's learning rates may be too high"
 
 
 def _made_of(config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData) -> str:
@@ -95,10 +103,16 @@ class Watch:
 def tell_next(
     study: "optuna.Study", config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData, folder: Path
 ) -> None:
-    """Draw a student, train it, record how it went."""
+    """Draw a student, train it, record how it went; settings that do not go together are recorded too."""
     number, trial = len(records(study)), ask(study, config.seed, settings.startup)
     drawn = {key: dimension.suggest(trial, key) for key, dimension in space.items()}
-    student = changed_student(config.student, drawn)
+    try:
+        student = changed_student(config.student, drawn)
+    except UserError as error:
+        reason = str(error)
+        tell(study, trial, {"trial": number + 1, "state": "refused", "reason": reason, "seconds": 0.0, "drawn": drawn})
+        logger.info("tune: trial %d: refused, %s", number + 1, reason)
+        return
     logger.info("tune: trial %d of %d: %s", number + 1, settings.trials, json.dumps(drawn))
     began, watch = time.monotonic(), Watch(trial)
     try:
