@@ -6,6 +6,7 @@ from transformers import AutoTokenizer
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import Batch, collate, history_windows, training_windows
 from recdistill.data.prepared import Targets
+from recdistill.teacher import prompts
 from recdistill.teacher.prompts import PromptBuilder, draw_candidates
 
 TITLES = ["", "Heat", "Big", "Ran"]
@@ -99,6 +100,21 @@ def test_candidates_never_hold_history_or_target_and_do_not_change(tokenizer, da
         assert not set(listed) & history
         # The prediction is made at the prompt's last token, behind the list.
         assert int(prompt.target_columns[row]) == int(prompt.mask[row].sum()) - 1
+
+
+def test_lists_in_prompts_are_drawn_apart_from_those_of_the_evaluation(tokenizer, data, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(prompts, "draw_candidates", lambda *rest: (seeds.append(rest[-1]), draw_candidates(*rest))[1])
+    config = TeacherConfig(prompt="text", targets="last", candidates=8, history_length=5)
+    windows = history_windows(data, data.targets("test"), 10)
+    prompt = PromptBuilder(config, tokenizer, data.titles, seed=0).build(
+        collate(data, windows, np.arange(len(windows)))
+    )
+    evaluation = {
+        (0, user, place) for user, place in zip(prompt.users.tolist(), prompt.positions.tolist(), strict=True)
+    }
+    assert len(set(seeds)) == len(windows)
+    assert not set(seeds) & evaluation
 
 
 def test_draw_gives_what_is_left_of_a_small_catalog():

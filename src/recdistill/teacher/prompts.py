@@ -20,6 +20,8 @@ from recdistill.teacher.titles import title_tokens
 
 SOFT = -1
 """Stands in a segment where the item's soft token goes."""
+CANDIDATES_STREAM = 0xCA4D
+"""Tells the lists in prompts from other draws for the same key, such as those that the evaluation ranks among."""
 
 
 Side = Literal["right", "left", "packed"]
@@ -89,9 +91,9 @@ class PromptBuilder:
     """Turns batches of histories into prompts, as `teacher.prompt`, `history_length` and `candidates` say.
 
     With a candidate list, `teacher.candidates` random items are written behind the history and the prediction is made
-    at the prompt's last token. The items are drawn for each target from a generator seeded by `(seed, user, position)`,
-    so that a target has the same list in every epoch; the history that is read and the target are never among them.
-    That the target is never listed tells a little about it: 20 of 1,682 items are ruled out, 1.2 %.
+    at the prompt's last token. The items are drawn for each target from a generator of its own, by seed, user and
+    position, so that a target has the same list in every epoch; the history that is read and the target are never among
+    them. That the target is never listed tells a little about it: 20 of 1,682 items are ruled out, 1.2 %.
     """
 
     def __init__(self, config: TeacherConfig, tokenizer: Any, titles: list[str], seed: int) -> None:
@@ -214,9 +216,8 @@ class PromptBuilder:
         target, user, position = (
             int(x) for x in (batch.targets[row, last], batch.users[row], batch.positions[row, last] + 1)
         )
-        candidates = draw_candidates(
-            self.num_items, self.config.candidates, history, target, (self.seed, user, position)
-        )
+        seed = (self.seed, CANDIDATES_STREAM, user, position)
+        candidates = draw_candidates(self.num_items, self.config.candidates, history, target, seed)
         return np.concatenate([[self.listed], candidates, [self.answer]])
 
 
