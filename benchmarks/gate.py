@@ -98,11 +98,14 @@ def prompt_users(batch: PromptBatch) -> Tensor:
 
 
 def quality(teacher: Teacher, alone: bool) -> FloatArray:
-    """NDCG@10 of each validation target, with the kept weight of the correction or of the correction alone."""
-    targets = teacher.data.targets("validation")
+    """NDCG@10 of each validation target: with all parts of the score as they are kept, or the correction alone."""
+    targets, head = teacher.data.targets("validation"), teacher.ranker.head
     read = ReadOnce(teacher, targets)
+    read.titles_weight = 1.0  # what is read holds the kept weights already
     if alone:
-        read.states[:, : read.states.shape[1] - teacher.config.head_dim] = 0
+        begin = head.student_vectors.shape[1] if head.residual else 0
+        read.states[:, :begin] = 0
+        read.states[:, begin + teacher.config.head_dim :] = 0
     ranking = rank(teacher.data, targets, read, 256, filter_seen=True, top_k=1)
     return ndcg(ranking.ranks, 10)
 
