@@ -26,6 +26,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 
 ROWS = (100_000, 1_000_000)
@@ -41,6 +42,7 @@ class FreeTeacher:
 
     def __init__(self, data: PreparedData) -> None:
         self.data, self.generator = data, torch.Generator().manual_seed(0)
+        self.read = TokenCount()
 
     def export_windows(self) -> Windows:
         """All training targets."""
@@ -49,6 +51,10 @@ class FreeTeacher:
     def prompt_lengths(self, windows: Windows) -> np.ndarray:
         """The windows' lengths."""
         return windows.lengths.astype(np.int64)
+
+    def readers(self, windows: Windows) -> np.ndarray:
+        """One for all."""
+        return np.zeros(len(windows), dtype=np.int64)
 
     def predict(
         self, windows: Windows, rows: np.ndarray, full_rows: int | None = None
@@ -59,6 +65,8 @@ class FreeTeacher:
         positions = np.concatenate(
             [np.arange(f, e + 1) for f, e in zip(chosen.first_targets, chosen.ends, strict=True)]
         )
+        length = int(chosen.lengths.max())
+        self.read.add(int(chosen.lengths.sum()), len(rows), length, len(rows), len(users))
         scores = torch.rand(len(users), ITEMS + 1, generator=self.generator)
         return TensorKeys(users, positions), scores[:, :STATE_DIM].clone(), scores
 
