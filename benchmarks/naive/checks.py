@@ -52,7 +52,7 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
         largest = float(tensor.abs().max())
         assert largest > 0, f"{name} is all 0, so comparing it shows nothing"
         shares.append(float((tensor - other[name]).abs().max()) / largest)
-    return max(shares)
+    return float(np.max(shares))  # NaN where one is, unlike max()
 
 
 def single_targets(windows: Windows, rows: np.ndarray) -> Windows:

@@ -143,6 +143,12 @@ def load_tokenizer_of(arm: Any) -> Any:
     return load_tokenizer(RunConfig(teacher=replace(arm.module.config, history_length=10)))
 
 
+def test_what_is_no_number_is_no_small_difference() -> None:
+    one = {"loss": torch.ones(1), "states": torch.ones(2)}
+    for name in one:
+        assert np.isnan(largest_difference(one, one | {name: one[name] * torch.nan}))
+
+
 def test_experts_by_hand() -> None:
     """Two experts of rank 1 on a layer that does nothing: weights 1/4 and 3/4, alpha/(R/E) = 2."""
     base = nn.Linear(2, 2, bias=False)

@@ -52,21 +52,33 @@ def test_the_comparison_finds_equal_lists_equal_and_others_not(training: NaiveTr
     with torch.no_grad():
         training.module.head.query.bias.add_(0.1)
     assert benchmark.compare(training, teacher, windows, config) > 1e-3
+    with torch.no_grad():
+        training.module.head.query.bias.fill_(torch.nan)
+    assert np.isnan(benchmark.compare(training, teacher, windows, config))
 
 
-def test_all_arms_are_checked_and_measured(
-    data: PreparedData,
-    config: RunConfig,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_what_is_no_number_stops_the_benchmark(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(benchmark, "compare", lambda *arguments: float("nan"))
+    monkeypatch.setattr(benchmark, "measure", lambda *arguments: pytest.fail("measured all the same"))
+    with pytest.raises(SystemExit, match="text_last: the package's scores are not those of the naive teacher"):
+        benchmark.main()
+
+
+@pytest.fixture
+def command(data: PreparedData, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A command line of a small comparison."""
     monkeypatch.setattr(benchmark.PreparedData, "load", lambda folder: replace(data))
-    command = [
+    return [
         "naive_export.py", "--data=unused", f"--llm={config.teacher.llm}", f"--out={tmp_path / 'export.jsonl'}",
         "--layers=2", "--history=4", "--window=10", "--users=6", "--single-rows=8", "--batch=4", "--top-k=5",
         "--repeats=2",
     ]  # fmt: skip
+
+
+def test_all_arms_are_checked_and_measured(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", command)
     benchmark.main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
