@@ -169,7 +169,7 @@ def batches(training: Any, size: int, turns: int, longest: int | None) -> list[n
         training: has the prompts' lengths.
         size: prompts of a batch.
         turns: batches wanted.
-        longest: leave prompts out that have more tokens, instruction not counted; None: leave none out.
+        longest: leave prompts out that have more tokens; None: leave none out.
     """
     lengths = training.lengths
     kept = np.arange(len(lengths)) if longest is None else np.flatnonzero(lengths <= longest)
@@ -213,9 +213,7 @@ def step(arm: Arm, rows: np.ndarray) -> tuple[Any, float]:
 
 def measure(arms: dict[str, Arm], flops: UsefulFlops, arguments: argparse.Namespace) -> None:
     """Time all arms in turn, each turn in another random order; the first turn warms up and counts nothing."""
-    lasts = batches(
-        arms["cached_tokens"].training, arguments.batch, arguments.repeats, longest_history(arms, arguments)
-    )
+    lasts = batches(arms["cached_tokens"].training, arguments.batch, arguments.repeats, arguments.fixed_length)
     plans = {
         name: batches(arm.training, every_batch(name, arguments), arguments.repeats, None)
         if arm.habits is not None and arm.habits.targets == "every"
@@ -237,11 +235,6 @@ def measure(arms: dict[str, Arm], flops: UsefulFlops, arguments: argparse.Namesp
             arm.useful.append(int(tokens.sum()))
             arm.processed.append(batch.token_ids.numel())
             arm.flops.append(flops(tokens))
-
-
-def longest_history(arms: dict[str, Arm], arguments: argparse.Namespace) -> int:
-    """Tokens that a history may have for its prompt to fit the fixed length."""
-    return arguments.fixed_length
 
 
 def every_batch(name: str, arguments: argparse.Namespace) -> int:
