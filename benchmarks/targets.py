@@ -56,7 +56,7 @@ def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, tur
     """Targets learned per second over some training steps, on batches of all lengths an epoch has, evenly spread."""
     training.module.train()
     plan = sorted(training.plan(turn), key=lambda rows: training.lengths[rows].max())
-    plan = [plan[round((step + 0.5) * len(plan) / steps)] for step in range(steps)]
+    plan = [plan[int((step + 0.5) * len(plan) / steps)] for step in range(steps)]
     began, targets = time.perf_counter(), 0
     for rows in plan:
         batch = training.collate(rows)

@@ -1,0 +1,120 @@
+"""The benchmarks that nothing else runs, each once at a tiny size; each checks its own results before it prints."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import distilled_epoch
+import evaluation
+import gated_experts
+import growing
+import prepare
+import student
+import targets
+from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.data.prepared import PreparedData
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(data: PreparedData, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call a benchmark's `main` on the small data set and read its one line."""
+    monkeypatch.setattr(PreparedData, "load", lambda folder: replace(data))
+
+    def main(benchmark: ModuleType, *options: str) -> dict[str, Any]:
+        monkeypatch.setattr(sys, "argv", [f"{benchmark.__name__}.py", *options])
+        benchmark.main()
+        (line,) = capsys.readouterr().out.splitlines()
+        return dict(json.loads(line))
+
+    return main
+
+
+@pytest.fixture
+def small(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The benchmarks' default configuration, around the tiny language model."""
+    teacher = replace(config.teacher, gate=GateConfig(kind="causal"), history_length=10)
+    train = TrainConfig(max_epochs=1, batch_size=4)
+    own = RunConfig(student=StudentConfig(embedding_dim=16, max_length=50, train=train), teacher=teacher)
+    for benchmark in (targets, growing):
+        monkeypatch.setattr(benchmark, "RunConfig", lambda: own)
+    monkeypatch.setattr(student, "RunConfig", lambda **given: replace(own, **given))
+    monkeypatch.setattr(gated_experts, "TeacherConfig", lambda: TeacherConfig(llm=teacher.llm))
+
+
+@pytest.mark.usefixtures("small")
+def test_targets_with_fewer_batches_than_steps(run: Run) -> None:
+    line = run(targets, "--data=unused", "--prompt=text", "--layers=2", "--steps=8", "--repeats=1")
+    assert line["ratio_range"][0] <= line["ratio_median_of_pairs"] <= line["ratio_range"][1]
+    assert line["targets_per_second_every"] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_growing(run: Run) -> None:
+    line = run(growing, "--data=unused", "--layers=2", "--events=6")
+    assert line["events_timed"] == [4, 6]
+    assert line["tokens_reused"] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_gated_experts(run: Run) -> None:
+    line = run(gated_experts, "--layers=2", "--batch=2", "--tokens=8", "--repeats=2")
+    assert line["saved_mib_gated"] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_student(run: Run) -> None:
+    line = run(student, "--data=unused", "--seed=3")
+    assert (line["seed"], line["epochs"]) == (3, 1)
+    assert 0 <= line["test"]["ndcg@10"] <= 1
+
+
+def test_evaluation(run: Run) -> None:
+    line = run(evaluation, "--users=30", "--items=50", "--events=300")
+    assert line["users"] == 30
+    assert 0 < line["ndcg@10"] < 1
+
+
+def test_prepare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare.make_csv(tmp_path / "ratings.csv", events=2000, users=50, items=40, seed=0)
+    prepare.measure(tmp_path / "ratings.csv", tmp_path / "prepared")
+    line = json.loads(capsys.readouterr().out)
+    assert line["users"] == 50
+    assert 0 < line["events_kept"] < 2000, "repeated events are dropped"
+
+
+def test_a_distilled_epoch_has_plain_ones_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"USERS": 20, "ITEMS": 40, "EVENTS_PER_USER": 12, "HIDDEN": 8, "EPOCHS": 3}.items():
+        monkeypatch.setattr(distilled_epoch, name, value)
+    order = []
+
+    def seconds(training: object, epoch: int) -> float:
+        order.append((type(training).__name__, epoch))
+        return float(len(order))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distilled_epoch, "epoch_seconds", seconds)
+        line = run(distilled_epoch)
+    plain, distilled = "StudentTraining", "DistilledTraining"
+    assert order[:6] == [(plain, 0), (distilled, 0), (distilled, 1), (plain, 1), (plain, 2), (distilled, 2)]
+    # The second pair of each method is (4, 3), the third (5, 6); and six calls later with each method.
+    found = [line[f"{name}_plain_seconds"] for name in ("dllm2rec", "dllm2rec_without_consistency", "soft_labels")]
+    assert found == [4, 10, 16]
+    assert line["dllm2rec_seconds"] == 3
+    assert line["dllm2rec_ratio"] == pytest.approx(np.median([3 / 4, 6 / 5]), abs=1e-3)
+
+
+def test_distilled_epochs_are_trained(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"USERS": 20, "ITEMS": 40, "EVENTS_PER_USER": 12, "HIDDEN": 8, "EPOCHS": 2}.items():
+        monkeypatch.setattr(distilled_epoch, name, value)
+    line = run(distilled_epoch)
+    assert line["targets_per_epoch"] > 0
+    assert all(value > 0 for value in line.values())
