@@ -94,10 +94,28 @@ def test_the_reports_mistake_is_told():
         ("teacher.title_decay", 0.9, {"titles_weight": 0.1}, True),
         ("teacher.title_decay", 0.9, {"titles_weight": 0.0}, False),
         ("teacher.targets", "last", {"train": {"prompts": 4, "targets": 9}}, False),
+        # Half full or less, though there was more to fill it with.
+        ("teacher.train.batch_tokens", 100, {"train": {"largest": 10, "processed": 900}}, False),
+        ("teacher.train.batch_tokens", 100, {"train": {"largest": 51, "processed": 900}}, True),
+        ("teacher.train.batch_tokens", 100, {"train": {"largest": 101, "processed": 900}}, False),
+        # All there is fits in one.
+        ("teacher.train.batch_tokens", 100, {"train": {"largest": 10, "processed": 10}}, True),
+        ("teacher.train.batch_tokens", None, {"train": {"largest": 10, "processed": 900}}, True),
+        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200}}, False),
+        ("export.batch_size", 64, {"export": {"most_prompts": 64, "prompts": 200}}, True),
+        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 8}}, True),
+        ("export.batch_size", "auto", {"export": {"most_prompts": 8, "prompts": 200}}, True),
     ],
 )
 def test_each_setting_by_what_was_seen(key, asked, seen, expected):
     assert effect(key, asked, seen) is expected
+
+
+def test_with_a_cache_batches_of_the_export_are_of_users():
+    seen = {"export": {"most_prompts": 5, "prompts": 200}}
+    assert effect("export.batch_size", 8, seen, **{"export.use_cache": True})
+    assert not effect("export.batch_size", 8, seen, **{"export.use_cache": False})
+    assert not effect("export.batch_size", 4, seen, **{"export.use_cache": True})
 
 
 def counted(*batches):
@@ -129,6 +147,12 @@ def test_padding_is_told_by_the_tokens():
     fixed, packed = counted((10, 2, 8, 2, 2), (9, 2, 8, 2, 2)), counted((9, 1, 9, 3, 3))
     assert effect("teacher.padding", "fixed", {"train": fixed.plain()})
     assert not effect("teacher.padding", "fixed", {"train": counted((3, 1, 3, 1, 1), (4, 1, 4, 1, 1)).plain()})
+    for asked in ("bucketed", "longest"):
+        assert not effect("teacher.padding", asked, {"train": fixed.plain()}), "one width, and padding in it"
+        assert not effect("teacher.padding", asked, {"train": packed.plain()})
+        assert effect("teacher.padding", asked, {"train": counted((10, 2, 8, 2, 2), (9, 2, 5, 2, 2)).plain()})
+        assert effect("teacher.padding", asked, {"train": counted((10, 2, 8, 2, 2)).plain()}), "one batch has one width"
+        assert effect("teacher.padding", asked, {"train": counted((8, 2, 4, 2, 2), (4, 1, 4, 1, 1)).plain()})
     assert effect("teacher.padding", "packed", {"train": packed.plain()})
     assert not effect("teacher.padding", "packed", {"train": fixed.plain()})
     assert not effect("teacher.train.batch_tokens", 8, {"train": packed.plain()})

@@ -253,7 +253,10 @@ class KeepsLast(TeacherTraining):
 
 WITHOUT_TRAINING = ("teacher.history_length", "teacher.gate.kind", "teacher.layers")
 """Settings of the teacher that show without a step of training."""
-CONTEXT = ("teacher.precision", "teacher.quantization", "teacher.compute_dtype", "teacher.train.batch_tokens")
+CONTEXT = (
+    "teacher.precision", "teacher.quantization", "teacher.compute_dtype", "teacher.train.batch_tokens",
+    "export.use_cache",
+)  # fmt: skip
 """Settings that others are judged beside."""
 
 

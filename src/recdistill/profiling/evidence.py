@@ -252,7 +252,10 @@ def _padding(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdi
         return words, train["packed"] > 0
     if asked == "fixed":
         return words, train["widths"] == 1 and not train["packed"]
-    return words, not train["packed"]
+    # Padding in several batches of one width is what `fixed` does, whatever was asked for. How rows were chosen, which
+    # is what tells `bucketed` from `longest`, leaves no trace in these counts.
+    as_fixed = train["widths"] == 1 and train["micro_batches"] > 1 and train["padding"] > 0
+    return f"{words}; bucketed and longest are not told apart", not train["packed"] and not as_fixed
 
 
 def _accumulate(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
@@ -261,10 +264,10 @@ def _accumulate(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Ve
 
 
 def _batch_tokens(asked: int | None, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
-    largest = seen.get("train", {}).get("largest", 0)
-    # A whole epoch may be less than one full micro-batch; else one of them must be more than half full.
-    full = largest <= (asked or largest) < 2 * max(largest, seen.get("train", {}).get("processed", 0) // 2)
-    return f"micro-batches of up to {largest} tokens", largest > 0 and (asked is None or full)
+    largest, processed = (seen.get("train", {}).get(name, 0) for name in ("largest", "processed"))
+    # All there is may be less than one full micro-batch; else one of them must be more than half full.
+    full = asked is None or (largest <= asked and 2 * largest > min(asked, processed))
+    return f"micro-batches of up to {largest} tokens, {processed} in all", largest > 0 and full
 
 
 def _batch_size(asked: int, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:
@@ -279,9 +282,14 @@ def _workers(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdi
     return f"batches by worker: {_counted(seen.get('batches_by_worker', {}))}", len(workers) == asked
 
 
-def _export_batch(asked: Any, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
-    most = seen.get("export", {}).get("most_prompts", 0)
-    return f"batches of up to {most} prompts", most > 0 and (asked == "auto" or most <= asked)
+def _export_batch(asked: Any, seen: Mapping[str, Any], others: Mapping[str, Any]) -> Verdict:
+    most, prompts = (seen.get("export", {}).get(name, 0) for name in ("most_prompts", "prompts"))
+    words = f"batches of up to {most} of {prompts} prompts"
+    if asked == "auto":
+        return f"{words}; any size is automatic", most > 0
+    # With a cache a prompt is a user's history, and those that do not grow are read apart, so a batch may be smaller.
+    right = most <= asked if others.get("export.use_cache") else most == min(asked, prompts)
+    return words, most > 0 and right
 
 
 def _use_cache(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
@@ -307,7 +315,9 @@ def _gate(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
 
 def _title_decay(asked: float, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     weight = seen.get("titles_weight") or 0.0
-    return f"validation gave the likeness of titles the weight {weight:g}", (weight > 0) == (asked > 0)
+    # A weight of 0 is validation's choice: the likeness was computed, and then left out of every score.
+    words = f"validation gave the likeness of titles the weight {weight:g}; how fast it fades is not seen"
+    return words, (weight > 0) == (asked > 0)
 
 
 def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
