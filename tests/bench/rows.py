@@ -47,7 +47,8 @@ def matrix(folder: Path, text: str = MATRIX) -> Matrix:
 
 def row(
     made: Matrix, cell: str, turn: int, train: float = 10.0, gib: float = 2.0, export: float = 4.0,
-    compile_seconds: float | None = None, in_effect: bool = True, per_user: list[float] | None = None, **more: Any,
+    compile_seconds: float | None = None, in_effect: bool | None = True, per_user: list[float] | None = None,
+    **more: Any,
 ) -> Row:  # fmt: skip
     """One row that ended well."""
     phases = {"import": 3.0, "warm-up": 1.0, "data wait": 0.0, "train step": train, "validation": 2.0, "test": 1.0}

@@ -38,7 +38,9 @@ cells:
   base: {{}}
   base-again: {{}}
   fp16: {{teacher.precision: fp16}}
-  deep: {{teacher.layers: 99, test_rows: 0}}
+  deep: {{teacher.layers: 99, test_rows: 0, teacher.adapter.rank: 4, teacher.adapter.experts: 2, teacher.prompt: text,
+          teacher.adapter.layers: [q_proj], teacher.head: plain, export.top_k: 5, export.states: false,
+          teacher.train.learning_rate: 0.1}}
 sections:
   - {{name: all, cells: [fp16, deep]}}
 """
@@ -91,6 +93,11 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
         "base": "finished", "base-again": "finished", "fp16": "refused", "deep": "refused",
     }  # fmt: skip
     one, again = (found[(cell, 1)] for cell in ("base", "base-again"))
+    # The base is judged by every setting of any cell; nothing looks for the learning rate.
+    judged = {entry["key"]: entry["in_effect"] for entry in one["evidence"]["settings"]}
+    assert judged.pop("teacher.train.learning_rate") is None
+    assert set(judged.values()) == {True}
+    assert {"teacher.adapter.rank", "teacher.adapter.layers", "teacher.head", "export.top_k"} < set(judged)
     assert one["quality"] == again["quality"]
     assert one["throughput"]["train"]["targets"] == 24
     assert one["throughput"]["export"]["targets"] >= 12

@@ -7,6 +7,7 @@ from recdistill.bench.language import WORDS, BenchTexts
 from recdistill.bench.matrix import Matrix
 from recdistill.bench.report import build_document, write_report
 from recdistill.bench.results import Results, add_row
+from recdistill.bench.tables import ratio
 from recdistill.bench.words import finding, number, percent, verdict
 from recdistill.errors import UserError
 from recdistill.reporting.html import to_html
@@ -54,6 +55,28 @@ def test_a_setting_without_evidence_is_not_in_effect_and_nothing_else(study: Res
     assert verdict(study, "saved", "base", ("train_seconds",), EN) == "not in effect"
 
 
+def test_a_cell_beside_a_reference_that_was_not_in_effect_is_not_judged(made: Matrix) -> None:
+    rows = [row(made, cell, turn) for cell in ("base", "base-again", "compiled") for turn in TURNS]
+    rows += [row(made, "saved", turn, train=90.0, in_effect=False) for turn in TURNS]
+    found = results(made, *rows)
+    assert finding(found, "compiled", "saved", EN) == (
+        "compiled: cannot be judged, since saved, which it is compared with, is: not in effect."
+    )
+    assert verdict(found, "compiled", "saved", ("train_seconds",), EN) == "compared with a cell: not in effect"
+    assert finding(found, "compiled", "saved", JA).endswith("比較対象の saved は「未適用」です。")
+    assert ratio(found, "compiled", "saved", "train_seconds") == ""
+    assert ratio(found, "compiled", "base", "train_seconds") == "1.00 [1.00, 1.00]"
+
+
+def test_a_setting_that_nothing_looks_for_is_told_as_not_judged(made: Matrix) -> None:
+    rows = [row(made, cell, turn) for cell in ("base", "base-again") for turn in TURNS]
+    rows += [row(made, "bf16", turn, train=40.0, in_effect=None) for turn in TURNS]
+    found = results(made, *rows)
+    assert finding(found, "bf16", "base", EN).endswith("; whether it was in effect is not judged: teacher.precision.")
+    text = to_markdown(build_document(found, EN, "m.yaml", Path("out")))
+    assert "| bf16 | teacher.precision | bf16 | not judged | nothing |" in text
+
+
 def test_what_ended_badly_says_how(study: Results, made: Matrix) -> None:
     assert finding(study, "nf4-saved", "base", EN) == "nf4-saved: out of memory: killed by the system"
     assert finding(results(made), "bf16", "base", EN) == "bf16: not run."
@@ -92,13 +115,30 @@ def test_compiling_has_its_break_even(study: Results) -> None:
 
 
 def test_the_two_by_two_is_left_out_where_a_cell_is_missing(study: Results, made: Matrix) -> None:
-    assert EN("factorial_missing") in to_markdown(build_document(study, EN, "m.yaml", Path("out")))
+    text = to_markdown(build_document(study, EN, "m.yaml", Path("out")))
+    assert "not all four cells can be used: saved: not in effect; nf4-saved: out of memory." in text
     peaks = {"base": 50.0, "base-again": 50.0, "nf4": 41.0, "saved": 15.0, "nf4-saved": 7.0}
     whole = results(made, *(row(made, cell, turn, gib=gib) for cell, gib in peaks.items() for turn in TURNS))
     text = to_markdown(build_document(whole, EN, "m.yaml", Path("out")))
     assert "| peak memory while training | quantization | -8.50 GiB | difference |" in text
     assert "by -43.00 GiB from 50.0" in text
     assert "quantization alone by -9.00, activation\\_checkpointing alone by -35.00" in text
+
+
+def test_a_two_by_two_of_too_few_turns_says_so(made: Matrix) -> None:
+    cells = ("base", "base-again", "nf4", "saved", "nf4-saved")
+    few = results(made, *(row(made, cell, turn) for cell in cells for turn in TURNS[: 2 if cell == "nf4" else 3]))
+    assert EN("factorial_turns", turns=3) in to_markdown(build_document(few, EN, "m.yaml", Path("out")))
+
+
+def test_the_floor_is_told_on_both_sides_and_peaks_are_of_all_rows(made: Matrix) -> None:
+    rows = [row(made, "base", turn, train=10.0) for turn in TURNS]
+    rows += [row(made, "base-again", turn, train=12.6) for turn in TURNS]
+    for each, peak in zip(rows, (1, 2, 3, 40, 50, 60), strict=True):
+        each["throughput"]["matmul_peak_flops"] = peak * 1e9
+    text = to_markdown(build_document(results(made, *rows), EN, "m.yaml", Path("out")))
+    assert "| training | -20.6 % … +26.0 % |" in text
+    assert "float32 21.5 GFLOP/s" in text, "the median of six"
 
 
 def test_files_are_written_and_an_empty_folder_is_told(study: Results, made: Matrix, tmp_path: Path) -> None:

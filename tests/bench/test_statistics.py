@@ -19,6 +19,7 @@ from recdistill.bench.statistics import (
     memory,
     noise_floor,
     not_in_effect,
+    not_judged,
     payback,
     quality_difference,
     seconds,
@@ -101,6 +102,35 @@ def test_a_setting_without_evidence_in_one_turn_is_not_in_effect(made: Matrix) -
     rows = [row(made, "bf16", turn, in_effect=turn != 2) for turn in TURNS]
     assert not_in_effect(results(made, *rows), "bf16") == ["teacher.precision"]
     assert not_in_effect(results(made, *rows[:1]), "bf16") == []
+
+
+def test_a_setting_that_nothing_looks_for_is_not_judged_and_spoils_nothing(made: Matrix) -> None:
+    pair = [row(made, cell, turn) for cell in ("base", "base-again") for turn in TURNS]
+    found = results(made, *pair, *(row(made, "bf16", turn, train=40.0, in_effect=None) for turn in TURNS))
+    assert not_in_effect(found, "bf16") == []
+    assert not_judged(found, "bf16") == ["teacher.precision"]
+    told = compare(found, "bf16", "base", "train_seconds")
+    assert told is not None
+    assert told.verdict == "difference"
+
+
+def test_nothing_follows_from_a_cell_or_a_reference_that_was_not_in_effect(made: Matrix) -> None:
+    users = [0.1, 0.5, 0.0]
+    pair = [row(made, cell, turn, per_user=users) for cell in ("base", "base-again") for turn in TURNS]
+    for good, bad in (("compiled", "saved"), ("saved", "compiled")):
+        rows = [
+            row(made, cell, turn, train=5.0, compile_seconds=50.0, in_effect=cell == good, per_user=users)
+            for cell in (good, bad)
+            for turn in TURNS
+        ]
+        found = results(made, *pair, *rows)
+        for cell, against in ((good, bad), (bad, good), (bad, "base")):
+            assert compare(found, cell, against, "train_seconds") is None
+            assert payback(found, cell, against) is None
+            assert quality_difference(found, cell, against) is None
+        assert compare(found, good, "base", "train_seconds") is not None
+        assert payback(found, good, "base") is not None
+        assert quality_difference(found, good, "base") is not None
 
 
 def test_the_factors_of_a_two_by_two_are_told_apart(made: Matrix) -> None:

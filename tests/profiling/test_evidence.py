@@ -16,6 +16,8 @@ ON = {
     "teacher.compile": True, "teacher.cuda_graphs": True, "teacher.activation_checkpointing": True,
     "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100, "teacher.train.accumulate_grad_batches": 2,
     "teacher.train.num_workers": 2, "export.batch_size": "auto", "export.use_cache": True,
+    "teacher.adapter.rank": 8, "teacher.adapter.experts": 4, "teacher.adapter.layers": ("q_proj", "v_proj"),
+    "teacher.prompt": "item", "teacher.head": "residual", "export.top_k": 50, "export.states": True,
 }  # fmt: skip
 """Every setting that is judged, with a value that something must be seen of."""
 
@@ -94,6 +96,18 @@ def test_the_reports_mistake_is_told():
         ("teacher.title_decay", 0.9, {"titles_weight": 0.1}, True),
         ("teacher.title_decay", 0.9, {"titles_weight": 0.0}, False),
         ("teacher.targets", "last", {"train": {"prompts": 4, "targets": 9}}, False),
+        ("teacher.adapter.rank", 8, {"adapter_rank": 8}, True),
+        ("teacher.adapter.rank", 8, {"adapter_rank": 4}, False),
+        ("teacher.adapter.experts", 4, {"experts": None}, False),
+        ("teacher.adapter.layers", ["v_proj", "q_proj"], {"adapted": ["q_proj", "v_proj"]}, True),
+        ("teacher.adapter.layers", ["q_proj"], {"adapted": ["q_proj", "v_proj"]}, False),
+        ("teacher.prompt", "text", {"prompt": "item"}, False),
+        ("teacher.head", "plain", {"head": "plain"}, True),
+        ("export.top_k", 50, {"list_length": 50, "items": 1000}, True),
+        ("export.top_k", 50, {"list_length": 20, "items": 1000}, False),
+        ("export.top_k", 50, {"list_length": 24, "items": 24}, True),
+        ("export.states", False, {"stored_state_dim": 0}, True),
+        ("export.states", False, {"stored_state_dim": 128}, False),
         # Half full or less, though there was more to fill it with.
         ("teacher.train.batch_tokens", 100, {"train": {"largest": 10, "processed": 900}}, False),
         ("teacher.train.batch_tokens", 100, {"train": {"largest": 51, "processed": 900}}, True),

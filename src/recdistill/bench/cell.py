@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import torch
 
+from recdistill.bench.facts import store_facts, teacher_facts
 from recdistill.bench.flops import model_flops
 from recdistill.bench.matrix import Sizes
 from recdistill.bench.process import give_memory_back, pin, watch_parent
@@ -110,7 +111,7 @@ class CellRun:
         profiler, teacher = self.profiler, self.teacher
         with profiler.phase("set-up"):
             self.training = KeepsLast(teacher, self.config.seed)
-            self.facts = module_facts(teacher)
+            self.facts = module_facts(teacher) | teacher_facts(teacher)
         self.began = True
         before = graphs_made()
         if self.config.teacher.compile:
@@ -186,6 +187,7 @@ class CellRun:
         self.facts["export_batch_size_trials"] = [asdict(trial) for trial in result.trials]
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self.facts["export_bytes"] = size
+        self.facts |= store_facts(folder, self.data.num_items)
 
     def _row(self) -> dict[str, Any]:
         phases = {name: round(seconds, 4) for name, seconds in self.profiler.seconds.items()}
@@ -218,7 +220,7 @@ class CellRun:
         }  # fmt: skip
 
     def _evidence(self) -> dict[str, Any]:
-        """What was seen as it ran, and for each setting of the cell whether it was in effect."""
+        """What was seen as it ran, and for each setting of the cell whether it was in effect; None: not judged."""
         tokens = self.facts.get("tokens", {}) | {"export": self.exported.plain()}
         every = flat(asdict(self.config))
         # Its own settings, and those in which any other cell differs from it: a base that ran something else than it
@@ -226,7 +228,7 @@ class CellRun:
         asked = {key: every[key] for key in self.spec["judged"] if key in every and self._measured(key, every)}
         context = {key: every[key] for key in CONTEXT}
         found = {one.key: asdict(one) for one in judge(context | asked, self.facts | tokens)}
-        unseen = {"seen": "nothing looks for this setting", "in_effect": False}
+        unseen = {"seen": "nothing looks for this setting", "in_effect": None}  # not judged, which is no verdict
         settings = [found.get(key, {"key": key, "asked": value} | unseen) for key, value in asked.items()]
         return {"settings": settings, "model": self.facts | {"tokens": tokens}}
 
@@ -251,7 +253,10 @@ class KeepsLast(TeacherTraining):
         return metrics
 
 
-WITHOUT_TRAINING = ("teacher.history_length", "teacher.gate.kind", "teacher.layers")
+WITHOUT_TRAINING = (
+    "teacher.history_length", "teacher.gate.kind", "teacher.layers", "teacher.adapter.rank", "teacher.adapter.experts",
+    "teacher.adapter.layers", "teacher.prompt", "teacher.head",
+)  # fmt: skip
 """Settings of the teacher that show without a step of training."""
 CONTEXT = (
     "teacher.precision", "teacher.quantization", "teacher.compute_dtype", "teacher.train.batch_tokens",

@@ -59,8 +59,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "短い学習 1 回なので、設定の害の有無は分かりますが、到達品質は分かりません。",
     ),
     "method_evidence": (
-        "A setting that left no evidence of having been in effect is reported as not in effect, whatever its times.",
-        "実際に効いていた証拠のない設定は、時間にかかわらず「未適用」とし、「差なし」とは呼びません。",
+        "A setting that left no evidence of having been in effect is reported as not in effect, whatever its times, "
+        "and nothing is concluded from its cell; a setting that nothing looks for is reported as not judged.",
+        "実際に効いていた証拠のない設定は、時間にかかわらず「未適用」とし、「差なし」とは呼ばず、"
+        "その条件からは何も結論しません。確認する手段のない設定は「判定対象外」とします。",
     ),
     "method_mfu": (
         "Utilisation: the operations that the real tokens need (no padding, no recomputation) over seconds and the "
@@ -93,8 +95,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "floor_header": ("noise floor", "ノイズ幅"),
     # Tables.
     "cell": ("cell", "条件"),
-    "settings": ("settings", "設定"),
-    "base_settings": ("the base", "基準"),
     "train_s": ("train, s", "学習（秒）"),
     "step_s": ("s a step", "秒/ステップ"),
     "against": ("× {against}", "{against} 比"),
@@ -115,6 +115,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "in_effect": ("in effect", "適用"),
     "yes": ("yes", "はい"),
     "no": ("no", "いいえ"),
+    "not_judged": ("not judged", "判定対象外"),
     "speed_caption": (
         "Speed of the pass, medians over turns. Utilisation counts real tokens only.",
         "学習の速度（巡の中央値）。利用率は有効トークンのみを数えます。",
@@ -135,8 +136,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "times_figure": ("Seconds by phase, medians over turns.", "工程別の秒数（巡の中央値）。"),
     "memory_figure": ("Peak memory by phase in GiB, medians over turns.", "工程別ピークメモリ（GiB、巡の中央値）。"),
     "tradeoff_figure": (
-        "Training speed and NDCG@10 after the pass. Named is what differs from the base; the line is the "
-        "base's NDCG@10.",
+        "Training speed and NDCG@10 after the pass. Cells that differ from the base are labelled; the "
+        "line is the base's NDCG@10.",
         "学習速度と学習後の NDCG@10。基準と差のある条件に名前を付け、横線は基準の NDCG@10 です。",
     ),
     # Verdicts.
@@ -152,6 +153,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "verdict_out_of_memory": ("out of memory", "メモリ不足"),
     "verdict_timed_out": ("timed out", "時間切れ"),
     "verdict_missing": ("not run", "未実行"),
+    "verdict_against": ("compared with a cell: {what}", "比較対象: {what}"),
     "verdict_unknown": ("too few turns", "巡が不足"),
     # Sentences.
     "slower": ("{metric} {factor} times slower ({low}–{high})", "{metric}は {factor} 倍遅い（{low}～{high} 倍）"),
@@ -177,8 +179,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "{cell}: not in effect, since {keys} left no evidence; its times say nothing about the setting.",
         "{cell}: {keys} が効いていた証拠がないため未適用。時間はこの設定について何も示しません。",
     ),
+    "no_reference": (
+        "{cell}: cannot be judged, since {against}, which it is compared with, is: {what}.",
+        "{cell}: 判定できません。比較対象の {against} は「{what}」です。",
+    ),
+    "unjudged": (
+        "whether it was in effect is not judged: {keys}",
+        "適用の有無は判定対象外: {keys}",
+    ),
     "no_floor": (
-        "{cell}: cannot be judged before it, what it is compared with and the A/A pair have three turns each.",
+        "{cell}: cannot be judged until it, its reference and the A/A pair each have three turns.",
         "{cell}: 判定できません。比較対象および A/A ペアと共通の 3 巡が必要です。",
     ),
     "partly": ("turn {turn} {what}", "{turn} 巡目は{what}"),
@@ -193,8 +203,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "effect": ("effect", "効果"),
     "interaction": ("interaction", "交互作用"),
     "effect_verdict": ("difference", "差"),
-    "factorial_missing": ("The four cells have no turn in common, so the 2×2 cannot be told apart.",
-                          "4 条件が同じ巡でそろっていないため、2×2 の分解はできません。"),
+    "factorial_missing": (
+        "The 2×2 cannot be told apart, since not all four cells can be used: {cells}.",
+        "4 条件のすべてを使えるわけではないため、2×2 の分解はできません: {cells}。",
+    ),
+    "factorial_turns": (
+        "The 2×2 cannot be told apart: the four cells, or the A/A pair, have fewer than {turns} turns in common.",
+        "4 条件または A/A ペアに共通の巡が {turns} 未満のため、2×2 の分解はできません。",
+    ),
     "factorial_shares": (
         "Both together change {metric} by {total} {unit} from {neither}; {first} alone by {one}, {second} "
         "alone by {two}.",

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from statistics import median
 
 from recdistill.bench import plots, tables
 from recdistill.bench.language import BenchTexts
@@ -10,6 +11,7 @@ from recdistill.bench.results import FINISHED, Results, read_rows, results_of
 from recdistill.bench.statistics import (
     LEAST_FLOOR,
     METRICS,
+    comparable,
     compare,
     memory,
     noise_floor,
@@ -111,7 +113,10 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
         _memory_kind(results, texts),
     ]  # fmt: skip
     floors = {metric: floor for metric in METRICS if (floor := noise_floor(results, metric)) is not None}
-    rows = [[texts(metric), f"± {math.expm1(floor) * 100:.1f} %"] for metric, floor in floors.items()]
+    rows = [
+        [texts(metric), f"{math.expm1(-floor) * 100:.1f} % … {math.expm1(floor) * 100:+.1f} %"]  # even in the logarithm
+        for metric, floor in floors.items()
+    ]
     noise: Block = (
         table([texts("metric"), texts("floor_header")], rows, texts("pair_caption", pairs=pairs))
         if rows
@@ -122,17 +127,12 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
 
 def _peaks(results: Results) -> str:
     """The matmul peaks of the types that ran, medians over all rows."""
-    kinds = {
-        row["throughput"]["matmul_peak_dtype"]: cell
-        for cell in results.matrix.cells
-        for row in results.finished(cell).values()
-    }
-    found = {kind: over_turns(results, cell, _peak) for kind, cell in kinds.items()}
-    return ", ".join(f"{kind} {number(one.median / 1e9)} GFLOP/s" for kind, one in found.items() if one)
-
-
-def _peak(row: dict) -> float:  # type: ignore[type-arg]
-    return float(row["throughput"]["matmul_peak_flops"])
+    found: dict[str, list[float]] = {}
+    for cell in results.matrix.cells:
+        for row in results.finished(cell).values():
+            speed = row["throughput"]
+            found.setdefault(speed["matmul_peak_dtype"], []).append(float(speed["matmul_peak_flops"]))
+    return ", ".join(f"{kind} {number(median(peaks) / 1e9)} GFLOP/s" for kind, peaks in found.items())
 
 
 def _memory_kind(results: Results, texts: BenchTexts) -> str:
@@ -208,9 +208,11 @@ def _overview(results: Results, texts: BenchTexts) -> list[Block]:
 
 
 def _tradeoff(results: Results, texts: BenchTexts) -> list[Block]:
-    """Speed and quality of all cells that trained."""
+    """Speed and quality of all cells that trained with what they asked for."""
     points = []
     for cell in results.matrix.cells:
+        if not comparable(results, cell, cell):
+            continue
         speed = over_turns(results, cell, lambda row: (row["throughput"]["train"] or {}).get("targets_per_second"))
         quality = over_turns(results, cell, lambda row: row["quality"].get("ndcg@10_after"))
         if speed and quality:

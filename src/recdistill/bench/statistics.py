@@ -102,7 +102,14 @@ def noise_floor(results: Results, metric: str) -> float | None:
 
 
 def compare(results: Results, cell: str, against: str, metric: str) -> Comparison | None:
-    """One metric of two cells; None where they have too few turns in common, or there is no noise floor to judge by."""
+    """One metric of two cells.
+
+    Returns:
+        None where one of them was not in effect, they have too few turns in common, or there is no noise floor to judge
+        by.
+    """
+    if not comparable(results, cell, against):
+        return None
     floor = noise_floor(results, metric)
     ratios = log_ratios(results.finished(cell), results.finished(against), metric)
     if floor is None or len(ratios) < LEAST_TURNS:
@@ -121,13 +128,22 @@ def judge(ratios: Sequence[float], floor: float) -> Verdict:
 
 def not_in_effect(results: Results, cell: str) -> list[str]:
     """Settings of a cell that at least one of its runs left no evidence of."""
-    missing = [
-        entry["key"]
-        for row in results.finished(cell).values()
-        for entry in row["evidence"]["settings"]
-        if not entry["in_effect"]
-    ]
-    return list(dict.fromkeys(missing))
+    return _judged(results, cell, False)
+
+
+def not_judged(results: Results, cell: str) -> list[str]:
+    """Settings of a cell whose effect nothing looks for: whether they were in effect is not known."""
+    return _judged(results, cell, None)
+
+
+def _judged(results: Results, cell: str, verdict: bool | None) -> list[str]:
+    entries = [entry for row in results.finished(cell).values() for entry in row["evidence"]["settings"]]
+    return list(dict.fromkeys(entry["key"] for entry in entries if entry["in_effect"] is verdict))
+
+
+def comparable(results: Results, cell: str, against: str) -> bool:
+    """Whether both cells ended well and with all that is judged in effect: else nothing follows from their figures."""
+    return all(results.finished(one) and not not_in_effect(results, one) for one in (cell, against))
 
 
 @dataclass(frozen=True)
@@ -145,7 +161,9 @@ class QualityDifference:
 
 
 def quality_difference(results: Results, cell: str, against: str) -> QualityDifference | None:
-    """Paired bootstrap over users of the first turn that both measured user by user."""
+    """Paired bootstrap over users of the first turn that both measured user by user; None as :func:`compare`."""
+    if not comparable(results, cell, against):
+        return None
     ours, theirs = results.finished(cell), results.finished(against)
     for turn in sorted(set(ours) & set(theirs)):
         mine, other = (side[turn]["quality"].get("per_user") for side in (ours, theirs))
@@ -224,7 +242,11 @@ class Payback:
 
 
 def payback(results: Results, cell: str, against: str) -> Payback | None:
-    """The break-even of compiling, from medians over turns; never where the steps saved nothing beyond the noise."""
+    """The break-even of compiling, from medians over turns; never where the steps saved nothing beyond the noise.
+
+    Returns:
+        None where :func:`compare` says nothing of the two.
+    """
     ours, theirs = results.finished(cell), results.finished(against)
     found = compare(results, cell, against, "train_seconds")
     if found is None:

@@ -6,7 +6,16 @@ from typing import Any
 from recdistill.bench.language import BenchTexts
 from recdistill.bench.matrix import Section, four
 from recdistill.bench.results import Results, Row
-from recdistill.bench.statistics import Effect, Factorial, compare, factorial, memory, quality_difference, seconds
+from recdistill.bench.statistics import (
+    LEAST_TURNS,
+    Effect,
+    Factorial,
+    compare,
+    factorial,
+    memory,
+    quality_difference,
+    seconds,
+)
 from recdistill.bench.words import EXPORTING, TRAINING, members, number, over_turns, ranged, signed, state, verdict
 from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
@@ -99,7 +108,7 @@ def evidence(results: Results, section: Section, texts: BenchTexts) -> Table | N
     for cell in members(section):
         for entry in _seen(results, cell):
             seen = texts("nothing_seen") if entry["seen"] is None else plain(entry["seen"])
-            effect = texts("yes" if entry["in_effect"] else "no")
+            effect = texts({True: "yes", False: "no", None: "not_judged"}[entry["in_effect"]])
             rows.append([cell, entry["key"], plain(entry["asked"]), effect, seen])
     header = [texts(key) for key in ("cell", "key", "asked", "in_effect", "seen")]
     return table(header, rows, texts("evidence_caption"), labels=5) if rows else None
@@ -108,7 +117,7 @@ def evidence(results: Results, section: Section, texts: BenchTexts) -> Table | N
 def _seen(results: Results, cell: str) -> list[dict[str, Any]]:
     """The evidence of a cell's first run, or of the first run in which a setting was not in effect."""
     found = [row["evidence"]["settings"] for row in results.finished(cell).values()]
-    bad = [entries for entries in found if not all(entry["in_effect"] for entry in entries)]
+    bad = [entries for entries in found if any(entry["in_effect"] is False for entry in entries)]
     return next(iter(bad or found), [])
 
 
@@ -118,7 +127,7 @@ def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Bl
         return []
     found = _factorials(results, section)
     if not found:
-        return [Remark(texts("factorial_missing"))]
+        return [Remark(_why_not_apart(results, section, texts))]
     names = (*_factors(section), texts("interaction"))
     rows = [
         [texts(metric), name, f"{_signed(effect)} {_unit(metric)}", _effect_verdict(effect, texts)]
@@ -127,6 +136,15 @@ def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Bl
     ]
     header = [texts("metric"), texts("effect"), "±", texts("verdict")]
     return [table(header, rows, texts("factorial_caption"), labels=2)]
+
+
+def _why_not_apart(results: Results, section: Section, texts: BenchTexts) -> str:
+    """Which of the four cells have not ended well, and how they have ended; or that they have too few turns."""
+    states = {cell: state(results, cell) for cell in four(section, results.matrix.cells) or ()}
+    ended = [f"{cell}: {texts(f'verdict_{how}')}" for cell, how in states.items() if how != "finished"]
+    if ended:
+        return texts("factorial_missing", cells=texts("separator").join(ended))
+    return texts("factorial_turns", turns=LEAST_TURNS)
 
 
 def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:

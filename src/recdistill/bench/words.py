@@ -11,6 +11,7 @@ from recdistill.bench.statistics import (
     Spread,
     compare,
     not_in_effect,
+    not_judged,
     quality_difference,
     spread,
     values,
@@ -71,7 +72,9 @@ def verdict(results: Results, cell: str, against: str, metrics: tuple[str, ...],
         return texts("verdict_base")
     compared = [one for metric in metrics if (one := compare(results, cell, against, metric))]
     if not compared:
-        return texts("verdict_unknown" if results.finished(against) else "verdict_missing")
+        other = state(results, against)
+        good = other == "finished"
+        return texts("verdict_unknown") if good else texts("verdict_against", what=texts(f"verdict_{other}"))
     return texts("separator").join(_direction(one, texts) for one in compared if one.verdict == "difference") or texts(
         "verdict_noise"
     )
@@ -92,6 +95,8 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
     if found != "finished":
         trouble = results.trouble(cell)
         return texts("trouble", cell=cell, what=texts(f"verdict_{found}"), reason=trouble["reason"] if trouble else "")
+    if (other := state(results, against)) != "finished":
+        return texts("no_reference", cell=cell, against=against, what=texts(f"verdict_{other}"))
     compared = [one for metric in METRICS if (one := compare(results, cell, against, metric))]
     if not compared:
         return texts("no_floor", cell=cell)
@@ -103,6 +108,8 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
         texts("partly", turn=row["repeat"], what=texts(f"verdict_{row['status']}"))
         for row in results.ended_badly(cell)
     ]  # fmt: skip
+    if unseen := [key for key in not_judged(results, cell) if key in results.matrix.cells[cell].settings]:
+        parts.append(texts("unjudged", keys=", ".join(unseen)))
     return texts("finding", cell=cell, against=against, parts=texts("separator").join(parts))
 
 

@@ -5,7 +5,7 @@ measurement of it would be a measurement of nothing.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -164,7 +164,8 @@ def judge(asked: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Judgement]:
         seen: facts: `products`, `attention_kernels`, `attention_softmaxes`, `quantised_kernels`, `frozen_dtypes`,
             `quantised_layers`, `double_quantised_layers`, `compute_dtypes`, `block_calls`, `block_executions`,
             `compiled_graphs`, `graphs_after_warm_up`, `cuda_graphs`, `micro_batches_per_step`, `batches_by_worker`,
-            `blocks`, `gate`, `train` and `export` (:meth:`TokenCount.plain`). A missing fact is no evidence.
+            `blocks`, `gate`, `train` and `export` (:meth:`TokenCount.plain`), and in a bench those of
+            :mod:`recdistill.bench.facts`. A missing fact is no evidence.
     """
     found = [_JUDGES[key](asked[key], seen, asked) for key in _JUDGES if key in asked]
     return [
@@ -326,6 +327,31 @@ def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdi
     return f"{targets} predictions of {prompts} prompts", prompts > 0 and (targets > prompts) == (asked == "every")
 
 
+def _is(fact: str, what: str) -> Any:
+    """A judge of a fact that must be what was asked for."""
+
+    def judge_one(asked: Any, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+        found = seen.get(fact)
+        return f"{what}: {found}", found == asked
+
+    return judge_one
+
+
+def _adapted(asked: Sequence[str], seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    found = seen.get("adapted", [])
+    return f"layers with adapters: {', '.join(found) or 'none'}", sorted(asked) == found
+
+
+def _top_k(asked: int, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    length, items = seen.get("list_length", 0), seen.get("items", asked)
+    return f"lists of {length} of {items} items", length == min(asked, items)
+
+
+def _states(asked: bool, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    width = seen.get("stored_state_dim")
+    return f"stored user states are {width} wide", width is not None and (width > 0) == asked
+
+
 _JUDGES: dict[str, Any] = {
     "teacher.layers": _layers,
     "teacher.history_length": _history,
@@ -347,4 +373,11 @@ _JUDGES: dict[str, Any] = {
     "teacher.train.num_workers": _workers,
     "export.batch_size": _export_batch,
     "export.use_cache": _use_cache,
+    "teacher.adapter.rank": _is("adapter_rank", "adapters' rank"),
+    "teacher.adapter.experts": _is("experts", "experts that the gate weighs"),
+    "teacher.adapter.layers": _adapted,
+    "teacher.prompt": _is("prompt", "an item's tokens are those of a prompt of kind"),
+    "teacher.head": _is("head", "the head"),
+    "export.top_k": _top_k,
+    "export.states": _states,
 }
