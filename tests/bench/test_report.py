@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.rows import ended, matrix, results, row
+from bench.rows import MATRIX, ended, matrix, results, row
 from recdistill.bench.language import WORDS, BenchTexts
 from recdistill.bench.matrix import Matrix
 from recdistill.bench.report import build_document, write_report
@@ -123,6 +123,17 @@ def test_the_two_by_two_is_left_out_where_a_cell_is_missing(study: Results, made
     assert "| peak memory while training | quantization | -8.50 GiB | difference |" in text
     assert "by -43.00 GiB from 50.0" in text
     assert "quantization alone by -9.00, activation\\_checkpointing alone by -35.00" in text
+
+
+def test_the_method_tells_what_luck_alone_would_make_and_where_the_floor_is_anothers(tmp_path: Path) -> None:
+    made = matrix(tmp_path, MATRIX.replace("cells: [compiled]}", "cells: [compiled], against: bf16}"))
+    cells = ("base", "base-again", "bf16", "compiled")
+    whole = results(made, *(row(made, cell, turn) for cell in cells for turn in TURNS))
+    text = to_markdown(build_document(whole, EN, "m.yaml", Path("out")))
+    assert "in about 1 % of comparisons with 3 turns" in text
+    assert "Of the 12 comparisons made here that is about 0.12 by luck alone" in text
+    assert "Comparisons of or with bf16 are of other work" in text
+    assert "12 件の比較では約 0.12 件" in to_markdown(build_document(whole, JA, "m.yaml", Path("out")))
 
 
 def test_a_two_by_two_of_too_few_turns_says_so(made: Matrix) -> None:

@@ -51,6 +51,20 @@ WORDS: dict[str, tuple[str, str]] = {
         "各指標のノイズ幅は観測された最大の比（最低 {least}）とし、"
         "全巡がノイズ幅の外の同じ側にある場合だけを「差」と呼びます。",
     ),
+    "method_luck": (
+        "By this rule two equal cells would be called different in about {chance} of comparisons with {turns} turns "
+        "(simulated, with independent normal noise). Of the {count} comparisons made here that is about {expected} by "
+        "luck alone; noise that lasts for a while can make more.",
+        "この規則では、等しい 2 条件でも、{turns} 巡の比較の約 {chance} が偶然「差」と判定されます"
+        "（独立な正規ノイズによるシミュレーション）。ここで行った {count} 件の比較では約 {expected} 件にあたり、"
+        "ノイズが一定時間続く場合はさらに増えます。",
+    ),
+    "method_other_work": (
+        "The floor was measured on {pairs} alone. Comparisons of or with {others} are of other work, which may be more "
+        "or less noisy; there is no A/A pair for it.",
+        "ノイズ幅は {pairs} だけで測りました。{others} の比較、またはこれらとの比較は作業内容が異なり、"
+        "専用の A/A ペアがないため、実際のノイズはこれより大きいことも小さいこともあります。",
+    ),
     "method_quality": (
         "Quality is NDCG@10 on validation after the pass, beside every speed; its differences have 95 % intervals by a "
         "paired bootstrap over users. After one short pass it tells whether a setting does harm, not how good it gets.",

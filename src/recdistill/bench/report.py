@@ -11,6 +11,7 @@ from recdistill.bench.results import FINISHED, Results, read_rows, results_of
 from recdistill.bench.statistics import (
     LEAST_FLOOR,
     METRICS,
+    chance_of_false_difference,
     comparable,
     compare,
     memory,
@@ -18,6 +19,7 @@ from recdistill.bench.statistics import (
     payback,
     quality_difference,
     seconds,
+    without_own_floor,
 )
 from recdistill.bench.words import finding, members, number, over_turns, percent
 from recdistill.errors import UserError
@@ -109,6 +111,7 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
         ),
         texts("method_turns", repeats=matrix.repeats),
         texts("method_noise", pairs=pairs, least=percent(1 + LEAST_FLOOR).lstrip("+")),
+        *_limits(results, texts, pairs),
         texts("method_quality"), texts("method_evidence"), texts("method_mfu", peaks=_peaks(results)),
         _memory_kind(results, texts),
     ]  # fmt: skip
@@ -123,6 +126,20 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
         else Remark(texts("no_pair"))
     )
     return [Heading(texts("contents_method")), Bullets(tuple(text for text in sentences if text)), noise]
+
+
+def _limits(results: Results, texts: BenchTexts, pairs: str) -> list[str]:
+    """How many differences luck alone would make of the comparisons, and which are judged by a floor of other work."""
+    matrix = results.matrix
+    asked = {(cell, one.against) for one in matrix.sections for cell in one.cells if cell != one.against}
+    count = sum(compare(results, *cells, metric) is not None for cells in asked for metric in METRICS)
+    chance = chance_of_false_difference(matrix.repeats)
+    luck = texts(
+        "method_luck", turns=matrix.repeats, chance=f"{chance * 100:.2g} %", count=count,
+        expected=f"{chance * count:.2g}",
+    )  # fmt: skip
+    others = without_own_floor(matrix)
+    return [luck, *([texts("method_other_work", pairs=pairs, others=", ".join(others))] if others else [])]
 
 
 def _peaks(results: Results) -> str:

@@ -7,20 +7,23 @@ noise floor of a metric is the largest ratio between the two cells of any A/A pa
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 
+from recdistill.bench.matrix import Matrix
 from recdistill.bench.results import Results, Row
 from recdistill.evaluation.significance import bootstrap_means, interval
 
 LEAST_FLOOR = 0.01
-"""Two runs may agree by chance; differences of one per cent are not called any, however well they did."""
+"""Two runs can agree by luck, so a difference below one per cent is never reported."""
 LEAST_TURNS = 3
 """Fewer turns cannot tell a difference from chance."""
 RESAMPLES = 4000
+SIMULATED = 100_000
 MEMORY_KINDS = ("peak_allocated_gib", "peak_rss_gib")
 """The first that was measured counts: the allocator's own peak on CUDA, the resident set on the CPU."""
 Verdict = Literal["difference", "noise"]
@@ -124,6 +127,36 @@ def judge(ratios: Sequence[float], floor: float) -> Verdict:
     """`difference` where all log ratios lie on one side, outside the floor; `noise` else."""
     outside = min(ratios) > floor or max(ratios) < -floor
     return "difference" if outside else "noise"
+
+
+@cache
+def chance_of_false_difference(turns: int) -> float:
+    """How often the rule calls two equal cells different, were all runs' log values normal, independent and alike.
+
+    Simulated, with the floor of one A/A pair to which the reference belongs, which is how a bench is read; the least
+    floor is left out, which makes it fewer.
+    """
+    drawn = np.random.default_rng(0).normal(size=(SIMULATED, 3, turns))
+    base, again, copy = drawn.transpose(1, 0, 2)
+    floors, ratios = np.abs(again - base).max(axis=1), copy - base
+    return float(((ratios.min(axis=1) > floors) | (ratios.max(axis=1) < -floors)).mean())
+
+
+def without_own_floor(matrix: Matrix) -> list[str]:
+    """References that belong to no A/A pair, and cells that do another amount of work than their reference.
+
+    A comparison with or of one of these is judged by a floor that was measured on other work. A size of 0 leaves a
+    phase out, so it is no other amount.
+    """
+    paired = {cell for pair in matrix.pairs() for cell in pair}
+    found = []
+    for section in matrix.sections:
+        found += [section.against] if section.against not in paired else []
+        for cell in section.cells:
+            sizes = [asdict(matrix.cells[one].sizes).values() for one in (cell, section.against)]
+            if any(ours != theirs and ours and theirs for ours, theirs in zip(*sizes, strict=True)):
+                found.append(cell)
+    return list(dict.fromkeys(found))
 
 
 def not_in_effect(results: Results, cell: str) -> list[str]:
