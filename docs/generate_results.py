@@ -1,7 +1,7 @@
 """Write `docs/results.md` from what `recdistill compare --json` left in `docs/results/<study>/<split>.json`, and from
 the students beside other libraries' in `docs/benchmarks/students.jsonl`.
 
-    recdistill study configs/studies/planted.yaml
+    recdistill study configs/studies/planted.yaml --set evaluate.split=test
     recdistill compare runs/studies/planted/*/seed-* --group --baseline main:student --json > test.json
     mv test.json docs/results/planted
     python docs/generate_results.py            write the page
@@ -65,17 +65,18 @@ def section(path: Path) -> str:
     name = path.parent.name
     study = f"configs/studies/{name.partition('.')[0]}.yaml"
     elsewhere = f" --out runs/studies/{name}" if "." in name else ""
+    split = " --set evaluate.split=test" if found["split"] == "test" else ""
     against = sorted({":".join(e["against"].values()) for e in found["entries"] if "against" in e})
     baseline = f" --baseline {against[0]}" if len(against) == 1 else ""
     note = path.parent / "note.md"
     lines = [
         f"## {title(path, found)}",
         "",
-        f"[{study}](../{study}) with `evaluate.split: {found['split']}`; [{path.name}](results/{name}/{path.name})",
+        f"[{study}](../{study}); [{path.name}](results/{name}/{path.name}). Without `--json` this is printed:",
         "",
         *([note.read_text(encoding="utf-8")] if note.is_file() else []),
         "```console",
-        f"$ recdistill study {study}{elsewhere}",
+        f"$ recdistill study {study}{elsewhere}{split}",
         f"$ recdistill compare runs/studies/{name}/*/seed-* --group{baseline}{chosen} --json",
         "```",
         "",

@@ -134,6 +134,33 @@ def test_more_candidates_than_items_are_refused_before_anything_is_trained(
     assert not (out / "main" / "seed-1" / "student").exists()
 
 
+def test_what_the_command_line_sets_wins_over_every_arm(make: Make, tmp_path: Path) -> None:
+    study, out = make(arms={"main": {"evaluate.split": "validation"}, "other": {}}), tmp_path / "out"
+    words = ["study", str(study), "--out", str(out), "--quiet", "--until", "prepare", "--seeds", "2"]
+    assert main([*words, "--set", "evaluate.split=test", "data.min_user_events=4"]) == 0
+    assert sorted(path.name for path in out.glob("*/*")) == ["seed-2", "seed-2"]
+    assert read_json(out / "main" / "seed-2" / "prepare" / "manifest.json")["config"]["min_user_events"] == 4
+    arms = read_study(study, {"evaluate.split": "test"})
+    assert {arms.config(arm, 1, out).evaluate.split for arm in arms.arms} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "evaluate.split"], "set: 'evaluate.split' is not KEY=VALUE"),
+        (["--set", "evaluate.split=nowhere"], "evaluate.split"),
+        (["--set", "seed=3"], "set.seed: set by the study itself"),
+        (["--set", "data.text=[a"], "set: data.text: '[a' cannot be read"),
+        (["--seeds", "9"], "seeds: the study has no seed 9; it has 1, 2"),
+    ],
+)
+def test_what_cannot_be_set_is_told(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["study", str(make()), "--out", str(tmp_path / "out"), "--quiet", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_an_arm_written_twice_is_refused(make: Make) -> None:
     path = make()
     path.write_text(path.read_text().replace("arms:\n", "arms:\n  main: {distill.weight: 0.5}\n"))

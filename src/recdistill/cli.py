@@ -92,11 +92,12 @@ def _bench(options: Any) -> None:
 
 
 def _study(options: Any) -> None:
+    from recdistill.bench.settings import assigned
     from recdistill.study import read_study, run_study
 
-    study = read_study(Path(options.study))
+    study = read_study(Path(options.study), assigned(options["set"]))
     out = Path(options.out or f"runs/studies/{study.name}")
-    run_study(study, out, options.only, options.until)
+    run_study(study, out, options.only, options.until, options.seeds)
     sys.stdout.write(f"{out}\n")
 
 

@@ -123,6 +123,11 @@ def _study_parser() -> ArgumentParser:
     study.add_argument("study", type=str, help="YAML file of the study, such as configs/studies/planted.yaml.")
     study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
     study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
+    study.add_argument("--seeds", type=int, nargs="+", default=[], help="Run these of the study's seeds alone.")
+    study.add_argument(
+        "--set", type=str, nargs="+", default=[], metavar="KEY=VALUE",
+        help="Settings of all arms, above the file's: evaluate.split=test for the last reading, data.path=...",
+    )  # fmt: skip
     study.add_argument("--until", choices=list(STEPS), default="evaluate", help="Last step of each run.")
     return study
 

@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
     return out / arm / f"seed-{seed}"
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
     """Read a study and check all its arms, before anything runs.
 
     `config` names a file of settings, seen from the study's own folder, that all arms begin with; `base` holds more of
-    them; each of `arms` has its own on top. Later ones win.
+    them; each of `arms` has its own on top. Later ones win, and `above` (dotted settings) wins over all of them.
 
     Raises:
         UserError: names the key that is missing, unknown or wrong.
@@ -90,10 +90,11 @@ def read_study(path: Path) -> Study:
         file = flat(_read(path.parent / str(content["config"])))
         common |= {key: value for key, value in file.items() if key not in OWN}
     common |= _changes(content.get("base"), f"{path}: base")
+    last = _changes(dict(above or {}), "set")
     study = Study(
         name=str(content.get("name", path.stem)),
         seeds=tuple(seeds),
-        arms={_arm_name(arm): common | _changes(own, f"{path}: arms.{arm}") for arm, own in arms.items()},
+        arms={_arm_name(arm): common | _changes(own, f"{path}: arms.{arm}") | last for arm, own in arms.items()},
     )
     for arm in study.arms:
         for seed in seeds:
@@ -101,7 +102,9 @@ def read_study(path: Path) -> Study:
     return study
 
 
-def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "evaluate") -> None:
+def run_study(
+    study: Study, out: Path, only: Sequence[str] = (), until: Step = "evaluate", seeds: Sequence[int] = ()
+) -> None:
     """Do all runs, seed by seed, so that every arm has its first seed before any has its second.
 
     Args:
@@ -109,10 +112,14 @@ def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "
         out: folder of the runs.
         only: these arms alone; empty: all.
         until: the last step of each run.
+        seeds: these seeds alone; empty: all.
 
     Raises:
-        UserError: an arm is not there, or a run cannot be done.
+        UserError: an arm or a seed is not there, or a run cannot be done.
     """
+    for seed in seeds:
+        if seed not in study.seeds:
+            raise UserError(f"seeds: the study has no seed {seed}; it has {', '.join(map(str, study.seeds))}")
     for arm in only:
         if arm not in study.arms:
             raise UserError(f"only: the study has no arm {arm!r}; it has {', '.join(study.arms)}")
@@ -120,7 +127,7 @@ def run_study(study: Study, out: Path, only: Sequence[str] = (), until: Step = "
     if until not in ("prepare", "student"):
         for arm in chosen:
             check_models(study.config(arm, study.seeds[0], out))
-    for seed in study.seeds:
+    for seed in seeds or study.seeds:
         for arm in chosen:
             logger.info("study %s: %s, seed %d", study.name, arm, seed)
             do_steps(study.config(arm, seed, out), until, before=lambda story, step: _borrow(story, step, out))

@@ -1,10 +1,11 @@
 """Dotted settings to a `RunConfig`, with the command line's own reading of names, types and ranges."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 from recdistill.config import RunConfig
@@ -30,6 +31,24 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(RunConfig, None)
     return parser
+
+
+def assigned(words: Sequence[str]) -> dict[str, Any]:
+    """`["evaluate.split=test", "distill.weight=2"]` as dotted settings; values are read as in a YAML file.
+
+    Raises:
+        UserError: a word has no `=`, or its value is no YAML.
+    """
+    settings = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"set: {word!r} is not KEY=VALUE")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"set: {key}: {value!r} cannot be read") from error
+    return settings
 
 
 def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,7 +106,8 @@ class GrowingHistories:
         useful, reused = int(real.sum()), int(before[new > 0].sum())
         self.tokens_read += useful
         self.tokens_reused += reused
-        self.read.add(useful, *real.shape, prompts=0 if self.seen.shape[1] else len(new), targets=0)
+        rows, width = real.shape
+        self.read.add(useful, rows, width, prompts=0 if self.seen.shape[1] else len(new), targets=0)
         self.read.reused += reused
         mask = self._mask(real)
         self.seen = torch.cat([self.seen, real], dim=1)
