@@ -187,6 +187,20 @@ def test_what_the_machine_cannot_do(fail: Fail) -> None:
     assert message.startswith("teacher.attention: flash_attention_2 needs a CUDA device")
 
 
+def test_a_run_does_not_ask_where_its_file_lies(
+    fail: Fail, tmp_path: Path, tiny_llm: Path, events: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "runs/mine"
+    assert main(["prepare", *options(run, tiny_llm, events)]) == 0
+    made = (run / "prepare" / "manifest.json").read_bytes()
+    moved = events.rename(events.with_name("moved.csv"))
+    assert main(["prepare", *options(run, tiny_llm, moved)]) == 0
+    assert main(["prepare", *options(run, tiny_llm, events)[1:]]) == 0  # it is not there at all
+    assert f"{events} is not there any more" in capsys.readouterr().err
+    assert (run / "prepare" / "manifest.json").read_bytes() == made
+    assert "no such file" in fail(f"--data.path={events}", run="runs/another")
+
+
 def test_run_folder_made_with_other_data(fail: Fail, tmp_path: Path, tiny_llm: Path, events: Path) -> None:
     assert main(["prepare", *options(tmp_path / "runs/mine", tiny_llm, events)]) == 0
     before = {path: path.read_bytes() for path in (tmp_path / "runs/mine").rglob("*") if path.is_file()}

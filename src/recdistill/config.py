@@ -5,7 +5,7 @@ Values out of range and combinations that make no sense are refused when the obj
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from recdistill.errors import UserError
@@ -138,6 +138,10 @@ class DataConfig:
     train_users: float = 1.0
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
+
+    def without_paths(self) -> "DataConfig":
+        """The same wherever its files lie: two of these are equal where nothing but the paths differs."""
+        return replace(self, path=self.path and "-", items_path=self.items_path and "-")
 
     def __post_init__(self) -> None:
         """Check ranges."""

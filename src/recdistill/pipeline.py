@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import torch
 
-from recdistill.config import RunConfig, TeacherConfig
+from recdistill.config import DataConfig, RunConfig, TeacherConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.made_up import with_made_up
 from recdistill.data.prepare import prepare, source_fingerprint
@@ -157,7 +157,7 @@ class Story:
         if step == "prepare":
             sampled = config.data.limit_rows is not None or config.data.train_users < 1
             seed = {"seed": config.seed} if sampled else {}
-            return Plan(step, config.data, {"source": source_fingerprint(config.data)} | seed)
+            return Plan(step, config.data, {"source": self._source()} | seed)
         data = self.data()
         inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
         if step == "student":
@@ -179,6 +179,14 @@ class Story:
         if step == "evaluate":
             return Plan(step, config.evaluate, inputs | models)
         return Plan(step, config.report, {"evaluation": self._made("evaluate"), "run": self.folder.path.name})
+
+    def _source(self) -> str:
+        """Names what `prepare` reads; where its file is gone since, what was prepared from it stands for it."""
+        done, path = self.folder.manifest("prepare"), self.config.data.path
+        if done is not None and path and not Path(path).exists():
+            logger.info("prepare: %s is not there any more; what was prepared from it is used", path)
+            return str(done["inputs"]["source"])
+        return source_fingerprint(self.config.data)
 
     def data(self) -> PreparedData:
         """The prepared interactions."""
@@ -319,8 +327,11 @@ class Plan:
         """Names this work: the same step, configuration and inputs give the same name.
 
         How long a compiler may take decides whether there is a result, not which: its limit stands for its default.
+        What the files hold is among the inputs, so where they lie does not count.
         """
         section = self.section
+        if isinstance(section, DataConfig):
+            section = section.without_paths()
         if isinstance(section, TeacherConfig):
             section = replace(section, compile_seconds=TeacherConfig.compile_seconds)
         return fingerprint(self.step, section, self.inputs)

@@ -91,12 +91,13 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
 
 
 def source_fingerprint(config: DataConfig) -> str:
-    """Names the configuration's `data` section and the contents of the files it reads, without preparing them.
+    """Names the configuration's `data` section and the contents of the files it reads, without preparing them. Where
+    the files lie is no part of it.
 
     Raises:
         UserError: a file or column is missing.
     """
-    digest = hashlib.sha256(_json(asdict(config)))
+    digest = hashlib.sha256(_json(asdict(config.without_paths())))
     for path in open_source(config).files:
         digest.update(sha256_of(path).encode())
     return digest.hexdigest()
