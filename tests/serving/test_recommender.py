@@ -1,5 +1,6 @@
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,45 @@ def test_what_makes_no_sense_is_refused(run: Path) -> None:
         recommender.recommend([])
     with pytest.raises(UserError, match="top_k: 0 is out of range"):
         recommender.recommend(["Heat"], top_k=0)
+
+
+def test_a_programs_ids_are_never_taken_for_titles(run: Path) -> None:
+    recommender = Recommender.load(run)
+    assert recommender.recommend_ids(["u3", "f7"]) == recommender.recommend(["u3", "f7"])
+    for near in ("Fargo", "f", "F7", ""):
+        with pytest.raises(UserError, match=f"^item_ids: the catalog has no {near!r}$"):
+            recommender.recommend_ids(["u3", near])
+    with pytest.raises(UserError, match="the catalog has no 'x', 'y', 'z', 'v', 'w' and 2 more"):
+        recommender.recommend_ids(["x", "u3", "y", "x", "z", "v", "w", "1", "2"])
+
+
+def test_histories_scored_at_once_are_answered_as_one_by_one(run: Path) -> None:
+    recommender = Recommender.load(run)
+    histories = [["t1"], ["h2", "u3", "f7", "b8", "a4"], ["a5", "a6"]]
+    for seen in (True, False):
+        together = recommender.recommend_ids_batch(histories, top_k=5, exclude_seen=seen)
+        for history, answers in zip(histories, together, strict=True):
+            alone = recommender.recommend_ids(history, top_k=5, exclude_seen=seen)
+            assert [answer.item_id for answer in answers] == [answer.item_id for answer in alone]
+            assert [a.score for a in answers] == pytest.approx([a.score for a in alone], rel=1e-5)
+    assert recommender.recommend_ids_batch([]) == []
+    with pytest.raises(UserError, match="history is empty"):
+        recommender.recommend_ids_batch([["t1"], []])
+
+
+@pytest.mark.parametrize("items", [[], [0], [1, 9], [-1]])
+def test_items_that_are_none_are_refused(run: Path, items: list[int]) -> None:
+    said = "history is empty" if not items else "is out of range; they are numbered 1 to 8"
+    with pytest.raises(UserError, match=said):
+        Recommender.load(run).recommend_items(items)
+
+
+def test_several_threads_get_the_same_answers(run: Path) -> None:
+    recommender = Recommender.load(run)
+    histories = [[IDS[item], IDS[other]] for item in range(1, 9) for other in range(1, 9)]
+    expected = [recommender.recommend_ids(history) for history in histories]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(recommender.recommend_ids, histories)) == expected
 
 
 def test_a_run_with_another_model_names_it(run: Path) -> None:

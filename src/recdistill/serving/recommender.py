@@ -1,4 +1,9 @@
-"""Ask a finished run what comes next: a history of titles or item ids in, titles and item ids out."""
+"""Ask a finished run what comes next: a history of titles or item ids in, titles and item ids out.
+
+A person asks by title (:meth:`Recommender.recommend`); a program asks by the data's own ids
+(:meth:`Recommender.recommend_ids`, and many histories at once :meth:`Recommender.recommend_ids_batch`), which are never
+guessed at.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -7,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from recdistill.data.catalog import Catalog, Match, is_ambiguous
 from recdistill.errors import UserError
@@ -19,6 +25,8 @@ logger = logging.getLogger("recdistill")
 Model = Literal["distilled", "student"]
 STEPS: dict[Model, str] = {"distilled": "distill", "student": "student"}
 """Which command makes the model of each folder."""
+NAMED_UNKNOWN = 5
+"""Unknown ids that an error names."""
 NAMED_CHOICES = 3
 """Other readings of an unclear title that are told."""
 
@@ -41,6 +49,9 @@ class Recommendation:
 class Recommender:
     """A small model with the catalog it was trained on; on the CPU, as it answers in about a millisecond there.
 
+    One recommender may be used from several threads at once: answering changes nothing in it. torch's own threads are
+    the process's, so a service that answers in many threads does best with `torch.set_num_threads(1)`.
+
     Args:
         model: the trained model.
         catalog: ids and titles of its items.
@@ -53,6 +64,7 @@ class Recommender:
         if model.num_items != len(catalog):
             raise UserError(f"the model knows {model.num_items} items and the catalog has {len(catalog)}")
         self.model, self.catalog = model.eval(), catalog
+        self._numbers = {item_id: item for item, item_id in enumerate(catalog.item_ids) if item}
 
     @classmethod
     def load(cls, run: Path, model: Model = "distilled") -> "Recommender":
@@ -96,24 +108,72 @@ class Recommender:
         items = [match.item for match in self.find(history)]
         return self.recommend_items(items, top_k, exclude_seen)
 
-    @torch.inference_mode()
+    def recommend_ids(
+        self, item_ids: Sequence[str], top_k: int = 10, exclude_seen: bool = True
+    ) -> list[Recommendation]:
+        """As :meth:`recommend`, for the data's own ids alone: none is taken for a title or for another id.
+
+        Args:
+            item_ids: ids as they stand in the data, oldest first. Leave out yourself what the catalog does not know.
+            top_k: how many items; fewer come back where the catalog has no more.
+            exclude_seen: leave the items of the history out.
+
+        Raises:
+            UserError: the history is empty, ids are unknown (they are named), or `top_k` is below 1.
+        """
+        return self.recommend_ids_batch([item_ids], top_k, exclude_seen)[0]
+
+    def recommend_ids_batch(
+        self, histories: Sequence[Sequence[str]], top_k: int = 10, exclude_seen: bool = True
+    ) -> list[list[Recommendation]]:
+        """As :meth:`recommend_ids` for B histories, scored at once: an answer for each, in their order.
+
+        Their scores take 4·B·(N + 1) bytes.
+
+        Raises:
+            UserError: see :meth:`recommend_ids`; one bad history refuses all.
+        """
+        known = self._numbers
+        unknown = list(dict.fromkeys(one for history in histories for one in history if one not in known))
+        if unknown:
+            more = f" and {len(unknown) - NAMED_UNKNOWN} more" if len(unknown) > NAMED_UNKNOWN else ""
+            named = ", ".join(map(repr, unknown[:NAMED_UNKNOWN]))
+            raise UserError(f"item_ids: the catalog has no {named}{more}")
+        return self._best([[known[one] for one in history] for history in histories], top_k, exclude_seen)
+
     def recommend_items(self, items: Sequence[int], top_k: int = 10, exclude_seen: bool = True) -> list[Recommendation]:
         """As :meth:`recommend`, for item numbers 1..N.
 
         Raises:
-            UserError: `top_k` is below 1.
+            UserError: there are no items, one is not in 1..N, or `top_k` is below 1.
         """
+        return self._best([items], top_k, exclude_seen)[0]
+
+    @torch.inference_mode()
+    def _best(self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool) -> list[list[Recommendation]]:
+        """The best items after each history of item numbers."""
         if top_k < 1:
             raise UserError(f"top_k: {top_k} is out of range; it must be 1 or more")
-        latest = torch.tensor([list(items[-self.model.config.max_length :])])
-        scores = self.model.last_scores(latest)[0]
+        if not histories:
+            return []
+        for history in histories:
+            if not history:
+                raise UserError("the history is empty; name one item at least")
+            if wrong := [item for item in history if not 1 <= item <= len(self.catalog)]:
+                raise UserError(f"items: {wrong[0]} is out of range; they are numbered 1 to {len(self.catalog)}")
+        latest = [torch.tensor(history[-self.model.config.max_length :]) for history in histories]
+        scores = self.model.last_scores(pad_sequence(latest, batch_first=True))
         if exclude_seen:
-            scores[list(items)] = -torch.inf
+            for row, history in zip(scores, histories, strict=True):
+                row[list(history)] = -torch.inf
         best = scores.topk(min(top_k, len(self.catalog)))
         return [
-            Recommendation(self.catalog.item_ids[item], self.catalog.titles[item], score)
-            for item, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            if score > -torch.inf
+            [
+                Recommendation(self.catalog.item_ids[item], self.catalog.titles[item], score)
+                for item, score in zip(items, values, strict=True)
+                if score > -torch.inf
+            ]
+            for items, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
     def _understand(self, text: str) -> Match:
