@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from recdistill.profiling import profiler as module
 from recdistill.profiling.profiler import GIB, Profiler
@@ -92,3 +93,62 @@ def test_peaks_of_a_gpu_are_gone_on_from_too() -> None:
     profiler.restore({"phases": {"train step": 5.0}}, {"phases": {"train step": peaks}})
     assert profiler.memory()["phases"]["train step"] == peaks
     assert profiler.timings()["phases"]["train step"] == 5.0
+
+
+class StubbedCuda:
+    """A device whose peaks a test sets; a reset brings them down to what is held."""
+
+    def __init__(self) -> None:
+        self.held = self.peak = self.synchronised = 0
+
+    def use(self, peak: int, held: int) -> None:
+        self.peak, self.held = max(self.peak, peak), held
+
+    def reset_peak_memory_stats(self) -> None:
+        self.peak = self.held
+
+    def synchronize(self) -> None:
+        self.synchronised += 1
+
+    def max_memory_allocated(self) -> int:
+        return self.peak
+
+    def max_memory_reserved(self) -> int:
+        return 2 * self.peak
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return 100 * GIB - 3 * self.held, 100 * GIB
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> StubbedCuda:
+    stub = StubbedCuda()
+    monkeypatch.setattr(torch, "cuda", stub)
+    return stub
+
+
+def gpu_peaks(profiler: Profiler, phase: str) -> list[float | None]:
+    found = profiler.memory()["phases"][phase]
+    return [found[f"peak_{kind}_gib"] for kind in ("allocated", "reserved", "device")]
+
+
+def test_peaks_on_a_gpu_belong_to_the_phase_they_were_reached_in(cuda: StubbedCuda) -> None:
+    profiler = Profiler("cuda")
+    with profiler.phase("train step"):
+        cuda.use(5 * GIB, 2 * GIB)
+        with profiler.phase("validation"):
+            cuda.use(3 * GIB, 1 * GIB)
+        cuda.use(4 * GIB, 1 * GIB)
+    assert gpu_peaks(profiler, "train step") == [5.0, 10.0, 6.0]
+    assert gpu_peaks(profiler, "validation") == [3.0, 6.0, 3.0]
+    assert cuda.synchronised == 4, "at each change of phase, so that time is the device's too"
+
+
+def test_peaks_on_a_gpu_keep_the_larger_of_two_tries(cuda: StubbedCuda) -> None:
+    first, second = Profiler("cuda"), Profiler("cuda")
+    for profiler, peak in ((first, 7), (second, 4)):
+        with profiler.phase("train step"):
+            cuda.use(peak * GIB, 0)
+    for profiler, other in ((second, first), (first, second)):
+        profiler.restore(other.timings(), other.memory())
+        assert gpu_peaks(profiler, "train step")[:2] == [7.0, 14.0]

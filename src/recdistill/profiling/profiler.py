@@ -16,6 +16,8 @@ from recdistill.files import write_json
 
 GIB = 1024**3
 SAMPLE_SECONDS = 0.02
+CUDA_PEAKS = ("allocated", "reserved", "device")
+"""Bytes that the allocator gave out, that it held, and that were in use on the whole device."""
 
 
 class Profiler:
@@ -76,7 +78,7 @@ class Profiler:
         for name, rss in self.peak_rss.items():
             cuda = self.peak_cuda.get(name, {})
             phases[name] = {"peak_rss_gib": round(rss / GIB, 4)}
-            for kind in ("allocated", "reserved", "device"):
+            for kind in CUDA_PEAKS:
                 phases[name][f"peak_{kind}_gib"] = round(cuda[kind] / GIB, 4) if kind in cuda else None
         return {"phases": phases}
 
@@ -94,8 +96,7 @@ class Profiler:
         for name, peaks in memory["phases"].items():
             self.peak_rss[name] = max(self.peak_rss[name], int(peaks["peak_rss_gib"] * GIB))
             if peaks.get("peak_allocated_gib") is not None:
-                kinds = ("allocated", "reserved", "device")
-                self.peak_cuda[name] = {kind: int(peaks[f"peak_{kind}_gib"] * GIB) for kind in kinds}
+                self._raise_cuda(name, {kind: int(peaks[f"peak_{kind}_gib"] * GIB) for kind in CUDA_PEAKS})
 
     def _switch(self) -> None:
         """Close the books of the innermost phase up to this moment."""
@@ -124,8 +125,11 @@ class Profiler:
                     "reserved": torch.cuda.max_memory_reserved(),
                     "device": total - free,
                 }
-                old = self.peak_cuda.setdefault(name, dict.fromkeys(peaks, 0))
-                self.peak_cuda[name] = {kind: max(old[kind], peak) for kind, peak in peaks.items()}
+                self._raise_cuda(name, peaks)
+
+    def _raise_cuda(self, name: str, peaks: dict[str, int]) -> None:
+        old = self.peak_cuda.get(name, {})
+        self.peak_cuda[name] = {kind: max(old.get(kind, 0), peak) for kind, peak in peaks.items()}
 
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
