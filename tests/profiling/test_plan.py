@@ -10,11 +10,11 @@ from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.profiling import plan_memory
 from recdistill.profiling.flops import adapter_parameters, forward_flops, train_flops
-from recdistill.profiling.llm_shapes import PRESETS, LlmShapes
+from recdistill.profiling.llm_shapes import PRESETS, LlmShapes, llm_shapes
 from recdistill.profiling.plan import GIB, make_plan
 from recdistill.profiling.plan_config import CARDS, PlanConfig
 from recdistill.profiling.plan_memory import bits_per_weight, memory_parts, weight_bytes
-from recdistill.profiling.plan_table import duration
+from recdistill.profiling.plan_table import in_best_unit
 
 REPORT = PlanConfig(
     llm="llama2-7b", precision="bf16", batch_size=64, tokens=128, items=3706, gate=False, soft_tokens=False,
@@ -178,6 +178,13 @@ def test_time_counts_what_is_computed_twice_and_the_models_flops_do_not() -> Non
     assert make_plan(REPORT).step_seconds is None
 
 
+def test_the_export_counts_adapters_forward_alone() -> None:
+    small = PlanConfig(layers=2, tokens=10, export_batch_size=4, rank=4)
+    plans = [make_plan(one) for one in (small, replace(small, rank=8))]
+    one, two = (plan.export_flops_per_batch for plan in plans)
+    assert two - one == 2 * adapter_parameters(llm_shapes(small.llm, 2), small.adapter_layers, 4) * 40
+
+
 def test_the_export_holds_all_scores_at_once() -> None:
     few, many = (
         make_plan(PlanConfig(layers=2, export_batch_size=64, targets_per_prompt=50, items=items)).export_peak_gib
@@ -231,7 +238,7 @@ def test_parts_that_cost_nothing_are_left_out() -> None:
 
 
 def test_durations_read_well() -> None:
-    assert [duration(s) for s in (0.0123, 65.0, 600.0, 9000.0)] == ["12 ms", "65.0 s", "10.0 min", "2.5 h"]
+    assert [in_best_unit(s) for s in (0.0123, 65.0, 600.0, 9000.0)] == ["12 ms", "65.0 s", "10.0 min", "2.5 h"]
 
 
 def test_a_plan_for_an_unknown_layer_is_refused() -> None:

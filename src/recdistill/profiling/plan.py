@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from recdistill.errors import UserError
 from recdistill.profiling.activations import block_activations
-from recdistill.profiling.flops import forward_flops, head_flops, train_flops
+from recdistill.profiling.flops import adapter_parameters, forward_flops, head_flops, train_flops
 from recdistill.profiling.llm_shapes import LlmShapes, llm_shapes
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.profiling.plan_memory import export_bytes, memory_parts
@@ -125,10 +125,12 @@ def _step_flops(shapes: LlmShapes, config: PlanConfig, recompute: bool) -> float
 
 
 def _export_flops(shapes: LlmShapes, config: PlanConfig) -> float:
+    """FLOPs of one batch of the export, forward alone: blocks, adapters, soft tokens, head."""
     tokens = config.export_batch_size * config.tokens
     head = head_flops(config.export_batch_size * config.targets_per_prompt, config.items, config.state_dim, train=False)
     rest = _soft_token_flops(shapes, config, tokens) + _vocabulary_flops(shapes, config, tokens)
-    return forward_flops(shapes, tokens, config.tokens) + head + rest
+    adapters = 2.0 * adapter_parameters(shapes, config.adapter_layers, config.rank) * tokens
+    return forward_flops(shapes, tokens, config.tokens) + adapters + head + rest
 
 
 def _soft_token_flops(shapes: LlmShapes, config: PlanConfig, tokens: int) -> float:

@@ -36,14 +36,14 @@ def plan_table(config: PlanConfig, plan: Plan) -> str:
         fits = "fits" if plan.fits else "does not fit"
         rows.append(("largest batch", f"{plan.largest_batch:,} in {config.card_memory():g} GiB; this one {fits}"))
     if plan.step_seconds and plan.epoch_seconds and plan.export_seconds:
-        epoch, export = duration(plan.epoch_seconds), duration(plan.export_seconds)
-        rows.append(("time", f"{duration(plan.step_seconds)} a step, {plan.tokens_per_second:,.0f} tokens/s"))
+        epoch, export = in_best_unit(plan.epoch_seconds), in_best_unit(plan.export_seconds)
+        rows.append(("time", f"{in_best_unit(plan.step_seconds)} a step, {plan.tokens_per_second:,.0f} tokens/s"))
         rows.append(("", f"{epoch} an epoch, {export} the export, of {config.rows:,} prompts"))
     lines += [f"{name:<24}{value}" for name, value in rows]
     return "\n".join([*lines, f"{'assumed':<24}{'; '.join(plan.assumed)}"])
 
 
-def duration(seconds: float) -> str:
+def in_best_unit(seconds: float) -> str:
     """Seconds in the unit that reads best."""
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
