@@ -186,7 +186,7 @@ def test_steps_of_different_machines_are_said(make_run, tmp_path):
     manifest["environment"] |= {"gpu": gpu, "time": "later"}
     path.write_text(json.dumps(manifest))
     page, _ = written(run, tmp_path / "out")
-    assert page.says("shown is the last one. Others: teacher.")
+    assert page.says("the last step's is shown; these steps differ: teacher.")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -203,3 +203,21 @@ def test_gpu_peaks_and_driver_are_shown(make_run, tmp_path):
     assert page.says("peak on the GPU, GiB")
     assert page.says("33.50")
     assert page.says("Some GPU, 80.0 GiB, driver 570.1, CUDA 13.0")
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_the_summary_says_that_seeds_are_not_in_its_noise(make_run, tmp_path, no_drawing, language):
+    run = make_run(tmp_path / "run")
+    write_report(run, tmp_path / "report", language)
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert Texts(language)("one_seed") in text.split("\n## ")[1]
+
+
+def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
+    run = make_run(tmp_path / "run", models={"student": 0.2, "distilled": 0.3, "oracle": 0.9})
+    write_report(run, tmp_path / "report", "en")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    results = text.split(f"## {Texts('en')('contents_results')}")[1].split("\n## ")[0]
+    rows = {line.split("|")[1].strip(): line for line in results.splitlines() if line.startswith("|")}
+    assert "**" in rows["distilled"]
+    assert "**" not in rows["student"] + rows["oracle"]

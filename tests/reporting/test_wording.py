@@ -24,7 +24,7 @@ def test_sentences_say_what_the_interval_says():
     texts = Texts("en")
     above = sentence(texts, made(0.0213, 0.011, 0.031, 0.0002))
     assert above.startswith("The distilled student is above the student by 0.0213 NDCG@10")
-    assert "more than noise" in above
+    assert "more than the noise of users." in above
     assert "+0.0110 to +0.0310" in above
     assert "below" in sentence(texts, made(-0.02, -0.03, -0.01, 0.01))
     assert "no detectable difference" in sentence(texts, made(0.02, -0.01, 0.05, 0.3))

@@ -63,8 +63,8 @@ class NeighbourScorer:
 class OracleScorer:
     """Items by their true probability of coming next, for `data.source: planted`.
 
-    Equally likely items, which are many, stand in an order drawn for each row, so that metrics are those of ties in
-    expectation; left equal, each would count against the target. Rows are drawn from `(user, position)` and have the
+    Equally likely items, which are many, stand in an order drawn for each row, so that metrics equal their expectation
+    over ties; otherwise every tie would count against the target. Rows are drawn from `(user, position)` and have the
     same order in whatever batch they come.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import metric, metric_name, p_value, signed
+from recdistill.reporting.wording import metric, metric_name, p_value, signed_metric
 
 HEADER = (
     "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
@@ -47,8 +47,8 @@ def _ends(ends: Sequence[float]) -> str:
 def _difference(entry: Mapping[str, Any]) -> list[str]:
     if "difference" not in entry:
         return ["", ""]
-    low, high = map(signed, entry["difference_interval"])
-    return [signed(entry["difference"]), f"[{low}, {high}]"]
+    low, high = map(signed_metric, entry["difference_interval"])
+    return [signed_metric(entry["difference"]), f"[{low}, {high}]"]
 
 
 def _against(found: Mapping[str, Any]) -> str:
@@ -106,7 +106,7 @@ def _devices(arms: Mapping[str, Any]) -> Iterator[str]:
     names = {arm: ", ".join(sorted({name for step in found.values() for name in step})) for arm, found in each.items()}
     if any(len(devices) > 1 for devices in of_step.values()):
         told = "; ".join(f"{arm}: {name or 'not recorded'}" for arm, name in names.items())
-        yield f"Devices differ, so costs are not to be set side by side: {told}."
+        yield f"Devices differ, so costs cannot be compared: {told}."
     elif any(names.values()):
         every = {name for found in each.values() for step in found.values() for name in step}
         yield f"Device: {', '.join(sorted(every))}."

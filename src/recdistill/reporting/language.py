@@ -63,12 +63,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "正解がすでに履歴にある {repeats} 件は、履歴のアイテムを除外するため不正解として数えています。",
     ),
     "clearly_above": (
-        "The {a} is above the {b} by {difference} NDCG@10 ({interval}, {p}): more than noise.",
-        "「{a}」は「{b}」を NDCG@10 で {difference} 上回ります（{interval}、{p}）。偶然の揺らぎを超える差です。",
+        "The {a} is above the {b} by {difference} NDCG@10 ({interval}, {p}): more than the noise of users.",
+        "「{a}」は「{b}」を NDCG@10 で {difference} 上回ります（{interval}、{p}）。"
+        "ユーザーによるばらつきを超える差です。",
     ),
     "clearly_below": (
-        "The {a} is below the {b} by {difference} NDCG@10 ({interval}, {p}): more than noise.",
-        "「{a}」は「{b}」を NDCG@10 で {difference} 下回ります（{interval}、{p}）。偶然の揺らぎを超える差です。",
+        "The {a} is below the {b} by {difference} NDCG@10 ({interval}, {p}): more than the noise of users.",
+        "「{a}」は「{b}」を NDCG@10 で {difference} 下回ります（{interval}、{p}）。"
+        "ユーザーによるばらつきを超える差です。",
     ),
     "perhaps": (
         "Between the {a} and the {b} a difference of {difference} NDCG@10 is likely, not certain ({interval}, {p}): "
@@ -79,6 +81,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "level": (
         "Between the {a} and the {b} there is no detectable difference: {difference} NDCG@10 ({interval}, {p}).",
         "「{a}」と「{b}」の間に検出できる差はありません（NDCG@10 の差 {difference}、{interval}、{p}）。",
+    ),
+    "one_seed": (
+        "All of it is from one training seed; another seed may move these figures by as much. Intervals and p values "
+        "are over users alone; several seeds are compared by recdistill compare.",
+        "学習シードは 1 つだけです。別のシードでは同じ程度に数値が動くことがあります。"
+        "区間と p 値はユーザーのばらつきのみによるもので、複数のシードは recdistill compare で比較できます。",
     ),
     "interval_text": ("95 % interval {low} to {high}", "95 % 信頼区間 {low} ～ {high}"),
     "p_text": ("p\u00a0{p}, {p_holm} after Holm's correction", "p\u00a0{p}、Holm 補正後 {p_holm}"),
@@ -225,7 +233,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "git": ("commit", "コミット"),
     "git_dirty": ("{commit}, with uncommitted changes", "{commit}（未コミットの変更あり）"),
     "mixed_environment": (
-        "The steps did not all run with the same machine and software; shown is the last one. Others: {steps}.",
+        "The steps did not all run with the same machine and software; the last step's is shown; these steps differ: "
+        "{steps}.",
         "すべての工程が同じ環境で実行されたわけではありません。表示は最後の工程のものです。異なる工程: {steps}。",
     ),
     "configuration": ("Configuration", "設定"),

@@ -1,7 +1,7 @@
 """Drawings as SVG text: no global state, one file's ids never clash with another's, colours that follow the page.
 
 Text stays text (`svg.fonttype: none`), so that the reader's fonts draw it, and takes the page's own text colour. Labels
-are kept to ASCII, which is all that can be measured here; ids of people that are not are replaced by their number.
+are kept to ASCII, which is all that can be measured here; user ids that are not ASCII are replaced by a number.
 """
 
 import io

@@ -15,7 +15,7 @@ from recdistill.reporting.wording import (
     metric_name,
     p_value,
     sentence,
-    signed,
+    signed_metric,
     verdict,
 )
 
@@ -40,7 +40,7 @@ def how(run: Run, texts: Texts) -> str:
 
 
 def summary(run: Run, texts: Texts) -> list[Block]:
-    """Who is best, by how much, and whether that is more than noise."""
+    """Who is best, by how much, and whether that is more than the noise of users; of seeds a run knows nothing."""
     blocks: list[Block] = [Heading(texts("contents_summary"))]
     if run.metrics is None:
         return [*blocks, Remark(texts("no_metrics"))]
@@ -54,7 +54,7 @@ def summary(run: Run, texts: Texts) -> list[Block]:
     found = [between(run.metrics["tests"], a, b, MAIN) for a, b in PAIRS]
     if sentences := [sentence(texts, test) for test in found if test]:
         blocks.append(Bullets(tuple(sentences)))
-    return blocks + _missing_models(run, texts)
+    return [*blocks, Remark(texts("one_seed")), *_missing_models(run, texts)]
 
 
 def _missing_models(run: Run, texts: Texts) -> list[Block]:
@@ -82,12 +82,12 @@ def results(run: Run, texts: Texts) -> list[Block]:
         ]
         for name, values in models.items()
     ]
-    highest = {key: max(values[key] for values in models.values()) for key in LISTED}
+    highest = {key: max(values[key] for name, values in models.items() if name != BOUND) for key in LISTED}
     strong = [
         (row, column)
-        for row, values in enumerate(models.values())
+        for row, (name, values) in enumerate(models.items())
         for column, key in enumerate(LISTED, start=1)
-        if values[key] == highest[key]
+        if name != BOUND and values[key] == highest[key]
     ]
     caption = texts("results_caption", how=how(run, texts), samples=f"{run.metrics['bootstrap_samples']:,}")
     estimates = {
@@ -195,8 +195,8 @@ def _test_header(texts: Texts) -> list[str]:
 def _test_row(test: dict[str, Any], texts: Texts) -> list[str]:
     low, high = test["interval"]
     return [
-        signed(test["difference"]),
-        f"[{signed(low)}, {signed(high)}]",
+        signed_metric(test["difference"]),
+        f"[{signed_metric(low)}, {signed_metric(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
         texts(f"verdict_{verdict(test)}"),
