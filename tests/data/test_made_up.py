@@ -90,8 +90,15 @@ def test_none_is_the_data_itself(data: PreparedData) -> None:
 
 
 def test_one_person_is_mixed_with_herself() -> None:
-    more = with_made_up(make_data([9]), 3, 6, seed=0)
-    assert more.num_users == 4
+    data = make_data([9])
+    more = with_made_up(data, 20, 6, seed=0)
+    train = data.history(0, int(data.train_ends[0])).tolist()
+    made = [more.history(user, int(more.train_ends[user])).tolist() for user in range(1, more.num_users)]
+    assert len(made) == 20
+    assert all(set(history) <= set(train) and len(set(history)) == len(history) <= 6 for history in made)
+    # Two stretches of one history: not all are a stretch of it, as they would be of one person left unmixed.
+    stretches = [train[start:end] for start in range(len(train)) for end in range(start + 1, len(train) + 1)]
+    assert sum(history not in stretches for history in made) > 5
 
 
 def test_nobody_to_mix_is_refused(data: PreparedData) -> None:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+import recdistill.bench
 import recdistill.reporting
+from recdistill.bench.language import WORDS
+from recdistill.bench.statistics import METRICS
 from recdistill.reporting.language import MODELS, TEXTS, Texts
 
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
@@ -23,14 +26,25 @@ def test_both_languages_say_it_with_the_same_values(key):
     assert key in SAME_IN_BOTH or JAPANESE.search(japanese) or english != japanese
 
 
+def source_of(package):
+    return "".join(path.read_text() for path in Path(package.__file__).parent.glob("*.py"))
+
+
 def test_no_text_is_unused():
-    source = "".join(path.read_text() for path in Path(recdistill.reporting.__file__).parent.glob("*.py"))
+    source = source_of(recdistill.reporting)
     built = ("split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
     from_data = {*MODELS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
     for key in TEXTS:
         if key.startswith(built) or key.endswith("_targets") or key in from_data:
             continue
         assert source.count(f'"{key}"') >= 2, key
+
+
+def test_no_text_of_the_bench_is_unused():
+    source = source_of(recdistill.bench)
+    for key in WORDS:
+        if not key.startswith(("contents_", "verdict_")):
+            assert source.count(f'"{key}"') >= 2 or key in METRICS, key
 
 
 def test_models_have_names_and_strangers_keep_theirs():
