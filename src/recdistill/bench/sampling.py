@@ -50,7 +50,7 @@ def sample_windows(windows: Windows, targets: int, seed: int) -> Windows:
     return windows.take(np.sort(order[before < targets]))
 
 
-def sample_users(windows: Windows, targets: int, seed: int) -> Windows:
+def windows_of_sampled_users(windows: Windows, targets: int, seed: int) -> Windows:
     """All windows of users in a random order until they hold `targets` targets: histories stay whole."""
     users = np.unique(windows.users)
     order = np.random.default_rng([seed, targets]).permutation(users)
@@ -72,7 +72,7 @@ class SampledTeacher(Teacher):
 
     def export_windows(self) -> Windows:
         """What an export goes through for some users, whose histories stay whole: a cache needs them to grow."""
-        return sample_users(super().export_windows(), max(1, self.sizes.export_rows), self.seed + 1)
+        return windows_of_sampled_users(super().export_windows(), max(1, self.sizes.export_rows), self.seed + 1)
 
     def test_windows(self) -> Windows:
         """Sampled histories before test targets. Only reading them is timed: what comes out is thrown away."""

@@ -24,7 +24,7 @@ TIMES_FROM = 1.3
 
 
 def number(value: float) -> str:
-    """Three significant digits, with no exponent."""
+    """Fewer decimals the larger it is: three below 1, none from 100 on; 0 as 0.00, and never an exponent."""
     if value and abs(value) < 1:
         return f"{value:.3f}"
     return f"{value:,.2f}" if abs(value) < 10 else f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
