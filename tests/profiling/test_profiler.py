@@ -149,6 +149,6 @@ def test_peaks_on_a_gpu_keep_the_larger_of_two_tries(cuda: StubbedCuda) -> None:
     for profiler, peak in ((first, 7), (second, 4)):
         with profiler.phase("train step"):
             cuda.use(peak * GIB, 0)
-    for profiler, other in ((second, first), (first, second)):
+    for profiler, other in ((first, second), (second, first)):
         profiler.restore(other.timings(), other.memory())
         assert gpu_peaks(profiler, "train step")[:2] == [7.0, 14.0]
