@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer
+from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer, unrolled
 
 
 class TableScorer:
@@ -136,3 +136,9 @@ def test_no_rows_give_an_empty_ranking(make_data):
     ranking = rank(data, none, HashScorer(3), 4, True, 2)
     assert ranking.ranks.shape == (0,)
     assert ranking.top_items.shape == (0, 2)
+
+
+def test_rows_of_any_length_are_unrolled():
+    rows, within = unrolled(np.array([2, 0, 3]))
+    assert rows.tolist() == [0, 0, 2, 2, 2]
+    assert within.tolist() == [0, 1, 0, 1, 2]

@@ -10,6 +10,7 @@ from torch import Tensor
 from recdistill.config import PlantedConfig
 from recdistill.data.planted import next_item_probabilities
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.evaluation.ranking import unrolled
 
 TIE_BREAK = 1e-9
 """The most by which chance raises a score of the oracle, relative to it."""
@@ -51,8 +52,8 @@ class NeighbourScorer:
         """Neighbour counts of the histories' last items, (B, N+1) float64."""
         last = self.data.items[self.data.offsets[users] + positions - 1]
         first, sizes = self.starts[last], self.starts[last + 1] - self.starts[last]
-        rows = np.repeat(np.arange(len(last)), sizes)
-        places = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(first, sizes)
+        rows, within = unrolled(sizes)
+        places = first[rows] + within
         scores = self.tie_break.repeat(len(last), 1)
         scores[torch.from_numpy(rows), torch.from_numpy(self.neighbours[places])] += torch.from_numpy(
             self.counts[places]

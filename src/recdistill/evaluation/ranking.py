@@ -137,9 +137,14 @@ def _ranks_among(scores: Tensor, targets: IntArray, candidates: IntArray) -> Lon
 def seen_items(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
     """Row and item of every event of the batch's histories."""
     lengths = batch.positions.astype(np.int64)
-    rows = np.repeat(np.arange(len(batch)), lengths)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    rows, within = unrolled(lengths)
     return rows, data.items[data.offsets[batch.users][rows] + within].astype(np.int64)
+
+
+def unrolled(lengths: LongArray) -> tuple[LongArray, LongArray]:
+    """Rows of these lengths, end to end: for each place its row, and its number within the row from 0."""
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
 
 
 class _SequenceScorer:
