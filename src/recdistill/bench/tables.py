@@ -16,7 +16,17 @@ from recdistill.bench.statistics import (
     quality_difference,
     seconds,
 )
-from recdistill.bench.words import EXPORTING, TRAINING, members, number, over_turns, ranged, signed, state, verdict
+from recdistill.bench.words import (
+    EXPORTING,
+    TRAINING,
+    members,
+    number,
+    over_turns,
+    ranged,
+    signed_number,
+    state,
+    verdict,
+)
 from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
 
@@ -158,7 +168,7 @@ def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:
         changes = {"total": both - neither, "one": first - neither, "two": second - neither}
         sentences.append(texts(
             "factorial_shares", metric=texts(metric), unit=_unit(metric), neither=number(neither), first=one,
-            second=two, **{key: signed(value) for key, value in changes.items()},
+            second=two, **{key: signed_number(value) for key, value in changes.items()},
         ))  # fmt: skip
     return sentences
 
@@ -182,7 +192,7 @@ def _effect_verdict(effect: Effect, texts: BenchTexts) -> str:
 
 
 def _signed(effect: Effect) -> str:
-    return ranged(effect.spread, signed)
+    return ranged(effect.spread, signed_number)
 
 
 def _unit(metric: str) -> str:
@@ -240,4 +250,8 @@ def _quality(results: Results, cell: str) -> str:
 
 def _quality_difference(results: Results, cell: str, against: str) -> str:
     found = None if cell == against else quality_difference(results, cell, against)
-    return f"{signed(found.difference, 4)} [{signed(found.low, 4)}, {signed(found.high, 4)}]" if found else ""
+    return (
+        f"{signed_number(found.difference, 4)} [{signed_number(found.low, 4)}, {signed_number(found.high, 4)}]"
+        if found
+        else ""
+    )

@@ -33,10 +33,10 @@ def number(value: float) -> str:
 def percent(ratio: float) -> str:
     """A ratio as a change in per cent."""
     change = (ratio - 1) * 100
-    return signed(change, 0 if abs(change) >= 9.95 else 1) + " %"
+    return signed_number(change, 0 if abs(change) >= 9.95 else 1) + " %"
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed_number(value: float, digits: int = 2) -> str:
     """A number with its sign, and none where it rounds to 0."""
     text = f"{value:+.{digits}f}"
     return text if float(text) else f"{0:.{digits}f}"

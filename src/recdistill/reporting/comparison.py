@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import metric, metric_name, p_value, signed_metric
+from recdistill.reporting.wording import metric, metric_name, p_value, signed
 
 HEADER = (
     "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
@@ -47,8 +47,8 @@ def _ends(ends: Sequence[float]) -> str:
 def _difference(entry: Mapping[str, Any]) -> list[str]:
     if "difference" not in entry:
         return ["", ""]
-    low, high = map(signed_metric, entry["difference_interval"])
-    return [signed_metric(entry["difference"]), f"[{low}, {high}]"]
+    low, high = map(signed, entry["difference_interval"])
+    return [signed(entry["difference"]), f"[{low}, {high}]"]
 
 
 def _against(found: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from recdistill.reporting.wording import (
     metric_name,
     p_value,
     sentence,
-    signed_metric,
+    signed,
     verdict,
 )
 
@@ -195,8 +195,8 @@ def _test_header(texts: Texts) -> list[str]:
 def _test_row(test: dict[str, Any], texts: Texts) -> list[str]:
     low, high = test["interval"]
     return [
-        signed_metric(test["difference"]),
-        f"[{signed_metric(low)}, {signed_metric(high)}]",
+        signed(test["difference"]),
+        f"[{signed(low)}, {signed(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
         texts(f"verdict_{verdict(test)}"),

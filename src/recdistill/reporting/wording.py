@@ -23,7 +23,7 @@ def metric(value: float) -> str:
     return f"{value:.4f}"
 
 
-def signed_metric(value: float) -> str:
+def signed(value: float) -> str:
     """Four decimals with a sign."""
     return f"{value:+.4f}"
 
@@ -84,7 +84,7 @@ def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
     """One comparison in words."""
     kind = verdict(test)
     key: str = kind
-    difference = signed_metric(test["difference"])
+    difference = signed(test["difference"])
     if kind == "clear":
         key, difference = (
             ("clearly_above" if test["difference"] > 0 else "clearly_below"),
@@ -96,6 +96,6 @@ def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
         a=texts.name(test["a"]),
         b=texts.name(test["b"]),
         difference=difference,
-        interval=texts("interval_text", low=signed_metric(low), high=signed_metric(high)),
+        interval=texts("interval_text", low=signed(low), high=signed(high)),
         p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
     )
