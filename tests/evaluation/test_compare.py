@@ -70,7 +70,7 @@ def test_devices_are_told(data, store_run, tmp_path):
     assert [found["arms"][arm]["devices"] for arm in places] == [
         {"student": ["A processor"]}, {"student": ["A card"]}, {},
     ]  # fmt: skip
-    assert "not to be set side by side: here: A processor; there: A card; silent: not recorded." in (
+    assert "costs cannot be compared: here: A processor; there: A card; silent: not recorded." in (
         comparison_tables(found)
     )
 
