@@ -15,6 +15,7 @@ import distilled_epoch
 import evaluation
 import gated_experts
 import growing
+import losses
 import prepare
 import student
 import targets
@@ -118,3 +119,9 @@ def test_distilled_epochs_are_trained(run: Run, monkeypatch: pytest.MonkeyPatch)
     line = run(distilled_epoch)
     assert line["targets_per_epoch"] > 0
     assert all(value > 0 for value in line.values())
+
+
+def test_losses_are_timed_at_each_size(run: Run) -> None:
+    line = run(losses, "--items=40", "--targets=20", "--width=4", "--repeats=1")
+    assert line["items"] == 40
+    assert set(line["cpu_seconds"]) == set(losses.LOSSES)

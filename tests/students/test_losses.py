@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,9 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recdistill.config import LossConfig
+from recdistill.config import LossConfig, StudentConfig
+from recdistill.errors import UserError
 from recdistill.students import losses
-from recdistill.students.losses import bce, cross_entropy, gbce, sample_negatives, sampled_softmax, training_loss
+from recdistill.students.losses import (
+    bce,
+    cross_entropy,
+    gbce,
+    sample_negatives,
+    sampled_softmax,
+    shared_negatives,
+    training_loss,
+)  # fmt: skip
 
 
 def problem(rows: int, items: int, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,6 +145,41 @@ def test_gbce_by_hand(calibration: float, beta: float) -> None:
     # Two negatives of three possible: sampling rate a = 2/3; t = .75 gives a (.75 (1 - 1.5) + 1.5) = .75.
     expected = -beta * math.log(sigmoid(1)) - math.log(1 - sigmoid(-1)) - math.log(1 - sigmoid(2))
     assert gbce(STATE, VECTORS, TARGET, NEGATIVES, calibration).item() == pytest.approx(expected)
+
+
+def test_shared_negatives_are_different_items_and_at_most_the_catalog() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [shared_negatives(3, 5, generator, torch.device("cpu")) for _ in range(200)]
+    assert all(len(set(one.tolist())) == 3 for one in drawn)
+    assert torch.bincount(torch.cat(drawn), minlength=6)[1:].min() > 90  # of 120 expected for each of five items
+    assert sorted(shared_negatives(9, 5, generator, torch.device("cpu")).tolist()) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("loss", [sampled_softmax, bce])
+def test_shared_negatives_are_what_each_target_would_have_without_itself(loss: Callable[..., Tensor]) -> None:
+    states, vectors, targets = problem(5, 6)
+    targets = torch.tensor([2, 4, 1, 2, 6])
+    shared = torch.tensor([2, 6, 3])
+    together = loss(states, vectors, targets, shared)
+    apart = torch.stack([
+        loss(states[row : row + 1], vectors, targets[row : row + 1], shared[shared != targets[row]].unsqueeze(0))
+        for row in range(5)
+    ]).sum()  # fmt: skip
+    torch.testing.assert_close(together, apart)
+    for one, other in zip(gradients(together, states, vectors), gradients(apart, states, vectors), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_all_items_shared_are_the_whole_catalog() -> None:
+    states, vectors, targets = problem(6, 9)
+    config = LossConfig(name="sampled_softmax", negatives=50, shared=True)
+    found = training_loss(config, states, vectors, targets, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found, cross_entropy(states, vectors, targets))
+
+
+def test_nothing_is_shared_where_nothing_is_sampled() -> None:
+    with pytest.raises(UserError, match=r"student\.loss\.shared: cross_entropy samples no negatives"):
+        StudentConfig(loss=LossConfig(shared=True))
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "sampled_softmax", "gbce", "bce"])

@@ -81,24 +81,41 @@ def sample_negatives(targets: Tensor, count: int, num_items: int, generator: tor
     return draw + (draw >= targets.unsqueeze(1)).long()
 
 
+def shared_negatives(count: int, num_items: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """`count` different uniform items for a whole batch, all N where there are no more: int64 (count,)."""
+    drawn = torch.randperm(num_items, generator=generator)[:count]
+    return (drawn + 1).to(device)
+
+
 def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
-    """Scores of chosen items: (M, C) items → (M, C)."""
+    """Scores of chosen items: (M, C) items, or (C,) for all rows alike → (M, C)."""
     chosen = nn.functional.embedding(items, wide(item_vectors))
+    if items.ndim == 1:
+        return wide(states) @ chosen.T
     return torch.einsum("md,mcd->mc", wide(states), chosen)
 
 
+def _negative_scores(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    """Scores (M, C) of the negatives; -inf where a shared one is the row's target, so that it takes no part."""
+    scores = _scores(states, item_vectors, negatives)
+    if negatives.ndim == 1:
+        scores = scores.masked_fill(negatives == targets.unsqueeze(1), -torch.inf)
+    return scores
+
+
 def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Cross-entropy over the target and its negatives (M, C).
+    """Cross-entropy over the target and its negatives (M, C), or those shared by all targets (C,).
 
     As with SASRec's sampled softmax in Klenitskiy & Vasilev (RecSys 2023), scores enter as they are: without the
     log((N - 1) / C) on the negatives that would make their sum an estimate of the whole catalog's.
     """
-    scores = _scores(states, item_vectors, torch.cat([targets.unsqueeze(1), negatives], dim=1))
+    positive = _scores(states, item_vectors, targets.unsqueeze(1))
+    scores = torch.cat([positive, _negative_scores(states, item_vectors, targets, negatives)], dim=1)
     return nn.functional.cross_entropy(scores, torch.zeros_like(targets), reduction="sum")
 
 
 def bce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """-log σ(s⁺) - Σ log(1 - σ(s⁻)) over the negatives (M, C); SASRec's loss with C = 1."""
+    """-log σ(s⁺) - Σ log(1 - σ(s⁻)) over the negatives, (M, C) or shared (C,); SASRec's loss with C = 1."""
     return gbce(states, item_vectors, targets, negatives, calibration=0.0)
 
 
@@ -109,8 +126,8 @@ def gbce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tenso
     t = 1 gives β = a.
     """
     positive = _scores(states, item_vectors, targets.unsqueeze(1))
-    negative = _scores(states, item_vectors, negatives)
-    rate = min(1.0, negatives.shape[1] / max(1, len(item_vectors) - 2))
+    negative = _negative_scores(states, item_vectors, targets, negatives)
+    rate = min(1.0, negatives.shape[-1] / max(1, len(item_vectors) - 2))
     beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
     return beta * nn.functional.softplus(-positive).sum() + nn.functional.softplus(negative).sum()
 
@@ -121,7 +138,11 @@ def training_loss(
     """The configured loss, summed over the targets; negatives are drawn from `generator`."""
     if config.name == "cross_entropy":
         return cross_entropy(states, item_vectors, targets)
-    negatives = sample_negatives(targets, config.negatives, len(item_vectors) - 1, generator)
+    num_items = len(item_vectors) - 1
+    if config.shared:
+        negatives = shared_negatives(config.negatives, num_items, generator, targets.device)
+    else:
+        negatives = sample_negatives(targets, config.negatives, num_items, generator)
     if config.name == "sampled_softmax":
         return sampled_softmax(states, item_vectors, targets, negatives)
     if config.name == "gbce":
