@@ -24,6 +24,7 @@ from typing import Any
 
 from recdistill.reporting.comparison import comparison_tables
 from recdistill.reporting.wording import p_value, signed
+from recdistill.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"
@@ -66,6 +67,8 @@ def section(path: Path) -> str:
     study = f"configs/studies/{name.partition('.')[0]}.yaml"
     elsewhere = f" --out runs/studies/{name}" if "." in name else ""
     split = " --set evaluate.split=test" if found["split"] == "test" else ""
+    seeds = sorted({seed for about in found["arms"].values() for seed in about["seeds"]})
+    some = f" --seeds {' '.join(map(str, seeds))}" if seeds != read_yaml(ROOT / study, "study")["seeds"] else ""
     against = sorted({":".join(e["against"].values()) for e in found["entries"] if "against" in e})
     baseline = f" --baseline {against[0]}" if len(against) == 1 else ""
     note = path.parent / "note.md"
@@ -76,7 +79,7 @@ def section(path: Path) -> str:
         "",
         *([note.read_text(encoding="utf-8")] if note.is_file() else []),
         "```console",
-        f"$ recdistill study {study}{elsewhere}{split}",
+        f"$ recdistill study {study}{elsewhere}{some}{split}",
         f"$ recdistill compare runs/studies/{name}/*/seed-* --group{baseline}{chosen} --json",
         "```",
         "",
