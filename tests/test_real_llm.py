@@ -1,4 +1,4 @@
-"""One small chain with the real language model on real data; both are fetched once into the user's cache."""
+"""One small chain with the real models on real data; all are fetched once into the user's cache."""
 
 import json
 from pathlib import Path
@@ -27,6 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     fetch("ml-100k")
     fetch("smollm2")
+    fetch("minilm")
     run = tmp_path_factory.mktemp("real") / "run"
     assert main(["run", "--quiet", f"--run={run}", *(f"--{key}={value}" for key, value in SETTINGS.items())]) == 0
     return run
@@ -41,11 +42,12 @@ def validations(run: Path, step: str) -> list[dict[str, str]]:
     return [dict(zip(header.split(","), row.split(","), strict=True)) for row in rows]
 
 
-def test_an_untrained_teacher_ranks_as_its_student_does(run: Path) -> None:
+def test_an_untrained_teacher_is_its_student_and_the_likeness_of_titles_where_that_helps(run: Path) -> None:
     best = max(float(row["ndcg@10"]) for row in validations(run, "student"))
     untrained = validations(run, "teacher")[0]
     assert untrained["step"] == "0"
-    assert float(untrained["ndcg@10"]) == pytest.approx(best, abs=1e-6)
+    assert float(untrained["ndcg@10"]) >= best - 1e-6
+    assert max(float(row["ndcg@10"]) for row in validations(run, "teacher")) >= float(untrained["ndcg@10"])
 
 
 def test_the_teacher_reads_and_ranks(run: Path) -> None:
