@@ -110,13 +110,19 @@ def quality(teacher: Teacher, alone: bool) -> FloatArray:
     return ndcg(ranking.ranks, 10)
 
 
-def main() -> None:
-    """Rank with each arm, compare."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse(meaning: str) -> argparse.Namespace:
+    """Which run, and how many threads; they are set."""
+    parser = argparse.ArgumentParser(description=meaning, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="run with the finished steps prepare, student, teacher")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    return arguments
+
+
+def main() -> None:
+    """Rank with each arm, compare."""
+    arguments = parse(str(__doc__))
     config, data = config_of(arguments.run), PreparedData.load(arguments.run / "prepare")
     refuse_several_targets(data)
     teacher = load_teacher(config, data, arguments.run / "student", arguments.run / "teacher", "cpu")

@@ -9,17 +9,15 @@ that is ranked here, so a combination with a weight looks a little better than i
 once. `kept` holds the weights that the run itself has kept: those of all its parts together, if all is as it was.
 """
 
-import argparse
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 
-from gate import config_of
+from gate import config_of, parse
 from recdistill.data.prepared import PreparedData
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS, choose_weight
 from recdistill.training.reading import ReadOnce, Teacher, load_teacher
@@ -94,12 +92,7 @@ def measure(teacher: Teacher) -> dict[str, Any]:
 
 def main() -> None:
     """Read a run's teacher, rank with its parts, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="run with the finished steps prepare, student, teacher")
-    parser.add_argument("--threads", type=int, default=2)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    run = arguments.run
+    run = parse(str(__doc__)).run
     config = config_of(run)
     if config.teacher.kind != "llm":
         raise SystemExit(f"parts: this run's teacher.kind is {config.teacher.kind}; parts are those of kind llm")

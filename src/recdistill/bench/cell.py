@@ -32,10 +32,11 @@ from recdistill.distill.outputs import Fingerprints
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
 from recdistill.profiling.environment import environment
-from recdistill.profiling.evidence import TokenCount, judge
+from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.llm_shapes import LlmShapes, shapes_from_config
 from recdistill.profiling.peak import matmul_peak
 from recdistill.profiling.profiler import Profiler
+from recdistill.profiling.verdicts import judge
 from recdistill.progress import set_up_logging
 from recdistill.teacher.backbone import DTYPES, check_llm, check_machine
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made

@@ -9,7 +9,8 @@ from recdistill.config import ExportConfig
 from recdistill.distill.batch_size import Trial
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
-from recdistill.profiling.evidence import TokenCount, judge
+from recdistill.profiling.evidence import TokenCount
+from recdistill.profiling.verdicts import judge
 
 EVIDENCE_FILE = "evidence.json"
 READ_FILE = "read.json"
