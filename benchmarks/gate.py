@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.bench.settings import run_config
 from recdistill.config import RunConfig
 from recdistill.data.batches import collate, history_windows
 from recdistill.data.prepared import PreparedData
@@ -30,6 +29,7 @@ from recdistill.evaluation.metrics import FloatArray, ndcg
 from recdistill.evaluation.ranking import rank
 from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.files import read_json
+from recdistill.settings import run_config
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.training.reading import ReadOnce, Teacher, load_teacher
 

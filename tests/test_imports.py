@@ -10,7 +10,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors"},
     {"files", "progress", "config", "yaml_files"},
-    {"profiling"},
+    {"settings", "profiling"},
+    {"unread"},
     {"data"},
     {"students", "evaluation"},
     {"run_folder"},

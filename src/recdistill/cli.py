@@ -92,7 +92,7 @@ def _bench(options: Any) -> None:
 
 
 def _study(options: Any) -> None:
-    from recdistill.bench.settings import assigned
+    from recdistill.settings import assigned
     from recdistill.study import read_study, run_study
 
     study = read_study(Path(options.study), assigned(options["set"]))

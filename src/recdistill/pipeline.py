@@ -41,6 +41,7 @@ from recdistill.training.second_student import TwoStudents, load_second_student,
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
 from recdistill.training.warm_up import compile_reading
+from recdistill.unread import unread_settings
 
 logger = logging.getLogger("recdistill")
 
@@ -53,7 +54,7 @@ STORY: tuple[Step, ...] = ("prepare", "student", "teacher", "export", "distill",
 
 
 def run(config: RunConfig, until: Step = "report") -> Path:
-    """Do all steps up to and including `until` that are not already done.
+    """Do all steps up to and including `until` that are not already done; settings that nothing reads are told first.
 
     Returns:
         The run's folder.
@@ -63,6 +64,8 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     """
     if reason := left_out(config, until):
         raise UserError(f"{until}: this run has no such step, since {reason}")
+    for sentence in unread_settings(config):
+        logger.warning(sentence)
     if until not in ("prepare", "student"):
         check_models(config)
     return do_steps(config, until)

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
 from recdistill.pipeline import FOLDERS, Step, Story, check_models, do_steps
 from recdistill.run_folder import RunFolder
+from recdistill.settings import flat, nested, run_config
 from recdistill.yaml_files import read_yaml
 
 logger = logging.getLogger("recdistill")

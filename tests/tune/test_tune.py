@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from recdistill import pipeline
-from recdistill.bench.settings import run_config
 from recdistill.cli import main
 from recdistill.config import DataConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.settings import run_config
 from recdistill.training.fit import DivergedError
 from recdistill.tune import tune as tuning
 from recdistill.tune.config import TuneConfig

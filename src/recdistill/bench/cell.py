@@ -22,7 +22,6 @@ from recdistill.bench.flops import model_flops
 from recdistill.bench.matrix import Sizes
 from recdistill.bench.process import give_memory_back, pin, watch_parent
 from recdistill.bench.sampling import SampledTeacher, sample_data, seconds_of
-from recdistill.bench.settings import flat, run_config
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import sorted_batches
 from recdistill.data.fetch import cache_folder
@@ -38,6 +37,7 @@ from recdistill.profiling.peak import matmul_peak
 from recdistill.profiling.profiler import Profiler
 from recdistill.profiling.verdicts import judge
 from recdistill.progress import set_up_logging
+from recdistill.settings import flat, run_config
 from recdistill.teacher.backbone import DTYPES, check_llm, check_machine
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.ranker import AUTOCAST

@@ -27,9 +27,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from recdistill.bench.settings import flat
 from recdistill.config import RunConfig
 from recdistill.run_folder import fingerprint
+from recdistill.settings import flat
 
 BASE = "base"
 

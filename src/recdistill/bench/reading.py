@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.bench.matrix import BASE, BenchCell, Matrix, Section, Sizes, four
-from recdistill.bench.settings import flat, nested, run_config
 from recdistill.errors import UserError
+from recdistill.settings import flat, nested, run_config
 from recdistill.yaml_files import read_yaml
 
 LEAST_REPEATS = 3

@@ -6,9 +6,9 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recdistill.bench.settings import nested, run_config
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
+from recdistill.settings import nested, run_config
 from recdistill.yaml_files import read_yaml
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 import pytest
 
-from recdistill.bench.settings import flat, nested, run_config
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.settings import flat, nested, run_config
 
 
 def test_dotted_and_nested_are_two_forms_of_one_thing() -> None:

@@ -1,0 +1,77 @@
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from recdistill import pipeline
+from recdistill.config import RunConfig
+from recdistill.settings import flat, nested, run_config
+from recdistill.unread import RULES, unread_settings
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+CHANGES = {  # setting: a value that is not the default, what makes it be read
+    "data.planted.users": (300, {"data.source": "planted"}),
+    "data.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.items_path": ("items.csv", {"data.source": "parquet", "data.path": "events.parquet"}),
+    "data.test_fraction": (0.2, {"data.split": "global_time"}),
+    "student.heads": (4, {}),
+    "student.loss.negatives": (64, {"student.loss.name": "bce"}),
+    "student.loss.gbce_t": (0.5, {"student.loss.name": "gbce"}),
+    "teacher.instruction": ("Seen:", {"teacher.prompt": "text"}),
+    "teacher.windows": ("last", {}),
+    "teacher.double_quantization": (False, {"teacher.quantization": "nf4"}),
+    "teacher.compile_buckets": (2, {"teacher.compile": True}),
+    "teacher.student_dropout": (0.5, {}),
+    "teacher.gate.hidden_dim": (64, {"teacher.gate.router": "mlp"}),
+    "export.top_k": (60, {}),
+    "distill.weight": (2.0, {}),
+    "distill.position_weight": (0.5, {"distill.method": "dllm2rec"}),
+    "distill.temperature": (4.0, {}),
+    "distill.dro_temperature": (2.0, {"distill.dro_weight": 0.1}),
+    "distill.kl_threshold": (0.2, {"distill.selection": "kl_above"}),
+    "distill.loss.negatives": (64, {"distill.loss.name": "sampled_softmax"}),
+}
+UNREAD = {  # where the defaults read it: what keeps it from being read
+    "student.heads": {"student.model": "gru4rec"},
+    "teacher.windows": {"teacher.targets": "last"},
+    "teacher.student_dropout": {"teacher.head": "plain", "teacher.title_decay": 0.0},
+    "export.top_k": {"teacher.kind": "none"},
+    "distill.weight": {"export.enabled": False},
+    "distill.temperature": {"distill.method": "listwise"},
+}
+
+
+def configured(**dotted: object) -> RunConfig:
+    return run_config(nested(dotted))
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_a_changed_setting_is_told_where_nothing_reads_it_and_only_there(key: str) -> None:
+    value, read = CHANGES[key]
+    told = unread_settings(configured(**{key: value}, **UNREAD.get(key, {})))
+    assert [line.partition(":")[0] for line in told] == [key]
+    assert f"{key}: {value} is not read without " in told[0]
+    assert unread_settings(configured(**{key: value}, **read)) == []
+
+
+def test_every_rule_speaks_of_settings_that_there_are() -> None:
+    keys = flat(asdict(RunConfig()))
+    for rule in RULES:
+        for section in rule.keys:
+            assert any(key == section or key.startswith(f"{section}.") for key in keys), section
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_the_configurations_to_start_from_set_nothing_that_is_not_read(path: Path) -> None:
+    assert unread_settings(run_config(yaml.safe_load(path.read_text(encoding="utf-8")))) == []
+
+
+def test_a_run_tells_it_before_any_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = configured(**{"student.loss.negatives": 64, "data.source": "csv", "data.path": "nowhere.csv"})
+    with caplog.at_level(logging.WARNING, "recdistill"), pytest.raises(Exception, match=r"nowhere\.csv"):
+        pipeline.run(replace(config, run=str(tmp_path / "run"), threads=1), until="prepare")
+    wanted = "student.loss.negatives: 64 is not read without student.loss.name: a sampled loss"
+    assert [record.getMessage() for record in caplog.records] == [wanted]
