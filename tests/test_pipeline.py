@@ -172,6 +172,21 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> Non
     assert 'lang="ja"' in (run / "report" / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_teacher_that_has_not_changed_is_not_ranked_again(
+    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = do("kept")
+    for weight in ("2", "8"):  # there and back: then it must be as if nothing had happened
+        arguments = options(run, tiny_llm, folder / "data" / "events.csv", f"--distill.weight={weight}")
+        assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
+        told = capsys.readouterr().err
+        assert "evaluate: student has not changed, its ranks are read back" in told
+        assert "evaluate: teacher has not changed, its ranks are read back" in told
+        assert "distilled has not changed" not in told
+        assert "rank teacher" not in read(run / "evaluation" / "timings.json")["phases"]
+    assert metrics(run) == metrics(finished)
+
+
 def test_what_is_done_again_is_explained_by_the_settings_own_names(
     do: Run, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

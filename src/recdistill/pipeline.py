@@ -25,6 +25,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
+from recdistill.evaluation.kept import unchanged_models
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json
 from recdistill.profiling.environment import environment
@@ -284,7 +285,15 @@ class Story:
     def _evaluate(self, folder: Path, profiler: Profiler) -> None:
         data = self.data()
         earlier = self.folder.step(FOLDERS["evaluate"])
-        evaluate(data, self.config.evaluate, self._scorers(data, profiler), self.config.seed, folder, profiler, earlier)
+        config, scorers = self.config, self._scorers(data, profiler)
+        evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, self._unchanged())
+
+    def _unchanged(self) -> frozenset[str]:
+        """The models that an earlier evaluation of this version has ranked for the very same question."""
+        before = self.folder.manifest(FOLDERS["evaluate"])
+        if before is None or before["fingerprint"] != fingerprint("evaluate", before["config"], before["inputs"]):
+            return frozenset()
+        return unchanged_models(before, self.plan("evaluate").inputs, self.config.evaluate, self.device)
 
     def _report(self, folder: Path, profiler: Profiler) -> None:
         with profiler.phase("report"):

@@ -1,6 +1,7 @@
 """Models side by side on one split: metrics, intervals, paired tests, and the same again in slices of the rows."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.candidates import FILE, draw_candidates, stored_candidates
+from recdistill.evaluation.kept import read_ranking
 from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, hit_rate, per_row
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
+
+logger = logging.getLogger("recdistill")
 
 TESTED_METRICS = ("ndcg@10", "hit_rate@10")
 """The metrics on which models are compared: the one they are chosen by, and the one that is easiest to picture."""
@@ -32,6 +36,7 @@ def evaluate(
     folder: Path,
     profiler: Profiler,
     earlier: Path | None = None,
+    unchanged: Collection[str] = (),
 ) -> dict[str, Any]:
     """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
 
@@ -44,6 +49,7 @@ def evaluate(
         folder: where to write.
         profiler: counts the phases `candidates`, `load <model>`, `rank <model>`, `statistics` and `write`.
         earlier: folder of an evaluation before this one; its candidates are taken where data, split and seed are alike.
+        unchanged: models whose ranks are read back from `earlier`, see :mod:`recdistill.evaluation.kept`.
 
     Returns:
         What `metrics.json` holds: see :func:`assess`.
@@ -56,6 +62,10 @@ def evaluate(
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():
+        kept = _kept(earlier, name, len(data.targets(config.split)), config) if name in unchanged else None
+        if kept is not None:
+            rankings[name] = kept
+            continue
         with profiler.phase(f"load {name}"):
             scorer = make_scorer()
         with profiler.phase(f"rank {name}"):
@@ -69,6 +79,14 @@ def evaluate(
             write_array(folder / FILE, candidates)
         write_json(folder / "metrics.json", result)
     return result
+
+
+def _kept(earlier: Path | None, model: str, rows: int, config: EvaluateConfig) -> Ranking | None:
+    """The model's ranking in the earlier evaluation, if that stored all of it."""
+    kept = None if earlier is None else read_ranking(earlier, model, rows, bool(config.candidates))
+    if kept is not None:
+        logger.info("evaluate: %s has not changed, its ranks are read back", model)
+    return kept
 
 
 def _candidates(data: PreparedData, config: EvaluateConfig, seed: int, earlier: Path | None) -> IntArray:
@@ -101,13 +119,14 @@ def rank_split(
 def save_rankings(folder: Path, targets: Targets, rankings: Mapping[str, Ranking]) -> None:
     """Write what a later comparison across runs needs.
 
-    That is `users.npy` and `positions.npy` (keys), `ranks/<model>.npy`, and `candidate_ranks/<model>.npy` where targets
-    were ranked among candidates.
+    That is `users.npy` and `positions.npy` (keys), `ranks/<model>.npy`, `top_items/<model>.npy`, and
+    `candidate_ranks/<model>.npy` where targets were ranked among candidates.
     """
     write_array(folder / "users.npy", targets.users)
     write_array(folder / "positions.npy", targets.positions)
     for name, ranking in rankings.items():
         write_array(folder / "ranks" / f"{name}.npy", ranking.ranks)
+        write_array(folder / "top_items" / f"{name}.npy", ranking.top_items)
         if ranking.candidate_ranks is not None:
             write_array(folder / "candidate_ranks" / f"{name}.npy", ranking.candidate_ranks)
 
