@@ -2,6 +2,7 @@
 
 import copy
 import json
+import sys
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -42,12 +43,13 @@ class Curve:
         self.since = time.perf_counter(), time.process_time()
 
     def read(self, epoch: int, scorer: Scorer) -> dict[str, float]:
-        """Stop the clock, rank validation, write a row, let the clock run on; returns the metrics."""
+        """Stop the clock, rank validation, note and print a row, let the clock run on; returns the metrics."""
         self.wall += time.perf_counter() - self.since[0]
         self.cpu += time.process_time() - self.since[1]
         metrics = quality(self.data, "validation", scorer)
         times = {"seconds": round(self.wall, 2), "cpu_seconds": round(self.cpu, 2)}
         self.rows.append({"epoch": epoch, **times, **{name: round(value, 5) for name, value in metrics.items()}})
+        print(json.dumps(self.rows[-1]), file=sys.stderr, flush=True)
         self.start()
         return metrics
 
