@@ -20,6 +20,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
+from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.make import load_student
 from recdistill.teacher.experts import decoder_blocks
@@ -168,6 +169,9 @@ def test_each_target_is_read_by_a_teacher_that_has_not_seen_its_user(
         records = reader.require(users[others], positions[others], with_states=False)
         listed = scores[others].gather(1, _long(records.top_items))
         assert not np.allclose(listed.numpy(), records.top_scores, atol=1e-3)
+    settings = read_json(tmp_path / "evidence.json")["settings"]
+    batch = next(one for one in settings if one["key"] == "export.batch_size")  # 32, more than any reader's prompts
+    assert batch["in_effect"], batch["seen"]
 
 
 def _long(items: np.ndarray) -> torch.Tensor:

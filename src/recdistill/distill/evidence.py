@@ -63,7 +63,9 @@ class ReadCounts:
         self.path.unlink(missing_ok=True)
 
 
-def export_evidence(config: ExportConfig, size: int, trials: list[Trial], read: TokenCount) -> dict[str, Any]:
+def export_evidence(
+    config: ExportConfig, size: int, trials: list[Trial], read: TokenCount, together: int
+) -> dict[str, Any]:
     """How an export was done: batch size and how it was found, tokens, the export's settings judged.
 
     Args:
@@ -71,11 +73,12 @@ def export_evidence(config: ExportConfig, size: int, trials: list[Trial], read: 
         size: prompts a batch.
         trials: the sizes that were tried for it, in the last try.
         read: what was read, in all tries.
+        together: most prompts that may stand in one batch: those of one of the folds' teachers, or all.
     """
     asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
     return {
         "batch_size": size,
         "batch_size_trials": [asdict(trial) for trial in trials],
         "tokens": {"export": read.plain()},
-        "settings": [asdict(one) for one in judge(asked, {"export": read.plain()})],
+        "settings": [asdict(one) for one in judge(asked, {"export": read.plain() | {"together": together}})],
     }

@@ -165,7 +165,8 @@ def export_outputs(
                 )  # fmt: skip
             progress.advance(len(targets.users[new]))
         with profiler.phase("write"):
-            write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read))
+            together = int(np.bincount(teacher.readers(windows)).max(initial=0))
+            write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read, together))
             writer.close()
             kept.discard()
     return ExportResult(size, trials)
