@@ -20,6 +20,7 @@ from recdistill.data.made_up import with_made_up
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
+from recdistill.distill.memory_of_targets import MEMORY_FILE, memory_of_targets
 from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
@@ -27,7 +28,7 @@ from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import unchanged_models
 from recdistill.evaluation.ranking import Scorer
-from recdistill.files import read_json
+from recdistill.files import read_json, write_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
@@ -247,8 +248,18 @@ class Story:
         train_teacher(self.config, self.data(), user_ids, student, folder, name, profiler, self.device)
 
     def _export(self, folder: Path, profiler: Profiler) -> None:
-        if (folder / DONE_FILE).is_file():
-            return  # The try before was cut off between its last file and the folder's name.
+        if not (folder / DONE_FILE).is_file():  # It is there where the try before was cut off behind it.
+            self._write_lists(folder, profiler)
+        with profiler.phase("memory of targets"):
+            found = memory_of_targets(OutputsReader(folder, self._fingerprints()), self.data(), self.config.seed)
+            write_json(folder / MEMORY_FILE, found)
+        if {"train", "validation"} <= set(found):
+            logger.info(
+                "export: NDCG@10 of the lists %.3f on targets trained on, %.3f on validation",
+                *(found[split]["ndcg@10"] for split in ("train", "validation")),
+            )
+
+    def _write_lists(self, folder: Path, profiler: Profiler) -> None:
         if self.config.teacher.kind == "student":
             self._export_second_student(folder, profiler)
             return

@@ -127,6 +127,15 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_p
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    page, _ = written(run, tmp_path / "out")
+    assert page.says("train targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
+    (run / "teacher_outputs" / "memory_of_targets.json").unlink()  # as an earlier version left it
+    assert not written(run, tmp_path / "out")[0].says("The teacher's lists")
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")

@@ -118,6 +118,23 @@ def gate(run: Run, texts: Texts) -> list[Block]:
     return [heading, Paragraph(text), Figure("gate", svg, caption)]
 
 
+def lists(run: Run, texts: Texts) -> list[Block]:
+    """How much of the teacher's lists is memory of their targets."""
+    if not run.memory_of_targets:
+        return []
+    names = ("ndcg@10", "probability", "entropy")
+    rows = [
+        [texts(f"{split}_targets"), f"{found['targets']:,}", *(f"{found[name]:.3f}" for name in names)]
+        for split, found in run.memory_of_targets.items()
+    ]
+    header = [texts("targets"), texts("number"), "NDCG@10", texts("probability"), texts("entropy")]
+    return [
+        Heading(texts("contents_lists")),
+        Paragraph(texts("lists_text")),
+        table(header, rows, texts("lists_caption")),
+    ]
+
+
 def evidence(run: Run, texts: Texts) -> list[Block]:
     """What the teacher was when it ran."""
     if "teacher" not in run.steps:

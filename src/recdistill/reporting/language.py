@@ -44,6 +44,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "contents_curves": ("Learning curves", "学習曲線"),
     "contents_cost": ("Time and memory", "時間とメモリ"),
     "contents_gate": ("Gate", "ゲート"),
+    "contents_lists": ("The teacher's lists", "教師モデルのリスト"),
     "contents_evidence": ("What the teacher really ran", "教師モデルの実行内容"),
     "contents_environment": ("Environment", "実行環境"),
     "contents_reproduce": ("Reproduce", "再現方法"),
@@ -247,6 +248,21 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence_text": (
         "Read off the loaded model, not off the configuration.",
         "設定ファイルからではなく、実際に読み込まれたモデルから読み取った内容です。",
+    ),
+    "targets": ("Targets", "ターゲット"),
+    "number": ("number", "件数"),
+    "probability": ("probability of the target", "正解の確率"),
+    "entropy": ("entropy, nats", "エントロピー (nat)"),
+    "lists_text": (
+        "The distilled student learns from the lists of the targets trained on. Where these place their targets far "
+        "better than validation's do, they hold what was memorised rather than understood; teacher.folds: 2 has them "
+        "written by teachers that have not seen the users.",
+        "蒸留モデルは、学習に使ったターゲットについての教師のリストから学びます。検証よりはるかに高い精度なら、そのリストは"
+        "理解ではなく記憶を写したものです。teacher.folds: 2 とすると、そのユーザーを見ていない教師がリストを書きます。",
+    ),
+    "lists_caption": (
+        "How the lists place their own targets; the probability is 0 where a target is not in its list.",
+        "リストの中での正解の位置。リストにない正解の確率は 0 とします。",
     ),
     # Missing parts.
     "no_data": ("The run has no record of its data.", "データの記録がありません。"),
