@@ -6,7 +6,7 @@ import torch
 
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill import lists
-from recdistill.distill.lists import best_items, hide_history, list_scores
+from recdistill.distill.lists import best_items, hide_history, list_scores, without_targets
 
 
 def test_history_is_hidden_and_a_repeated_target_is_not(make_data: Callable[..., PreparedData]) -> None:
@@ -17,6 +17,18 @@ def test_history_is_hidden_and_a_repeated_target_is_not(make_data: Callable[...,
     gone = -torch.inf
     # Target 1 after 1 2: only 2 is hidden. Target 3 after 1 2 1: 1 and 2. Target 4 after 5: 5.
     assert scores.tolist() == [[0, 1, gone, 3, 4, 5], [0, gone, gone, 3, 4, 5], [0, 1, 2, 3, 4, gone]]
+
+
+def test_a_target_is_taken_out_and_what_stood_behind_it_moves_up() -> None:
+    items = np.array([[7, 3, 5], [7, 3, 5], [7, 3, 5], [7, 3, 0], [7, 0, 0]], np.int32)
+    scores = np.array([[3, 2, 1], [3, 2, 1], [3, 2, 1], [3, 2, -np.inf], [3, -np.inf, -np.inf]], np.float32)
+    before = items.copy(), scores.copy()
+    found, of_them = without_targets(items, scores, np.array([3, 7, 4, 3, 7]))
+    assert found.tolist() == [[7, 5, 0], [3, 5, 0], [7, 3, 5], [7, 0, 0], [0, 0, 0]]
+    empty = -np.inf
+    assert of_them.tolist() == [[3, 1, empty], [2, 1, empty], [3, 2, 1], [3, empty, empty], [empty, empty, empty]]
+    assert np.array_equal(items, before[0])
+    assert np.array_equal(scores, before[1])
 
 
 @pytest.mark.parametrize("places_per_item", [0, 1000])

@@ -94,22 +94,28 @@ def rows_of(training: DistilledTraining, batch: DistillBatch) -> list[tuple[int,
     return rows
 
 
-def test_records_are_those_of_the_targets_keys_in_every_batch(data: PreparedData, reader: OutputsReader) -> None:
-    training = make_training(make_config(), data, reader)
-    seen = set()
+@pytest.mark.parametrize("drop", [False, True])
+def test_records_are_those_of_the_targets_keys_in_every_batch(
+    data: PreparedData, reader: OutputsReader, drop: bool
+) -> None:
+    training = make_training(make_config(drop_target=drop), data, reader)
+    seen, dropped = set(), 0
     for rows in training.plan(0):
         batch = training.collate(rows)
         for place, (user, position, _) in enumerate(rows_of(training, batch)):
             items, scores = record_of(user, position)
-            assert batch.top_items[place].tolist() == items[:4].tolist()
-            np.testing.assert_allclose(batch.top_scores[place], scores[:4], rtol=1e-6)
+            kept = items != data.history(user, position + 1)[-1] if drop else items > 0
+            dropped += int((~kept).sum())
+            assert batch.top_items[place].tolist() == items[kept][:4].tolist()
+            np.testing.assert_allclose(batch.top_scores[place], scores[kept][:4], rtol=1e-6)
             seen.add((user, position))
+    assert (dropped > 0) == drop
     targets = data.targets("train")
     assert seen == set(zip(targets.users.tolist(), targets.positions.tolist(), strict=True))
 
 
 def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: OutputsReader) -> None:
-    config = make_config(method="dllm2rec", weight=0.7, dro_weight=0.3, dro_temperature=2.0)
+    config = make_config(method="dllm2rec", drop_target=False, weight=0.7, dro_weight=0.3, dro_temperature=2.0)
     training = make_training(config, data, reader)
     with torch.no_grad():  # Larger vectors, so that scores differ.
         training.module.items.ids[1:] += torch.randn(ITEMS, 8, generator=torch.Generator().manual_seed(4))
@@ -132,6 +138,45 @@ def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: Ou
         ])  # fmt: skip
         expected = expected + 0.3 * exponents.logsumexp(0)
     torch.testing.assert_close(training.loss(batch), expected.float(), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels", "soft_targets", "listwise"])
+def test_a_list_that_holds_its_target_alone_teaches_nothing(data: PreparedData, tmp_path: Path, method: str) -> None:
+    def target_alone(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+        items, scores = np.zeros(TOP_K, np.int64), np.full(TOP_K, -np.inf)
+        items[0], scores[0] = data.history(user, position + 1)[-1], 2.0
+        return items, scores
+
+    reader = write_store(tmp_path, data.targets("train"), target_alone)
+    taught, plain = (make_training(make_config(method=method, weight=weight), data, reader) for weight in (3.0, 0.0))
+    batch = taught.collate(taught.plan(0)[0])
+    assert bool(batch.selected.any()) == (method == "soft_targets")  # whose lists keep their targets
+    if method == "soft_targets":
+        torch.testing.assert_close(taught.loss(batch), 4 * plain.loss(batch), rtol=1e-5, atol=1e-4)
+    else:
+        torch.testing.assert_close(taught.loss(batch), plain.loss(batch))
+
+
+def test_what_stands_next_in_a_made_up_history_stays_in_its_list(data: PreparedData, tmp_path: Path) -> None:
+    asked = with_made_up(data, 6, 5, seed=3)
+
+    def with_target(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+        items, scores = record_of(user, position)
+        target = asked.history(user, position + 1)[-1]
+        return np.concatenate([[target], items[items != target]])[:TOP_K], scores
+
+    reader = write_store(tmp_path, asked.targets("train"), with_target)
+    config = make_config()
+    windows = training_windows(asked, config.student.max_length, "all")
+    student = make_distilled(config, data, reader).eval()
+    plain = StudentTraining(student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
+    training = DistilledTraining(plain, config.distill, reader, np.ones(len(asked.items), np.bool_), data)
+    batch = training.collate(np.arange(len(windows)))
+    real = batch.batch.targets > 0
+    made_up = (batch.batch.users >= data.num_users).unsqueeze(1).expand_as(real)[real]
+    assert bool(made_up.any())
+    assert not bool(made_up.all())
+    assert torch.equal(batch.top_items[:, 0] == batch.batch.targets[real], made_up)
 
 
 def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_path: Path) -> None:

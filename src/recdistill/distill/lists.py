@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.ranking import seen_items
 from recdistill.students.losses import CHUNK_SCORES, wide
 
@@ -28,6 +29,27 @@ def hide_history(scores: Tensor, data: PreparedData, targets: Targets) -> None:
     rows, items = (torch.from_numpy(index).to(scores.device) for index in seen_items(data, targets))
     scores[rows, items] = -torch.inf
     scores.scatter_(1, own, own_scores)
+
+
+def without_targets(
+    items: IntArray, scores: NDArray[np.float32], targets: NDArray[np.integer]
+) -> tuple[IntArray, NDArray[np.float32]]:
+    """The lists without their own targets; what stood behind one moves up.
+
+    Args:
+        items: (M, K), best first; 0 in empty places, which are the last ones.
+        scores: (M, K); -inf in empty places.
+        targets: (M,), from 1.
+
+    Returns:
+        Both again, (M, K); a list that held its target has one empty place more.
+    """
+    held = items == targets[:, None]
+    order = np.argsort(held, axis=1, kind="stable")  # the target goes last, all others keep their order
+    items, scores = np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    rows = held.any(axis=1)
+    items[rows, -1], scores[rows, -1] = 0, -np.inf
+    return items, scores
 
 
 ITEMS_PER_PLACE = 100

@@ -16,7 +16,7 @@ from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
 from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
-from recdistill.distill.lists import best_items, chunk_rows, list_scores
+from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
 from recdistill.distill.outputs import OutputsReader
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
@@ -38,7 +38,7 @@ class DistillBatch:
         batch: the windows.
         top_items: int64 (M, K), best first; 0 in empty places.
         top_scores: fp32 (M, K); -inf in empty places.
-        selected: bool (M,), whether the target is distilled.
+        selected: bool (M,), whether the target is distilled; False where its list is empty.
     """
 
     batch: Batch
@@ -71,6 +71,7 @@ class DistilledTraining:
     ) -> None:  # fmt: skip
         self.plain, self.config, self.reader, self.selected = plain, config, reader, selected
         self.top_k = min(config.top_k, reader.top_k)
+        self.drop_target = config.drop_target and config.method != "soft_targets"
         own = data or plain.data
         self.people = own.num_users
         self.propensity = propensities(torch.from_numpy(own.train_item_counts())).to(plain.device)
@@ -99,11 +100,16 @@ class DistilledTraining:
         users = batch.users.unsqueeze(1).expand_as(real)[real].numpy()
         positions = batch.positions[real].numpy() + 1
         records = self.reader.require(users, positions, with_states=False)
+        items, scores = records.top_items, records.top_scores
+        if self.drop_target:  # Made-up histories have no targets: what comes next in them is one item of many.
+            targets = np.where(users < self.people, batch.targets[real].numpy(), -1)
+            items, scores = without_targets(items, scores, targets)
+        selected = self.selected[self.plain.data.offsets[users] + positions] & (items[:, 0] > 0)
         return DistillBatch(
             batch,
-            torch.from_numpy(records.top_items[:, : self.top_k].astype(np.int64)),
-            torch.from_numpy(records.top_scores[:, : self.top_k]),
-            torch.from_numpy(self.selected[self.plain.data.offsets[users] + positions]),
+            torch.from_numpy(items[:, : self.top_k].astype(np.int64)),
+            torch.from_numpy(np.ascontiguousarray(scores[:, : self.top_k])),
+            torch.from_numpy(selected),
         )
 
     def num_targets(self, batch: DistillBatch) -> int:
