@@ -1,4 +1,4 @@
-"""How much of a teacher's lists is memory (`recdistill.distill.memory_of_targets`), for any runs; JSON lines.
+"""How much of a teacher's lists is memory (`recdistill.distill.known_targets`), for any runs; JSON lines.
 
     python benchmarks/lists.py runs/studies/ml-latest-small-quarter/main/seed-*
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.data.prepared import PreparedData
-from recdistill.distill.memory_of_targets import memory_of_targets
+from recdistill.distill.known_targets import known_targets
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.files import read_json
 
@@ -26,7 +26,7 @@ def measure(run: Path) -> dict[str, Any]:
         run / "teacher_outputs", Fingerprints(about["data"], data.split_fingerprint, teacher["fingerprint"])
     )
     folds = teacher["config"].get("folds", 0)
-    return {"run": str(run), "folds": folds} | memory_of_targets(reader, data, int(teacher["inputs"]["seed"]))
+    return {"run": str(run), "folds": folds} | known_targets(reader, data, int(teacher["inputs"]["seed"]))
 
 
 def main() -> None:

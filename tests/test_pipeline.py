@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from chain import NUM_ITEMS, STEPS, options, write_interactions
+from recdistill import pipeline
 from recdistill.cli import main
 from recdistill.config import ExportConfig, RunConfig, TeacherConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
 from recdistill.pipeline import Plan, check_models
+from recdistill.profiling.environment import environment
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
@@ -173,9 +175,13 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> Non
 
 
 def test_a_teacher_that_has_not_changed_is_not_ranked_again(
-    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    committed = environment("cpu") | {"git": None}  # whatever is being worked on here
+    monkeypatch.setattr(pipeline, "environment", lambda device: committed | {"device": device})
     run = do("kept")
+    cost = read(run / "evaluation" / "timings.json")["phases"]
     for weight in ("2", "8"):  # there and back: then it must be as if nothing had happened
         arguments = options(run, tiny_llm, folder / "data" / "events.csv", f"--distill.weight={weight}")
         assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
@@ -183,7 +189,7 @@ def test_a_teacher_that_has_not_changed_is_not_ranked_again(
         assert "evaluate: student has not changed, its ranks are read back" in told
         assert "evaluate: teacher has not changed, its ranks are read back" in told
         assert "distilled has not changed" not in told
-        assert "rank teacher" not in read(run / "evaluation" / "timings.json")["phases"]
+        assert read(run / "evaluation" / "timings.json")["phases"]["rank teacher"] == cost["rank teacher"]
     assert metrics(run) == metrics(finished)
 
 
@@ -234,9 +240,14 @@ def test_one_step_does_what_it_needs_and_no_more(do: Run) -> None:
 
 def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(do: Run) -> None:
     run = do("cut off", command="export")
+    store = {path.name: path.read_bytes() for path in (run / "teacher_outputs").iterdir() if path.is_file()}
+    times = {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")}
     (run / "teacher_outputs").rename(run / "teacher_outputs.partial")
+    (run / "teacher_outputs.partial" / "known_targets.json").unlink()
     do("cut off", command="export")
-    assert (run / "teacher_outputs" / "outputs.json").is_file()
+    assert {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")} == times
+    for name in ("outputs.json", "known_targets.json", "evidence.json"):
+        assert (run / "teacher_outputs" / name).read_bytes() == store[name]
 
 
 def test_without_export_there_is_no_distillation(do: Run) -> None:

@@ -174,6 +174,20 @@ def test_an_arm_that_is_not_there(make: Make, tmp_path: Path, capsys: pytest.Cap
     assert not (tmp_path / "out").exists()
 
 
+def test_an_arms_own_settings_that_nothing_reads_are_told_once_and_those_in_common_are_not(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = yaml.safe_load(make().read_text())
+    arms = {"main": {}, "listwise": {"distill.method": "listwise", "distill.temperature": 4.0}}
+    path = make(base=study["base"] | {"student.loss.negatives": 64}, arms=arms)
+    assert main(["study", str(path), "--out", str(tmp_path / "out"), "--until", "prepare"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "not read" in line]
+    assert len(told) == 1
+    assert told[0].endswith(
+        "arms.listwise: distill.temperature: 4.0 is not read without distill.method: soft_labels or soft_targets"
+    )
+
+
 @pytest.mark.parametrize("path", sorted(Path("configs/studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_ready_studies_are_right_to_the_last_key(path: Path) -> None:
     study = read_study(path)

@@ -7,6 +7,7 @@ import yaml
 
 from recdistill import pipeline
 from recdistill.config import RunConfig
+from recdistill.errors import UserError
 from recdistill.settings import flat, nested, run_config
 from recdistill.unread import RULES, unread_settings
 
@@ -14,33 +15,58 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 CHANGES = {  # setting: a value that is not the default, what makes it be read
     "data.planted.users": (300, {"data.source": "planted"}),
+    "data.path": ("folder", {}),
     "data.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
     "data.items_path": ("items.csv", {"data.source": "parquet", "data.path": "events.parquet"}),
+    "data.columns.title": ("name", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.columns.user": ("who", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.columns.split": ("part", {"data.split": "column"}),
     "data.test_fraction": (0.2, {"data.split": "global_time"}),
+    "data.validation_fraction": (0.2, {"data.split": "global_time"}),
     "student.heads": (4, {}),
     "student.loss.negatives": (64, {"student.loss.name": "bce"}),
     "student.loss.gbce_t": (0.5, {"student.loss.name": "gbce"}),
+    "student.train.batch_size": (32, {}),
     "teacher.instruction": ("Seen:", {"teacher.prompt": "text"}),
     "teacher.windows": ("last", {}),
     "teacher.double_quantization": (False, {"teacher.quantization": "nf4"}),
     "teacher.compile_buckets": (2, {"teacher.compile": True}),
+    "teacher.compile_seconds": (60.0, {"teacher.compile": True}),
     "teacher.student_dropout": (0.5, {}),
+    "teacher.gate.router": ("mlp", {}),
     "teacher.gate.hidden_dim": (64, {"teacher.gate.router": "mlp"}),
-    "export.top_k": (60, {}),
-    "distill.weight": (2.0, {}),
+    "teacher.adapter.experts": (2, {}),
+    "teacher.folds": (2, {}),
+    "teacher.train.batch_size": (8, {}),
+    "distill.method": ("listwise", {}),
+    "distill.top_k": (10, {}),
+    "distill.drop_target": (not RunConfig().distill.drop_target, {}),
     "distill.position_weight": (0.5, {"distill.method": "dllm2rec"}),
+    "distill.confidence_weight": (0.6, {"distill.method": "dllm2rec"}),
+    "distill.consistency_weight": (0.2, {"distill.method": "dllm2rec"}),
+    "distill.position_temperature": (2.0, {"distill.method": "dllm2rec"}),
     "distill.temperature": (4.0, {}),
     "distill.dro_temperature": (2.0, {"distill.dro_weight": 0.1}),
     "distill.kl_threshold": (0.2, {"distill.selection": "kl_above"}),
     "distill.loss.negatives": (64, {"distill.loss.name": "sampled_softmax"}),
+    "distill.loss.gbce_t": (0.5, {"distill.loss.name": "gbce"}),
+    "distill.train.batch_size": (32, {}),
 }
 UNREAD = {  # where the defaults read it: what keeps it from being read
+    "data.path": {"data.source": "planted"},
     "student.heads": {"student.model": "gru4rec"},
+    "student.train.batch_size": {"student.train.batch_tokens": 400},
     "teacher.windows": {"teacher.targets": "last"},
     "teacher.student_dropout": {"teacher.head": "plain", "teacher.title_decay": 0.0},
-    "export.top_k": {"teacher.kind": "none"},
-    "distill.weight": {"export.enabled": False},
+    "teacher.gate.router": {"teacher.gate.kind": "none"},
+    "teacher.adapter.experts": {"teacher.gate.kind": "none"},
+    "teacher.folds": {"export.enabled": False},
+    "teacher.train.batch_size": {"teacher.train.batch_tokens": 400},
+    "distill.method": {"distill.weight": 0.0},
+    "distill.top_k": {"distill.weight": 0.0},
+    "distill.drop_target": {"distill.method": "soft_targets"},
     "distill.temperature": {"distill.method": "listwise"},
+    "distill.train.batch_size": {"distill.train.batch_tokens": 400},
 }
 
 
@@ -57,6 +83,22 @@ def test_a_changed_setting_is_told_where_nothing_reads_it_and_only_there(key: st
     assert unread_settings(configured(**{key: value}, **read)) == []
 
 
+def test_there_is_a_change_for_every_rule_and_all_its_settings() -> None:
+    named = {key for rule in RULES for key in rule.keys}
+    named -= {"data.planted", "data.columns.item", "data.columns.rating", "distill.selection"}
+    assert named <= set(CHANGES)
+
+
+@pytest.mark.parametrize("without", [{"teacher.kind": "none"}, {"export.enabled": False}])
+def test_a_step_that_is_left_out_says_so_by_its_own_switch(without: dict[str, object]) -> None:
+    assert unread_settings(configured(**{"distill.weight": 2.0, "export.states": False, **without})) == []
+
+
+def test_a_compiled_teacher_reads_its_batch_size_beside_tokens() -> None:
+    settings = {"teacher.train.batch_size": 8, "teacher.train.batch_tokens": 400, "teacher.compile": True}
+    assert unread_settings(configured(**settings)) == []
+
+
 def test_every_rule_speaks_of_settings_that_there_are() -> None:
     keys = flat(asdict(RunConfig()))
     for rule in RULES:
@@ -71,7 +113,7 @@ def test_the_configurations_to_start_from_set_nothing_that_is_not_read(path: Pat
 
 def test_a_run_tells_it_before_any_work(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = configured(**{"student.loss.negatives": 64, "data.source": "csv", "data.path": "nowhere.csv"})
-    with caplog.at_level(logging.WARNING, "recdistill"), pytest.raises(Exception, match=r"nowhere\.csv"):
+    with caplog.at_level(logging.WARNING, "recdistill"), pytest.raises(UserError, match=r"nowhere\.csv"):
         pipeline.run(replace(config, run=str(tmp_path / "run"), threads=1), until="prepare")
     wanted = "student.loss.negatives: 64 is not read without student.loss.name: a sampled loss"
     assert [record.getMessage() for record in caplog.records] == [wanted]

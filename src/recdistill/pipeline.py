@@ -20,8 +20,8 @@ from recdistill.data.made_up import with_made_up
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
-from recdistill.distill.memory_of_targets import MEMORY_FILE, memory_of_targets
-from recdistill.distill.outputs import DONE_FILE, Fingerprints, OutputsReader
+from recdistill.distill.known_targets import known_targets
+from recdistill.distill.outputs import DONE_FILE, KNOWN_FILE, Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.candidates import check_candidates
@@ -250,12 +250,12 @@ class Story:
     def _export(self, folder: Path, profiler: Profiler) -> None:
         if not (folder / DONE_FILE).is_file():  # It is there where the try before was cut off behind it.
             self._write_lists(folder, profiler)
-        with profiler.phase("memory of targets"):
-            found = memory_of_targets(OutputsReader(folder, self._fingerprints()), self.data(), self.config.seed)
-            write_json(folder / MEMORY_FILE, found)
+        with profiler.phase("known targets"):
+            found = known_targets(OutputsReader(folder, self._fingerprints()), self.data(), self.config.seed)
+            write_json(folder / KNOWN_FILE, found)
         if {"train", "validation"} <= set(found):
             logger.info(
-                "export: NDCG@10 of the lists %.3f on targets trained on, %.3f on validation",
+                "export: NDCG@10 of the lists %.3f on training targets, %.3f on validation targets",
                 *(found[split]["ndcg@10"] for split in ("train", "validation")),
             )
 
@@ -300,11 +300,11 @@ class Story:
         evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, self._unchanged())
 
     def _unchanged(self) -> frozenset[str]:
-        """The models that an earlier evaluation of this version has ranked for the very same question."""
+        """The models that an earlier evaluation has ranked for the very same question, with this code and machine."""
         before = self.folder.manifest(FOLDERS["evaluate"])
         if before is None or before["fingerprint"] != fingerprint("evaluate", before["config"], before["inputs"]):
             return frozenset()
-        return unchanged_models(before, self.plan("evaluate").inputs, self.config.evaluate, self.device)
+        return unchanged_models(before, self.plan("evaluate").inputs, self.config.evaluate, environment(self.device))
 
     def _report(self, folder: Path, profiler: Profiler) -> None:
         with profiler.phase("report"):

@@ -23,6 +23,7 @@ from recdistill.files import disk_errors
 from recdistill.pipeline import FOLDERS, Step, Story, check_models, do_steps
 from recdistill.run_folder import RunFolder
 from recdistill.settings import flat, nested, run_config
+from recdistill.unread import unread_settings
 from recdistill.yaml_files import read_yaml
 
 logger = logging.getLogger("recdistill")
@@ -41,11 +42,13 @@ class Study:
         name: of the study.
         seeds: of the runs of each arm.
         arms: dotted settings of each arm, all of them, in the file's order.
+        own: the settings that an arm makes itself; the others it has in common with all.
     """
 
     name: str
     seeds: tuple[int, ...]
     arms: dict[str, dict[str, Any]]
+    own: dict[str, frozenset[str]]
 
     def config(self, arm: str, seed: int, out: Path) -> RunConfig:
         """The configuration of one run.
@@ -91,10 +94,12 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
         common |= {key: value for key, value in file.items() if key not in OWN}
     common |= _changes(content.get("base"), f"{path}: base")
     last = _changes(dict(above or {}), "set")
+    changes = {_arm_name(arm): _changes(own, f"{path}: arms.{arm}") for arm, own in arms.items()}
     study = Study(
         name=str(content.get("name", path.stem)),
         seeds=tuple(seeds),
-        arms={_arm_name(arm): common | _changes(own, f"{path}: arms.{arm}") | last for arm, own in arms.items()},
+        arms={arm: common | own | last for arm, own in changes.items()},
+        own={arm: frozenset(own) for arm, own in changes.items()},
     )
     for arm in study.arms:
         for seed in seeds:
@@ -127,10 +132,19 @@ def run_study(
     if until not in ("prepare", "student"):
         for arm in chosen:
             check_models(study.config(arm, study.seeds[0], out))
+    for arm in chosen:
+        _tell_unread(study, arm, out)
     for seed in seeds or study.seeds:
         for arm in chosen:
             logger.info("study %s: %s, seed %d", study.name, arm, seed)
             do_steps(study.config(arm, seed, out), until, before=lambda story, step: _borrow(story, step, out))
+
+
+def _tell_unread(study: Study, arm: str, out: Path) -> None:
+    """Say which of an arm's own settings nothing reads: it is then as if they were not there."""
+    for sentence in unread_settings(study.config(arm, study.seeds[0], out)):
+        if sentence.partition(":")[0] in study.own[arm]:
+            logger.warning("arms.%s: %s", arm, sentence)
 
 
 def _borrow(story: Story, step: Step, out: Path) -> None:

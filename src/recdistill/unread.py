@@ -2,11 +2,11 @@
 them expects something of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from recdistill.config import RunConfig
+from recdistill.config import LossConfig, RunConfig, TrainConfig
 from recdistill.settings import flat
 
 
@@ -16,15 +16,15 @@ class Rule(NamedTuple):
     Attributes:
         keys: dotted settings, or whole sections of them.
         unread: whether nothing reads them.
-        unless: the setting that decides it and what it would have to be.
+        read_with: the setting that decides it and what it would have to be.
     """
 
     keys: tuple[str, ...]
     unread: Callable[[RunConfig], bool]
-    unless: str
+    read_with: str
 
 
-def _loss_rules(section: str, loss_of: Callable[[RunConfig], Any]) -> tuple[Rule, ...]:
+def _of_loss(section: str, loss_of: Callable[[RunConfig], LossConfig]) -> tuple[Rule, ...]:
     """Of a student's own loss."""
     return (
         Rule(
@@ -34,72 +34,101 @@ def _loss_rules(section: str, loss_of: Callable[[RunConfig], Any]) -> tuple[Rule
     )
 
 
-def _of_teacher(condition: Callable[[RunConfig], bool]) -> Callable[[RunConfig], bool]:
-    """Where there is a language model; where there is none, `teacher.kind` says it all."""
-    return lambda config: config.teacher.kind == "llm" and condition(config)
+def _of_training(section: str, train_of: Callable[[RunConfig], TrainConfig]) -> Rule:
+    """Of a training run."""
+    return Rule(
+        (f"{section}.batch_size",), lambda c: train_of(c).batch_tokens is not None, f"{section}.batch_tokens: empty"
+    )
 
 
-def _of_distillation(condition: Callable[[RunConfig], bool]) -> Callable[[RunConfig], bool]:
-    """Where something is distilled."""
-    return lambda config: config.teacher.kind != "none" and config.export.enabled and condition(config)
+def _all(rules: Iterable[Rule], condition: Callable[[RunConfig], bool]) -> tuple[Rule, ...]:
+    """These rules where the step is taken that they are about; a step that is left out says so by its own switch."""
+    return tuple(_and(rule, condition) for rule in rules)
 
 
+def _and(rule: Rule, condition: Callable[[RunConfig], bool]) -> Rule:
+    """The rule where the condition holds too."""
+    return rule._replace(unread=lambda config: condition(config) and rule.unread(config))
+
+
+LISTS = (
+    "method", "top_k", "drop_target", "temperature", "position_weight", "confidence_weight", "consistency_weight",
+    "position_temperature", "selection", "kl_threshold",
+)  # fmt: skip
+"""Settings of the distillation that are about the teacher's lists."""
 DLLM2REC = ("position_weight", "confidence_weight", "consistency_weight", "position_temperature")
-RULES = (
+WITH_COLUMNS = ("csv", "parquet")
+DATA = (
     Rule(("data.planted",), lambda c: c.data.source != "planted", "data.source: planted"),
-    Rule(("data.separator",), lambda c: c.data.source not in ("csv", "parquet"), "data.source: csv or parquet"),
-    Rule(("data.items_path",), lambda c: c.data.source not in ("csv", "parquet"), "data.source: csv or parquet"),
+    Rule(("data.path",), lambda c: c.data.source == "planted", "another data.source"),
+    Rule(
+        ("data.separator", "data.items_path"),
+        lambda c: c.data.source not in WITH_COLUMNS, "data.source: csv or parquet",
+    ),
+    Rule(
+        tuple(f"data.columns.{name}" for name in ("user", "item", "rating", "title")),
+        lambda c: c.data.source not in WITH_COLUMNS, "data.source: csv or parquet",
+    ),
+    Rule(("data.columns.split",), lambda c: c.data.split != "column", "data.split: column"),
     Rule(
         ("data.validation_fraction", "data.test_fraction"),
         lambda c: c.data.split != "global_time", "data.split: global_time",
     ),
+)  # fmt: skip
+STUDENT = (
     Rule(("student.heads",), lambda c: c.student.model != "sasrec", "student.model: sasrec"),
-    *_loss_rules("student.loss", lambda c: c.student.loss),
-    Rule(("teacher.instruction",), _of_teacher(lambda c: c.teacher.prompt != "text"), "teacher.prompt: text"),
-    Rule(("teacher.windows",), _of_teacher(lambda c: c.teacher.targets != "every"), "teacher.targets: every"),
-    Rule(
-        ("teacher.double_quantization",),
-        _of_teacher(lambda c: c.teacher.quantization != "nf4"), "teacher.quantization: nf4",
-    ),
+    *_of_loss("student.loss", lambda c: c.student.loss),
+    _of_training("student.train", lambda c: c.student.train),
+)
+TEACHER = (
+    Rule(("teacher.instruction",), lambda c: c.teacher.prompt != "text", "teacher.prompt: text"),
+    Rule(("teacher.windows",), lambda c: c.teacher.targets != "every", "teacher.targets: every"),
+    Rule(("teacher.double_quantization",), lambda c: c.teacher.quantization != "nf4", "teacher.quantization: nf4"),
     Rule(
         ("teacher.compile_buckets", "teacher.compile_seconds"),
-        _of_teacher(lambda c: not c.teacher.compile), "teacher.compile: true",
+        lambda c: not c.teacher.compile, "teacher.compile: true",
     ),
-    Rule(("teacher.student_dropout",), _of_teacher(lambda c: c.teacher.head != "residual"), "teacher.head: residual"),
+    Rule(("teacher.student_dropout",), lambda c: c.teacher.head != "residual", "teacher.head: residual"),
     Rule(
-        ("teacher.gate.router", "teacher.gate.hidden_dim"),
-        _of_teacher(lambda c: c.teacher.gate.kind == "none"), "teacher.gate.kind: causal or instance",
+        ("teacher.gate.router", "teacher.gate.hidden_dim", "teacher.adapter.experts"),
+        lambda c: c.teacher.gate.kind == "none", "teacher.gate.kind: causal or instance",
     ),
     Rule(
         ("teacher.gate.hidden_dim",),
-        _of_teacher(lambda c: c.teacher.gate.kind != "none" and c.teacher.gate.router != "mlp"),
-        "teacher.gate.router: mlp",
+        lambda c: c.teacher.gate.kind != "none" and c.teacher.gate.router != "mlp", "teacher.gate.router: mlp",
     ),
-    Rule(("export",), lambda c: c.teacher.kind == "none", "teacher.kind: llm or student"),
-    Rule(("distill",), lambda c: c.teacher.kind == "none", "teacher.kind: llm or student"),
-    Rule(("distill",), lambda c: c.teacher.kind != "none" and not c.export.enabled, "export.enabled: true"),
+    Rule(("teacher.folds",), lambda c: not c.export.enabled, "export.enabled: true"),
+    _and(_of_training("teacher.train", lambda c: c.teacher.train), lambda c: not c.teacher.compile),
+)  # fmt: skip
+DISTILLATION = (
+    Rule(tuple(f"distill.{name}" for name in LISTS), lambda c: not c.distill.weight, "distill.weight above 0"),
     Rule(
         tuple(f"distill.{name}" for name in DLLM2REC),
-        _of_distillation(lambda c: c.distill.method != "dllm2rec"), "distill.method: dllm2rec",
+        lambda c: bool(c.distill.weight) and c.distill.method != "dllm2rec", "distill.method: dllm2rec",
+    ),
+    Rule(
+        ("distill.drop_target",),
+        lambda c: bool(c.distill.weight) and c.distill.method == "soft_targets", "another distill.method",
     ),
     Rule(
         ("distill.temperature",),
-        _of_distillation(lambda c: c.distill.method not in ("soft_labels", "soft_targets")),
+        lambda c: bool(c.distill.weight) and c.distill.method not in ("soft_labels", "soft_targets"),
         "distill.method: soft_labels or soft_targets",
     ),
     Rule(
-        ("distill.dro_temperature",),
-        _of_distillation(lambda c: not c.distill.dro_weight), "distill.dro_weight above 0",
-    ),
-    Rule(
         ("distill.kl_threshold",),
-        _of_distillation(lambda c: c.distill.selection != "kl_above"), "distill.selection: kl_above",
+        lambda c: bool(c.distill.weight) and c.distill.selection != "kl_above", "distill.selection: kl_above",
     ),
-    *(
-        Rule(rule.keys, _of_distillation(rule.unread), rule.unless)
-        for rule in _loss_rules("distill.loss", lambda c: c.distill.loss)
-    ),
+    Rule(("distill.dro_temperature",), lambda c: not c.distill.dro_weight, "distill.dro_weight above 0"),
+    *_of_loss("distill.loss", lambda c: c.distill.loss),
+    _of_training("distill.train", lambda c: c.distill.train),
 )  # fmt: skip
+RULES = (
+    *DATA,
+    *STUDENT,
+    *_all(TEACHER, lambda c: c.teacher.kind == "llm"),
+    *_all(DISTILLATION, lambda c: c.teacher.kind != "none" and c.export.enabled),
+)
 
 
 def unread_settings(config: RunConfig) -> list[str]:
@@ -113,7 +142,7 @@ def unread_settings(config: RunConfig) -> list[str]:
     for rule in RULES:
         if rule.unread(config):
             changed = [key for key in found if _within(key, rule.keys) and found[key] != default[key]]
-            sentences += [f"{key}: {found[key]} is not read without {rule.unless}" for key in changed]
+            sentences += [f"{key}: {found[key]} is not read without {rule.read_with}" for key in changed]
     return sentences
 
 

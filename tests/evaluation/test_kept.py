@@ -7,15 +7,22 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import read_ranking, unchanged_models
+from recdistill.files import read_json, write_json
 from recdistill.profiling.profiler import Profiler
 
 CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=100, permutations=100, candidates=3)
 INPUTS = {"data": "d", "split": "s", "seed": "1", "student": "a", "teacher": "b", "distill": "c"}
 
 
+HERE = {
+    "device": "cpu", "time": "now", "cpu": {"model": "A", "threads": 2}, "gpu": None, "python": "3.11",
+    "packages": {"torch": "2.13.0"}, "git": {"commit": "abc", "dirty": False},
+}  # fmt: skip
+
+
 def manifest(**inputs):
     config = {name: getattr(CONFIG, name) for name in CONFIG.__dataclass_fields__}
-    return {"inputs": INPUTS | inputs, "config": config, "environment": {"device": "cpu"}}
+    return {"inputs": INPUTS | inputs, "config": config, "environment": HERE | {"time": "then"}}
 
 
 @pytest.mark.parametrize(
@@ -25,34 +32,48 @@ def manifest(**inputs):
         ({"distill": "x"}, {"student", "teacher"}),
         ({"teacher": "x", "distill": "x"}, {"student"}),
         ({"student": "x", "teacher": "x", "distill": "x"}, set()),
+        ({"teacher": None, "distill": None}, {"student"}),
         ({"data": "x"}, set()),
         ({"split": "x"}, set()),
         ({"seed": "2"}, set()),
     ],
 )
 def test_a_model_has_not_changed_where_nothing_that_it_was_made_from_has(changed, models):
-    assert unchanged_models(manifest(**changed), INPUTS, CONFIG, "cpu") == models
+    assert unchanged_models(manifest(**changed), INPUTS, CONFIG, HERE) == models
 
 
 @pytest.mark.parametrize(
     "other", [{"split": "validation"}, {"filter_seen": False}, {"batch_size": 8}, {"candidates": 4}]
 )
 def test_another_question_is_asked_anew(other):
-    assert unchanged_models(manifest(), INPUTS, replace(CONFIG, **other), "cpu") == set()
+    assert unchanged_models(manifest(), INPUTS, replace(CONFIG, **other), HERE) == set()
 
 
 def test_what_is_made_of_the_ranks_afterwards_asks_nothing_anew():
     config = replace(CONFIG, bootstrap_samples=50, permutations=50)
-    assert unchanged_models(manifest(), INPUTS, config, "cpu") == {"student", "teacher", "distilled"}
+    assert unchanged_models(manifest(), INPUTS, config, HERE) == {"student", "teacher", "distilled"}
 
 
-def test_another_device_rounds_otherwise():
-    assert unchanged_models(manifest(), INPUTS, CONFIG, "cuda") == set()
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"device": "cuda"}, {"cpu": {"model": "A", "threads": 1}}, {"gpu": {"name": "B"}}, {"python": "3.12"},
+        {"packages": {"torch": "2.14.0"}}, {"git": {"commit": "abd", "dirty": False}}, {"git": None},
+    ],
+)  # fmt: skip
+def test_with_other_code_or_on_another_machine_all_is_ranked_anew(other):
+    assert unchanged_models(manifest(), INPUTS, CONFIG, HERE | other) == set()
+
+
+def test_changes_that_are_in_no_commit_may_be_any():
+    dirty = {"git": {"commit": "abc", "dirty": True}}
+    before = manifest() | {"environment": HERE | dirty}
+    assert unchanged_models(before, INPUTS, CONFIG, HERE | dirty) == set()
 
 
 def test_a_model_that_the_run_does_not_have_has_not_been_ranked():
     alone = {name: value for name, value in INPUTS.items() if name not in ("teacher", "distill")}
-    assert unchanged_models(manifest(), alone, CONFIG, "cpu") == {"student"}
+    assert unchanged_models(manifest(), alone, CONFIG, HERE) == {"student"}
 
 
 class Fixed:
@@ -77,15 +98,21 @@ def refuse():
     raise AssertionError("was ranked anew")
 
 
+def evaluated(data, config, scorers, folder, *earlier):
+    """An evaluation with its times, as a run leaves it."""
+    profiler = Profiler()
+    result = evaluate(data, config, scorers, 0, folder, profiler, *earlier)
+    profiler.write(folder)
+    return result
+
+
 @pytest.mark.parametrize("candidates", [0, 3])
 def test_ranks_that_are_read_back_give_the_very_same_result(data, tmp_path, candidates):
     config = replace(CONFIG, candidates=candidates)
     scorers = {"student": lambda: Fixed(40, 1), "teacher": lambda: Fixed(40, 2)}
-    before = evaluate(data, config, scorers, 0, tmp_path / "before", Profiler())
-    again = evaluate(
-        data, config, {"student": refuse, "teacher": refuse}, 0, tmp_path / "again", Profiler(),
-        earlier=tmp_path / "before", unchanged=("student", "teacher"),
-    )  # fmt: skip
+    before = evaluated(data, config, scorers, tmp_path / "before")
+    refused = {"student": refuse, "teacher": refuse}
+    again = evaluated(data, config, refused, tmp_path / "again", tmp_path / "before", ("student", "teacher"))
     assert again == before
     files = sorted(path.relative_to(tmp_path / "before") for path in (tmp_path / "before").rglob("*.npy"))
     assert len(files) == (9 if candidates else 6)
@@ -95,25 +122,41 @@ def test_ranks_that_are_read_back_give_the_very_same_result(data, tmp_path, cand
 
 def test_one_model_changes_and_the_other_is_read_back(data, tmp_path):
     first = {"teacher": lambda: Fixed(40, 2), "distilled": lambda: Fixed(40, 3)}
-    evaluate(data, CONFIG, first, 0, tmp_path / "before", Profiler())
+    evaluated(data, CONFIG, first, tmp_path / "before")
     then = {"teacher": refuse, "distilled": lambda: Fixed(40, 4)}
-    kept = evaluate(
-        data, CONFIG, then, 0, tmp_path / "kept", Profiler(), tmp_path / "before", unchanged=("teacher",)
-    )  # fmt: skip
+    kept = evaluated(data, CONFIG, then, tmp_path / "kept", tmp_path / "before", ("teacher",))
     fresh = {"teacher": lambda: Fixed(40, 2), "distilled": lambda: Fixed(40, 4)}
-    assert kept == evaluate(data, CONFIG, fresh, 0, tmp_path / "fresh", Profiler())
+    assert kept == evaluated(data, CONFIG, fresh, tmp_path / "fresh")
+
+
+def test_ranks_cost_what_making_them_has_cost_however_often_they_are_read_back(data, tmp_path):
+    evaluated(data, CONFIG, {"teacher": lambda: Fixed(40, 2)}, tmp_path / "1")
+    timings, memory = (read_json(tmp_path / "1" / f"{name}.json") for name in ("timings", "memory"))
+    for kind in timings.values():
+        kind.update({"rank teacher": 40.0, "load teacher": 2.0})
+    memory["phases"]["rank teacher"]["peak_rss_gib"] = 50.0
+    for name, content in {"timings": timings, "memory": memory}.items():
+        write_json(tmp_path / "1" / f"{name}.json", content)
+    for now, before in (("2", "1"), ("3", "2")):
+        evaluated(data, CONFIG, {"teacher": refuse}, tmp_path / now, tmp_path / before, ("teacher",))
+    for kind in read_json(tmp_path / "3" / "timings.json").values():
+        assert (kind["load teacher"], kind["rank teacher"]) == (2.0, 40.0)
+    assert read_json(tmp_path / "3" / "memory.json")["phases"]["rank teacher"]["peak_rss_gib"] == 50.0
 
 
 def test_an_evaluation_that_stored_no_lists_is_done_anew(data, tmp_path):
-    evaluate(data, CONFIG, {"student": lambda: Fixed(40, 1)}, 0, tmp_path / "before", Profiler())
+    evaluated(data, CONFIG, {"student": lambda: Fixed(40, 1)}, tmp_path / "before")
     (tmp_path / "before" / "top_items" / "student.npy").unlink()
-    assert read_ranking(tmp_path / "before", "student", 24, True) is None
+    assert read_ranking(tmp_path / "before", "student", (24, 20), True) is None
     with pytest.raises(AssertionError, match="anew"):
-        evaluate(data, CONFIG, {"student": refuse}, 0, tmp_path / "x", Profiler(), tmp_path / "before", ("student",))
+        evaluated(data, CONFIG, {"student": refuse}, tmp_path / "x", tmp_path / "before", ("student",))
 
 
-def test_a_file_of_other_rows_is_refused_by_its_path(data, tmp_path):
-    evaluate(data, CONFIG, {"student": lambda: Fixed(40, 1)}, 0, tmp_path, Profiler())
-    np.save(tmp_path / "ranks" / "student.npy", np.ones(23, dtype=np.int64))
-    with pytest.raises(UserError, match=r"ranks/student\.npy: int64 \(23,\), not int64 of 24 rows"):
-        read_ranking(tmp_path, "student", 24, True)
+@pytest.mark.parametrize(
+    ("file", "wrong"), [("ranks", np.ones(23, np.int64)), ("top_items", np.ones((24, 5), np.int32))]
+)
+def test_a_file_of_another_shape_is_refused_by_its_path(data, tmp_path, file, wrong):
+    evaluated(data, CONFIG, {"student": lambda: Fixed(40, 1)}, tmp_path)
+    np.save(tmp_path / file / "student.npy", wrong)
+    with pytest.raises(UserError, match=rf"{file}/student\.npy: {wrong.dtype} \({len(wrong)}, ?5?\), not"):
+        read_ranking(tmp_path, "student", (24, 20), True)

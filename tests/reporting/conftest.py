@@ -117,7 +117,7 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
     if "teacher_outputs" not in without:
         remembered = {"targets": 97171, "ndcg@10": 0.5856, "probability": 0.337, "entropy": 1.4912}
         others = {"targets": 943, "ndcg@10": 0.0616, "probability": 0.0193, "entropy": 2.007}
-        write(folder / "teacher_outputs" / "memory_of_targets.json", {"train": remembered, "validation": others})
+        write(folder / "teacher_outputs" / "known_targets.json", {"train": remembered, "validation": others})
     if "evaluation" not in without:
         write(folder / "evaluation" / "metrics.json", made_up_metrics(MODELS if models is None else models))
     return folder

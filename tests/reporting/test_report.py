@@ -131,7 +131,7 @@ def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")
     assert page.says("train targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
-    (run / "teacher_outputs" / "memory_of_targets.json").unlink()  # as an earlier version left it
+    (run / "teacher_outputs" / "known_targets.json").unlink()  # as an earlier version left it
     assert not written(run, tmp_path / "out")[0].says("The teacher's lists")
 
 

@@ -27,6 +27,8 @@ from recdistill.files import map_array, read_json
 
 DONE_FILE = "outputs.json"
 EMBEDDINGS_FILE = "item_embeddings.npy"
+KNOWN_FILE = "known_targets.json"
+"""How well the lists place their own targets, `distill.known_targets`; written once the store is finished."""
 OPEN_SHARDS = 128
 """Shards a reader keeps mapped at a time; each takes up to three of the process's file descriptors."""
 

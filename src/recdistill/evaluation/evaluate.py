@@ -12,7 +12,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.candidates import FILE, draw_candidates, stored_candidates
-from recdistill.evaluation.kept import read_ranking
+from recdistill.evaluation.kept import earlier_cost, read_ranking
 from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, hit_rate, per_row
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
@@ -62,8 +62,7 @@ def evaluate(
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():
-        kept = _kept(earlier, name, len(data.targets(config.split)), config) if name in unchanged else None
-        if kept is not None:
+        if earlier is not None and name in unchanged and (kept := _kept(earlier, name, data, config, profiler)):
             rankings[name] = kept
             continue
         with profiler.phase(f"load {name}"):
@@ -81,11 +80,13 @@ def evaluate(
     return result
 
 
-def _kept(earlier: Path | None, model: str, rows: int, config: EvaluateConfig) -> Ranking | None:
-    """The model's ranking in the earlier evaluation, if that stored all of it."""
-    kept = None if earlier is None else read_ranking(earlier, model, rows, bool(config.candidates))
+def _kept(earlier: Path, model: str, data: PreparedData, config: EvaluateConfig, profiler: Profiler) -> Ranking | None:
+    """The model's ranking in the earlier evaluation, with what it has cost, if that stored all of it."""
+    shape = len(data.targets(config.split)), min(max(CUTOFFS), data.num_items)
+    kept = read_ranking(earlier, model, shape, bool(config.candidates))
     if kept is not None:
         logger.info("evaluate: %s has not changed, its ranks are read back", model)
+        profiler.restore(*earlier_cost(earlier, model))
     return kept
 
 

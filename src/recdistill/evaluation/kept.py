@@ -18,22 +18,25 @@ ROWS = ("data", "split", "seed")
 """The inputs that say which targets and candidates there are."""
 AFTERWARDS = ("bootstrap_samples", "permutations")
 """Settings that ranks do not follow from."""
+WITH = ("device", "cpu", "gpu", "python", "packages", "git")
+"""What of the environment scores may follow from: code, libraries, and how the machine rounds."""
 
 
 def unchanged_models(
-    manifest: Mapping[str, Any], inputs: Mapping[str, Any], config: EvaluateConfig, device: str
+    manifest: Mapping[str, Any], inputs: Mapping[str, Any], config: EvaluateConfig, environment: Mapping[str, Any]
 ) -> frozenset[str]:
-    """The models whose ranks would come out as in the earlier evaluation.
+    """The models whose ranks would come out as in the earlier evaluation; none after a change of code or machine.
 
     Args:
-        manifest: of the earlier evaluation, made by this version.
+        manifest: of the earlier evaluation.
         inputs: the fingerprints that the evaluation to come reads.
         config: its settings.
-        device: `cpu` or `cuda`, where it runs: rounding differs between them.
+        environment: where it runs, as the manifest has it.
     """
     before, settings = manifest["inputs"], asdict(config)
     asked_alike = all(manifest["config"].get(key) == value for key, value in settings.items() if key not in AFTERWARDS)
-    if not asked_alike or manifest["environment"].get("device") != device:
+    same_code = all(manifest["environment"].get(key) == environment.get(key) for key in WITH)
+    if not (asked_alike and same_code) or (environment.get("git") or {}).get("dirty"):
         return frozenset()
 
     def alike(names: tuple[str, ...]) -> bool:
@@ -42,29 +45,45 @@ def unchanged_models(
     return frozenset(model for model, made_from in MADE_FROM.items() if alike(ROWS + made_from))
 
 
-def read_ranking(folder: Path, model: str, rows: int, candidates: bool) -> Ranking | None:
+def read_ranking(folder: Path, model: str, shape: tuple[int, int], candidates: bool) -> Ranking | None:
     """What an evaluation stored of a model's ranking; None where it stored no lists.
 
     Args:
         folder: of the evaluation.
         model: its name.
-        rows: targets that it ranked.
+        shape: (rows, K), targets that it ranked and items that it kept of each.
         candidates: whether among candidates too.
 
     Raises:
-        UserError: a file is missing or broken, or has another number of rows.
+        UserError: a file is missing or broken, or has another shape.
     """
     if not (folder / "top_items" / f"{model}.npy").is_file():
         return None
 
-    def stored(kind: str, dtype: str) -> Any:
+    def stored(kind: str, dtype: str, shape: tuple[int, ...]) -> Any:
         path = folder / kind / f"{model}.npy"
         array = np.array(map_array(path))
-        if len(array) != rows or array.dtype != dtype:
-            raise UserError(f"{path}: {array.dtype} {array.shape}, not {dtype} of {rows} rows; remove the evaluation")
+        if array.shape != shape or array.dtype != dtype:
+            raise UserError(f"{path}: {array.dtype} {array.shape}, not {dtype} {shape}; remove the evaluation")
         return array
 
     return Ranking(
-        stored("ranks", "int64"), stored("top_items", "int32"), int(read_json(folder / "metrics.json")["repeats"]),
-        stored("candidate_ranks", "int64") if candidates else None,
-    )  # fmt: skip
+        ranks=stored("ranks", "int64", shape[:1]),
+        top_items=stored("top_items", "int32", shape),
+        repeats=int(read_json(folder / "metrics.json")["repeats"]),
+        candidate_ranks=stored("candidate_ranks", "int64", shape[:1]) if candidates else None,
+    )
+
+
+def earlier_cost(folder: Path, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What it took to load the model and to rank with it: timings and memory of these phases, as a profiler has them.
+
+    A run's evaluation costs what making its ranks has cost, whenever that was.
+    """
+    phases = (f"load {model}", f"rank {model}", *(["compile"] if model == "teacher" else []))
+
+    def of_phases(part: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: part[name] for name in phases if name in part}
+
+    timings, memory = read_json(folder / "timings.json"), read_json(folder / "memory.json")
+    return {key: of_phases(part) for key, part in timings.items()}, {"phases": of_phases(memory["phases"])}

@@ -120,12 +120,12 @@ def gate(run: Run, texts: Texts) -> list[Block]:
 
 def lists(run: Run, texts: Texts) -> list[Block]:
     """How much of the teacher's lists is memory of their targets."""
-    if not run.memory_of_targets:
+    if not run.known_targets:
         return []
     names = ("ndcg@10", "probability", "entropy")
     rows = [
         [texts(f"{split}_targets"), f"{found['targets']:,}", *(f"{found[name]:.3f}" for name in names)]
-        for split, found in run.memory_of_targets.items()
+        for split, found in run.known_targets.items()
     ]
     header = [texts("targets"), texts("number"), "NDCG@10", texts("probability"), texts("entropy")]
     return [

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recdistill.distill.memory_of_targets import MEMORY_FILE
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import not_evaluated
 from recdistill.files import read_json
@@ -78,7 +77,7 @@ class Run:
     gate: Gate | None
     evidence: dict[str, Any] | None
     export_settings: list[dict[str, Any]]
-    memory_of_targets: dict[str, Any] | None
+    known_targets: dict[str, Any] | None
 
 
 def read_run(folder: Path) -> Run:
@@ -102,7 +101,9 @@ def read_run(folder: Path) -> Run:
         gate=_read_gate(teacher / "gate_examples.json") if "teacher" in steps else None,
         evidence=_optional(teacher / "evidence.json") if "teacher" in steps else None,
         export_settings=_export_settings(folder) if "teacher_outputs" in steps else [],
-        memory_of_targets=_optional(folder / "teacher_outputs" / MEMORY_FILE) if "teacher_outputs" in steps else None,
+        known_targets=_optional(folder / "teacher_outputs" / "known_targets.json")
+        if "teacher_outputs" in steps
+        else None,
     )
 
 

@@ -254,11 +254,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "probability": ("probability of the target", "正解の確率"),
     "entropy": ("entropy, nats", "エントロピー (nat)"),
     "lists_text": (
-        "The distilled student learns from the lists of the targets trained on. Where these place their targets far "
-        "better than validation's do, they hold what was memorised rather than understood; teacher.folds: 2 has them "
-        "written by teachers that have not seen the users.",
-        "蒸留モデルは、学習に使ったターゲットについての教師のリストから学びます。検証よりはるかに高い精度なら、そのリストは"
-        "理解ではなく記憶を写したものです。teacher.folds: 2 とすると、そのユーザーを見ていない教師がリストを書きます。",
+        "The distilled student learns from the lists of the training targets. A teacher that was trained on a target "
+        "names it from memory: the farther these lists are above validation's, the more of them is the target itself. "
+        "distill.drop_target takes it out (not with soft_targets); teacher.folds has the lists written by teachers "
+        "that have not seen the user.",
+        "蒸留モデルは、学習ターゲットについての教師のリストから学びます。教師は学習に使った正解を記憶から答えるため、検証より"
+        "精度が高いほど、リストは正解そのものに近くなります。distill.drop_target は正解をリストから除き"
+        "（soft_targets では無効）、teacher.folds はそのユーザーを見ていない教師にリストを書かせます。",
     ),
     "lists_caption": (
         "How the lists place their own targets; the probability is 0 where a target is not in its list.",

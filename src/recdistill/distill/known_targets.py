@@ -1,7 +1,8 @@
-"""How much of a teacher's lists is memory: lists of targets that it was trained on against lists of others.
+"""How well a teacher's lists place their own targets: those of training against those of validation.
 
-A student that learns from a list whose first item is the very target learns little beyond the target. Lists of targets
-that nobody was trained on (validation) show how good the teacher is; `teacher.folds` writes lists of the former kind.
+A teacher that was trained on a target names it from memory, and a list whose first item is the very target says little
+beyond it. Lists of targets that nobody was trained on (validation) show how good the teacher is. `distill.drop_target`
+takes the target out of the list; `teacher.folds` has lists written by teachers that have not seen the user.
 """
 
 from typing import Any
@@ -10,15 +11,15 @@ import numpy as np
 
 from recdistill.data.prepared import PreparedData, SplitName, Targets
 from recdistill.distill.outputs import OutputsReader
+from recdistill.errors import UserError
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.ranking import MISS
 
-MEMORY_FILE = "memory_of_targets.json"
 SAMPLE = 50_000
 """Most targets of a split that are looked at."""
 
 
-def memory_of_targets(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, dict[str, Any]]:
+def known_targets(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, dict[str, Any]]:
     """What the lists know of their own targets.
 
     Args:
@@ -27,12 +28,18 @@ def memory_of_targets(reader: OutputsReader, data: PreparedData, seed: int) -> d
         seed: of the sample, where a split has more than :data:`SAMPLE` targets.
 
     Returns:
-        For `train` and `validation`, where there are targets: `targets` looked at; `ndcg@10` of the target in its list,
-        which is the teacher's where items already seen are left out; its mean probability there, `probability` (softmax
-        of the list's scores; 0 where it is not in it); and the lists' mean `entropy` in nats.
+        For `train` and `validation`, where there are targets: `targets` looked at; `ndcg@10` of the target in its list;
+        its mean probability there, `probability` (softmax of the list's scores; 0 where it is not in it); and the mean
+        `entropy` of the lists in nats. On validation `ndcg@10` is the teacher's of an evaluation that leaves out items
+        already seen, unless targets repeat their history (a list holds them, an evaluation misses them) or lists are
+        shorter than ten.
+
+    Raises:
+        UserError: a score is infinite.
     """
     splits: tuple[SplitName, ...] = ("train", "validation")
-    return {split: _looked_at(reader, data, data.targets(split), seed) for split in splits if len(data.targets(split))}
+    targets = {split: data.targets(split) for split in splits}
+    return {split: _looked_at(reader, data, rows, seed) for split, rows in targets.items() if len(rows)}
 
 
 def _looked_at(reader: OutputsReader, data: PreparedData, targets: Targets, seed: int) -> dict[str, Any]:
@@ -42,6 +49,8 @@ def _looked_at(reader: OutputsReader, data: PreparedData, targets: Targets, seed
         targets = Targets(targets.users[rows], targets.positions[rows])
     records = reader.require(targets.users, targets.positions, with_states=False)
     scores = records.top_scores.astype(np.float64)  # -inf in empty places: exp makes them 0
+    if np.isposinf(scores[:, 0]).any():
+        raise UserError(f"{reader.folder}: a score is infinite: the teacher's training has overflowed")
     shares = np.exp(scores - scores[:, :1])
     shares /= shares.sum(axis=1, keepdims=True)
     hits = records.top_items == data.target_items(targets)[:, None]

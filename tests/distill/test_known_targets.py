@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from recdistill.data.prepared import PreparedData
-from recdistill.distill import memory_of_targets as module
-from recdistill.distill.memory_of_targets import memory_of_targets
+from recdistill.distill import known_targets as module
+from recdistill.distill.known_targets import known_targets
 from recdistill.distill.outputs import Records
+from recdistill.errors import UserError
 
 NUM_ITEMS = 30
 TARGETS = 8 * 4
@@ -16,7 +17,7 @@ class Shelf:
     """A store in which each target's list is the same but for the target, which is put somewhere in it."""
 
     def __init__(self, data, scores, place):
-        self.data, self.scores, self.place, self.asked = data, scores, place, 0
+        self.data, self.scores, self.place, self.asked, self.folder = data, scores, place, 0, "store"
 
     def require(self, users, positions, with_states):
         assert not with_states
@@ -46,7 +47,7 @@ def data():
 
 def test_a_list_by_hand(data):
     # Probabilities 4/7, 2/7 and 1/7, and an empty place; the target is second.
-    found = memory_of_targets(Shelf(data, [math.log(4), math.log(2), 0.0, -math.inf], 1), data, 0)
+    found = known_targets(Shelf(data, [math.log(4), math.log(2), 0.0, -math.inf], 1), data, 0)
     assert list(found) == ["train", "validation"]
     assert (found["train"]["targets"], found["validation"]["targets"]) == (TARGETS, 8)
     for split in found.values():
@@ -56,19 +57,24 @@ def test_a_list_by_hand(data):
 
 
 def test_a_target_that_is_not_in_its_list_has_no_place_and_no_probability(data):
-    found = memory_of_targets(Shelf(data, [3.0, 2.0, 1.0], None), data, 0)["train"]
+    found = known_targets(Shelf(data, [3.0, 2.0, 1.0], None), data, 0)["train"]
     assert (found["ndcg@10"], found["probability"]) == (0.0, 0.0)
 
 
 def test_a_target_below_the_tenth_place_counts_by_its_probability_alone(data):
-    found = memory_of_targets(Shelf(data, [0.0] * 12, 10), data, 0)["train"]
+    found = known_targets(Shelf(data, [0.0] * 12, 10), data, 0)["train"]
     assert found["ndcg@10"] == 0
     assert found["probability"] == pytest.approx(1 / 12)
+
+
+def test_an_infinite_score_is_refused(data):
+    with pytest.raises(UserError, match="store: a score is infinite"):
+        known_targets(Shelf(data, [math.inf, 1.0, 0.0], 0), data, 0)
 
 
 def test_of_many_targets_a_sample_is_looked_at(data, monkeypatch):
     monkeypatch.setattr(module, "SAMPLE", 10)
     shelf = Shelf(data, [1.0, 0.0], 0)
-    found = memory_of_targets(shelf, data, 0)
+    found = known_targets(shelf, data, 0)
     assert (found["train"]["targets"], found["validation"]["targets"]) == (10, 8)
     assert shelf.asked == 18
