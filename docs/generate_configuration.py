@@ -33,7 +33,8 @@ Every setting can stand in a YAML file (`--config run.yaml`), on the command lin
 (`--student.train.max_epochs 20`), or in Python (`RunConfig(student=StudentConfig(...))`). What comes later on the
 command line wins, so put `--config` first; the defaults are the demo's. `recdistill run --config run.yaml
 --print_config` prints what would be used. Unknown keys, wrong types and values out of range stop a command before any
-work, with the key's name. In YAML, an empty text is `''` and any other empty value `null`.
+work, with the key's name; a setting that was changed and that nothing reads, given the others, is told. In YAML, an
+empty text is `''` and any other empty value `null`.
 """
 
 YAML_HEAD = """\

@@ -6,6 +6,7 @@
       item_embeddings.npy   the language model's embedding of each title, fp16 (N + 1, H)
       index_keys.npy, index_rows.npy
       outputs.json          written last: a folder without it is an export that was interrupted
+      known_targets.json    how well the lists place their own targets (`distill.known_targets`)
 
 Scores are fp32: at ±20, fp16 moves in steps of 1/64, which ties neighbours of a list and shifts their probabilities by
 up to 0.8 %, for 2 bytes saved per item. States, which no loss takes differences of, are fp16.

@@ -168,7 +168,7 @@ def _export_batch(asked: Any, seen: Mapping[str, Any], others: Mapping[str, Any]
     if asked == "auto":
         return f"{words}; any size is automatic", most > 0
     # With a cache a prompt is a user's history, and those that do not grow are read apart, so a batch may be smaller.
-    # Each of the folds' teachers reads the prompts of its own users, and the last of a small fold may be few.
+    # Each of the folds' teachers reads the prompts of its own users, so no batch holds more than the largest fold's.
     together = seen.get("export", {}).get("together", prompts)
     right = most <= asked if others.get("export.use_cache") else most == min(asked, together)
     return words, most > 0 and right
