@@ -498,7 +498,7 @@ class DistillConfig:
     500 users, 1 and a student's dropout overfit less."""
     top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
-    drop_target: bool = True
+    drop_target: bool = False
     """Take the target itself out of the teacher's list. The student's own loss tells it the target, which a teacher
     that was trained on it names from memory: with few users, a list is little else. Not with soft_targets, which sets a
     list above all items that are not in it."""

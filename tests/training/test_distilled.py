@@ -115,7 +115,7 @@ def test_records_are_those_of_the_targets_keys_in_every_batch(
 
 
 def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: OutputsReader) -> None:
-    config = make_config(method="dllm2rec", drop_target=False, weight=0.7, dro_weight=0.3, dro_temperature=2.0)
+    config = make_config(method="dllm2rec", weight=0.7, dro_weight=0.3, dro_temperature=2.0)
     training = make_training(config, data, reader)
     with torch.no_grad():  # Larger vectors, so that scores differ.
         training.module.items.ids[1:] += torch.randn(ITEMS, 8, generator=torch.Generator().manual_seed(4))
@@ -148,7 +148,10 @@ def test_a_list_that_holds_its_target_alone_teaches_nothing(data: PreparedData, 
         return items, scores
 
     reader = write_store(tmp_path, data.targets("train"), target_alone)
-    taught, plain = (make_training(make_config(method=method, weight=weight), data, reader) for weight in (3.0, 0.0))
+    taught, plain = (
+        make_training(make_config(method=method, drop_target=True, weight=weight), data, reader)
+        for weight in (3.0, 0.0)
+    )
     batch = taught.collate(taught.plan(0)[0])
     assert bool(batch.selected.any()) == (method == "soft_targets")  # whose lists keep their targets
     if method == "soft_targets":
@@ -166,7 +169,7 @@ def test_what_stands_next_in_a_made_up_history_stays_in_its_list(data: PreparedD
         return np.concatenate([[target], items[items != target]])[:TOP_K], scores
 
     reader = write_store(tmp_path, asked.targets("train"), with_target)
-    config = make_config()
+    config = make_config(drop_target=True)
     windows = training_windows(asked, config.student.max_length, "all")
     student = make_distilled(config, data, reader).eval()
     plain = StudentTraining(student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
