@@ -500,8 +500,8 @@ class DistillConfig:
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = False
     """Take the target itself out of the teacher's list. The student's own loss tells it the target, which a teacher
-    that was trained on it names from memory: with few users, a list is little else. Not with soft_targets, which sets a
-    list above all items that are not in it."""
+    that was trained on it names from memory, the more so the fewer the users. Not with soft_targets, which sets a list
+    above all items that are not in it."""
     position_weight: float = 0.3
     """dllm2rec: γ_p, weight by rank in the teacher's list."""
     confidence_weight: float = 0.5
