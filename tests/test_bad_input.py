@@ -52,12 +52,15 @@ def test_missing_file(fail: Fail, events: Path) -> None:
 
 def test_missing_folder_of_a_data_set(fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "empty cache"))
-    message = fail("--data.source=ml-100k", "--data.path=")
+    message = fail("--data.source=ml-100k", "--data.path=", "--data.items_path=")
     assert (
         message
         == "data.source: ml-100k is not at empty cache/ml-100k; run `recdistill fetch ml-100k`, or set data.path"
     )
-    assert fail("--data.source=ml-1m", "--data.path=/nowhere") == "data.path: /nowhere is not a folder"
+    assert (
+        fail("--data.source=ml-1m", "--data.path=/nowhere", "--data.items_path=")
+        == "data.path: /nowhere is not a folder"
+    )
 
 
 def test_missing_column(fail: Fail) -> None:
