@@ -154,6 +154,7 @@ large by as much.
 $ recdistill prepare --run runs/bench
 $ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/python \\
     --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1    # --arms rectools --patience 100
+                                                                         # --arms recbole --epochs 46
 ```
 
 | SASRec of | patience | seed | best epoch, of | NDCG@10: validation | test | cpu s | s an epoch | ours, s | ratio |
