@@ -494,8 +494,8 @@ class DistillConfig:
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
     soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
     weight: float = 8.0
-    """Weight λ_d of the distillation loss beside the student's own loss. With fewer than some
-    500 users, 1 and a student's dropout overfit less."""
+    """Weight λ_d of the distillation loss beside the student's own loss. With fewer than some 500 users, 1 and a
+    student's dropout overfit less."""
     top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = False
