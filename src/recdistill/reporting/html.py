@@ -14,8 +14,9 @@ STYLE = """
   :root { --ink: #e3e7eb; --soft: #9aa5b0; --line: #3a424b; --page: #14181c; --panel: #1d2329; --mark: #e0a44c; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 52rem; padding: 1rem 1rem 4rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 88rem; padding: 1rem 1rem 4rem; background: var(--page); color: var(--ink);
   font: 16px/1.6 var(--font); }
+p, ul, figure, figcaption, pre, h1 { max-width: 50rem; }
 h1 { font-size: 1.6rem; line-height: 1.3; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-style: none; font-size: .9rem; }
