@@ -9,7 +9,8 @@ the students beside other libraries' in `docs/benchmarks/students.jsonl`.
 
 The folder of a study that was done once more on another device has that device's name behind a dot:
 `docs/results/ml-100k.h100`. What must be known of a section before it is read stands in `note.md` beside its files. The
-same runs against another baseline, `<split>-against-<arm>.json`, are shown below the section they belong to.
+same runs against another baseline, `<split>-against-<arm>.json`, are shown below the section they belong to. The
+drawing of the learning curve is `docs/results/learning-curve.svg`.
 
 No number of the page is typed: all stand in those files. A model that arms share (the student, mostly) is shown once.
 """
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from learning_curve import learning_curve
 from recdistill.reporting.comparison import comparison_tables
 from recdistill.reporting.wording import p_value, signed
 from recdistill.yaml_files import read_yaml
@@ -29,6 +31,7 @@ from recdistill.yaml_files import read_yaml
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"
 STUDENTS = ROOT / "docs/benchmarks/students.jsonl"
+DRAWING = RESULTS / "learning-curve.svg"
 
 HEAD = """\
 # Results
@@ -246,9 +249,11 @@ def gained(entry: dict[str, Any]) -> str:
     return f"{entry['mean']:.4f}, {gain}[{signed(low)}, {signed(high)}], p {p_value(entry['p_holm'])}"
 
 
-def page() -> str:
-    """The whole page, studies and splits in the order of their names."""
-    return "\n\n".join([HEAD.rstrip(), *summary(), *sections()]) + "\n"
+def page() -> tuple[str, str]:
+    """The whole page, studies and splits in the order of their names; and the drawing that it shows."""
+    curve, drawing = learning_curve(RESULTS)
+    curve = curve.format(drawing=DRAWING.relative_to(PAGE.parent))
+    return "\n\n".join([HEAD.rstrip(), *summary(), curve, *sections()]) + "\n", drawing
 
 
 def in_order(pattern: str) -> list[Path]:
@@ -269,12 +274,14 @@ def main() -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if the page is out of date")
+    written = dict(zip((PAGE, DRAWING), page(), strict=True))
     if parser.parse_args().check:
-        if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page():
-            return 0
-        sys.stderr.write("docs/results.md is out of date; run: python docs/generate_results.py\n")
-        return 1
-    PAGE.write_text(page(), encoding="utf-8")
+        late = [path for path, text in written.items() if not path.is_file() or path.read_text("utf-8") != text]
+        for path in late:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date; run: python docs/generate_results.py\n")
+        return int(bool(late))
+    for path, text in written.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -94,3 +94,24 @@ def test_a_level_is_reached_at_the_first_validation_as_good(results: Any) -> Non
         {"cpu_seconds": 12.0, "ndcg@10": 0.2},
     ]
     assert [results.level_reached({"curve": curve}, level) for level in (0.1, 0.2, 0.3, 0.4)] == [4.0, 8.0, 8.0, None]
+
+
+def test_the_page_of_results_is_what_its_files_say(results: Any) -> None:
+    page, drawing = results.page()
+    assert page == results.PAGE.read_text(encoding="utf-8")
+    assert drawing == results.DRAWING.read_text(encoding="utf-8")
+
+
+def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: Path) -> None:
+    def entry(arm: str, model: str, mean: float) -> dict[str, Any]:
+        return {"arm": arm, "model": model, "seeds": 5, "mean": mean, "interval": [mean - 0.01, mean + 0.01]}
+
+    models = [("main", "student"), ("main", "teacher"), ("main", "distilled"), ("titles-alone", "distilled")]
+    for share in ("ml-latest-small-tenth", "ml-latest-small-quarter", "ml-latest-small-half", "ml-latest-small.epyc"):
+        (tmp_path / share).mkdir()
+        entries = [entry(*model, 0.1 + 0.01 * place) for place, model in enumerate(models)]
+        (tmp_path / share / "test.json").write_text(json.dumps({"entries": entries}))
+    text, drawing = results.learning_curve(tmp_path)
+    assert "(a tenth: 5, a quarter: 5, half: 5, all: 5)" in text
+    for label in ("a tenth", "all", "student", "titles alone", "teacher", "distilled"):
+        assert f">{label}</text>" in drawing
