@@ -19,7 +19,7 @@ FLOORS = [
     {"distill"},
     {"training"},
     {"reporting"},
-    {"pipeline"},
+    {"pipeline", "new_items"},
     {"bench"},
     {"study"},
     {"tune"},

@@ -55,6 +55,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _fetch(options.name)
     elif command == "recommend":
         _recommend(options)
+    elif command == "add-items":
+        _add_items(options)
     elif command == "plan":
         _plan(options)
     elif command == "bench":
@@ -121,6 +123,14 @@ def _compare(options: Namespace) -> None:
     names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
     found = compare(arms, models, **{name: options[name] for name in names})
     sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
+
+
+def _add_items(options: Namespace) -> None:
+    from recdistill.new_items import add_items
+
+    # Read by key: `items` is a method of the parser's namespace too.
+    count = add_items(Path(options.run), Path(options["items"]), Path(options.out))
+    sys.stdout.write(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
 
 
 def _fetch(name: str) -> None:

@@ -27,6 +27,7 @@ WHOLE = {
 }
 FETCH = "Fetch data or a language model into the user's cache."
 RECOMMEND = "What the distilled student recommends after a history."
+ADD_ITEMS = "Give a distilled student items that came after its training, by their titles; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
 STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
@@ -71,6 +72,7 @@ def build_parser(command: str) -> ArgumentParser:
     parsers |= {
         "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
         "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
+        "add-items": _add_items_parser(),
     }  # fmt: skip
     for name, made in parsers.items():
         subcommands.add_subcommand(name, made, help=made.description)
@@ -165,3 +167,15 @@ def _recommend_parser() -> ArgumentParser:
     recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
     recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
     return recommend
+
+
+def _add_items_parser() -> ArgumentParser:
+    add_items = _subparser(ADD_ITEMS)
+    add_items.add_argument("run", type=str, help="Folder of a finished run, or what an earlier call wrote.")
+    add_items.add_argument(
+        "items",
+        type=str,
+        help="CSV or Parquet file with the columns of the run's items file; known items are passed over.",
+    )
+    add_items.add_argument("--out", type=str, required=True, help="Folder to write: what `recommend` reads.")
+    return add_items

@@ -3,7 +3,7 @@ import torch
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.teacher.titles import title_embeddings, whiten
+from recdistill.teacher.titles import title_embeddings
 
 TITLES = ["", "Heat", "Big", "Ran", "Big"]
 
@@ -42,17 +42,3 @@ def test_a_damaged_file_in_the_cache_is_named(tiny_llm, tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match=f"{path}: not a whole safetensors file"):
         title_embeddings(config, TITLES, tmp_path, "cpu")
-
-
-def test_whitened_columns_are_uncorrelated_and_of_unit_variance():
-    embeddings = torch.randn(51, 8, generator=torch.Generator().manual_seed(0)) @ torch.rand(8, 8)
-    white = whiten(embeddings, 5)
-    assert white.shape == (51, 5)
-    assert not white[0].any()
-    torch.testing.assert_close(white[1:].T @ white[1:] / 50, torch.eye(5), rtol=1e-4, atol=1e-4)
-
-
-def test_fewer_items_than_dimensions_and_equal_titles_stay_finite():
-    assert whiten(torch.randn(4, 8), 128).shape == (4, 2)
-    assert torch.isfinite(whiten(torch.ones(6, 8) * 0.1, 4)).all()
-    assert torch.isfinite(whiten(torch.randn(2, 8), 4)).all()

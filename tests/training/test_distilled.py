@@ -18,7 +18,7 @@ from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.make import load_student, make_student, save_student
-from recdistill.teacher.titles import whiten
+from recdistill.teacher.whitening import whiten
 from recdistill.training.distilled import DistillBatch, DistilledTraining, make_distilled, train_distilled
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining, train_student

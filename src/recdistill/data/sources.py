@@ -103,7 +103,7 @@ class Source:
         """
         if self.titles is None or not self.columns.title:
             return {}
-        return _by_item(self.titles, self.columns.item, self.columns.title)
+        return by_item(self.titles, self.columns.item, self.columns.title)
 
     def read_texts(self) -> dict[str, dict[str, str]]:
         """What more there is to read about the items: column's label → external item id → value.
@@ -113,11 +113,15 @@ class Source:
         """
         if self.titles is None:
             return {}
-        return {label(column): _by_item(self.titles, self.columns.item, column) for column in self.texts}
+        return {label(column): by_item(self.titles, self.columns.item, column) for column in self.texts}
 
 
-def _by_item(table: Table, item_column: str, column: str) -> dict[str, str]:
-    """External item id → the item's one text in `column`, for the items that have one."""
+def by_item(table: Table, item_column: str, column: str) -> dict[str, str]:
+    """External item id → the item's one text in `column`, for the items that have one.
+
+    Raises:
+        UserError: an id is missing, or an item has two different texts.
+    """
     frame = table.read([item_column, column])
     items, ids = parse_ids(frame[item_column], table)
     found: dict[str, str] = {}
@@ -211,12 +215,18 @@ def _columns_file(config: DataConfig) -> Source:
         raise UserError(f"data.separator: {config.separator!r} is not an ASCII character")
     path = Path(config.path)
     events = parquet(path) if config.source == "parquet" else text_with_header(path, config.separator, quotes=True)
-    titles: Table | None = None
-    if config.items_path:
-        items = Path(config.items_path)
-        is_parquet = items.suffix.lower() in (".parquet", ".pq")
-        titles = parquet(items) if is_parquet else text_with_header(items, config.separator, quotes=True)
+    titles = items_table(Path(config.items_path), config.separator) if config.items_path else None
     return Source(events, titles, config.columns)
+
+
+def items_table(path: Path, separator: str) -> Table:
+    """A file of items with named columns: Parquet by its name's ending, CSV otherwise.
+
+    Raises:
+        UserError: the file is missing, empty or broken.
+    """
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    return parquet(path) if is_parquet else text_with_header(path, separator, quotes=True)
 
 
 def _folder(config: DataConfig, name: str) -> Path:

@@ -103,6 +103,14 @@ class Student(nn.Module, ABC):
         """Item vectors (N + 1, D) for input and output; row 0 is zero."""
         return self.items()  # type: ignore[no-any-return]
 
+    @torch.no_grad()
+    def append_items(self, vectors: Tensor) -> None:
+        """Give it M more items, numbered N + 1 to N + M, by their vectors (M, D); no titles may be left to fold in."""
+        if self.items.projection is not None:
+            raise ValueError("items can be appended to a plain table alone")
+        self.items.ids = nn.Parameter(torch.cat([self.items.ids, vectors.to(self.items.ids)]))
+        self.num_items += len(vectors)
+
     def scores(self, states: Tensor) -> Tensor:
         """Scores of all items: (..., D) → (..., N + 1); column 0, the padding's, is -inf."""
         scores = states @ self.item_vectors().T

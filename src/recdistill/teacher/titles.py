@@ -21,6 +21,10 @@ logger = logging.getLogger("recdistill")
 
 PREFIX = "Title:"
 BATCH_TOKENS = 2048
+ENCODER_SETTINGS = (
+    "title_encoder", "llm", "precision", "quantization", "double_quantization", "compute_dtype", "attention",
+)  # fmt: skip
+"""Settings of the teacher that decide what an embedding is."""
 
 
 def title_tokens(tokenizer: Any, titles: list[str], before: str = "\n") -> list[NDArray[np.int32]]:
@@ -108,31 +112,3 @@ def _by_tokens(order: list[int], lengths: list[int]) -> list[list[int]]:
             batches.append([])
         batches[-1].append(row)
     return [batch for batch in batches if batch]
-
-
-def whiten(embeddings: Tensor, dims: int) -> Tensor:
-    """Centre the items' embeddings, turn them to their principal axes, keep `dims`, scale each to unit variance.
-
-    Language-model embeddings point mostly one way; whitening brings out what tells one title from another
-    (Su et al. 2021, arXiv 2103.15316). Axes without variance are left out.
-
-    Args:
-        embeddings: (N + 1, H); row 0 is padding and stays zero.
-        dims: axes to keep, at most.
-
-    Returns:
-        fp32 (N + 1, min(dims, rank)).
-    """
-    items = embeddings[1:].double()
-    centred = items - items.mean(dim=0)
-    _, scales, axes = torch.linalg.svd(centred, full_matrices=False)
-    keep = min(dims, int((scales > scales[0] * 1e-6).sum())) if scales[0] > 0 else 1
-    white = centred @ axes[:keep].T / (scales[:keep] / max(1, len(items)) ** 0.5).clamp_min(1e-12)
-    # The sign of a principal axis is arbitrary; fix it, so that the same titles give the same numbers everywhere.
-    white = white * torch.sign(_largest(white))
-    return torch.cat([white.new_zeros(1, keep), white]).float()
-
-
-def _largest(columns: Tensor) -> Tensor:
-    """The entry of each column that is largest in absolute value."""
-    return columns.gather(0, columns.abs().argmax(dim=0, keepdim=True)).squeeze(0)

@@ -23,11 +23,13 @@ from recdistill.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.losses import cross_entropy, training_loss
 from recdistill.students.make import load_student, make_student, save_student
-from recdistill.teacher.titles import whiten
+from recdistill.students.title_map import save_title_map
+from recdistill.teacher.whitening import whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining
+from recdistill.training.title_map import how_titles_are_read, title_map_of
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,8 @@ def train_distilled(
 ) -> FitResult:
     """Train the distilled student and write it to `folder`, its titles folded into its item vectors.
 
+    How titles became vectors is written beside it, for items that come later (:mod:`recdistill.new_items`).
+
     Args:
         config: `student` gives the shape, `distill` the rest.
         data: the histories.
@@ -249,6 +253,10 @@ def train_distilled(
     )
     result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
     with profiler.phase("write"):
+        embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
+        counts = torch.from_numpy(data.train_item_counts())
+        if title_map := title_map_of(student, embeddings, config.teacher.title_dim, counts):
+            save_title_map(title_map, how_titles_are_read(config, data.texts[1]), folder)
         save_student(student, folder)
         discard_checkpoint(folder)
     return result

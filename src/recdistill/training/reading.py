@@ -28,7 +28,8 @@ from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
-from recdistill.teacher.titles import title_embeddings, whiten
+from recdistill.teacher.titles import title_embeddings
+from recdistill.teacher.whitening import whiten
 from recdistill.training.fit import Rows
 
 READ_BATCH = 32

@@ -1,0 +1,67 @@
+"""Title embeddings brought to their principal axes: what tells one title from another, and nothing else.
+
+Language-model embeddings point mostly one way; whitening brings out the rest (Su et al. 2021, arXiv 2103.15316).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Centre, turn to the principal axes, scale each to unit variance; fitted on a catalog, good for any title.
+
+    Attributes:
+        mean: fp64 (H,), of the catalog's embeddings.
+        axes: fp64 (W, H), the principal axes kept.
+        scales: fp64 (W,), the catalog's standard deviations along them.
+        signs: fp64 (W,). The sign of a principal axis is arbitrary; fixed, the same titles give the same numbers
+            everywhere.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    scales: Tensor
+    signs: Tensor
+
+    @classmethod
+    def fit(cls, embeddings: Tensor, dims: int) -> "Whitening":
+        """The whitening of a catalog's embeddings (N, H) to `dims` axes at most, those without variance left out."""
+        items = embeddings.double()
+        mean = items.mean(dim=0)
+        _, spread, axes = torch.linalg.svd(items - mean, full_matrices=False)
+        keep = min(dims, int((spread > spread[0] * 1e-6).sum())) if spread[0] > 0 else 1
+        scales = (spread[:keep] / max(1, len(items)) ** 0.5).clamp_min(1e-12)
+        unsigned = cls(mean, axes[:keep], scales, torch.ones_like(scales))
+        return cls(mean, axes[:keep], scales, torch.sign(_largest(unsigned(embeddings))))
+
+    def __call__(self, embeddings: Tensor) -> Tensor:
+        """Whiten embeddings (M, H): fp64 (M, W)."""
+        white: Tensor = (embeddings.double() - self.mean) @ self.axes.T / self.scales
+        return white * self.signs
+
+    @property
+    def matrix(self) -> Tensor:
+        """All of it but the centring, as one matrix: fp64 (H, W)."""
+        return self.axes.T / self.scales * self.signs
+
+
+def whiten(embeddings: Tensor, dims: int) -> Tensor:
+    """A catalog's embeddings whitened among themselves.
+
+    Args:
+        embeddings: (N + 1, H); row 0 is padding and stays zero.
+        dims: axes to keep, at most.
+
+    Returns:
+        fp32 (N + 1, min(dims, rank)).
+    """
+    white = Whitening.fit(embeddings[1:], dims)(embeddings[1:])
+    return torch.cat([white.new_zeros(1, white.shape[1]), white]).float()
+
+
+def _largest(columns: Tensor) -> Tensor:
+    """The entry of each column that is largest in absolute value."""
+    return columns.gather(0, columns.abs().argmax(dim=0, keepdim=True)).squeeze(0)
