@@ -3,7 +3,7 @@
     recdistill prepare --config configs/ml-latest-small.yaml --data.path ml-latest-small --run runs/whole
     python benchmarks/new_items.py split --whole runs/whole/prepare --out runs/new-items
     recdistill run --config configs/ml-latest-small.yaml --run runs/new-items/run --data.source csv \
-        --data.path runs/new-items/events.csv --data.items_path runs/new-items/known.csv --data.text []
+        --data.path runs/new-items/events.csv --data.items_path runs/new-items/known.csv --data.text "[]"
     python benchmarks/new_items.py measure --whole runs/whole/prepare --split runs/new-items \
         --run runs/new-items/run --half second
 
@@ -12,9 +12,10 @@
 the user's earlier events on known items. Users are in halves: choices were made on the first.
 
 Ranked are all items, and the new ones among themselves. Beside the student stands the likeness of titles, which needs
-no training: the inner product of whitened title embeddings with their mean over the history, an event of age a weighing
-.9^a; and what any order by chance would give. `known` is the run's own validation, before and after the new items.
-A user's later events may have been trained on; a student has no memory of users, only of what follows what.
+no training: the inner product of whitened title embeddings with their mean over what the student reads of the history,
+an event of age a weighing .9^a; and what an order by chance gives. Items that the user had before, new ones too, are
+left out. `validation` is the run's own, before and after the new items. A user's later events may have been trained on;
+a student has no memory of users, only of what follows what.
 """
 
 import argparse
@@ -24,12 +25,13 @@ import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.data.fetch import cache_folder
@@ -54,7 +56,7 @@ SAMPLES = 2000
 def split(whole: Path, out: Path, share: float, seed: int) -> dict[str, int]:
     """Write `events.csv` and `known.csv` of the items kept, and `new.csv` of those taken out; count all three.
 
-    An item's title there is all that is read of it (`data.text`).
+    The column `title` there holds all that is read of an item, `data.text` too; so the run has `data.text: []`.
     """
     data = PreparedData.load(whole)
     drawn = np.random.default_rng(seed).permutation(data.num_items)[: round(share * data.num_items)] + 1
@@ -77,8 +79,22 @@ def split(whole: Path, out: Path, share: float, seed: int) -> dict[str, int]:
     return {"events": len(events), "known": len(known), "new": len(new)}
 
 
-def questions(whole: PreparedData, item_ids: list[str], num_known: int, half: int) -> tuple[PreparedData, Targets]:
-    """Each user's latest event on a new item behind the user's earlier ones on known items, as data of its own.
+class Questions(NamedTuple):
+    """Each user's latest event on a new item.
+
+    Attributes:
+        data: a history for each: the known items before the event, then its item.
+        targets: those last places.
+        seen: for each history the new items that the user had before.
+    """
+
+    data: PreparedData
+    targets: Targets
+    seen: list[IntArray]
+
+
+def questions(whole: PreparedData, item_ids: list[str], num_known: int, half: int) -> Questions:
+    """Ask a half of the users for their latest event on a new item.
 
     Args:
         whole: the histories with the new items in them.
@@ -87,34 +103,38 @@ def questions(whole: PreparedData, item_ids: list[str], num_known: int, half: in
         half: 0 for the users of even numbers, 1 for the others.
     """
     number = {item_id: item for item, item_id in enumerate(item_ids) if item}
-    of = np.array([0, *(number.get(item_id, 0) for item_id in whole.item_ids[1:])])
+    of = np.array([0, *(number.get(item_id, 0) for item_id in whole.item_ids[1:])], dtype=np.int32)
     histories: list[IntArray] = []
+    seen: list[IntArray] = []
     for user in range(half, whole.num_users, 2):
         items = of[whole.items[whole.offsets[user] : whole.offsets[user + 1]]]
         (new,) = np.nonzero(items > num_known)
         before = items[: new[-1]] if len(new) else items[:0]
-        before = before[(before > 0) & (before <= num_known)]
-        if len(before):
-            histories.append(np.append(before, items[new[-1]]).astype(np.int32))
+        known = before[(before > 0) & (before <= num_known)]
+        if len(known):
+            histories.append(np.append(known, items[new[-1]]))
+            seen.append(before[(before > num_known) & (before != items[new[-1]])])
     lengths = np.array([len(history) for history in histories], dtype=np.int32)
     data = replace(
         whole, items=np.concatenate(histories), timestamps=np.zeros(lengths.sum(), np.int64),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), train_ends=lengths - 1,
         validation_ends=lengths, titles=item_ids, item_ids=item_ids, trained_users=None, item_texts=None,
     )  # fmt: skip
-    return data, data.targets("validation")
+    return Questions(data, data.targets("validation"), seen)
 
 
-class NewAlone:
-    """Another scorer with the known items out of the way."""
+class Unseen:
+    """Another scorer with the new items that the user had before, and on wish all known ones, out of the way."""
 
-    def __init__(self, scorer: Scorer, num_known: int) -> None:
-        self.scorer, self.num_known = scorer, num_known
+    def __init__(self, scorer: Scorer, seen: list[IntArray], num_known: int = 0) -> None:
+        self.scorer, self.seen, self.num_known = scorer, seen, num_known
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + M + 1), the first N + 1 of them -inf."""
+        """Scores (B, N + M + 1), -inf for what is out of the way."""
         scores = self.scorer.score(users, positions)
         scores[:, : self.num_known + 1] = -torch.inf
+        for row, user in enumerate(users.tolist()):
+            scores[row, self.seen[user].tolist()] = -torch.inf
         return scores
 
 
@@ -143,10 +163,12 @@ def quality(data: PreparedData, targets: Targets, scorer: Scorer) -> dict[str, A
     }
 
 
-def by_chance(items: int) -> dict[str, float]:
-    """What an order by chance of so many items gives on average."""
-    first = np.arange(1, min(10, items) + 1)
-    return {"ndcg@10": round(float(ndcg(first, 10).sum()) / items, 5), "hit_rate@10": round(len(first) / items, 5)}
+def by_chance(sizes: NDArray[np.int64]) -> dict[str, float]:
+    """What orders by chance of so many items each, (rows,), give on average."""
+    gains = np.concatenate([[0.0], np.cumsum(ndcg(np.arange(1, 11), 10))])
+    listed = np.minimum(sizes, 10)
+    means = {"ndcg@10": (gains[listed] / sizes).mean(), "hit_rate@10": (listed / sizes).mean()}
+    return {name: round(float(mean), 5) for name, mean in means.items()}
 
 
 @torch.inference_mode()
@@ -158,7 +180,7 @@ def measure(whole: Path, split_folder: Path, run: Path, half: int) -> dict[str, 
         catalog, student = read_json(more / "prepare/catalog.json"), load_student(more / "distilled")
     before, known = load_student(run / "distilled"), PreparedData.load(run / "prepare")
     num_known, length = known.num_items, student.config.max_length
-    data, targets = questions(PreparedData.load(whole), catalog["item_ids"], num_known, half)
+    data, targets, seen = questions(PreparedData.load(whole), catalog["item_ids"], num_known, half)
     _, about = load_title_map(run / "distilled")
     config = run_config({"teacher": about["teacher"]}).teacher
     embeddings = title_embeddings(config, catalog.get("texts", catalog["titles"]), cache_folder(), "cpu")
@@ -172,17 +194,23 @@ def measure(whole: Path, split_folder: Path, run: Path, half: int) -> dict[str, 
     asked = known.targets("validation")
     after = sequence_scorer(student.last_scores, longer, length)
     listed = rank(longer, asked, after, 64, filter_seen=True, top_k=10).top_items
+    unseen_new = added - np.array([len(set(items.tolist())) for items in seen])
+    unseen = num_known + unseen_new - np.array([len(set(data.history(user, end))) for user, end in _rows(targets)])
     return {
         "run": str(run), "half": ("first", "second")[half], "known": num_known, "new": added, "targets": len(targets),
-        "among all": {name: quality(data, targets, scorer) for name, scorer in scorers.items()}
-        | {"chance": by_chance(num_known + added)},
-        "among new": {name: quality(data, targets, NewAlone(one, num_known)) for name, one in scorers.items()}
-        | {"chance": by_chance(added)},
+        "among all": {name: quality(data, targets, Unseen(one, seen)) for name, one in scorers.items()}
+        | {"chance": by_chance(unseen)},
+        "among new": {name: quality(data, targets, Unseen(one, seen, num_known)) for name, one in scorers.items()}
+        | {"chance": by_chance(unseen_new)},
         "validation": {
             "before": quality(known, asked, sequence_scorer(before.last_scores, known, length)),
             "after": quality(longer, asked, after), "new of those listed": round(float((listed > num_known).mean()), 4),
         },
     }  # fmt: skip
+
+
+def _rows(targets: Targets) -> list[tuple[int, int]]:
+    return list(zip(targets.users.tolist(), targets.positions.tolist(), strict=True))
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """A distilled student is given items that came after its training."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -7,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from chain import NUM_ITEMS, options, write_interactions
 from recdistill.cli import main
+from recdistill.errors import UserError
 from recdistill.new_items import add_items
 from recdistill.serving.recommender import Recommender
 from recdistill.students.make import load_student
-from recdistill.students.title_map import load_title_map
 
 HISTORY = ["Film 3", "Film 4"]
 
@@ -54,23 +56,12 @@ def test_new_items_are_recommended_by_title_and_the_known_ones_keep_their_scores
     assert Recommender.load(tmp_path / "more").recommend(["film 100", "n3"])  # they may stand in a history
 
 
-def test_the_vector_of_a_known_title_is_its_own_but_for_the_id(run: Path, tmp_path: Path) -> None:
-    """Items of the very text of known ones differ from those by the ID embedding and the base alone."""
-    path = tmp_path / "copies.csv"
-    path.write_text("item_id,title,genre\nc1,Film 1,kind 0\nc2,Film 2,kind 1\n")
-    assert add_items(run, path, tmp_path / "more") == 2
+def test_texts_are_kept_where_more_than_titles_is_read(run: Path, new: Path, tmp_path: Path) -> None:
+    assert add_items(run, new, tmp_path / "more") == 2
     catalog = json.loads((tmp_path / "more/prepare/catalog.json").read_text())
-    assert catalog["texts"][-2:] == ["Film 1. Genre: kind 0.", "Film 2. Genre: kind 1."]
-    title_map, _ = load_title_map(run / "distilled")
-    table = load_student(tmp_path / "more/distilled").items.ids.detach()
-    first, second = (catalog["item_ids"].index(item) for item in ("i1", "i2"))
-    copies = table[-2:] - title_map.base
-    assert copies.abs().max() > 1e-3
-    # What the copies have of their titles, the originals have too: take it away and an ID embedding is left, and those
-    # are small here, after two epochs, beside the titles' part.
-    left = table[[first, second]] - copies
-    assert left.norm() < table[[first, second]].norm()
-    assert torch.linalg.vector_norm(left, dim=1).max() < 4 * 0.02 * table.shape[1] ** 0.5
+    assert catalog["texts"][-2:] == ["Film 100. Genre: kind 1.", "Film 3 again. Genre: kind 2."]
+    (added,) = json.loads((tmp_path / "more/distilled/title_map.json").read_text())["added"]
+    assert (added["file"], added["items"]) == ("new.csv", 2)
 
 
 def test_what_was_written_can_be_added_to_again(run: Path, new: Path, tmp_path: Path) -> None:
@@ -106,23 +97,62 @@ def test_a_wrong_file_is_told_and_nothing_is_written(
 def test_wrong_folders_are_told(run: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def told(folder: Path, out: Path) -> str:
         assert main(["add-items", str(folder), str(new), "--out", str(out)]) == 2
-        return capsys.readouterr().err
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1
+        return message
 
+    before = {path.name for path in run.iterdir()}
     assert "is there already; choose another folder" in told(run, tmp_path)
+    assert "lies in the run" in told(run, run / "report")
+    assert "is not a folder" in told(run, new / "more")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert "is there already" in told(run, tmp_path / "link")
     assert "holds no model; run `recdistill distill` first" in told(tmp_path / "nothing", tmp_path / "more")
     shutil.copytree(run, tmp_path / "old", ignore=shutil.ignore_patterns("teacher*", "student"))
     (tmp_path / "old/distilled/title_map.json").unlink()
     assert "knows its items by their ids alone" in told(tmp_path / "old", tmp_path / "more")
-    assert not (tmp_path / "more").exists()
+    shutil.copytree(run, tmp_path / "short", ignore=shutil.ignore_patterns("teacher*", "student"))
+    catalog = tmp_path / "short/prepare/catalog.json"
+    shorter = {key: values[:-1] for key, values in json.loads(catalog.read_text()).items()}
+    catalog.write_text(json.dumps(shorter))
+    assert f"the model knows {NUM_ITEMS} items and the catalog has {NUM_ITEMS - 1}" in told(
+        tmp_path / "short", tmp_path / "more"
+    )
+    assert {path.name for path in run.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "link", "old", "short"}
 
 
-def test_another_encoder_is_refused(run: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("teacher*", "student"))
-    about = tmp_path / "run/distilled/title_map.json"
-    changed = json.loads(about.read_text()) | {"example": "Quite another title, of much more than a word"}
-    about.write_text(json.dumps(changed))
-    assert main(["add-items", str(tmp_path / "run"), str(new), "--out", str(tmp_path / "more")]) == 2
+def test_what_fails_on_the_way_leaves_nothing(
+    run: Path, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "more.partial").mkdir()
+
+    def full(path: Path, _: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("recdistill.new_items.write_json", full)
+    with pytest.raises(UserError, match="no space left on the disk"):
+        add_items(run, new, tmp_path / "more")
+    assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "more.partial"}
+
+
+def test_another_encoder_is_refused_and_a_moved_one_is_found(
+    run: Path, new: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, moved = tmp_path / "other", tmp_path / "moved"
+    for folder in (other, moved):
+        shutil.copytree(tiny_llm, folder)
+    weights = load_file(other / "model.safetensors")
+    generator = torch.Generator().manual_seed(9)
+    for name, value in weights.items():
+        if value.dim() == 2:
+            weights[name] = torch.randn(value.shape, generator=generator) * 0.1
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
+    call = ["add-items", str(run), str(new), "--out", str(tmp_path / "more"), "--device", "cpu", "--encoder"]
+    assert main([*call, str(other)]) == 2
     assert "another encoder than here read its titles" in capsys.readouterr().err
+    assert main([*call, str(moved)]) == 0
+    assert len(Recommender.load(tmp_path / "more").catalog) == NUM_ITEMS + 2
 
 
 def test_without_titles_in_its_vectors_a_student_leaves_no_map(run: Path, tiny_llm: Path, tmp_path: Path) -> None:

@@ -127,9 +127,11 @@ def _compare(options: Namespace) -> None:
 
 def _add_items(options: Namespace) -> None:
     from recdistill.new_items import add_items
+    from recdistill.pipeline import choose_device
 
     # Read by key: `items` is a method of the parser's namespace too.
-    count = add_items(Path(options.run), Path(options["items"]), Path(options.out))
+    run, items, out = (Path(options[name]) for name in ("run", "items", "out"))
+    count = add_items(run, items, out, options.encoder, choose_device(options.device))
     sys.stdout.write(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
 
 

@@ -173,9 +173,13 @@ def _add_items_parser() -> ArgumentParser:
     add_items = _subparser(ADD_ITEMS)
     add_items.add_argument("run", type=str, help="Folder of a finished run, or what an earlier call wrote.")
     add_items.add_argument(
-        "items",
-        type=str,
-        help="CSV or Parquet file with the columns of the run's items file; known items are passed over.",
-    )
+        "items", type=str,
+        help="CSV or Parquet file of items, columns called as at training (docs/distillation.md); known items are "
+        "passed over.",
+    )  # fmt: skip
     add_items.add_argument("--out", type=str, required=True, help="Folder to write: what `recommend` reads.")
+    add_items.add_argument(
+        "--encoder", type=str, default="", help="Folder of the model that embedded the titles, if it has moved."
+    )
+    add_items.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="Where that model runs.")
     return add_items

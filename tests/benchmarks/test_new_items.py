@@ -56,12 +56,16 @@ def test_a_question_is_a_new_item_behind_the_known_ones_before_it() -> None:
         names, names, "d", "s",
     )  # fmt: skip
     numbered = ["", "b", "a", "y", "x"]  # "c" is not known to the run; "y" and "x" are its new items
-    data, targets = new_items.questions(whole, numbered, 2, half=0)
-    # Users 0 and 2; user 2's new item stands first, behind nothing.
-    assert [data.history(user, 9).tolist() for user in range(data.num_users)] == [[2, 1, 3]]
+    data, targets, seen = new_items.questions(whole, numbered, 2, half=0)
+    # Users 0 and 2; user 2's new item stands first, behind nothing. User 0 has had "x" before "y".
+    assert [data.history(user, int(data.validation_ends[user])).tolist() for user in range(data.num_users)] == [
+        [2, 1, 3]
+    ]
+    assert [items.tolist() for items in seen] == [[4]]
     assert data.target_items(targets).tolist() == [3]
-    data, _ = new_items.questions(whole, ["", "c", "y", "x"], 1, half=1)
-    assert [data.history(user, 9).tolist() for user in range(data.num_users)] == [[1, 3]]
+    data, _, seen = new_items.questions(whole, ["", "c", "y", "x"], 1, half=1)
+    assert data.items.tolist() == [1, 3]
+    assert [items.tolist() for items in seen] == [[2]]
 
 
 def test_known_items_are_out_of_the_way_and_likeness_prefers_the_like() -> None:
@@ -75,17 +79,19 @@ def test_known_items_are_out_of_the_way_and_likeness_prefers_the_like() -> None:
     scores = likeness.score(np.array([0], np.int32), np.array([2], np.int32))[0]
     shares = torch.tensor([0.9, 1.0]) / 1.9
     torch.testing.assert_close(scores, vectors @ shares)
-    alone = new_items.NewAlone(likeness, 2).score(np.array([0], np.int32), np.array([2], np.int32))[0]
-    assert torch.isinf(alone[:3]).all()
-    assert torch.equal(alone[3:], scores[3:])
+    row = np.array([0], np.int32), np.array([2], np.int32)
+    alone = new_items.Unseen(likeness, [np.array([4], np.int32)], 2).score(*row)[0]
+    assert torch.isinf(alone[[0, 1, 2, 4]]).all()
+    assert alone[3] == scores[3]
+    among_all = new_items.Unseen(likeness, [np.array([], np.int32)]).score(*row)[0]
+    assert torch.equal(among_all[1:], scores[1:])
 
 
 def test_chance_is_the_mean_over_all_places() -> None:
-    assert new_items.by_chance(4)["hit_rate@10"] == 1
-    assert new_items.by_chance(40)["hit_rate@10"] == 0.25
-    assert new_items.by_chance(40)["ndcg@10"] == pytest.approx(
-        sum(1 / np.log2(1 + place) for place in range(1, 11)) / 40, abs=1e-5
-    )
+    gains = [1 / np.log2(1 + place) for place in range(1, 11)]
+    found = new_items.by_chance(np.array([4, 40]))
+    assert found["hit_rate@10"] == (1 + 0.25) / 2
+    assert found["ndcg@10"] == pytest.approx((sum(gains[:4]) / 4 + sum(gains) / 40) / 2, abs=1e-5)
 
 
 def test_it_measures_both_halves_and_leaves_the_run_alone(

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -6,39 +7,49 @@ import torch
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
 from recdistill.students.make import make_student
-from recdistill.students.title_map import TitleMap, load_title_map, rare_base, save_title_map
+from recdistill.students.title_map import SHARPNESS, TitleMap, load_title_map, save_title_map
 
 
 def some_map() -> TitleMap:
-    return TitleMap(
-        torch.tensor([1.0, 2.0]), torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]), torch.ones(3), torch.ones(2)
-    )
+    matrix = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    return TitleMap(torch.tensor([1.0, 2.0]), matrix, torch.tensor([[1.5, 2.0], [1.0, 3.0]]).half())
 
 
-def test_a_vector_is_the_base_and_the_projected_title() -> None:
-    assert some_map()(torch.tensor([[3.0, 5.0], [1.0, 2.0]])).tolist() == [[3.0, 4.0, 5.0], [1.0, 1.0, 1.0]]
+def test_titles_are_centred_and_projected() -> None:
+    assert some_map().titles(torch.tensor([[3.0, 5.0], [1.0, 2.0]])).tolist() == [[2.0, 3.0, 4.0], [0.0, 0.0, 0.0]]
 
 
-def test_the_base_is_that_of_the_items_seen_least() -> None:
-    vectors = torch.arange(31.0).unsqueeze(1)
-    counts = torch.full((31,), 9)
-    counts[[4, 8, 30]] = torch.tensor([0, 1, 2])
-    assert rare_base(vectors, counts).item() == (4 + 8 + 30) / 3  # of 30 items three; the padding is none of them
-    assert rare_base(vectors[:4], counts[:4]).item() == 1  # one at least; of equals the first
-
-
-def test_the_example_tells_another_encoder() -> None:
+def test_id_embeddings_are_lent_by_like_titles(monkeypatch: pytest.MonkeyPatch) -> None:
     made = some_map()
-    assert made.is_made_for(torch.tensor([1.01, 1.0]))
-    assert not made.is_made_for(torch.tensor([1.0, -1.0]))
-    assert not made.is_made_for(torch.ones(3))
+    ids = torch.tensor([[10.0, 0.0, 0.0], [0.0, 10.0, 0.0]])
+    table = torch.cat([torch.zeros(1, 3), ids + made.titles(made.embeddings), torch.full((1, 3), 99.0)])
+    # Less its mean, the first title points along the first axis and the second along the second: cosines 1 and 0, then
+    # both the square root of a half.
+    new = torch.tensor([[4.0, 2.0], [3.0, 4.0]])
+    share = 1 / (1 + math.exp(-SHARPNESS))
+    lent = torch.tensor([[10 * share, 10 * (1 - share), 0.0], [5.0, 5.0, 0.0]])
+    torch.testing.assert_close(made.vectors(new, table), lent + made.titles(new))
+    monkeypatch.setattr("recdistill.students.title_map.CHUNK", 2)
+    torch.testing.assert_close(made.vectors(new, table), lent + made.titles(new))
+
+
+def test_the_first_titles_tell_another_encoder() -> None:
+    made = some_map()
+    assert made.is_made_for(made.embeddings + 0.01)
+    assert made.is_made_for(made.embeddings[:1])
+    assert not made.is_made_for(made.embeddings.flip(0))  # alike but for what all titles have in common
+    assert not made.is_made_for(torch.ones(2, 3))
 
 
 def test_a_saved_map_is_the_same_and_what_is_missing_is_told(tmp_path: Path) -> None:
-    save_title_map(some_map(), {"example": "Heat"}, tmp_path)
+    written = {"examples": ["Heat", "Ran"], "columns": {}, "teacher": {}}
+    save_title_map(some_map(), written, tmp_path)
     loaded, about = load_title_map(tmp_path)
-    assert about == {"example": "Heat"}
-    assert all(torch.equal(getattr(loaded, name), getattr(some_map(), name)) for name in ("mean", "matrix", "base"))
+    assert about == written
+    assert all(torch.equal(getattr(loaded, name), getattr(some_map(), name)) for name in vars(loaded))
+    (tmp_path / "title_map.json").write_text('{"examples": [], "teacher": {}}')
+    with pytest.raises(UserError, match=r"title_map\.json: columns is missing"):
+        load_title_map(tmp_path)
     (tmp_path / "title_map.json").unlink()
     with pytest.raises(UserError, match="knows its items by their ids alone"):
         load_title_map(tmp_path)
@@ -54,5 +65,5 @@ def test_appended_items_are_scored_and_leave_the_others_alone() -> None:
     assert torch.equal(after[:, :6], before)
     torch.testing.assert_close(after[:, 6], student.last_states(history).sum(dim=1))
     with_titles = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), 5, torch.randn(6, 7), 1.0)
-    with pytest.raises(ValueError, match="plain table"):
+    with pytest.raises(ValueError, match="folded in"):
         with_titles.append_items(torch.ones(1, 4))

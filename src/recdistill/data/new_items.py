@@ -5,10 +5,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from recdistill.config import DataConfig
+from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.sources import MOVIELENS_CSV, by_item, items_table
 from recdistill.data.tables import require_columns
 from recdistill.data.texts import item_texts, label
+from recdistill.data.values import parse_ids
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
@@ -29,7 +30,7 @@ class NewItems(NamedTuple):
 
 
 class ItemColumns(NamedTuple):
-    """How a file of items is read.
+    """How a file of new items is read.
 
     Attributes:
         item: the column of the external ids.
@@ -45,10 +46,11 @@ class ItemColumns(NamedTuple):
 
     @classmethod
     def of(cls, config: DataConfig) -> "ItemColumns":
-        """As in the run's own items file: by `data.columns` for CSV and Parquet sources, `movieId` and `title` for
-        ml-latest, `item_id` and `title` for the others; and `data.text`.
+        """`data.columns` for CSV and Parquet sources, `movieId` and `title` for ml-latest, `item_id` and `title` for
+        the others, whose own files of items have other forms; and `data.text`.
         """
-        names = MOVIELENS_CSV if config.source == "ml-latest" else config.columns
+        named = {"csv": config.columns, "parquet": config.columns, "ml-latest": MOVIELENS_CSV}
+        names = named.get(config.source, ColumnsConfig())
         return cls(names.item, names.title, config.text, config.separator)
 
 
@@ -66,10 +68,13 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
     """
     table = items_table(path, columns.separator)
     require_columns(table, [columns.item, columns.title, *columns.text])
+    _, ids = parse_ids(table.read([columns.item])[columns.item], table)
     titles = {item: title for item, title in by_item(table, columns.item, columns.title).items() if item not in known}
+    passed_over = sum(item in known for item in ids)
+    untitled = len(ids) - passed_over - len(titles)
     if not titles:
         raise UserError(f"{path}: none of its items is both new and has a title")
+    logger.info("%s: %d known, %d without a title, %d new", path, passed_over, untitled, len(titles))
     values = {label(column): by_item(table, columns.item, column) for column in columns.text}
     texts = item_texts(["", *titles], ["", *titles.values()], values)[1:]
-    logger.info("%s: %d new items with a title", path, len(titles))
     return NewItems(list(titles), list(titles.values()), texts)

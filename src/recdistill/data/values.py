@@ -107,6 +107,11 @@ def _seconds(moments: pl.Series, column: pl.Series, table: Table) -> pl.Series:
 
 
 def _as_text(column: pl.Series, table: Table) -> pl.Series:
+    """Text; whole numbers without a point also where a tool has made floats of them, as pandas does beside gaps."""
+    if column.dtype.is_float():
+        finite = column.filter(column.is_finite())
+        if (finite == finite.round()).all():
+            column = column.cast(pl.Int64, strict=False)
     try:
         return column.cast(pl.String)
     except PolarsError as error:

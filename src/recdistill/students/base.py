@@ -105,9 +105,13 @@ class Student(nn.Module, ABC):
 
     @torch.no_grad()
     def append_items(self, vectors: Tensor) -> None:
-        """Give it M more items, numbered N + 1 to N + M, by their vectors (M, D); no titles may be left to fold in."""
+        """Give it M more items, numbered N + 1 to N + M, by their vectors (M, D).
+
+        Raises:
+            ValueError: its titles are not folded into one table yet, as they are in a student that was loaded.
+        """
         if self.items.projection is not None:
-            raise ValueError("items can be appended to a plain table alone")
+            raise ValueError("titles must be folded in before items are appended")
         self.items.ids = nn.Parameter(torch.cat([self.items.ids, vectors.to(self.items.ids)]))
         self.num_items += len(vectors)
 

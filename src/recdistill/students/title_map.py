@@ -1,8 +1,9 @@
 """From an item's title to its vector: how a trained student takes in items that came after its training.
 
-The item vectors of a distilled student are an ID embedding plus a projected title (:class:`ItemTable`), folded into one
-table when it is saved. The projection is kept beside it, so that a new item's title has a vector too. What stands in
-the place of the ID embedding, which only training gives, is the mean of those of the items that training saw least.
+The item vectors of a distilled student are an ID embedding plus a projected title
+(:class:`recdistill.students.base.ItemTable`), folded into one table when it is saved. The projection is kept beside it,
+so that a new item's title has a vector too. Only training gives an ID embedding; in its place stands a mean of those of
+the items that were trained on, the more of each the liker its title is.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 
 from recdistill.errors import UserError
 from recdistill.files import atomic_path, read_json, read_tensors, write_json
@@ -21,57 +22,67 @@ from recdistill.files import atomic_path, read_json, read_tensors, write_json
 MAP_FILE = "title_map.safetensors"
 ABOUT_FILE = "title_map.json"
 """How the embeddings are made that the map reads."""
-NAMES = ("mean", "matrix", "base", "example")
-SAME = 0.99
-"""Cosine of two embeddings of one title by one encoder, at least; half precision and other kernels stay above it."""
-RARE_SHARE = 0.1
-"""Share of the items, those with the fewest training events, whose ID embeddings stand for a new item's."""
+NAMES = ("mean", "matrix", "embeddings")
+ABOUT_NAMES = ("examples", "columns", "teacher")
+SHARPNESS = 20.0
+"""Of the softmax over cosines of titles that weighs the ID embeddings: chosen on MovieLens-latest-small, on half of the
+users (docs/experiments.md). Sharper, a new item is listed more often, and known ones are driven out of the lists."""
+SAME = 0.95
+"""Mean cosine of two embeddings of one title by one encoder, at least; half precision and other kernels stay above."""
+CHUNK = 1 << 22
+"""Likenesses of new and known titles at a time: 16 MiB."""
 
 
 @dataclass(frozen=True)
 class TitleMap:
-    """vector = base + (embedding - mean) · matrix.
+    """vector = mean ID embedding of like titles + (embedding - mean) · matrix.
 
     Attributes:
         mean: fp32 (H,), of the embeddings of the catalog that was trained on.
         matrix: fp32 (H, D), whitening, projection and weight of the titles in one.
-        base: fp32 (D,), in the place of the ID embedding.
-        example: fp32 (H,), the embedding of one title that was trained on, to tell another encoder by.
+        embeddings: fp16 (N, H), of the titles of the items that were trained on, 1..N.
     """
 
     mean: Tensor
     matrix: Tensor
-    base: Tensor
-    example: Tensor
+    embeddings: Tensor
 
-    def is_made_for(self, embedding: Tensor) -> bool:
-        """Whether the example's title, embedded again as (H,), comes out as it was, but for rounding."""
-        if embedding.shape != self.example.shape:
+    def titles(self, embeddings: Tensor) -> Tensor:
+        """What titles add to the vectors of their items: (M, H) → fp32 (M, D)."""
+        return (embeddings.float() - self.mean) @ self.matrix
+
+    def vectors(self, embeddings: Tensor, table: Tensor) -> Tensor:
+        """Vectors of M new items.
+
+        Args:
+            embeddings: (M, H), of their titles.
+            table: fp32 (N + 1 or more, D), the student's item vectors, row 0 the padding's.
+
+        Returns:
+            fp32 (M, D).
+        """
+        ids = table[1 : 1 + len(self.embeddings)] - self.titles(self.embeddings)
+        known = normalize(self.embeddings.float() - self.mean, dim=1)
+        lent = [
+            torch.softmax(SHARPNESS * (normalize(some.float() - self.mean, dim=1) @ known.T), dim=1) @ ids
+            for some in torch.split(embeddings, max(1, CHUNK // len(known)))
+        ]
+        return torch.cat(lent) + self.titles(embeddings)
+
+    def is_made_for(self, embeddings: Tensor) -> bool:
+        """Whether the titles of the first E items, embedded again as (E, H), come out as they were, but for rounding.
+
+        What all titles have in common is taken away first: it is most of an embedding, and like in many encoders.
+        """
+        known = self.embeddings[: len(embeddings)].float()
+        if embeddings.shape != known.shape:
             return False
-        return float(cosine_similarity(embedding.float(), self.example, dim=0)) > SAME
-
-    def __call__(self, embeddings: Tensor) -> Tensor:
-        """Vectors of M items by the embeddings of their titles: (M, H) → fp32 (M, D)."""
-        return self.base + (embeddings.float() - self.mean) @ self.matrix
-
-
-def rare_base(id_vectors: Tensor, counts: Tensor) -> Tensor:
-    """The mean ID embedding of the tenth of the items that training saw least; where counts tie, of lower numbers.
-
-    Args:
-        id_vectors: (N + 1, D), row 0 the padding's.
-        counts: (N + 1,), training events of each item.
-
-    Returns:
-        (D,).
-    """
-    order = torch.argsort(counts[1:], stable=True)
-    return id_vectors[1:][order[: max(1, round(RARE_SHARE * len(order)))]].mean(dim=0)
+        return float(cosine_similarity(embeddings.float() - self.mean, known - self.mean, dim=1).mean()) > SAME
 
 
 def save_title_map(title_map: TitleMap, about: Mapping[str, Any], folder: Path) -> None:
     """Write the map and, as JSON, how the embeddings that it reads are made."""
-    tensors = {name: getattr(title_map, name).detach().float().cpu().contiguous() for name in NAMES}
+    tensors = {name: getattr(title_map, name).detach().cpu().contiguous() for name in NAMES}
     with atomic_path(folder / MAP_FILE) as temporary:
         save_file(tensors, temporary)
     write_json(folder / ABOUT_FILE, about)
@@ -85,10 +96,11 @@ def load_title_map(folder: Path) -> tuple[TitleMap, dict[str, Any]]:
     """
     if not (folder / ABOUT_FILE).is_file():
         raise UserError(
-            f"{folder}: this student knows its items by their ids alone (distill.embedding_weight 0), or an older "
-            "version of recdistill distilled it"
+            f"{folder}: this student knows its items by their ids alone (distill.embedding_weight 0, or data without "
+            "titles); or an older version distilled it: then remove this folder and run `recdistill distill` again"
         )
     tensors, about = read_tensors(folder / MAP_FILE), read_json(folder / ABOUT_FILE)
-    if missing := set(NAMES) - set(tensors):
-        raise UserError(f"{folder / MAP_FILE}: {min(missing)} is missing")
+    for path, found, names in ((MAP_FILE, tensors, NAMES), (ABOUT_FILE, about, ABOUT_NAMES)):
+        if missing := set(names) - set(found):
+            raise UserError(f"{folder / path}: {min(missing)} is missing")
     return TitleMap(**{name: tensors[name] for name in NAMES}), about

@@ -21,10 +21,8 @@ logger = logging.getLogger("recdistill")
 
 PREFIX = "Title:"
 BATCH_TOKENS = 2048
-ENCODER_SETTINGS = (
-    "title_encoder", "llm", "precision", "quantization", "double_quantization", "compute_dtype", "attention",
-)  # fmt: skip
-"""Settings of the teacher that decide what an embedding is."""
+ENCODER_SETTINGS = ("title_encoder", "llm", "precision", "quantization", "double_quantization")
+"""Settings of the teacher that decide what an embedding is, but for rounding."""
 
 
 def title_tokens(tokenizer: Any, titles: list[str], before: str = "\n") -> list[NDArray[np.int32]]:

@@ -23,13 +23,12 @@ from recdistill.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.losses import cross_entropy, training_loss
 from recdistill.students.make import load_student, make_student, save_student
-from recdistill.students.title_map import save_title_map
 from recdistill.teacher.whitening import whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining
-from recdistill.training.title_map import how_titles_are_read, title_map_of
+from recdistill.training.title_map import write_title_map
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def train_distilled(
         reader: the teacher's outputs.
         student_folder: the finished plain student, asked which targets are worth distilling.
         folder: checkpoints, logs, and the student in the end.
-        profiler: gets the phases set-up, selection, those of `fit`, and write.
+        profiler: gets the phases set-up, selection, those of `fit`, title map, and write.
         device: `cpu` or `cuda`.
 
     Raises:
@@ -252,11 +251,9 @@ def train_distilled(
         "distilled", config.distill, config.student, config.seed, config.export, config.teacher.title_dim, *made_from
     )
     result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
+    with profiler.phase("title map"):
+        write_title_map(student, torch.from_numpy(reader.item_embeddings.astype(np.float32)), config, data, folder)
     with profiler.phase("write"):
-        embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
-        counts = torch.from_numpy(data.train_item_counts())
-        if title_map := title_map_of(student, embeddings, config.teacher.title_dim, counts):
-            save_title_map(title_map, how_titles_are_read(config, data.texts[1]), folder)
         save_student(student, folder)
         discard_checkpoint(folder)
     return result

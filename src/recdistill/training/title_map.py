@@ -1,42 +1,58 @@
 """What a distilled student leaves behind for items that come after its training."""
 
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 from torch import Tensor
 
 from recdistill.config import RunConfig
 from recdistill.data.new_items import ItemColumns
+from recdistill.data.prepared import PreparedData
 from recdistill.students.base import Student
-from recdistill.students.title_map import TitleMap, rare_base
+from recdistill.students.title_map import TitleMap, save_title_map
 from recdistill.teacher.titles import ENCODER_SETTINGS
 from recdistill.teacher.whitening import Whitening
 
+EXAMPLES = 8
+"""Titles that are embedded again when items are added, to tell another encoder by."""
 
-def title_map_of(student: Student, embeddings: Tensor, title_dim: int, counts: Tensor) -> TitleMap | None:
-    """The map of a trained student whose item vectors see titles; None for one whose vectors do not.
+
+def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, data: PreparedData, folder: Path) -> None:
+    """Write how the student's titles became vectors, and how they were read; nothing where its vectors see no titles.
 
     Args:
         student: the student, its titles not yet folded in.
-        embeddings: fp32 (N + 1, H), the embeddings of the titles it was trained with.
-        title_dim: axes to which they were whitened, at most.
-        counts: (N + 1,), training events of each item.
+        embeddings: fp32 (N + 1, H), the embeddings of the titles it was trained with, numbers of half precision.
+        config: the run's.
+        data: the run's; where all its titles are ids, nothing is written, since nobody's title would say anything.
+        folder: where to write.
     """
-    table = student.items
-    if table.projection is None:
-        return None
-    whitening = Whitening.fit(embeddings[1:], title_dim)
-    projection = table.projection.weight.detach().double().cpu()
-    matrix = table.title_weight * whitening.matrix @ projection.T
-    base = rare_base(table.ids.detach().cpu(), counts)
-    return TitleMap(whitening.mean.float(), matrix.float(), base, example=embeddings[1])
-
-
-def how_titles_are_read(config: RunConfig, example: str) -> dict[str, Any]:
-    """What stands beside the map: the text of its example, the columns of a file of items, the encoder's settings."""
+    if student.items.projection is None or data.titles == data.item_ids:
+        return
     teacher = asdict(config.teacher)
-    return {
-        "example": example,
+    about = {
+        "examples": data.texts[1 : 1 + EXAMPLES],
         "columns": ItemColumns.of(config.data)._asdict(),
         "teacher": {name: teacher[name] for name in ENCODER_SETTINGS},
     }
+    save_title_map(title_map_of(student, embeddings, config.teacher.title_dim), about, folder)
+
+
+def title_map_of(student: Student, embeddings: Tensor, title_dim: int) -> TitleMap:
+    """The map of a trained student whose item vectors see titles.
+
+    Args:
+        student: the student, its titles not yet folded in.
+        embeddings: fp32 (N + 1, H), the embeddings of the titles it was trained with, numbers of half precision.
+        title_dim: axes to which they were whitened, at most.
+
+    Raises:
+        ValueError: its item vectors see no titles.
+    """
+    table = student.items
+    if table.projection is None:
+        raise ValueError("this student's item vectors see no titles")
+    whitening = Whitening.fit(embeddings[1:], title_dim)
+    projection = table.projection.weight.detach().double().cpu()
+    matrix = table.title_weight * whitening.matrix @ projection.T
+    return TitleMap(whitening.mean.float(), matrix.float(), embeddings[1:].half())

@@ -1,0 +1,80 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import ColumnsConfig, DataConfig, RunConfig, StudentConfig, TeacherConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.students.base import Student
+from recdistill.students.make import make_student
+from recdistill.students.title_map import load_title_map
+from recdistill.teacher.whitening import whiten
+from recdistill.training.title_map import title_map_of, write_title_map
+
+ITEMS, HIDDEN = 20, 6
+
+
+@pytest.fixture
+def embeddings() -> torch.Tensor:
+    found = torch.randn(ITEMS + 1, HIDDEN, generator=torch.Generator().manual_seed(4)) + 2
+    found[0] = 0
+    return found
+
+
+@pytest.fixture
+def student(embeddings: torch.Tensor) -> Student:
+    torch.manual_seed(5)
+    shape = StudentConfig(embedding_dim=4, heads=1, blocks=1)
+    student = make_student(shape, ITEMS, whiten(embeddings, 5), title_weight=0.7)
+    with torch.no_grad():
+        student.items.ids[1:] += torch.randn(ITEMS, 4)
+        student.items.projection.weight += torch.randn(4, 5)
+    return student
+
+
+@pytest.fixture
+def data() -> PreparedData:
+    titles = ["", *(f"Film {item}" for item in range(1, ITEMS + 1))]
+    ids = ["", *(str(item) for item in range(1, ITEMS + 1))]
+    return PreparedData(
+        np.arange(1, ITEMS + 1, dtype=np.int32), np.zeros(ITEMS, np.int64), np.array([0, ITEMS]),
+        np.array([ITEMS - 2], np.int32), np.array([ITEMS - 1], np.int32), titles, ids, "d", "s",
+    )  # fmt: skip
+
+
+def test_titles_add_to_a_vector_what_they_added_in_training(student: Student, embeddings: torch.Tensor) -> None:
+    made = title_map_of(student, embeddings, 5)
+    again = made.titles(embeddings[1:]) + student.items.ids[1:]
+    torch.testing.assert_close(again, student.item_vectors()[1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(made.embeddings.float(), embeddings[1:], rtol=1e-3, atol=1e-3)
+    plain = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS)
+    with pytest.raises(ValueError, match="see no titles"):
+        title_map_of(plain, embeddings, 5)
+
+
+def test_what_is_written_says_how_titles_are_read(
+    student: Student, embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
+) -> None:
+    columns = ColumnsConfig(item="book", title="name")
+    data_config = DataConfig(source="csv", path="x.csv", separator=";", text=("genre",), columns=columns)
+    config = RunConfig(data=data_config, teacher=TeacherConfig(title_dim=5))
+    write_title_map(student, embeddings, config, data, tmp_path)
+    _, about = load_title_map(tmp_path)
+    assert about["columns"] == {"item": "book", "title": "name", "text": ["genre"], "separator": ";"}
+    assert about["examples"] == data.titles[1:9]
+    assert about["teacher"]["title_encoder"] == config.teacher.title_encoder
+
+
+def test_where_nobodys_title_says_anything_no_map_is_written(
+    student: Student, embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
+) -> None:
+    write_title_map(
+        student,
+        embeddings,
+        RunConfig(teacher=TeacherConfig(title_dim=5)),
+        replace(data, titles=data.item_ids),
+        tmp_path,
+    )
+    assert not list(tmp_path.iterdir())
