@@ -13,8 +13,9 @@ class TuneConfig:
     """Students tried in all, those of earlier calls and draws that were refused counted."""
     startup: int = 8
     """Trials drawn at random, and run to their end, before the sampler and the pruner learn from what there is."""
-    prune_after: int = 5
-    """Epochs (validations) of each trial before it may be given up for being worse than the median at that epoch."""
+    prune_after: int = 15
+    """Epochs (validations) of each trial before it may be given up for being worse than the median at that epoch. With
+    few, small batches win for starting fast."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
