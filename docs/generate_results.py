@@ -274,8 +274,9 @@ def main() -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if the page is out of date")
+    check = parser.parse_args().check
     written = dict(zip((PAGE, DRAWING), page(), strict=True))
-    if parser.parse_args().check:
+    if check:
         late = [path for path, text in written.items() if not path.is_file() or path.read_text("utf-8") != text]
         for path in late:
             sys.stderr.write(f"{path.relative_to(ROOT)} is out of date; run: python docs/generate_results.py\n")

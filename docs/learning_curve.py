@@ -26,9 +26,16 @@ SECTION = """\
 
 ![NDCG@10 on test of four models, with a tenth, a quarter, half and all of the users]({drawing})
 
-Mean NDCG@10 of the seeds ({seeds}) with its 95 % interval over seeds and users, by how many of the users were trained
-on; all 671 are tested. Intervals of two models may overlap although the paired test, which compares them user by user,
-tells them apart: those tests stand in the sections of {names}."""
+Mean NDCG@10 with its 95 % interval over seeds and users, by how many of the users were trained on; all {users} are
+tested. Each share has its own arm `main`, with the settings that its validation preferred (a tenth's after test had
+been read for others, see [there](#ml-latest-small-tenth-test)), so the curve is not one method's alone:
+
+| users trained on | seeds | `distill.weight`, `dropout` | epochs of student, teacher, distilled student |
+|---|---|---|---|
+{rows}
+
+Intervals of two models may overlap although the paired test, which compares them user by user, tells them apart: those
+tests stand in the sections of the studies."""
 
 
 def learning_curve(results: Path) -> tuple[str, str]:
@@ -42,16 +49,22 @@ def learning_curve(results: Path) -> tuple[str, str]:
     """
     found = {share: json.loads((results / share / "test.json").read_text(encoding="utf-8")) for share in SHARES}
     estimates = {shown: [_estimate(one, *key) for one in found.values()] for key, shown in MODELS.items()}
-    seeds = {share: next(entry["seeds"] for entry in one["entries"]) for share, one in found.items()}
+    users = {one["users"] for one in found.values()}
+    if len(users) > 1:
+        raise ValueError(f"the studies tested different users: {users}")
     svg = slices("learning-curve", list(SHARES.values()), "users trained on", estimates, "NDCG@10")
-    text = SECTION.format(
-        drawing="{drawing}",
-        seeds=", ".join(f"{shown}: {seeds[share]}" for share, shown in SHARES.items()),
-        names=", ".join(f"`{share}`" for share in SHARES),
-    )
+    rows = "\n".join(_row(found[share], shown) for share, shown in SHARES.items())
+    text = SECTION.format(drawing="{drawing}", users=users.pop(), rows=rows)
     return text, svg.replace(">", f">{DARK}", 1) + "\n"
 
 
 def _estimate(found: dict[str, Any], arm: str, model: str) -> Estimate:
     entry = next(entry for entry in found["entries"] if (entry["arm"], entry["model"]) == (arm, model))
     return Estimate(entry["mean"], *entry["interval"])
+
+
+def _row(found: dict[str, Any], shown: str) -> str:
+    settings = found["arms"]["main"]["settings"]
+    distilled, seeds = settings["distilled"], next(entry["seeds"] for entry in found["entries"])
+    epochs = ", ".join(str(settings[step]["train"]["max_epochs"]) for step in ("student", "teacher", "distilled"))
+    return f"| {shown} | {seeds} | {distilled['weight']:g}, {distilled['dropout']:g} | {epochs} |"
