@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from recdistill.errors import UserError
 from recdistill.files import (
@@ -161,3 +163,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(UserError, match="no space left"):
         write_text(tmp_path / "deep" / "a.txt", "text")
+
+
+def test_files_may_be_read_by_whoever_may_read_new_files(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    with atomic_path(tmp_path / "weights.safetensors") as temporary:
+        save_file({"w": torch.ones(2)}, temporary)
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1

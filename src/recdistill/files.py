@@ -23,6 +23,9 @@ FULL = {
     errno.EFBIG: "the file would be larger than this system allows",
 }
 """Errors of a disk that takes no more, and how they are told."""
+UMASK = os.umask(0o022)
+"""The rights that this process's new files do not get; it can be read only by setting it."""
+os.umask(UMASK)
 
 
 @contextmanager
@@ -74,7 +77,8 @@ def read_errors(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write to; move it to `path` when the block ends well, remove it otherwise.
 
-    The file is flushed to the disk before it is moved, so that a power cut leaves the old file or the new one.
+    The file is flushed to the disk before it is moved, so that a power cut leaves the old file or the new one. It may be
+    read by whoever may read new files here; safetensors by itself gives rights to the owner alone.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
@@ -83,6 +87,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~UMASK)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

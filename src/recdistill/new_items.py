@@ -17,7 +17,7 @@ from recdistill.config import TeacherConfig
 from recdistill.data.fetch import cache_folder, sha256_of
 from recdistill.data.new_items import ItemColumns, NewItems, read_new_items
 from recdistill.errors import UserError
-from recdistill.files import disk_errors, read_json, write_json
+from recdistill.files import UMASK, disk_errors, read_json, write_json
 from recdistill.settings import run_config
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.title_map import TitleMap, load_title_map, save_title_map
@@ -110,18 +110,11 @@ def _new_folder(out: Path, run: Path) -> Iterator[Path]:
     try:
         with disk_errors(out):
             yield folder
-            folder.chmod(0o777 & ~_umask())
+            folder.chmod(0o777 & ~UMASK)  # `mkdtemp` gives rights to the owner alone
             folder.rename(out)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _umask() -> int:
-    """The rights that new files do not get; `mkdtemp` gives none to others, whatever they are."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _now() -> str:

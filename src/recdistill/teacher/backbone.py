@@ -160,7 +160,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     }  # fmt: skip
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
-    with _libraries_quiet(), as_user_error(config.llm):
+    with libraries_quiet(), as_user_error(config.llm):
         tokenizer = AutoTokenizer.from_pretrained(location)
         decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
     refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
@@ -218,7 +218,7 @@ def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
 def _load_config(location: str, key: str = "teacher.llm") -> Any:
     from transformers import AutoConfig
 
-    with _libraries_quiet(), as_user_error(location, key):
+    with libraries_quiet(), as_user_error(location, key):
         return AutoConfig.from_pretrained(location)
 
 
@@ -233,7 +233,7 @@ def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
 
 
 @contextmanager
-def _libraries_quiet() -> Iterator[None]:
+def libraries_quiet() -> Iterator[None]:
     """Silence what transformers and the hub's client print about retries, weights left out and loading bars."""
     from huggingface_hub.utils import logging as hub_logging
     from transformers.utils import logging as transformers_logging

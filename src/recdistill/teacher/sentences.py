@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import as_user_error, refuse_gaps
+from recdistill.teacher.backbone import as_user_error, libraries_quiet, refuse_gaps
 
 FETCHED = "minilm"
 """The encoder that `recdistill fetch` knows: all-MiniLM-L6-v2, 384 wide."""
@@ -47,7 +47,7 @@ def embed_sentences(location: str, texts: list[str], device: str) -> Tensor:
     """
     from transformers import AutoModel, AutoTokenizer
 
-    with as_user_error(location, "teacher.title_encoder"):
+    with as_user_error(location, "teacher.title_encoder"), libraries_quiet():
         tokenizer = AutoTokenizer.from_pretrained(location)
         # Other forms of weight files are pickles, and no pickle is ever loaded.
         model, loading = AutoModel.from_pretrained(location, use_safetensors=True, output_loading_info=True)
