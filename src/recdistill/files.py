@@ -77,8 +77,8 @@ def read_errors(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary sibling of `path` to write to; move it to `path` when the block ends well, remove it otherwise.
 
-    The file is flushed to the disk before it is moved, so that a power cut leaves the old file or the new one. It may be
-    read by whoever may read new files here; safetensors by itself gives rights to the owner alone.
+    The file is flushed to the disk before it is moved, so that a power cut leaves the old file or the new one. Whoever
+    may read new files here may read it; safetensors by itself gives rights to the owner alone.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
