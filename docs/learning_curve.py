@@ -1,4 +1,4 @@
-"""The learning curve of `docs/results.md`: what teacher and distilled student are worth as the users shrink."""
+"""The learning curve of `docs/results.md`: what teacher and distilled student are worth with fewer users."""
 
 import json
 from pathlib import Path
