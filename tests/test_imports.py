@@ -9,8 +9,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors"},
-    {"files", "progress", "config", "yaml_files"},
-    {"settings", "profiling"},
+    {"files", "progress", "config", "yaml_files", "results_version"},
+    {"settings", "profiling", "digests"},
     {"unread"},
     {"data"},
     {"students", "evaluation"},

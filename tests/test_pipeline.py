@@ -3,6 +3,7 @@
 import gc
 import json
 import math
+import shutil
 import subprocess
 import sys
 import weakref
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import recdistill
 from chain import NUM_ITEMS, STEPS, options, write_interactions
 from recdistill import pipeline
 from recdistill.cli import main
@@ -21,6 +23,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
 from recdistill.pipeline import Plan, check_models
 from recdistill.profiling.environment import environment
+from recdistill.results_version import RESULTS
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
@@ -203,6 +206,45 @@ def test_what_is_done_again_is_explained_by_the_settings_own_names(
     told = capsys.readouterr().err
     for key in ("export.top_k: 10 → 9", "distill.weight: 8.0 → 3.0", "evaluate.candidates: 5 → 3"):
         assert f"again, since {key}" in told
+
+
+def test_a_model_changed_in_place_is_read_again_and_its_file_named(
+    do: Run, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    llm = shutil.copytree(tiny_llm, folder / "own-llm")
+    run = do("own model", f"--teacher.llm={llm}", command="teacher")
+    assert set(read(run / "teacher" / "manifest.json")["inputs"]["llm"]) >= {"model.safetensors", "tokenizer.json"}
+    for name in ("model.safetensors", "tokenizer_config.json"):
+        content = bytearray((llm / name).read_bytes())
+        place = len(content) // 2 if name == "model.safetensors" else len(content) - 1
+        content[place] = content[place] ^ 1 if name == "model.safetensors" else ord(" ")
+        content += b"}" if name == "tokenizer_config.json" else b""
+        (llm / name).write_bytes(content)
+        arguments = options(run, llm, folder / "data" / "events.csv")
+        assert main(["teacher", *(argument for argument in arguments if argument != "--quiet")]) == 0
+        told = capsys.readouterr().err
+        assert "student: finished before" in told
+        assert f"teacher: again, since teacher.llm: {name} is another file" in told
+
+
+def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
+    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = shutil.copytree(finished, folder / "other version")
+    assert read(run / "evaluation" / "manifest.json")["code"] == {"version": recdistill.__version__, "results": 1}
+    monkeypatch.setitem(RESULTS, "evaluate", 2)
+    arguments = options(run, tiny_llm, folder / "data" / "events.csv")
+    assert main(["evaluate", *(argument for argument in arguments if argument != "--quiet")]) == 0
+    told = capsys.readouterr().err
+    assert "distill: finished before" in told
+    reason = f"recdistill {recdistill.__version__} made it, whose results differ from this version's (evaluate: 1 → 2)"
+    assert f"evaluate: again, since {reason}" in told
+    assert "its ranks are read back" not in told
+    assert read(run / "evaluation" / "manifest.json")["code"]["results"] == 2
+    monkeypatch.setitem(RESULTS, "prepare", 2)
+    assert main(["evaluate", *arguments]) == 2
+    assert "choose another run folder or remove this one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

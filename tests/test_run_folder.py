@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from recdistill import __version__
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.errors import UserError
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
@@ -47,6 +48,7 @@ def test_a_finished_step_has_its_name_manifest_times_and_memory(run: RunFolder) 
     assert manifest is not None
     expected = {"step": "student", "status": "finished", "fingerprint": "f1", "inputs": {"data": "d1"}, "attempts": 1}
     assert manifest.items() >= expected.items()
+    assert manifest["code"] == {"version": __version__, "results": 1}
     assert manifest["config"]["bootstrap_samples"] == CONFIG.bootstrap_samples
     assert manifest["seconds"] > 0
     assert manifest["started"] <= manifest["finished"]

@@ -32,9 +32,10 @@ from recdistill.files import read_json, write_json
 from recdistill.profiling.environment import environment
 from recdistill.profiling.profiler import Profiler
 from recdistill.reporting.report import write_report
+from recdistill.results_version import RESULTS, changed_results
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
-from recdistill.teacher.backbone import check_llm, check_machine, llm_fingerprint
-from recdistill.teacher.titles import encoder_fingerprint
+from recdistill.teacher.backbone import check_llm, check_machine
+from recdistill.teacher.fingerprints import changed_models, encoder_digests, model_inputs, without_models
 from recdistill.training.distilled import train_distilled
 from recdistill.training.folds import FoldedTeacher, train_folds
 from recdistill.training.reading import load_teacher
@@ -107,7 +108,7 @@ def check_models(config: RunConfig) -> None:
         check_machine(teacher, choose_device(config.device))
         # Titles are embedded by the whole model, so its blocks are counted only where a teacher is made of them.
         check_llm(teacher if teacher.kind == "llm" else replace(teacher, layers=None), cache)
-    encoder_fingerprint(teacher, cache)
+    encoder_digests(teacher, cache)
 
 
 def left_out(config: RunConfig, step: Step) -> str:
@@ -151,7 +152,7 @@ class Story:
         self._explain(step, plan)
         with self.folder.work_on(
             name, plan.fingerprint, plan.section, plan.inputs, environment(self.device), self.device,
-            resumable=step in ("student", "teacher", "export", "distill"),
+            resumable=step in ("student", "teacher", "export", "distill"), results=RESULTS[step],
         ) as (partial, profiler):  # fmt: skip
             getattr(self, f"_{step}")(partial, profiler)
         logger.info("%s: done", step)
@@ -169,20 +170,16 @@ class Story:
             return Plan(step, config.student, inputs)
         if step == "teacher":
             student = self._made("student")
-            models: dict[str, str] = {}
-            if config.teacher.kind == "llm" or config.teacher.title_encoder == "llm":
-                models |= {"llm": llm_fingerprint(config.teacher.llm, cache_folder())}
-            if config.teacher.title_encoder != "llm":
-                models |= {"title_encoder": encoder_fingerprint(config.teacher, cache_folder())}
+            models = model_inputs(config.teacher, cache_folder())
             return Plan(step, config.teacher, inputs | {"student": student} | models)
         if step == "export":
             return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":
-            made = {"teacher_outputs": self._made("export"), "student": self._made("student")}
-            return Plan(step, config.distill, inputs | made | {"title_dim": config.teacher.title_dim})
-        models = {model: self._made(model) for model in self._models()}
+            lists = {"teacher_outputs": self._made("export"), "student": self._made("student")}
+            return Plan(step, config.distill, inputs | lists | {"title_dim": config.teacher.title_dim})
+        made = {model: self._made(model) for model in self._models()}
         if step == "evaluate":
-            return Plan(step, config.evaluate, inputs | models)
+            return Plan(step, config.evaluate, inputs | made)
         return Plan(step, config.report, {"evaluation": self._made("evaluate"), "run": self.folder.path.name})
 
     def _source(self) -> str:
@@ -220,8 +217,12 @@ class Story:
         manifest = self.folder.manifest(FOLDERS[step])
         if manifest is None:
             return
-        changes = changed_keys(manifest["config"], asdict(plan.section), "data" if step == "prepare" else step)
-        changes += changed_keys(manifest["inputs"], plan.inputs, "input")
+        changes = [changed_results(step, manifest)] if changed_results(step, manifest) else []
+        if step == "prepare" and changes:
+            raise UserError(f"run: {self.folder.path}: {changes[0]}; choose another run folder or remove this one")
+        changes += changed_keys(manifest["config"], asdict(plan.section), "data" if step == "prepare" else step)
+        changes += changed_models(manifest["inputs"], plan.inputs)
+        changes += changed_keys(without_models(manifest["inputs"]), without_models(plan.inputs), "input")
         changes = changes or ["its files have another form in this version"]
         if step == "prepare":
             raise UserError(
@@ -302,7 +303,9 @@ class Story:
     def _unchanged(self) -> frozenset[str]:
         """The models that an earlier evaluation has ranked for the very same question, with this code and machine."""
         before = self.folder.manifest(FOLDERS["evaluate"])
-        if before is None or before["fingerprint"] != fingerprint("evaluate", before["config"], before["inputs"]):
+        if before is None or changed_results("evaluate", before):
+            return frozenset()
+        if before["fingerprint"] != step_fingerprint("evaluate", before["config"], before["inputs"]):
             return frozenset()
         return unchanged_models(before, self.plan("evaluate").inputs, self.config.evaluate, environment(self.device))
 
@@ -357,4 +360,9 @@ class Plan:
             section = section.without_paths()
         if isinstance(section, TeacherConfig):
             section = replace(section, compile_seconds=TeacherConfig.compile_seconds)
-        return fingerprint(self.step, section, self.inputs)
+        return step_fingerprint(self.step, section, self.inputs)
+
+
+def step_fingerprint(step: Step, section: Any, inputs: dict[str, Any]) -> str:
+    """Names a step's work, with the count of its results; the first count leaves no trace, as before there were any."""
+    return fingerprint(step, section, inputs, *([RESULTS[step]] if RESULTS[step] > 1 else []))

@@ -2,7 +2,7 @@
 
     runs/<name>/
       prepare/  student/  teacher/  teacher_outputs/  distilled/  evaluation/  report/
-        manifest.json   what ran: step, fingerprint, inputs, configuration, environment, when
+        manifest.json   what ran: step, fingerprint, inputs, configuration, version of the code, environment, when
         timings.json    {"phases": {name: seconds}}
         memory.json     {"phases": {name: {"peak_rss_gib": …, …}}}
 
@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from recdistill import __version__
 from recdistill.errors import UserError
 from recdistill.files import disk_errors, read_json, write_json
 from recdistill.profiling.profiler import Profiler
@@ -106,10 +107,11 @@ class RunFolder:
         name: str,
         expected: str,
         config: "DataclassInstance",
-        inputs: dict[str, str],
+        inputs: dict[str, Any],
         environment: dict[str, Any],
         device: str = "cpu",
         resumable: bool = True,
+        results: int = 1,
     ) -> Iterator[tuple[Path, Profiler]]:
         """Do a step: give its partial folder and a running profiler; name the folder properly when the block ends well.
 
@@ -121,12 +123,13 @@ class RunFolder:
             environment: where it runs.
             device: `cpu` or `cuda`, for the profiler.
             resumable: whether an interrupted try leaves something to go on from.
+            results: the count of the step's results (:mod:`recdistill.results_version`), for the manifest.
         """
         partial = self.path / f"{name}.partial"
         manifest = self._open_partial(partial, expected, resumable)
         manifest |= {
             "step": name, "status": "running", "fingerprint": expected, "inputs": inputs,
-            "config": asdict(config), "environment": environment,
+            "config": asdict(config), "code": {"version": __version__, "results": results}, "environment": environment,
             "started": manifest.get("started") or _now(), "attempts": manifest.get("attempts", 0) + 1,
         }  # fmt: skip
         began = time.perf_counter()

@@ -1,11 +1,8 @@
 """The frozen language model: where it comes from, in which precision, with which attention, how many blocks of it."""
 
-import hashlib
 import importlib.util
 import logging
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from torch import nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
+from recdistill.teacher.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.teacher.packing import PACKED_SDPA
 from recdistill.teacher.smollm2 import smollm2_folder
 
@@ -24,7 +22,6 @@ DTYPES = {
     "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16,
     "bf16-mixed": torch.float32, "fp16-mixed": torch.float32,
 }  # fmt: skip
-FINGERPRINT_BYTES = 1 << 20
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
 ON_CPU = "needs a CUDA device, and this run is on the CPU"
@@ -39,7 +36,6 @@ class Backbone:
     decoder: nn.Module
     tokenizer: Any
     hidden_dim: int
-    fingerprint: str
     choices: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,34 +57,13 @@ def llm_location(llm: str, cache: Path) -> str:
     return llm
 
 
-def llm_fingerprint(llm: str, cache: Path) -> str:
-    """Names the language model: configuration and, of each weight file, size, first and last MiB (or hub commit)."""
-    return model_fingerprint(llm_location(llm, cache))
-
-
-def model_fingerprint(location: str, key: str = "teacher.llm") -> str:
-    """The same of any transformers model in a folder or on a hub."""
-    digest = hashlib.sha256()
-    if Path(location).is_dir():
-        for path in sorted([Path(location) / "config.json", *Path(location).glob("*.safetensors")]):
-            digest.update(f"{path.name} {path.stat().st_size} ".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(FINGERPRINT_BYTES))
-                file.seek(max(0, path.stat().st_size - FINGERPRINT_BYTES))
-                digest.update(file.read())
-    else:
-        config = _load_config(location, key)
-        digest.update(f"{location} {getattr(config, '_commit_hash', None)} {config.to_json_string()}".encode())
-    return digest.hexdigest()[:16]
-
-
 def check_llm(config: TeacherConfig, cache: Path) -> None:
     """Refuse a language model that cannot be had or has too few blocks, before anything is loaded.
 
     Raises:
         UserError: names the setting and what is wrong.
     """
-    llm_config = _load_config(llm_location(config.llm, cache))
+    llm_config = load_config(llm_location(config.llm, cache))
     if config.layers is not None:
         _keep_layers(llm_config, config.layers)
 
@@ -148,7 +123,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
 
     check_machine(config, device)
     location = llm_location(config.llm, cache)
-    llm_config = _load_config(location)
+    llm_config = load_config(location)
     if layers is not None:
         _keep_layers(llm_config, layers)
     attention, reason = choose_attention(config, device)
@@ -172,7 +147,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     choices = {"attention": attention, "attention_reason": reason, "device": device}
     _refuse_two_way(config.llm, decoder.eval())
     hidden_dim = decoder.get_input_embeddings().embedding_dim
-    return Backbone(decoder, tokenizer, hidden_dim, llm_fingerprint(config.llm, cache), choices)
+    return Backbone(decoder, tokenizer, hidden_dim, choices)
 
 
 def _keep_differentiable(decoder: nn.Module) -> None:
@@ -184,20 +159,6 @@ def _keep_differentiable(decoder: nn.Module) -> None:
     for module in decoder.modules():
         if hasattr(module, PACKS_WEIGHTS):
             setattr(module, PACKS_WEIGHTS, False)
-
-
-def refuse_gaps(model: str, missing: Collection[str]) -> None:
-    """Weights that the files lack would be random, which transformers mentions in a warning only.
-
-    Args:
-        model: the setting and what it says, for the message.
-        missing: names of tensors that were not found.
-
-    Raises:
-        UserError: there are some.
-    """
-    if missing:
-        raise UserError(f"{model}: its weight files lack {len(missing)} of the model's tensors, {min(missing)} first")
 
 
 @torch.inference_mode()
@@ -213,40 +174,6 @@ def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
             f"teacher.llm: {llm}: a token's state depends on the tokens after it, so this is no decoder and would read "
             "the targets; choose a causal language model"
         )
-
-
-def _load_config(location: str, key: str = "teacher.llm") -> Any:
-    from transformers import AutoConfig
-
-    with libraries_quiet(), as_user_error(location, key):
-        return AutoConfig.from_pretrained(location)
-
-
-@contextmanager
-def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
-    """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
-    try:
-        yield
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{key}: {llm}: {reason[0]}") from error
-
-
-@contextmanager
-def libraries_quiet() -> Iterator[None]:
-    """Silence what transformers and the hub's client print about retries, weights left out and loading bars."""
-    from huggingface_hub.utils import logging as hub_logging
-    from transformers.utils import logging as transformers_logging
-
-    levels = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    hub_logging.set_verbosity(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(levels[0])
-        hub_logging.set_verbosity(levels[1])
 
 
 def _keep_layers(llm_config: Any, layers: int) -> None:

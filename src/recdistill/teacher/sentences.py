@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import as_user_error, libraries_quiet, refuse_gaps
+from recdistill.teacher.libraries import as_user_error, libraries_quiet, refuse_gaps
 
 FETCHED = "minilm"
 """The encoder that `recdistill fetch` knows: all-MiniLM-L6-v2, 384 wide."""

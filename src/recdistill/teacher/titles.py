@@ -14,7 +14,8 @@ from torch import Tensor
 from recdistill.config import TeacherConfig
 from recdistill.files import atomic_path, read_tensors
 from recdistill.progress import progress_bar
-from recdistill.teacher.backbone import Backbone, choose_attention, llm_fingerprint, load_backbone, model_fingerprint
+from recdistill.teacher.backbone import Backbone, choose_attention, load_backbone
+from recdistill.teacher.fingerprints import encoder_digests, name_of
 from recdistill.teacher.sentences import embed_sentences, encoder_location
 
 logger = logging.getLogger("recdistill")
@@ -58,16 +59,9 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
     return embeddings
 
 
-def encoder_fingerprint(config: TeacherConfig, cache: Path) -> str:
-    """Names the model that embeds the titles."""
-    if config.title_encoder == "llm":
-        return llm_fingerprint(config.llm, cache)
-    return model_fingerprint(encoder_location(config.title_encoder, cache), "teacher.title_encoder")
-
-
 def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
     """Whatever changes a bit of the embeddings, so that what the cache holds from other runs never changes a result."""
-    how = [encoder_fingerprint(config, cache)]
+    how = [name_of(encoder_digests(config, cache))]
     if config.title_encoder == "llm":
         how += [config.precision, config.quantization, str(config.double_quantization)]
         how += [config.compute_dtype] if config.compute_dtype != "auto" else []

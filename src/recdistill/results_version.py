@@ -1,0 +1,28 @@
+"""Which versions of the code give equal numbers: one count a step, raised when a change moves its results.
+
+Two versions of recdistill with the same counts give the same numbers for the same configuration, inputs and machine. A
+step that was finished under another count is done again, and the log says why; what is made from it follows, since its
+fingerprint is among their inputs. `docs/design.md` says when and how to raise a count.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+RESULTS = {
+    "prepare": 1, "student": 1, "teacher": 1, "export": 1, "distill": 1, "evaluate": 1, "report": 1,
+}  # fmt: skip
+"""Step → its count. Raise it together with an entry marked **results** in CHANGELOG.md."""
+
+
+def results_of(manifest: Mapping[str, Any]) -> int:
+    """The count under which a finished step was made; manifests from before there were counts have none."""
+    return int(manifest.get("code", {}).get("results", 1))
+
+
+def changed_results(step: str, manifest: Mapping[str, Any]) -> str:
+    """Why a finished step's numbers are not this version's, in words; empty where they are."""
+    before, now = results_of(manifest), RESULTS[step]
+    if before == now:
+        return ""
+    version = manifest.get("code", {}).get("version") or "another version"
+    return f"recdistill {version} made it, whose results differ from this version's ({step}: {before} → {now})"
