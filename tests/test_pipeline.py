@@ -214,11 +214,10 @@ def test_a_model_changed_in_place_is_read_again_and_its_file_named(
     llm = shutil.copytree(tiny_llm, folder / "own-llm")
     run = do("own model", f"--teacher.llm={llm}", command="teacher")
     assert set(read(run / "teacher" / "manifest.json")["inputs"]["llm"]) >= {"model.safetensors", "tokenizer.json"}
-    for name in ("model.safetensors", "tokenizer_config.json"):
-        content = bytearray((llm / name).read_bytes())
-        place = len(content) // 2 if name == "model.safetensors" else len(content) - 1
-        content[place] = content[place] ^ 1 if name == "model.safetensors" else ord(" ")
-        content += b"}" if name == "tokenizer_config.json" else b""
+    weights = bytearray((llm / "model.safetensors").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    tokenizer = (llm / "tokenizer_config.json").read_bytes() + b"\n"
+    for name, content in (("model.safetensors", weights), ("tokenizer_config.json", tokenizer)):
         (llm / name).write_bytes(content)
         arguments = options(run, llm, folder / "data" / "events.csv")
         assert main(["teacher", *(argument for argument in arguments if argument != "--quiet")]) == 0
