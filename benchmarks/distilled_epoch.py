@@ -92,7 +92,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         reader = random_store(data, Path(folder), generator)
         selected = np.ones(len(data.items), dtype=np.bool_)
-        settings = (data, windows, config.student.loss, config.student.train, config.seed, "cpu")
+        settings = (data, windows, config.student.loss, config.student.train, config.seed, "cpu", config.evaluate)
         plain = StudentTraining(make_student(config.student, data.num_items), *settings)
         for name, changes in {
             "dllm2rec": {"method": "dllm2rec", "top_k": 10},

@@ -142,7 +142,7 @@ def measure(rows: int) -> dict[str, float | int | str]:
     with tempfile.TemporaryDirectory() as temporary:
         folder, alone = Path(temporary) / "outputs", Path(temporary) / "alone"
         embeddings = torch.zeros(ITEMS + 1, 576)
-        config = ExportConfig(batch_size=BATCH, top_k=TOP_K)
+        config = ExportConfig(batch_size=BATCH, top_k=TOP_K, exclude_seen=True)
         with PeakMemory() as memory, Profiler() as profiler:
             began = time.perf_counter()
             export_outputs(FreeTeacher(data), data, embeddings, config, folder, PRINTS, profiler)

@@ -26,7 +26,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import collate, history_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import FloatArray, ndcg
-from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.files import read_json
 from recdistill.settings import run_config
@@ -38,10 +38,11 @@ Weights = Callable[[PromptBatch, Tensor], Tensor]
 
 
 def config_of(run: Path) -> RunConfig:
-    """The settings of a run's student and teacher, from their manifests."""
+    """The settings of a run's student and teacher, and how their targets were ranked, from their manifests."""
     sections = {name: read_json(run / name / "manifest.json")["config"] for name in ("student", "teacher")}
-    seed = int(read_json(run / "teacher" / "manifest.json")["inputs"]["seed"])
-    return run_config(sections | {"seed": seed})
+    inputs = read_json(run / "teacher" / "manifest.json")["inputs"]
+    ranked = {"filter_seen": inputs.get("evaluate.filter_seen", True)}
+    return run_config(sections | {"evaluate": ranked, "seed": int(inputs["seed"])})
 
 
 def refuse_several_targets(data: PreparedData) -> None:
@@ -106,7 +107,7 @@ def quality(teacher: Teacher, alone: bool) -> FloatArray:
         begin = head.student_vectors.shape[1] if head.residual else 0
         read.states[:, :begin] = 0
         read.states[:, begin + teacher.config.head_dim :] = 0
-    ranking = rank(teacher.data, targets, read, 256, filter_seen=True, top_k=1)
+    ranking = rank_validation(read, teacher.data, teacher.evaluate, targets)
     return ndcg(ranking.ranks, 10)
 
 

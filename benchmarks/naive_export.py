@@ -237,7 +237,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     data, tell = PreparedData.load(arguments.data), Lines(arguments.out)
     teachers = make_teachers(data, arguments)
-    config = ExportConfig(batch_size=arguments.batch, top_k=min(arguments.top_k, data.num_items))
+    config = ExportConfig(batch_size=arguments.batch, top_k=min(arguments.top_k, data.num_items), exclude_seen=True)
     tokenizer = load_tokenizer(RunConfig(teacher=teachers["text_last"].config))
     naive, stepwise = (
         NaiveTraining(teachers[name], tokenizer, habits, arguments.fixed_length)

@@ -19,9 +19,9 @@ import torch
 
 from gate import config_of, parse
 from recdistill.data.prepared import PreparedData
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS, choose_weight
 from recdistill.training.reading import ReadOnce, Teacher, load_teacher
-from recdistill.training.student import validation_metrics
 
 METRIC = "ndcg@10"
 
@@ -32,6 +32,7 @@ class Parts:
     def __init__(self, teacher: Teacher) -> None:
         head = teacher.ranker.head
         self.data, self.targets = teacher.data, teacher.data.targets("validation")
+        self.evaluate = teacher.evaluate
         self.student_dim = head.student_vectors.shape[1]
         with torch.no_grad():  # the reading must hold each part as it is
             head.correction_weight.fill_(1.0)
@@ -42,7 +43,7 @@ class Parts:
     def rank(self, correction: float, titles: float) -> dict[str, float]:
         """Metrics with these weights beside the student."""
         self.read.correction_weight, self.read.titles_weight = correction, titles
-        return validation_metrics(self.read, self.data, self.targets)
+        return validation_metrics(self.read, self.data, self.evaluate, self.targets)
 
     def without_student(self, correction: float, titles: float) -> dict[str, float]:
         """The same with the student's score hidden."""

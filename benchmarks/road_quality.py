@@ -31,7 +31,7 @@ from naive.lines import Lines, told
 from recdistill.config import GateConfig, RunConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
-from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.files import map_array, read_json, write_array, write_json
 from recdistill.profiling.profiler import Profiler
@@ -86,8 +86,7 @@ def arm_result(name: str, config: RunConfig, run: Path, data: PreparedData) -> d
 def by_user(teacher: Teacher, data: PreparedData) -> np.ndarray:
     """NDCG@10 of each validation target with the kept weights."""
     teacher.ranker.eval()
-    ranking = rank(data, data.targets("validation"), TeacherScorer(teacher), 256, filter_seen=True, top_k=1)
-    return ndcg(ranking.ranks, 10)
+    return ndcg(rank_validation(TeacherScorer(teacher), data, teacher.evaluate).ranks, 10)
 
 
 def summary(found: FitResult, profiler: Profiler, config: TeacherConfig) -> dict[str, Any]:

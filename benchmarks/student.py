@@ -42,7 +42,7 @@ def main() -> None:
         cpu = time.process_time() - cpu
         began = time.perf_counter()
         scorer = student_scorer(Path(name), data, arguments.device)
-        test = means(rank(data, data.targets("test"), scorer, 256, filter_seen=True, top_k=1).ranks)
+        test = means(rank(data, data.targets("test"), scorer, 256, config.evaluate.filter_seen, top_k=1).ranks)
         test_seconds = time.perf_counter() - began
     values = [row["ndcg@10"] for row in result.history]
     line = {

@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from recdistill.config import StudentConfig
+from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
@@ -37,7 +37,7 @@ def main() -> None:
     config = replace(default, train=train)
     data = PreparedData.load(arguments.data)
     curve = Curve(data)
-    training = WatchedTraining(student_training(config, data, arguments.seed, "cpu"), curve)
+    training = WatchedTraining(student_training(config, data, arguments.seed, "cpu", EvaluateConfig()), curve)
     with tempfile.TemporaryDirectory() as folder, Profiler() as profiler:
         curve.start()
         fit(training, train, Path(folder), profiler, arguments.seed, "students", "ours")  # type: ignore[arg-type]

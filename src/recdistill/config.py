@@ -467,8 +467,9 @@ class ExportConfig:
     read again as they grow: targets last, gate causal or none. Elsewhere there is nothing to reuse: refused."""
     top_k: int = 50
     """Items kept per target, best first."""
-    exclude_seen: bool = True
-    """Leave the items of the history out of a target's list; the target itself stays, also where it is a repeat."""
+    exclude_seen: bool | None = None
+    """Leave the items of the history out of a target's list; the target itself stays, also where it is a repeat. Empty:
+    as `evaluate.filter_seen` has it, so that lists hold what is ranked."""
     states: bool = True
     """Keep the user state of each target too (fp16). Distillation reads the lists alone; at the defaults states
     are two fifths of a row."""
@@ -548,12 +549,14 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """The last reading."""
+    """How targets are ranked, and the test evaluation."""
 
     split: Literal["test", "validation"] = "test"
     """Which targets are ranked. Choices belong to validation; test is read once."""
     filter_seen: bool = True
-    """Leave the items of the history out of the ranking."""
+    """Leave the items of the history out of the ranking. Validation is ranked alike while models are trained and tuned.
+    With `data.duplicates: keep` a target may repeat its own history; it is then a certain miss, and a warning counts
+    them. Set this to false where people come back to the same items."""
     batch_size: int = 256
     """Histories ranked at a time."""
     candidates: int = 19
@@ -603,6 +606,12 @@ class RunConfig:
     """The evaluation."""
     report: ReportConfig = field(default_factory=ReportConfig)
     """The report."""
+
+    @property
+    def decided_export(self) -> ExportConfig:
+        """The `export` section, where lists leave out what the ranking leaves out unless the section says otherwise."""
+        seen = self.export.exclude_seen
+        return replace(self.export, exclude_seen=self.evaluate.filter_seen if seen is None else seen)
 
     def __post_init__(self) -> None:
         """Check ranges and what one section asks of another."""

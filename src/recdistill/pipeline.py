@@ -27,6 +27,7 @@ from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, Popul
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import unchanged_models
+from recdistill.evaluation.protocol import deciding, tell_certain_misses
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json, write_json
 from recdistill.profiling.environment import environment
@@ -89,6 +90,8 @@ def do_steps(config: RunConfig, until: Step, before: "Callable[[Story, Step], No
             if before is not None and not left_out(config, step):
                 before(story, step)
             story.do(step)
+            if step == "prepare" and config.data.duplicates == "keep":
+                tell_certain_misses(story.data(), config.evaluate)
             if step == "prepare" and until in ("evaluate", "report"):
                 check_candidates(story.data(), story.data().targets(config.evaluate.split), config.evaluate.candidates)
             gc.collect()
@@ -166,6 +169,8 @@ class Story:
             return Plan(step, config.data, {"source": self._source()} | seed)
         data = self.data()
         inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
+        if step in ("student", "teacher", "distill"):
+            inputs |= deciding(config.evaluate)
         if step == "student":
             return Plan(step, config.student, inputs)
         if step == "teacher":
@@ -173,7 +178,7 @@ class Story:
             models = model_inputs(config.teacher, cache_folder())
             return Plan(step, config.teacher, inputs | {"student": student} | models)
         if step == "export":
-            return Plan(step, config.export, inputs | {"teacher": self._made("teacher")})
+            return Plan(step, self.config.decided_export, inputs | {"teacher": self._made("teacher")})
         if step == "distill":
             lists = {"teacher_outputs": self._made("export"), "student": self._made("student")}
             return Plan(step, config.distill, inputs | lists | {"title_dim": config.teacher.title_dim})
@@ -265,7 +270,7 @@ class Story:
             self._export_second_student(folder, profiler)
             return
         data = self.asked()
-        config, step = self.config.export, self.folder.step
+        config, step = self.config.decided_export, self.folder.step
         if self.config.teacher.folds:
             with profiler.phase("load LLM"):
                 folded = FoldedTeacher(self.config, data, step("student"), step("teacher"), self.device)
@@ -279,7 +284,7 @@ class Story:
         export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
 
     def _export_second_student(self, folder: Path, profiler: Profiler) -> None:
-        data, config = self.asked(), self.config.export
+        data, config = self.asked(), self.config.decided_export
         with profiler.phase("set-up"):
             teacher = self._second_student(data)
         export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)

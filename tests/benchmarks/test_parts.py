@@ -14,9 +14,11 @@ import parts
 from chain import options, write_interactions
 from gate import config_of
 from recdistill.cli import main
+from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import PreparedData
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.training.reading import Teacher, TeacherScorer, load_teacher
-from recdistill.training.student import student_scorer, validation_metrics
+from recdistill.training.student import student_scorer
 from recdistill.training.teacher import TeacherTraining
 
 
@@ -64,13 +66,13 @@ def test_each_part_ranks_by_itself(load: Callable[[], Teacher], run: Path) -> No
     head, data = teacher.ranker.head, teacher.data
     assert head.titles_weight is not None
     assert found["student"] == round(
-        validation_metrics(student_scorer(run / "student", data, "cpu"), data)["ndcg@10"], 5
+        validation_metrics(student_scorer(run / "student", data, "cpu"), data, EvaluateConfig())["ndcg@10"], 5
     )
     head.student_vectors.zero_()
     for name, correction, titles in (("correction", 1.0, 0.0), ("titles", 0.0, 1.0)):
         head.correction_weight.data.fill_(correction)
         head.titles_weight.data.fill_(titles)
-        assert found[name] == round(validation_metrics(TeacherScorer(teacher), data)["ndcg@10"], 5)
+        assert found[name] == round(validation_metrics(TeacherScorer(teacher), data, EvaluateConfig())["ndcg@10"], 5)
     assert len(set(found.values())) > 3
     assert found["student + titles"] >= found["student"], "0 is among the titles' weights"
 

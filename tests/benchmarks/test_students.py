@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from recdistill.config import StudentConfig, TrainConfig
+from recdistill.config import EvaluateConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
@@ -63,7 +63,7 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
     train = TrainConfig(max_epochs=2, batch_size=4)
     config = StudentConfig(embedding_dim=8, max_length=6, train=train)
     curve = Curve(data)
-    watched = WatchedTraining(student_training(config, data, 1, "cpu"), curve)
+    watched = WatchedTraining(student_training(config, data, 1, "cpu", EvaluateConfig()), curve)
     curve.start()
     result = fit(watched, train, tmp_path / "run", Profiler(), 1, "x", "x")  # type: ignore[arg-type]
     assert [row["epoch"] for row in curve.rows] == [0, 1, 2]

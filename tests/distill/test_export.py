@@ -96,7 +96,7 @@ def states_of(users: Tensor, positions: Tensor) -> Tensor:
 
 
 def export(teacher: FakeTeacher, folder: Path, **settings: object) -> OutputsReader:
-    config = ExportConfig(**({"batch_size": 3, "top_k": 5, "shard_rows": 8} | settings))  # type: ignore[arg-type]
+    config = ExportConfig(**({"batch_size": 3, "top_k": 5, "shard_rows": 8, "exclude_seen": True} | settings))  # type: ignore[arg-type]
     embeddings = torch.arange((teacher.data.num_items + 1) * 2).reshape(-1, 2)
     with Profiler() as profiler:
         export_outputs(teacher, teacher.data, embeddings, config, folder, PRINTS, profiler)

@@ -10,7 +10,7 @@ KD = BASE | {
     "beside": {"coverage@10": 0.5},
 }  # fmt: skip
 FOUND = {
-    "split": "test", "filter_seen": True, "items": 1682, "rows": 943, "users": 943, "metric": "ndcg@10",
+    "split": "test", "filter_seen": True, "items": 1682, "rows": 943, "users": 943, "repeats": 0, "metric": "ndcg@10",
     "bootstrap_samples": 2000, "permutations": 10000, "tests": 1, "entries": [BASE, KD],
     "slices": {
         "popularity": [{"name": "cold", "from": 0, "to": 4, "rows": 1943, "entries": [BASE, KD]}],

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from recdistill.config import DistillConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.config import DistillConfig, EvaluateConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.made_up import with_made_up
 from recdistill.data.prepared import PreparedData, Targets
@@ -79,7 +79,9 @@ def make_training(
 ) -> DistilledTraining:  # fmt: skip
     windows = training_windows(data, config.student.max_length, "all")
     student = make_distilled(config, data, reader, folder).eval()
-    plain = StudentTraining(student, data, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
+    plain = StudentTraining(
+        student, data, windows, config.distill.loss, config.distill.train, config.seed, "cpu", EvaluateConfig()
+    )
     chosen = np.ones(len(data.items), dtype=np.bool_) if selected is None else selected
     return DistilledTraining(plain, config.distill, reader, chosen)
 
@@ -172,7 +174,9 @@ def test_what_stands_next_in_a_made_up_history_stays_in_its_list(data: PreparedD
     config = make_config(drop_target=True)
     windows = training_windows(asked, config.student.max_length, "all")
     student = make_distilled(config, data, reader).eval()
-    plain = StudentTraining(student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
+    plain = StudentTraining(
+        student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu", EvaluateConfig()
+    )
     training = DistilledTraining(plain, config.distill, reader, np.ones(len(asked.items), np.bool_), data)
     batch = training.collate(np.arange(len(windows)))
     real = batch.batch.targets > 0
@@ -191,7 +195,9 @@ def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_pa
 
     def loss(weight: float, dro: float, users: range) -> torch.Tensor:
         distill = replace(config.distill, weight=weight, dro_weight=dro)
-        plain = StudentTraining(student, asked, windows, distill.loss, distill.train, config.seed, "cpu")
+        plain = StudentTraining(
+            student, asked, windows, distill.loss, distill.train, config.seed, "cpu", EvaluateConfig()
+        )
         training = DistilledTraining(plain, distill, reader, np.ones(len(asked.items), np.bool_), data)
         return training.loss(training.collate(np.flatnonzero(np.isin(windows.users, list(users)))))
 
@@ -200,8 +206,10 @@ def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_pa
     assert float(loss(0.0, 0.2, made_up)) == pytest.approx(0.0, abs=1e-6)
     assert float(loss(0.7, 0.0, made_up)) > 0
     every, plain_windows = np.ones(len(asked.items), np.bool_), training_windows(data, 6, "all")
-    alone = StudentTraining(student, data, plain_windows, config.distill.loss, TrainConfig(), 0, "cpu")
-    beside = StudentTraining(student, asked, windows, config.distill.loss, TrainConfig(), 0, "cpu")
+    alone = StudentTraining(
+        student, data, plain_windows, config.distill.loss, TrainConfig(), 0, "cpu", EvaluateConfig()
+    )
+    beside = StudentTraining(student, asked, windows, config.distill.loss, TrainConfig(), 0, "cpu", EvaluateConfig())
     torch.testing.assert_close(
         DistilledTraining(beside, config.distill, reader, every, data).propensity,
         DistilledTraining(alone, config.distill, reader, every).propensity,
@@ -217,7 +225,9 @@ def test_what_stands_next_in_a_made_up_history_is_not_learned(data: PreparedData
     config = make_config(method=method)
     windows = training_windows(asked, config.student.max_length, "all")
     student = make_distilled(config, data, reader).eval()
-    plain = StudentTraining(student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu")
+    plain = StudentTraining(
+        student, asked, windows, config.distill.loss, config.distill.train, config.seed, "cpu", EvaluateConfig()
+    )
     training = DistilledTraining(plain, config.distill, reader, np.ones(len(asked.items), np.bool_), data)
     batch = training.collate(np.flatnonzero(windows.users >= data.num_users))
     others = torch.where(batch.batch.targets > 0, batch.batch.targets % ITEMS + 1, 0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, Precision, StudentConfig, TrainConfig
+from recdistill.config import EvaluateConfig, LossConfig, Precision, StudentConfig, TrainConfig
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
@@ -41,7 +41,7 @@ class Interrupted(StudentTraining):
 
 
 def training(data: PreparedData, config: StudentConfig = SHAPE, seed: int = 5) -> StudentTraining:
-    return student_training(config, data, seed, "cpu")
+    return student_training(config, data, seed, "cpu", EvaluateConfig())
 
 
 def run(
@@ -306,7 +306,7 @@ def test_whoever_watches_the_validations_may_end_the_training(tiny_data: Prepare
         rows.append(row)
         return row["epoch"] == 2
 
-    training = student_training(shape, tiny_data, 0, "cpu")
+    training = student_training(shape, tiny_data, 0, "cpu", EvaluateConfig())
     result = fit(training, config, tmp_path, Profiler(), 0, "x", "x", after_validation=watch)
     assert [row["epoch"] for row in rows] == [0, 1, 2]
     assert result.epochs == 2

@@ -148,7 +148,9 @@ def test_each_target_is_read_by_a_teacher_that_has_not_seen_its_user(
     prints = Fingerprints("data", "split", "teacher")
     folded = FoldedTeacher(config, data, trained / "student", trained / "teacher", "cpu")
     with Profiler() as profiler:
-        export_outputs(folded, data, folded.titles, ExportConfig(top_k=5), tmp_path, prints, profiler)
+        export_outputs(
+            folded, data, folded.titles, ExportConfig(top_k=5, exclude_seen=True), tmp_path, prints, profiler
+        )
     reader = OutputsReader(tmp_path, prints)
     fold = fold_of_users(data, FOLDS, config.seed)
     places = [trained / "teacher" / "folds" / str(number) for number in range(FOLDS)]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from recdistill.config import ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.config import EvaluateConfig, ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.base import Student
@@ -17,7 +18,7 @@ from recdistill.students.make import load_student, make_student, save_student
 from recdistill.training import second_student
 from recdistill.training.correction import CORRECTION_WEIGHTS, choose_weight
 from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, second_seed, train_second_student
-from recdistill.training.student import student_sequence_scorer, validation_metrics
+from recdistill.training.student import student_sequence_scorer
 
 ITEMS = 30
 CONFIG = StudentConfig(embedding_dim=16, blocks=1, max_length=6, train=TrainConfig(max_epochs=2, batch_size=16))
@@ -102,7 +103,7 @@ def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tm
     found = {}
     for weight in CORRECTION_WEIGHTS:
         both = TwoStudents(data, untrained(0), second, weight, torch.zeros(ITEMS + 1, 4), "cpu")
-        found[weight] = validation_metrics(both.scorer(), data)["ndcg@10"]
+        found[weight] = validation_metrics(both.scorer(), data, EvaluateConfig())["ndcg@10"]
     kept = read_json(tmp_path / "teacher" / WEIGHT_FILE)
     assert found[kept["weight"]] == max(found.values()) == pytest.approx(kept["validation"]["ndcg@10"])
 

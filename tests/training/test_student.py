@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from recdistill.config import LossConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import means
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import rank
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
@@ -19,7 +20,6 @@ from recdistill.training.student import (
     student_sequence_scorer,
     student_training,
     train_student,
-    validation_metrics,
 )
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01)
@@ -30,14 +30,16 @@ RUN = RunConfig(student=SHAPE, teacher=TeacherConfig(history_length=6))
 def test_the_saved_student_is_the_best_one(tiny_data: PreparedData, tmp_path: Path) -> None:
     with Profiler() as profiler:
         result = train_student(RUN, tiny_data, tmp_path, profiler, "cpu")
-    assert validation_metrics(student_scorer(tmp_path, tiny_data, "cpu"), tiny_data) == pytest.approx(result.metrics)
+    assert validation_metrics(student_scorer(tmp_path, tiny_data, "cpu"), tiny_data, EvaluateConfig()) == pytest.approx(
+        result.metrics
+    )
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"student.json", "student.safetensors", "training.csv", "tensorboard"}, "and no checkpoint"
     assert "write" in profiler.seconds
 
 
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tiny_data: PreparedData, tmp_path: Path) -> None:
-    training = student_training(SHAPE, tiny_data, RUN.seed, "cpu")
+    training = student_training(SHAPE, tiny_data, RUN.seed, "cpu", EvaluateConfig())
     name = fingerprint("student", SHAPE, RUN.seed, tiny_data.fingerprint, tiny_data.split_fingerprint)
     fit(training, TRAIN, tmp_path, Profiler(), RUN.seed, name, "student")
     for config, data in (
@@ -51,7 +53,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(tiny_data: PreparedDa
 
 
 def test_every_training_target_is_learned_from_once_and_no_other(tiny_data: PreparedData) -> None:
-    training = student_training(SHAPE, tiny_data, 0, "cpu")
+    training = student_training(SHAPE, tiny_data, 0, "cpu", EvaluateConfig())
     seen = []
     for rows in training.plan(3):
         batch = training.collate(rows)
@@ -66,7 +68,7 @@ def test_every_training_target_is_learned_from_once_and_no_other(tiny_data: Prep
 
 def test_plans_follow_seed_and_epoch_alone(tiny_data: PreparedData) -> None:
     def plan(seed: int, epoch: int) -> list[list[int]]:
-        return [rows.tolist() for rows in student_training(SHAPE, tiny_data, seed, "cpu").plan(epoch)]
+        return [rows.tolist() for rows in student_training(SHAPE, tiny_data, seed, "cpu", EvaluateConfig()).plan(epoch)]
 
     assert plan(1, 2) == plan(1, 2)
     assert plan(1, 2) != plan(1, 3)
@@ -74,7 +76,7 @@ def test_plans_follow_seed_and_epoch_alone(tiny_data: PreparedData) -> None:
 
 
 def test_loss_is_that_of_the_real_positions(tiny_data: PreparedData) -> None:
-    training = student_training(SHAPE, tiny_data, 0, "cpu")
+    training = student_training(SHAPE, tiny_data, 0, "cpu", EvaluateConfig())
     training.module.eval()
     batch = training.collate(training.plan(0)[0])
     expected = 0.0
@@ -94,7 +96,7 @@ def test_every_student_learns_the_ring_with_every_loss(
 ) -> None:
     """The next item is one step on with probability 3/4, two with 1/4; a guess finds one in six."""
     shape = replace(SHAPE, model=model, loss=LossConfig(name=loss, negatives=4), embedding_dim=16, blocks=1)  # type: ignore[arg-type]
-    training = student_training(replace(shape, dropout=0.0), tiny_data, 0, "cpu")
+    training = student_training(replace(shape, dropout=0.0), tiny_data, 0, "cpu", EvaluateConfig())
     torch.manual_seed(0)
     optimizer = torch.optim.AdamW(training.module.parameters(), lr=0.02)
     for epoch in range(12):

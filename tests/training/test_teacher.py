@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from recdistill.config import AdapterConfig, RunConfig, StudentConfig, TeacherConfig
+from recdistill.config import AdapterConfig, EvaluateConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
 from recdistill.training.reading import Teacher, TeacherScorer
-from recdistill.training.student import validation_metrics
 from recdistill.training.teacher import TeacherTraining
 
 ITEMS = 30
@@ -83,7 +83,9 @@ def test_the_weight_is_the_best_of_the_list_on_validation(training: TeacherTrain
     found = {}
     for candidate in CORRECTION_WEIGHTS:  # the same reading, one weight at a time, by the scorer that tests use
         head.correction_weight.data.fill_(candidate)
-        found[candidate] = validation_metrics(TeacherScorer(training.teacher), training.teacher.data)["ndcg@10"]
+        found[candidate] = validation_metrics(TeacherScorer(training.teacher), training.teacher.data, EvaluateConfig())[
+            "ndcg@10"
+        ]
     assert chosen["ndcg@10"] == pytest.approx(max(found.values()), abs=1e-9)
     assert found[weight] == max(found.values())
     assert len({round(value, 6) for value in found.values()}) > 1
@@ -96,17 +98,19 @@ def test_the_titles_get_the_best_weight_beside_the_chosen_correction(with_titles
     assert head.titles_weight is not None
     titles, correction = float(head.titles_weight), float(head.correction_weight)
     assert titles in TITLE_WEIGHTS
-    read = validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"]
+    read = validation_metrics(TeacherScorer(with_titles.teacher), data, EvaluateConfig())["ndcg@10"]
     assert chosen["ndcg@10"] == pytest.approx(read, abs=1e-9)  # the weights kept are those that were validated
     for other in CORRECTION_WEIGHTS:
         head.correction_weight.data.fill_(other)
-        assert validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"] <= read + 1e-9
+        assert validation_metrics(TeacherScorer(with_titles.teacher), data, EvaluateConfig())["ndcg@10"] <= read + 1e-9
     head.correction_weight.data.fill_(correction)
     head.titles_weight.data.fill_(0.0)
-    without = validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"]
+    without = validation_metrics(TeacherScorer(with_titles.teacher), data, EvaluateConfig())["ndcg@10"]
     assert without <= read + 1e-9
     head.titles_weight.data.fill_(4.0)
-    assert validation_metrics(TeacherScorer(with_titles.teacher), data)["ndcg@10"] != pytest.approx(without, abs=1e-6)
+    assert validation_metrics(TeacherScorer(with_titles.teacher), data, EvaluateConfig())["ndcg@10"] != pytest.approx(
+        without, abs=1e-6
+    )
 
 
 def test_titles_are_hidden_in_training_and_are_none_of_its_gradients(with_titles: TeacherTraining) -> None:

@@ -175,7 +175,7 @@ class CellRun:
 
     def _export(self) -> None:
         names = Fingerprints(self.data.fingerprint, self.data.split_fingerprint, "bench")
-        folder, config = self.work / "outputs", self.config.export
+        folder, config = self.work / "outputs", self.config.decided_export
         if self.config.teacher.compile and config.batch_size != "auto":
             with self.profiler.phase("compile"):
                 compile_reading(self.teacher, self.teacher.export_windows(), config.batch_size)

@@ -11,9 +11,8 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import Windows, history_windows
 from recdistill.data.prepared import PreparedData, SplitName, Targets
 from recdistill.evaluation.metrics import ndcg
-from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.protocol import rank_validation
 from recdistill.training.reading import Teacher, TeacherScorer
-from recdistill.training.student import VALIDATION_BATCH
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,7 @@ class SampledTeacher(Teacher):
 
     def user_ndcg(self) -> NDArray[np.float64]:
         """NDCG@10 of each sampled validation target."""
-        targets = self.data.targets("validation")
-        scorer = TeacherScorer(self)
-        ranks = rank(self.data, targets, scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
-        return ndcg(ranks, 10)
+        return ndcg(rank_validation(TeacherScorer(self), self.data, self.evaluate).ranks, 10)
 
 
 def seconds_of(phases: dict[str, float], *names: str) -> float | None:

@@ -135,7 +135,10 @@ def export_outputs(
 
     Raises:
         UserError: a score or a state is not a number, or the disk is full.
+        ValueError: `config.exclude_seen` is left to the ranking, which is not known here.
     """
+    if config.exclude_seen is None:
+        raise ValueError("exclude_seen is not decided; see RunConfig.decided_export")
     windows = teacher.export_windows()
     lengths = teacher.prompt_lengths(windows)
     with profiler.phase("batch size"):
@@ -234,7 +237,7 @@ def _predict(
         _check_numbers(not bool(torch.isnan(scores[:, 1:]).any()))
         here = slice(start, start + len(scores))
         part = Targets(targets.users[here], targets.positions[here])
-        tops.append(top_items(scores, data, part, top_k, config.exclude_seen))
+        tops.append(top_items(scores, data, part, top_k, bool(config.exclude_seen)))
         start += len(scores)
     return targets, TopItems(*map(np.concatenate, zip(*tops, strict=True))), kept.cpu().numpy()
 

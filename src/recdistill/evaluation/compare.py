@@ -18,6 +18,8 @@ from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 
 COUNTING = ("popularity", "neighbours", "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
+COMMON = ("split", "filter_seen", "items", "rows", "users", "repeats", "fingerprints")
+"""What all compared runs were measured with."""
 BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
 """What is shown beside the metric, as means over seeds."""
 
@@ -92,7 +94,7 @@ def compare(
             about = {"name": part.name, "from": part.first, "to": part.last, "rows": len(part.rows)}
             slices[kind].append(about | {"entries": found})
     return {
-        **{key: every[0].metrics[key] for key in ("split", "filter_seen", "items", "rows", "users", "fingerprints")},
+        **{key: every[0].metrics[key] for key in COMMON},
         "metric": metric,
         "bootstrap_samples": bootstrap_samples,
         "permutations": permutations,

@@ -132,7 +132,7 @@ def read_stored(path: Path) -> StoredRun:
     if not file.is_file():
         raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
     metrics = read_json(file)
-    needed = ("seed", "rows", "split", "filter_seen", "fingerprints", "models")
+    needed = ("seed", "rows", "split", "filter_seen", "repeats", "fingerprints", "models")
     if not isinstance(metrics, dict) or (missing := [key for key in needed if key not in metrics]):
         raise UserError(f"{file}: not the metrics of an evaluation (no {missing[0] if missing else needed[0]})")
     return StoredRun(path, metrics)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import metric, metric_name, p_value, signed
+from recdistill.reporting.wording import certain_misses, metric, metric_name, p_value, signed
 
 HEADER = (
     "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
@@ -21,6 +21,8 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
     seen = texts("seen_filtered" if found["filter_seen"] else "seen_kept")
     counts = {key: f"{found[key]:,}" for key in ("rows", "users", "items")}
     how = texts("how", split=texts(f"split_{found['split']}"), seen=seen, **counts)
+    if found["repeats"]:
+        how += f" {certain_misses(found, texts)}"
     parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
     for kind, slices in found["slices"].items():
         rows = [row for part in slices for row in _slice_rows(part, kind, texts)]

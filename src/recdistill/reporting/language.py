@@ -60,8 +60,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "seen_filtered": ("items already in the history left out", "履歴にあるアイテムは除外"),
     "seen_kept": ("items already in the history kept", "履歴にあるアイテムも含む"),
     "repeats": (
-        "{repeats} targets were in their own history already; since such items are left out, they count as misses.",
-        "正解がすでに履歴にある {repeats} 件は、履歴のアイテムを除外するため不正解として数えています。",
+        "{repeats} of {rows} targets repeat an item of their own history. Such items are left out of the ranking, so "
+        "these targets count as misses for every model. To rank them, set evaluate.filter_seen to false.",
+        "正解 {rows} 件のうち {repeats} 件は、すでに履歴にあるアイテムです。"
+        "履歴のアイテムを順位付けから除外しているため、"
+        "どのモデルでも不正解になります。順位付けに含めるには evaluate.filter_seen を false にします。",
     ),
     "clearly_above": (
         "The {a} is above the {b} by {difference} NDCG@10 ({interval}, {p}): more than the noise of users.",

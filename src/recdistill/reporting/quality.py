@@ -11,6 +11,7 @@ from recdistill.reporting.wording import (
     PAIRS,
     between,
     bracketed,
+    certain_misses,
     metric,
     metric_name,
     p_value,
@@ -95,7 +96,7 @@ def results(run: Run, texts: Texts) -> list[Block]:
     }
     blocks: list[Block] = [Heading(texts("contents_results")), table(header, rows, caption, strong=strong)]
     if run.metrics["repeats"]:
-        blocks.append(Remark(texts("repeats", repeats=f"{run.metrics['repeats']:,}")))
+        blocks.append(Remark(certain_misses(run.metrics, texts)))
     names = plots.plain_labels(list(models), "model")
     return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
 

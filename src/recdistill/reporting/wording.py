@@ -49,6 +49,11 @@ def p_relation(p: float) -> str:
     return (f"= {p:.3f}" if p >= 0.001 else "< 0.001").replace(" ", "\u00a0")
 
 
+def certain_misses(metrics: Mapping[str, Any], texts: Texts) -> str:
+    """How many targets repeat their history and so are misses for every model."""
+    return texts("repeats", repeats=f"{metrics['repeats']:,}", rows=f"{metrics['rows']:,}")
+
+
 def duration(texts: Texts, seconds: float) -> str:
     """Seconds as `1 h 02 min`, `3 min 20 s` or `4.1 s`."""
     if seconds < 60:

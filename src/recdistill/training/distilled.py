@@ -18,6 +18,7 @@ from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ra
 from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
 from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
 from recdistill.distill.outputs import OutputsReader
+from recdistill.evaluation.protocol import deciding
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
@@ -224,7 +225,7 @@ def train_distilled(
     How titles became vectors is written beside it, for items that come later (:mod:`recdistill.new_items`).
 
     Args:
-        config: `student` gives the shape, `distill` the rest.
+        config: `student` gives the shape, `evaluate` how validation targets are ranked, `distill` the rest.
         data: the histories.
         asked: the same with made-up ones behind them, as the teacher was asked about them.
         reader: the teacher's outputs.
@@ -244,11 +245,20 @@ def train_distilled(
         student = make_distilled(config, data, reader, student_folder).to(device)
         windows = training_windows(asked, config.student.max_length, config.student.windows)
         train = config.distill.train
-        plain = StudentTraining(student, asked, windows, config.distill.loss, train, config.seed, device)
+        plain = StudentTraining(
+            student, asked, windows, config.distill.loss, train, config.seed, device, config.evaluate
+        )
         training = DistilledTraining(plain, config.distill, reader, selected, data)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
     name = fingerprint(
-        "distilled", config.distill, config.student, config.seed, config.export, config.teacher.title_dim, *made_from
+        "distilled",
+        config.distill,
+        config.student,
+        config.seed,
+        config.export,
+        config.teacher.title_dim,
+        *made_from,
+        *deciding(config.evaluate).items(),
     )
     result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
     with profiler.phase("title map"):

@@ -20,6 +20,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.evaluation.protocol import deciding
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
@@ -75,7 +76,7 @@ def train_folds(
     """Train the student and the teacher of each fold under `folder`; those that are finished are left as they are.
 
     Args:
-        config: `student`, `teacher` and `seed` are read.
+        config: `student`, `teacher`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users.
         folder: the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
@@ -96,7 +97,8 @@ def train_folds(
             train_student(config, rest, student, profiler, device, validation)
         if not is_written(teacher / GATE_FILE):
             teacher.mkdir(parents=True, exist_ok=True)
-            name = fingerprint("fold", config.teacher, config.student, config.seed, rest.split_fingerprint)
+            made_from = (rest.split_fingerprint, *deciding(config.evaluate).items())
+            name = fingerprint("fold", config.teacher, config.student, config.seed, *made_from)
             train_teacher(config, rest, user_ids, student, teacher, name, profiler, device, validation)
             _free_memory(device)
 

@@ -58,6 +58,7 @@ class Teacher:
 
     def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, device: str) -> None:
         self.config, self.data, self.device = config.teacher, data, device
+        self.evaluate = config.evaluate
         cache = cache_folder()
         titles = title_embeddings(config.teacher, data.texts, cache, device)
         student = load_student(student_folder).to(device)

@@ -17,6 +17,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import Windows, collate, export_windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.files import read_json, write_json
 from recdistill.profiling.evidence import TokenCount
@@ -27,7 +28,7 @@ from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import is_written
 from recdistill.training.correction import choose_weight
 from recdistill.training.reading import PredictedKeys
-from recdistill.training.student import train_student, validation_metrics
+from recdistill.training.student import train_student
 
 WEIGHT_FILE = "second_student.json"
 SECOND_STREAM = 0x2ED
@@ -140,7 +141,7 @@ def train_second_student(
     One that was trained before the try ended is not trained again.
 
     Args:
-        config: `student` and `seed` are read.
+        config: `student`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         student_folder: the finished student step.
         folder: gets the second student, its weight and logs.
@@ -153,7 +154,7 @@ def train_second_student(
 
     def validate(weight: float) -> dict[str, float]:
         two.weight = weight
-        return validation_metrics(two.scorer(), data)
+        return validation_metrics(two.scorer(), data, config.evaluate)
 
     with profiler.phase("validation"):
         weight, metrics = choose_weight(validate)

@@ -72,7 +72,8 @@ def _ask_student(
             chosen = divergence_above(scores, teacher_scores, distill.kl_threshold)
         else:
             scores = student.scores(states)
-            hide_history(scores, data, keys)
+            if config.evaluate.filter_seen:
+                hide_history(scores, data, keys)
             wanted = torch.from_numpy(data.target_items(keys).astype(np.int64)).to(device)
             chosen = student_misses(scores, wanted, distill.top_k)
         selected[data.offsets[keys.users] + keys.positions] = chosen.cpu().numpy()

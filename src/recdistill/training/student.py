@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.config import LossConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import Batch, Windows, collate, micro_batches, training_windows
 from recdistill.data.prepared import PreparedData, Targets
-from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import Scorer, rank, sequence_scorer
+from recdistill.evaluation.protocol import deciding, validation_metrics
+from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
 from recdistill.students.base import Student
@@ -21,20 +21,30 @@ from recdistill.students.make import load_student, make_student, save_student
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 
-VALIDATION_BATCH = 256
-VALIDATION_METRICS = ("ndcg@10", "hit_rate@10")
-
 
 class StudentTraining:
-    """A student, its windows and its loss, in the form that `fit` trains; `validation` None: all validation targets."""
+    """A student, its windows and its loss, in the form that `fit` trains.
+
+    Args:
+        student: the model.
+        data: histories and split.
+        windows: what is trained on.
+        loss: the training loss.
+        train: the training run.
+        seed: of the batches' order.
+        device: `cpu` or `cuda`.
+        evaluate: how validation targets are ranked.
+        validation: what is validated on; None: all validation targets.
+    """
 
     def __init__(
         self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, train: TrainConfig, seed: int,
-        device: str, validation: Targets | None = None,
+        device: str, evaluate: EvaluateConfig, validation: Targets | None = None,
     ) -> None:  # fmt: skip
         self.module = student
         self.data, self.windows, self.loss_config = data, windows, loss
-        self.train, self.seed, self.device, self.validation = train, seed, device, validation
+        self.train, self.seed, self.device = train, seed, device
+        self.evaluate, self.validation = evaluate, validation
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """All parameters alike."""
@@ -62,17 +72,9 @@ class StudentTraining:
         return training_loss(self.loss_config, states[real], vectors, batch.targets[real], torch.default_generator)
 
     def validate(self) -> dict[str, float]:
-        """Full-catalog metrics on validation, seen items left out."""
+        """Full-catalog metrics on validation, ranked as `evaluate` says."""
         scorer = student_sequence_scorer(self.module, self.data, self.device)
-        return validation_metrics(scorer, self.data, self.validation)
-
-
-def validation_metrics(scorer: Scorer, data: PreparedData, targets: Targets | None = None) -> dict[str, float]:
-    """NDCG@10 and hit rate@10 over validation targets (None: all), whole catalog, seen items left out."""
-    targets = data.targets("validation") if targets is None else targets
-    ranks = rank(data, targets, scorer, VALIDATION_BATCH, filter_seen=True, top_k=1).ranks
-    values = means(ranks)
-    return {name: values[name] for name in VALIDATION_METRICS}
+        return validation_metrics(scorer, self.data, self.evaluate, self.validation)
 
 
 def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
@@ -91,14 +93,15 @@ def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
 
 
 def student_training(
-    config: StudentConfig, data: PreparedData, seed: int, device: str, validation: Targets | None = None
-) -> StudentTraining:
+    config: StudentConfig, data: PreparedData, seed: int, device: str, evaluate: EvaluateConfig,
+    validation: Targets | None = None,
+) -> StudentTraining:  # fmt: skip
     """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         student = make_student(config, data.num_items).to(device)
     windows = training_windows(data, config.max_length, config.windows)
-    return StudentTraining(student, data, windows, config.loss, config.train, seed, device, validation)
+    return StudentTraining(student, data, windows, config.loss, config.train, seed, device, evaluate, validation)
 
 
 def train_student(
@@ -108,7 +111,7 @@ def train_student(
     """Train the configured student and write it to `folder`.
 
     Args:
-        config: `student` and `seed` are read.
+        config: `student`, `evaluate` and `seed` are read.
         data: histories and split; validation chooses the weights, test is not looked at.
         folder: gets the student, `training.csv` and TensorBoard's files; training resumes from a checkpoint found
             there.
@@ -120,8 +123,9 @@ def train_student(
         UserError: see :func:`recdistill.training.fit.fit`.
     """
     with profiler.phase("set-up"):
-        training = student_training(config.student, data, config.seed, device, validation)
-    name = fingerprint("student", config.student, config.seed, data.fingerprint, data.split_fingerprint)
+        training = student_training(config.student, data, config.seed, device, config.evaluate, validation)
+    made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
+    name = fingerprint("student", config.student, config.seed, *made_from)
     result = fit(training, config.student.train, folder, profiler, config.seed, name, "student", device)
     with profiler.phase("write"):
         save_student(training.module, folder)

@@ -12,6 +12,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import Windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.files import write_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.losses import cross_entropy
@@ -24,7 +25,6 @@ from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.reading import ReadOnce, Teacher
-from recdistill.training.student import validation_metrics
 from recdistill.training.warm_up import compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")
@@ -90,27 +90,27 @@ class TeacherTraining:
         return cross_entropy(self.module(batch), self.module.item_vectors(), batch.target_items)
 
     def validate(self) -> dict[str, float]:
-        """Full-catalog metrics on validation, seen items left out.
+        """Full-catalog metrics on validation, ranked as `evaluate` says.
 
         With a residual head, the weight of the correction beside the student's scores is chosen here, from a short
         list, by NDCG@10: like the epoch, it is a choice that belongs to validation; and so is that of the titles, where
         `teacher.title_decay` asks for them. The prompts are read once for all.
         """
-        head, data = self.module.head, self.teacher.data
+        head, data, evaluate = self.module.head, self.teacher.data, self.teacher.evaluate
         head.correction_weight.data.fill_(1.0)
         if head.titles_weight is not None:
             head.titles_weight.data.fill_(1.0)
         read = ReadOnce(self.teacher, self.validation)
         if not head.residual:
-            return validation_metrics(read, data, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation)
 
         def validate(weight: float) -> dict[str, float]:
             read.correction_weight = weight
-            return validation_metrics(read, data, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation)
 
         def validate_titles(weight: float) -> dict[str, float]:
             read.titles_weight = weight
-            return validation_metrics(read, data, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation)
 
         best, metrics = choose_weight(validate)
         if head.titles_weight is not None:
@@ -137,7 +137,7 @@ def train_teacher(
     """Train the configured teacher on top of a finished student and write it to `folder`.
 
     Args:
-        config: `teacher`, `student.max_length` and `seed` are read.
+        config: `teacher`, `student.max_length`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users, for the gate's examples.
         student_folder: the finished student step.

@@ -23,6 +23,7 @@ from recdistill import pipeline
 from recdistill.config import RunConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.evaluation.protocol import deciding
 from recdistill.files import write_text
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import RunFolder, fingerprint
@@ -82,7 +83,7 @@ def _made_of(config: RunConfig, settings: TuneConfig, space: Space, data: Prepar
     """Names what a study's trials depend on; it can go on with more of them."""
     return fingerprint(
         "tune", config.student, replace(settings, trials=1), space_as_dict(space), config.seed, data.fingerprint,
-        data.split_fingerprint,
+        data.split_fingerprint, *deciding(config.evaluate).items(),
     )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ def tell_next(
 def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder: Path, watch: Watch) -> None:
     """Train one student; what it leaves on disk is thrown away."""
     device = pipeline.choose_device(config.device)
-    training = student_training(student, data, config.seed, device)
+    training = student_training(student, data, config.seed, device, config.evaluate)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".trial-") as name, Profiler(device) as profiler:
         fit(
             training, student.train, Path(name), profiler, config.seed, "trial", "student", device,

@@ -1,0 +1,103 @@
+"""Whether items already seen are ranked decides alike in training, tuning, lists and evaluation: the whole chain, on
+histories that go in circles.
+"""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chain import options
+from recdistill.cli import main
+from recdistill.config import RunConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.files import read_json
+from recdistill.pipeline import Story
+from recdistill.run_folder import RunFolder
+
+USERS, LOOP = 12, 4
+MODELS = {"student": "student", "teacher": "teacher", "distilled": "distilled"}
+COMMON = ("--data.duplicates=keep", "--student.train.max_epochs=2", "--teacher.train.max_epochs=1", "--seed=3")
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each user goes round four neighbouring items, two and a half times."""
+    folder = tmp_path_factory.mktemp("circles")
+    with (folder / "events.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["user_id", "item_id", "timestamp"])
+        writer.writerows([f"u{user}", f"i{user + step % LOOP}", step] for user in range(USERS) for step in range(10))
+    with (folder / "items.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["item_id", "title"])
+        writer.writerows([f"i{item}", f"Film {item}"] for item in range(USERS + LOOP))
+    return folder / "events.csv"
+
+
+@pytest.fixture(scope="module")
+def kept(events: Path, tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that ranks seen items, evaluated on validation."""
+    run = tmp_path_factory.mktemp("runs") / "kept"
+    more = (*COMMON, "--evaluate.filter_seen=false", "--evaluate.split=validation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECDISTILL_CACHE", str(events.parent / "cache"))
+        assert main(["run", *options(run, tiny_llm, events, *more)]) == 0
+    return run
+
+
+def best_validation(run: Path, step: str) -> float:
+    with (run / step / "training.csv").open() as file:
+        return max(float(row["ndcg@10"]) for row in csv.DictReader(file))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_training_validated_is_what_evaluation_measures(kept: Path, model: str) -> None:
+    metrics = read_json(kept / "evaluation" / "metrics.json")
+    assert metrics["split"] == "validation"
+    assert metrics["repeats"] == 0
+    assert best_validation(kept, MODELS[model]) == pytest.approx(metrics["models"][model]["ndcg@10"], abs=1e-6)
+    assert metrics["models"][model]["ndcg@10"] > 0
+
+
+def test_lists_hold_what_is_ranked(kept: Path) -> None:
+    about = read_json(kept / "teacher_outputs" / "manifest.json")
+    assert about["config"]["exclude_seen"] is False
+    data = PreparedData.load(kept / "prepare")
+    story = Story(RunConfig(run=str(kept)), RunFolder(kept), "cpu")
+    prints = Fingerprints(data.fingerprint, data.split_fingerprint, story._made("teacher"))
+    targets = data.targets("validation")
+    records = OutputsReader(kept / "teacher_outputs", prints).require(targets.users, targets.positions)
+    seen = [
+        np.isin(row, data.history(user, position)).any()
+        for row, user, position in zip(records.top_items, targets.users, targets.positions, strict=True)
+    ]
+    assert any(seen)
+
+
+def test_another_filter_is_another_training_and_misses_are_counted(
+    kept: Path, events: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = tmp_path / "run"
+    monkeypatch.setenv("RECDISTILL_CACHE", str(events.parent / "cache"))
+
+    def do(*more: str) -> tuple[str, str]:
+        words = options(run, tiny_llm, events, *COMMON, "--teacher.kind=none", *more)
+        assert main(["evaluate", *(word for word in words if word != "--quiet")]) == 0
+        shown = capsys.readouterr()
+        return shown.out, shown.err
+
+    table, log = do()
+    assert f"{USERS} of {USERS} validation targets and {USERS} of {USERS} test targets" in log
+    assert f"{USERS} of {USERS} targets repeat an item of their own history" in table
+    assert best_validation(run, "student") == 0.0, "every target is in its history"
+    table, log = do("--evaluate.filter_seen=false")
+    assert "student: again, since input.evaluate.filter_seen" in log
+    assert "can only be misses" not in log
+    assert "repeat an item" not in table
+    assert best_validation(run, "student") == best_validation(kept, "student")
+    _, log = do("--evaluate.filter_seen=false", "--evaluate.candidates=0")
+    assert "student: finished before" in log
