@@ -21,7 +21,7 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
     seen = texts("seen_filtered" if found["filter_seen"] else "seen_kept")
     counts = {key: f"{found[key]:,}" for key in ("rows", "users", "items")}
     how = texts("how", split=texts(f"split_{found['split']}"), seen=seen, **counts)
-    if found["repeats"]:
+    if found.get("repeats"):  # what earlier versions wrote has no count
         how += f" {certain_misses(found, texts)}"
     parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
     for kind, slices in found["slices"].items():
