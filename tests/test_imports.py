@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
-    {"errors"},
+    {"errors", "interruption"},
     {"files", "progress", "config", "yaml_files", "results_version"},
     {"settings", "profiling", "digests"},
     {"unread"},

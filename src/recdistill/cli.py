@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -12,7 +13,8 @@ from jsonargparse import ArgumentError, Namespace
 
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
-from recdistill.parser import FETCHABLE, GOES_ON, build_parser
+from recdistill.interruption import Interrupted, be_quiet, handled_signals
+from recdistill.parser import FETCHABLE, GOES_ON, KEPT, build_parser
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
@@ -22,27 +24,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0; 2 after a mistake of the person's, which is told in one line on stderr; 130 when interrupted.
+        0; 2 after a mistake of the person's, which is told in one line on stderr; 130 after Ctrl-C (SIGINT) and 143
+        after SIGTERM, with one line that says what was saved.
     """
     # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
     # makes each small operation wait for a whole time slice. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parser = build_parser(words[0] if words else "")
-        parsed = parser.parse_args(words)
-        instantiated = parser.instantiate(parsed)
-        options = getattr(instantiated, instantiated.command)
-        set_up_logging(options.quiet)
-        _dispatch(instantiated.command, options)
+        with handled_signals():
+            _run(words)
     except (UserError, ArgumentError) as error:
         sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
         return 2
-    except KeyboardInterrupt:
-        where = GOES_ON.get(words[0] if words else "")
-        sys.stderr.write("recdistill: interrupted" + (f"; the same command goes on {where}" if where else "") + "\n")
-        return 130
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        sys.stderr.write(f"recdistill: {interruption_line(words[0] if words else '', stopped)}\n")
+        return stopped.exit_status
     return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    parser = build_parser(words[0] if words else "")
+    parsed = parser.parse_args(words)
+    instantiated = parser.instantiate(parsed)
+    options = getattr(instantiated, instantiated.command)
+    set_up_logging(options.quiet)
+    if options.quiet:
+        be_quiet()
+    _dispatch(instantiated.command, options)
+
+
+def interruption_line(command: str, stopped: Interrupted) -> str:
+    """What an interruption kept, and where the same command goes on: no more is promised than there is."""
+    parts = ["interrupted" if stopped.signal == signal.SIGINT else "terminated"]
+    if command in GOES_ON:
+        kept = f"saved: {stopped.saved}" if stopped.saved else KEPT[command]
+        parts += [kept, f"the same command goes on {'from there' if stopped.saved else GOES_ON[command]}"]
+    return "; ".join(parts)
 
 
 def one_line(message: str) -> str:

@@ -93,6 +93,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def clear_temporary(folder: Path) -> None:
+    """Remove what :func:`atomic_path` left in `folder` and below, of a process that was killed while it wrote."""
+    for path in folder.rglob(".*.tmp"):
+        if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8) atomically."""
     with atomic_path(path) as temporary:

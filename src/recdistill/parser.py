@@ -32,7 +32,12 @@ BENCH = "Run a designed experiment over settings of the teacher, and write its r
 COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
 STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
-GOES_ON = dict.fromkeys((*STEPS, *WHOLE, "study"), "from the last checkpoint") | {
+LONG = (*STEPS, *WHOLE, "study")
+KEPT = dict.fromkeys(LONG, "finished steps are kept, and checkpoints of the one that ran") | {
+    "tune": "finished trials are kept", "bench": "finished cells are kept",
+}  # fmt: skip
+"""What is there of a command that was interrupted where nothing new was saved."""
+GOES_ON = dict.fromkeys(LONG, "with that step") | {
     "tune": "with the trial that was interrupted", "bench": "with the cell that was interrupted",
 }  # fmt: skip
 """Where a command that was interrupted goes on; others begin anew."""

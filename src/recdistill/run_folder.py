@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from recdistill import __version__
 from recdistill.errors import UserError
-from recdistill.files import disk_errors, read_json, write_json
+from recdistill.files import clear_temporary, disk_errors, read_json, write_json
+from recdistill.interruption import deferred
 from recdistill.profiling.profiler import Profiler
 
 if TYPE_CHECKING:
@@ -146,7 +147,6 @@ class RunFolder:
                 partial / "manifest.json",
                 manifest | {"status": "finished", "finished": _now(), "seconds": round(seconds, 3)},
             )
-            self._take_name(partial, name)
         except BaseException:
             if resumable:
                 with disk_errors(partial):
@@ -156,13 +156,15 @@ class RunFolder:
             else:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
+        self._take_name(partial, name)
 
     def _open_partial(self, partial: Path, expected: str, resumable: bool) -> dict[str, Any]:
         """Keep a partial folder to go on from, of the same fingerprint, and return its manifest; else begin empty."""
         if resumable and (partial / "manifest.json").is_file():
             manifest: dict[str, Any] = read_json(partial / "manifest.json")
             if manifest["fingerprint"] == expected:
-                logger.info("%s: going on where it was interrupted", partial.stem)
+                logger.info("%s: was interrupted before; what it had saved is read back", partial.stem)
+                clear_temporary(partial)
                 return manifest
         shutil.rmtree(partial, ignore_errors=True)
         with disk_errors(partial):
@@ -172,11 +174,12 @@ class RunFolder:
     def _take_name(self, partial: Path, name: str) -> None:
         """Put the finished folder in the place of an older one."""
         target, old = self.step(name), self.path / f"{name}.old"
-        shutil.rmtree(old, ignore_errors=True)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with deferred():
+            shutil.rmtree(old, ignore_errors=True)
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
+from recdistill.interruption import Interrupted, handled_signals
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 
@@ -29,6 +31,7 @@ class FakeTeacher:
 
     data: PreparedData
     fail_at: int = 10**9
+    signal_at: int = 0
     calls: list[LongArray] = field(default_factory=list)
     state_dim: int = 3
     every: bool = True
@@ -53,6 +56,8 @@ class FakeTeacher:
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
         self.calls.append(rows)
+        if len(self.calls) == self.signal_at:
+            signal.raise_signal(signal.SIGINT)
         batch = collate(self.data, windows, rows)
         real = batch.targets > 0
         users = batch.users.unsqueeze(1).expand_as(real)[real]
@@ -188,6 +193,23 @@ def test_an_interrupted_export_goes_on_and_gives_the_same_store(
         assert len(again.calls) < len(FakeTeacher(data).export_windows()) / 3
     assert same_files(whole, parts), "its evidence too, which counts both tries"
     assert read_json(whole / "evidence.json")["tokens"]["export"]["targets"] == 47
+
+
+@pytest.mark.parametrize("shard_rows", [1, 4, 8, 1000])
+@pytest.mark.parametrize("signal_at", [1, 3, 5])
+def test_a_signal_keeps_all_that_was_read(data: PreparedData, tmp_path: Path, signal_at: int, shard_rows: int) -> None:
+    """Whole shards and the rows of the last one; nothing is read twice."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    first, again, undisturbed = FakeTeacher(data, signal_at=signal_at), FakeTeacher(data), FakeTeacher(data)
+    export(undisturbed, whole, shard_rows=shard_rows)
+    with pytest.raises(Interrupted) as stopped, handled_signals(quiet=True):
+        export(first, parts, shard_rows=shard_rows)
+    assert len(first.calls) == signal_at, "the batch that was being read is finished"
+    done = sum(len(np.load(path)) for path in parts.glob("*shard-*/users.npy"))
+    assert stopped.value.saved == f"the teacher's outputs for {done} targets"
+    export(again, parts, shard_rows=shard_rows)
+    assert len(first.calls) + len(again.calls) == len(undisturbed.calls)
+    assert same_files(whole, parts), "its evidence too, which counts both tries"
 
 
 @pytest.mark.parametrize("name", ["evidence.json", "outputs.json"])

@@ -1,6 +1,10 @@
 """The loop, on a student with dropout: what it promises about gradients, interruption, stopping and logs."""
 
 import csv
+import multiprocessing
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +17,12 @@ from recdistill.config import EvaluateConfig, LossConfig, Precision, StudentConf
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.interruption import Interrupted, handled_signals
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
 from recdistill.training.fit import DivergedError, FitResult, fit
+from recdistill.training.loading import load_batches
 from recdistill.training.student import StudentTraining, student_training
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
@@ -27,7 +33,7 @@ class Killed(Exception):  # noqa: N818 (not an error of the program)
     """Stands for a process that ends at once."""
 
 
-class Interrupted(StudentTraining):
+class Broken(StudentTraining):
     """Dies when the loss is asked for the n-th time."""
 
     kill_at = 0
@@ -79,7 +85,7 @@ def test_going_on_equals_not_stopping(tiny_data: PreparedData, tmp_path: Path, k
     expected = run(whole, tmp_path / "whole", config)
 
     broken = training(tiny_data)
-    broken.__class__ = Interrupted
+    broken.__class__ = Broken
     broken.kill_at = kill_at  # type: ignore[attr-defined]
     with pytest.raises(Killed):
         run(broken, tmp_path / "cut", config)
@@ -92,6 +98,98 @@ def test_going_on_equals_not_stopping(tiny_data: PreparedData, tmp_path: Path, k
     with (tmp_path / "cut/training.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps == sorted(set(steps)) == [row["step"] for row in expected.history]
+
+
+class Signalled(StudentTraining):
+    """A signal comes while the n-th loss is computed, or the n-th validation."""
+
+    signal_at = validation_at = 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss, and perhaps a signal."""
+        self.signal_at -= 1
+        if self.signal_at == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return super().loss(batch)
+
+    def validate(self) -> dict[str, float]:
+        """The metrics, unless a signal breaks them off."""
+        self.validation_at -= 1
+        if self.validation_at == 0:
+            signal.raise_signal(signal.SIGINT)
+        return super().validate()
+
+
+AT = [*(("signal_at", step) for step in (1, 4, 6)), *(("validation_at", turn) for turn in (1, 3, 4))]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("where", "place"), AT)
+def test_a_signal_costs_nothing(tiny_data: PreparedData, tmp_path: Path, where: str, place: int, workers: int) -> None:
+    """The step that runs is finished and saved, whatever `checkpoint_seconds` says; going on equals not stopping."""
+    if workers and place != 4:
+        pytest.skip("worker processes are slow to start: one place will do")
+    config = replace(TRAIN, num_workers=workers, checkpoint_seconds=3600.0)
+    whole = training(tiny_data)
+    expected = run(whole, tmp_path / "whole", config)
+
+    broken = training(tiny_data)
+    broken.__class__ = Signalled
+    setattr(broken, where, place)
+    with pytest.raises(Interrupted) as stopped, handled_signals(quiet=True):
+        run(broken, tmp_path / "cut", config)
+    saved = tmp_path / "cut" / CHECKPOINT_FILE
+    untrained = (where, place) == ("validation_at", 1)
+    assert saved.is_file() is not untrained
+    if where == "signal_at":
+        assert stopped.value.saved.endswith(f"{place} steps in all")
+    anew = training(tiny_data, seed=5 if untrained else 6)  # other first weights: all must come from the checkpoint
+    anew.seed = 5
+    rows: list[dict[str, Any]] = []
+    result = fit(anew, config, tmp_path / "cut", Profiler(), 5, "one", "student",
+                 after_validation=lambda row: rows.append(row) is not None)  # fmt: skip
+
+    assert without_seconds(result) == without_seconds(expected)
+    assert [row["epoch"] for row in rows] == [row["epoch"] for row in expected.history], "those before the signal too"
+    assert same(copy_weights(anew.module), copy_weights(whole.module))
+    assert not multiprocessing.active_children()
+
+
+def test_a_second_signal_saves_nothing(tiny_data: PreparedData, tmp_path: Path) -> None:
+    broken = training(tiny_data)
+    broken.__class__ = Signalled
+    broken.signal_at, broken.validation_at = 3, 2  # type: ignore[attr-defined]
+    config = replace(TRAIN, checkpoint_seconds=3600.0, accumulate_grad_batches=100)
+
+    def loss(batch: Batch) -> Tensor:
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(0.2)
+        return Signalled.loss(broken, batch)  # type: ignore[arg-type]
+
+    broken.loss = loss  # type: ignore[method-assign]
+    with pytest.raises(Interrupted) as stopped, handled_signals(quiet=True):
+        run(broken, tmp_path, config)
+    assert stopped.value.at_once
+    assert not (tmp_path / CHECKPOINT_FILE).exists()
+
+
+def test_worker_processes_leave_signals_to_their_parent(tiny_data: PreparedData) -> None:
+    """As Ctrl-C and `timeout` send them to all processes of a group; the parent's own SIGTERM ends one."""
+    plan = training(tiny_data).plan(0)
+    batches = load_batches(training(tiny_data).collate, [*plan] * 5, 1)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for name in ("INT", "TERM"):  # from another process than the parent
+        subprocess.run(["kill", f"-{name}", str(worker.pid)], check=True)
+    assert len(list(batches)) == 5 * len(plan) - 1
+    del batches
+
+    ended = load_batches(training(tiny_data).collate, plan, 1)
+    next(ended)
+    (worker,) = multiprocessing.active_children()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
 
 
 def test_a_finished_run_only_gives_its_result(tiny_data: PreparedData, tmp_path: Path) -> None:
@@ -288,7 +386,7 @@ def test_sampled_losses_go_on_the_same_too(tiny_data: PreparedData, tmp_path: Pa
     shape = replace(SHAPE, loss=LossConfig(name="gbce", negatives=4))
     whole, broken = training(tiny_data, shape), training(tiny_data, shape)
     run(whole, tmp_path / "whole")
-    broken.__class__ = Interrupted
+    broken.__class__ = Broken
     broken.kill_at = 4  # type: ignore[attr-defined]
     with pytest.raises(Killed):
         run(broken, tmp_path / "cut")

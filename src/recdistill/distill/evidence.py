@@ -58,6 +58,11 @@ class ReadCounts:
             self._states |= {str(rows): dict(after if rows == end else before) for rows in ends}
             write_json(self.path, self._states)
 
+    def keep_at(self, rows: int, now: Mapping[str, Any]) -> None:
+        """Note the counts where an interrupted export stops, after so many rows."""
+        self._states |= {str(rows): dict(now)}
+        write_json(self.path, self._states)
+
     def discard(self) -> None:
         """Remove the file, once the store is finished."""
         self.path.unlink(missing_ok=True)

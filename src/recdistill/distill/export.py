@@ -1,5 +1,6 @@
 """Run the teacher once over every target, and keep what a student learns from."""
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
@@ -19,9 +20,12 @@ from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.files import write_json
+from recdistill.interruption import deferred, requested, stop_point
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
+
+logger = logging.getLogger("recdistill")
 
 
 class Keys(Protocol):
@@ -116,9 +120,9 @@ def export_outputs(
 ) -> ExportResult:
     """Write top-K items, their scores and the user state of every training and validation target to `folder`.
 
-    The longest prompts come first, so that memory that does not suffice shows at once. An export that was interrupted
-    goes on after its last whole shard. `evidence.json` is written before the file that says that the store is finished,
-    so a finished store has it.
+    The longest prompts come first, so that memory that does not suffice shows at once. An export that was stopped by a
+    signal goes on after the batch that was read then, one that ended otherwise after its last whole shard.
+    `evidence.json` is written before the file that says that the store is finished, so a finished store has it.
 
     Args:
         teacher: what is run.
@@ -136,6 +140,7 @@ def export_outputs(
     Raises:
         UserError: a score or a state is not a number, or the disk is full.
         ValueError: `config.exclude_seen` is left to the ranking, which is not known here.
+        Interrupted: a signal came; what had been read then is written.
     """
     if config.exclude_seen is None:
         raise ValueError("exclude_seen is not decided; see RunConfig.decided_export")
@@ -148,6 +153,7 @@ def export_outputs(
     ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
     top_k, state_dim = min(config.top_k, data.num_items), teacher.state_dim if config.states else 0
     with (
+        deferred(),
         OutputsWriter(folder, fingerprints, top_k, state_dim, config.shard_rows) as writer,
         progress_bar("export", int(ends[-1]) if len(ends) else 0, "targets") as progress,
     ):
@@ -155,6 +161,8 @@ def export_outputs(
         done = writer.rows_done
         kept.put_back(teacher.read, done)
         progress.advance(done)
+        if done:
+            logger.info("export: going on after %s targets", f"{done:,}")
         for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
             read = teacher.read.state()
             with profiler.phase("export"):
@@ -167,6 +175,10 @@ def export_outputs(
                     targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new]
                 )  # fmt: skip
             progress.advance(len(targets.users[new]))
+            if requested():
+                kept.keep_at(int(ends[number]), teacher.read.state())
+                writer.set_aside()
+                stop_point(f"the teacher's outputs for {ends[number]:,} targets")
         with profiler.phase("write"):
             together = int(np.bincount(teacher.readers(windows)).max(initial=0))
             write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read, together))

@@ -1,4 +1,7 @@
-"""Shards: folders of `.npy` files that are written row by row and take their name when they are whole."""
+"""Shards: folders of `.npy` files that are written row by row and take their name when they are whole.
+
+One that an interruption found half full is set aside whole to the last row, and grows on when the export does.
+"""
 
 import os
 import shutil
@@ -10,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from recdistill.files import map_array
 
 Array = NDArray[Any]
 Columns = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -24,10 +29,12 @@ class GrowingArray:
     """
 
     def __init__(self, path: Path, dtype: str, row_shape: tuple[int, ...]) -> None:
-        self.dtype, self.row_shape, self.rows = np.dtype(dtype), row_shape, 0
-        self._file = path.open("wb")
+        self.dtype, self.row_shape = np.dtype(dtype), row_shape
+        self.rows = len(map_array(path)) if path.is_file() else 0
+        self._file = path.open("r+b" if self.rows else "wb")
         self._write_header()
         self._data_start = self._file.tell()
+        self._file.seek(0, os.SEEK_END)
 
     def append(self, rows: Array) -> None:
         """Add `rows`, (count, *row_shape)."""
@@ -57,16 +64,19 @@ class GrowingArray:
 
 
 class GrowingShard:
-    """A shard being written; it has its name only when it is finished."""
+    """A shard being written; it has its name only when it is finished. One that was set aside grows on."""
 
     def __init__(self, folder: Path, number: int, columns: Columns) -> None:
-        self.path, self.rows = shard_path(folder, number), 0
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self.path = shard_path(folder, number)
+        self._partial, self._aside = (self.path.with_name(f".{self.path.name}.{end}") for end in ("partial", "aside"))
         shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
+        if self._aside.is_dir():
+            self._aside.rename(self._partial)
+        self._partial.mkdir(parents=True, exist_ok=True)
         self._arrays = {
             name: GrowingArray(self._partial / f"{name}.npy", dtype, shape) for name, (dtype, shape) in columns.items()
         }
+        self.rows = next(iter(self._arrays.values())).rows
 
     def append(self, rows: Mapping[str, Array]) -> None:
         """Add rows to every column."""
@@ -80,6 +90,12 @@ class GrowingShard:
             array.finish()
         self._partial.rename(self.path)
 
+    def set_aside(self) -> None:
+        """Keep the rows so far, for a writer that goes on; nothing can be appended to this one any more."""
+        for array in self._arrays.values():
+            array.finish()
+        self._partial.rename(self._aside)
+
     def discard(self) -> None:
         """Remove what was written."""
         for array in self._arrays.values():
@@ -90,6 +106,12 @@ class GrowingShard:
 def shard_path(folder: Path, number: int) -> Path:
     """The folder of shard `number`, counted from 0."""
     return folder / f"shard-{number:05d}"
+
+
+def rows_aside(folder: Path, number: int) -> int:
+    """Rows of shard `number` that an interruption set aside; 0 where it did not."""
+    users = folder / f".{shard_path(folder, number).name}.aside" / "users.npy"
+    return len(map_array(users)) if users.is_file() else 0
 
 
 def finished_shards(folder: Path) -> list[Path]:

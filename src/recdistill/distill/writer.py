@@ -11,7 +11,7 @@ import numpy as np
 
 from recdistill.distill.index import write_index
 from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, Fingerprints
-from recdistill.distill.shards import Array, Columns, GrowingShard, finished_shards
+from recdistill.distill.shards import Array, Columns, GrowingShard, finished_shards, rows_aside
 from recdistill.errors import UserError
 from recdistill.files import disk_errors, map_array, read_json, write_array, write_json
 
@@ -34,9 +34,9 @@ def _columns(top_k: int, state_dim: int) -> Columns:
 class OutputsWriter:
     """Takes rows in any order and writes them in a thread of its own; use as a context manager.
 
-    When the block ends well, the store is finished; when it ends in an error, whole shards are kept and a new writer on
-    the same folder goes on after them: it tells how many rows they hold in `rows_done`, and the caller appends the rest
-    in the same order as before.
+    When the block ends well, the store is finished; when it ends in an error, whole shards are kept, and after
+    :meth:`set_aside` also the rows of the last one, and a new writer on the same folder goes on after them: it tells
+    how many rows there are in `rows_done`, and the caller appends the rest in the same order as before.
 
     Args:
         folder: where the store goes.
@@ -55,7 +55,7 @@ class OutputsWriter:
         self._plan = asdict(fingerprints) | {"top_k": top_k, "state_dim": state_dim, "shard_rows": shard_rows}
         self._open_folder()
         self._shards = len(finished_shards(folder))
-        self.rows_done = self._shards * shard_rows
+        self.rows_done = self._shards * shard_rows + rows_aside(folder, self._shards)
         self._shard: GrowingShard | None = None
         self._torn = self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs-writer")
@@ -126,6 +126,20 @@ class OutputsWriter:
         write_json(self.folder / DONE_FILE, self._plan | about)
         (self.folder / PLAN_FILE).unlink()
         self._closed = True
+
+    def set_aside(self) -> None:
+        """Write what was handed over, and keep the rows of a shard that is not full yet; then nothing more is taken.
+
+        Raises:
+            UserError: rows could not be written.
+        """
+        while self._queue:
+            self._queue.popleft().result()
+        if self._shard is not None:
+            with disk_errors(self.folder):
+                self._shard.set_aside()
+            self._shard = None
+        self._torn = True
 
     def _open_folder(self) -> None:
         """Note down what is being written, or check that what was begun here is the same."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.interruption import stop_point
 from recdistill.progress import progress_bar
 
 MISS = 2**31 - 1
@@ -97,6 +98,7 @@ def rank(
                 among = _ranks_among(scores, data.target_items(batch), candidates[rows])
                 candidate_ranks[rows] = np.where(one.ranks == MISS, MISS, among)
             progress.advance(len(rows))
+            stop_point()
     return Ranking(ranks, top_items, repeats, candidate_ranks)
 
 

@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from recdistill.errors import UserError
+from recdistill.interruption import deferred, stop_point
 
 GRAPHS_AT_MOST = 64
 """Compiled forms of a block that torch may keep; beyond its own limit of 8 it would run the rest uncompiled."""
@@ -75,7 +76,9 @@ class CompileLimit:
 
         Raises:
             UserError: the time is over.
+            Interrupted: a signal came in the meantime.
         """
+        stop_point()
         if time.monotonic() > self._until:
             raise self.error()
 
@@ -91,6 +94,8 @@ class CompileLimit:
 def compile_limit(seconds: float) -> Iterator[CompileLimit]:
     """Stop the block with a :class:`UserError` when it takes longer than `seconds`.
 
+    Ctrl-C and SIGTERM wait for the end of a compilation as well.
+
     The block asks for its end between compilations (:meth:`CompileLimit.check`), and once more when it ends. One that
     hangs never asks: `GRACE_SECONDS` later a timer's signal breaks it off, since a compiler is waited for in the main
     thread. That is the last resort, because an exception in the middle of the compiler can take the process with it.
@@ -104,6 +109,13 @@ def compile_limit(seconds: float) -> Iterator[CompileLimit]:
         yield limit
         limit.check()
         return
+    with deferred(), _broken_off_after(limit):
+        yield limit
+
+
+@contextmanager
+def _broken_off_after(limit: CompileLimit) -> Iterator[None]:
+    """The timer of :func:`compile_limit`."""
 
     def over(number: int, frame: FrameType | None) -> NoReturn:
         raise _Over
@@ -111,8 +123,8 @@ def compile_limit(seconds: float) -> Iterator[CompileLimit]:
     before = signal.signal(signal.SIGALRM, over)
     try:
         try:
-            signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS, RETRY_SECONDS)
-            yield limit
+            signal.setitimer(signal.ITIMER_REAL, limit.seconds + GRACE_SECONDS, RETRY_SECONDS)
+            yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         limit.check()

@@ -36,6 +36,7 @@ class Counts:
         stale: validations since the best.
         best: best validation NDCG@10.
         best_row: the entry of `history` that reached it.
+        validation_due: the step before has not been validated yet, though it must be.
         finished: nothing is left to do.
         seconds: wall time so far, validation and checkpoints included.
         history: a row for each validation.
@@ -53,6 +54,7 @@ class Counts:
     stale: int = 0
     best: float = -1.0
     best_row: int = 0
+    validation_due: bool = False
     finished: bool = False
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)

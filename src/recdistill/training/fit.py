@@ -8,7 +8,7 @@ it had not been.
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from recdistill.config import Precision, TrainConfig
 from recdistill.errors import UserError
+from recdistill.interruption import Interrupted, deferred, requested, stop_point
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
@@ -44,7 +45,8 @@ BETAS = (0.9, 0.98)
 SECTIONS = {"student": "student.train", "teacher": "teacher.train", "distilled student": "distill.train"}
 """Where the settings of a training stand, by what is trained."""
 AfterValidation = Callable[[dict[str, Any]], bool]
-"""Gets the row of each validation (`epoch`, `step`, metrics, …); True ends the training there."""
+"""Gets the row of each validation (`epoch`, `step`, metrics, …), those of earlier tries first; True ends the training
+there."""
 Rows = NDArray[np.int64]
 
 
@@ -140,11 +142,12 @@ def fit(
         device: `cpu` or `cuda`.
         precision: only fp16 and fp16-mixed matter here: their gradients are scaled, so that small ones do not vanish.
         tokens: what the loss counts into; kept in the checkpoint and put back, so that it is of all tries.
-        after_validation: is shown each validation of this try and may end the training.
+        after_validation: is shown each validation and may end the training.
 
     Raises:
         DivergedError: the loss or the weights are no longer numbers.
         UserError: the checkpoint does not fit.
+        Interrupted: a signal came; a checkpoint of the step that ran then is written, and training goes on from it.
     """
     with torch.random.fork_rng([torch.cuda.current_device()] if device == "cuda" else []):
         torch.manual_seed(seed)
@@ -153,7 +156,8 @@ def fit(
                 trainable, config, folder, profiler, fingerprint, name, device, precision, tokens, after_validation
             )  # fmt: skip
         try:
-            return run.go()
+            with deferred():
+                return run.go()
         finally:
             run.log.close()
 
@@ -176,6 +180,7 @@ class _Run:
             groups, betas=BETAS, weight_decay=config.weight_decay, fused=not scaled
         )
         self.optimizer = self.fabric.setup_optimizers(self.plain_optimizer)
+        self.batches: Iterator[tuple[str, Any]] = iter(())
         self.counts, self.best = Counts(), copy_weights(trainable.module)
         saved = load_checkpoint(folder, trainable.module, self.plain_optimizer, fingerprint)
         if saved:
@@ -192,9 +197,12 @@ class _Run:
     def go(self) -> FitResult:
         """Train, then put the best weights back."""
         counts, config = self.counts, self.config
-        if counts.history:
+        if counts.step or counts.history:
             logger.info("%s: going on from epoch %d, step %d", self.name, counts.epoch, counts.step)
-        else:
+        if self.after_validation is not None:
+            for row in counts.history:
+                self.after_validation(dict(row))
+        if not counts.history:
             self._validate(0.0)
         with progress_bar(self.name, config.max_epochs * len(self._groups(0)), "steps") as self.progress:
             self.progress.advance(counts.step)
@@ -221,26 +229,38 @@ class _Run:
         groups = self._groups(counts.epoch)
         stops = self._validation_points(len(groups))
         plan = [rows for group in groups[counts.group :] for rows in group]
-        batches = load_batches(self.trainable.collate, plan, self.config.num_workers)
-        while counts.group < len(groups) and not counts.finished:
-            with self.profiler.phase("data wait"):
-                made = [next(batches) for _ in groups[counts.group]]
-            counts.count_step([who for who, _ in made])
-            group = [batch for _, batch in made]
-            counts.group += 1
-            done = counts.group / len(groups)
-            with self.profiler.phase("train step"):
-                self._step(group, (counts.epoch + done) / self.config.max_epochs)
-            self.progress.advance(1, f"loss {counts.mean_loss:.3f}, best NDCG@10 {counts.best:.4f}")
-            if counts.group in stops:
-                self._check_weights()
-                self._validate(counts.epoch + done)
-            if counts.group < len(groups):
-                self._checkpoint_if_due()
+        if counts.validation_due:
+            done = counts.epoch + counts.group / len(groups)
+            self._set_learning_rate(done / self.config.max_epochs)
+            self._validate(done)
+        self.batches = load_batches(self.trainable.collate, plan, self.config.num_workers)
+        try:
+            while counts.group < len(groups) and not counts.finished:
+                self._next_step(groups, stops)
+        finally:
+            self.batches = iter(())  # Worker processes end with theirs.
         if counts.group == len(groups):
             counts.epoch, counts.group, counts.epoch_loss, counts.epoch_targets = counts.epoch + 1, 0, 0.0, 0
             counts.finished |= counts.epoch == self.config.max_epochs
         self._checkpoint_if_due()
+
+    def _next_step(self, groups: list[Sequence[Rows]], stops: set[int]) -> None:
+        """The next optimiser step of the epoch, with the validation and the checkpoint that may follow it."""
+        counts = self.counts
+        with self.profiler.phase("data wait"):
+            made = [next(self.batches) for _ in groups[counts.group]]
+        counts.count_step([who for who, _ in made])
+        group = [batch for _, batch in made]
+        counts.group += 1
+        done = counts.group / len(groups)
+        with self.profiler.phase("train step"):
+            self._step(group, (counts.epoch + done) / self.config.max_epochs)
+        self.progress.advance(1, f"loss {counts.mean_loss:.3f}, best NDCG@10 {counts.best:.4f}")
+        if counts.group in stops:
+            self._check_weights()
+            self._validate(counts.epoch + done)
+        if counts.group < len(groups):
+            self._checkpoint_if_due()
 
     def _validation_points(self, groups: int) -> set[int]:
         """After which steps of this epoch to validate; the last epoch always ends with it."""
@@ -255,9 +275,7 @@ class _Run:
         """One optimiser step: the mean loss over all targets of the group, however many micro-batches it comes in."""
         counts = self.counts
         self.trainable.module.train()
-        factor = learning_rate_factor(self.config, progress)
-        for options, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
-            options["lr"] = peak * factor
+        self._set_learning_rate(progress)
         targets = sum(self.trainable.num_targets(batch) for batch in group)
         losses = []
         for batch in group:
@@ -274,7 +292,13 @@ class _Run:
         counts.epoch_loss += loss_sum
         counts.epoch_targets += targets
         counts.targets += targets
-        self.log.step(counts.step, loss_sum / targets, self.peaks[0] * factor)
+        self.log.step(counts.step, loss_sum / targets, self.optimizer.param_groups[0]["lr"])
+
+    def _set_learning_rate(self, progress: float) -> None:
+        """The schedule's, at this share of the training."""
+        factor = learning_rate_factor(self.config, progress)
+        for options, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            options["lr"] = peak * factor
 
     def _check(self, loss: float) -> None:
         """Stop a run whose loss is no longer a number, before it reaches the weights."""
@@ -309,8 +333,8 @@ class _Run:
         """Validate, log, keep the weights if they are the best so far, decide whether to stop."""
         counts = self.counts
         self.trainable.module.eval()
-        with self.profiler.phase("validation"):
-            metrics = self.trainable.validate()
+        metrics = self._measure()
+        counts.validation_due = False
         self._clock()
         counts.history.append({
             "epoch": round(epoch, 4), "step": counts.step, "targets": counts.targets,
@@ -331,10 +355,32 @@ class _Run:
         text = f"{loss}validation NDCG@10 {metrics[WATCHED]:.4f} (best {counts.best:.4f})"
         logger.info("%s: epoch %g, %s, %.0f s", self.name, epoch, text, counts.seconds)
 
+    def _measure(self) -> dict[str, float]:
+        """Validation's metrics. Where a signal breaks it off, the step before it is saved, and going on begins here."""
+        try:
+            with self.profiler.phase("validation"):
+                return self.trainable.validate()
+        except Interrupted as stopped:
+            if stopped.at_once or not self.counts.step:
+                raise
+            self.counts.validation_due = True
+            self._checkpoint()
+            raise Interrupted(stopped.signal, self._place()) from stopped
+
     def _checkpoint_if_due(self) -> None:
-        """Write a checkpoint at the end, and where the last one is long enough ago."""
-        if not self.counts.finished and time.monotonic() - self.last_checkpoint < self.config.checkpoint_seconds:
-            return
+        """Write a checkpoint at the end, where the last one is long enough ago, and where a signal asks to stop."""
+        due = time.monotonic() - self.last_checkpoint >= self.config.checkpoint_seconds
+        if due or self.counts.finished or requested():
+            self._checkpoint()
+        stop_point(self._place())
+
+    def _place(self) -> str:
+        """How far the run is, in a person's words."""
+        done = f"after {self.counts.epoch} epochs and {self.counts.group} steps"
+        return f"the {self.name} {done}, {self.counts.step} steps in all"
+
+    def _checkpoint(self) -> None:
+        """Write the whole state to the disk."""
         with self.profiler.phase("checkpoint"):
             self._clock()
             if self.tokens is not None:

@@ -1,5 +1,8 @@
 """Micro-batches in the order of the plan, made by this process or by worker processes."""
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -40,6 +43,30 @@ def load_batches(
     # run that was interrupted, since going on takes one loader more.
     seeds = torch.Generator().manual_seed(0)
     loader = DataLoader(
-        _Collated(collate, plan), batch_size=None, shuffle=False, num_workers=num_workers, generator=seeds
-    )
-    return iter(loader)
+        _Collated(collate, plan), batch_size=None, shuffle=False, num_workers=num_workers, generator=seeds,
+        worker_init_fn=_leave_signals_to_the_parent if CAN_TELL_SENDERS else None,
+    )  # fmt: skip
+    # A new process blocks what the thread that makes it blocks, in all its threads from the first moment.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM} if CAN_TELL_SENDERS else set())
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+CAN_TELL_SENDERS = hasattr(signal, "sigwaitinfo")
+"""Not on macOS."""
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Let a worker process go on making batches where a signal is meant for the whole group: Ctrl-C on a terminal, the
+    SIGTERM of a job's end. Its parent saves then, and ends it in its own time, by a SIGTERM at the latest.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_when_the_parent_says_so, name="signals", daemon=True).start()
+
+
+def _end_when_the_parent_says_so() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -21,6 +21,7 @@ from recdistill.data.batches import (
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.interruption import stop_point
 from recdistill.profiling.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.backbone import load_backbone
@@ -242,6 +243,7 @@ class ReadOnce:
         for rows in sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch):
             batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
             self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
+            stop_point()
         keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
         self.row_of = {key: row for row, key in enumerate(keys)}
 
