@@ -273,6 +273,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_data": ("The run has no record of its data.", "データの記録がありません。"),
     "no_metrics": ("The models of this run have not been evaluated.", "この実験のモデルはまだ評価されていません。"),
     "no_tests": ("With one model there is nothing to compare.", "モデルが 1 つだけなので比較はありません。"),
+    "knowledge": (
+        "A teacher's gain is not the language model's knowledge by itself. With the default teacher, weights shuffled "
+        "within each matrix ranked as well (docs/experiments.md): what it adds is a second sequence model over title "
+        "embeddings. Run that control before you credit the language model.",
+        "教師モデルによる増分が、そのまま LLM の知識を示すわけではありません。既定の教師モデルでは、"
+        "重みを行列ごとにシャッフルしても"
+        "性能は同じでした（docs/experiments.md）。加わるのは、タイトルの埋め込みを入力とする 2 つ目の系列モデルです。"
+        "LLM の効果と判断する前に、この対照実験を行ってください。",
+    ),
     "no_teacher": ("No teacher was trained in this run.", "この実験では教師モデルを学習していません。"),
     "no_outputs": (
         "The teacher's outputs were not written (export.enabled: false, or not yet), so nothing was distilled.",

@@ -55,7 +55,14 @@ def summary(run: Run, texts: Texts) -> list[Block]:
     found = [between(run.metrics["tests"], a, b, MAIN) for a, b in PAIRS]
     if sentences := [sentence(texts, test) for test in found if test]:
         blocks.append(Bullets(tuple(sentences)))
-    return [*blocks, Remark(texts("one_seed")), *_missing_models(run, texts)]
+    return [*blocks, Remark(texts("one_seed")), *_knowledge(run, texts), *_missing_models(run, texts)]
+
+
+def _knowledge(run: Run, texts: Texts) -> list[Block]:
+    """What a language model's gain does not show, where there is one."""
+    teacher = run.steps.get("teacher")
+    made_of = teacher.manifest["config"].get("kind", "llm") if teacher else "none"
+    return [Remark(texts("knowledge"))] if made_of == "llm" else []
 
 
 def _missing_models(run: Run, texts: Texts) -> list[Block]:
