@@ -46,7 +46,7 @@ from recdistill.students.make import load_student
 from recdistill.students.title_map import load_title_map
 from recdistill.teacher.faded_titles import faded_mean
 from recdistill.teacher.titles import title_embeddings
-from recdistill.teacher.whitening import Whitening
+from recdistill.teacher.whitening import Whitening, have_titles
 
 DECAY = 0.9
 FILES = ("events.csv", "known.csv", "new.csv")
@@ -185,8 +185,9 @@ def measure(whole: Path, split_folder: Path, run: Path, half: int) -> dict[str, 
     config = run_config({"teacher": about["teacher"]}).teacher
     embeddings = title_embeddings(config, catalog.get("texts", catalog["titles"]), cache_folder(), "cpu")
     dims = int(read_json(run / "teacher/manifest.json")["config"]["title_dim"])
-    vectors = Whitening.fit(embeddings[1 : num_known + 1], dims)(embeddings).float()
-    vectors[0] = 0
+    titled = have_titles(embeddings)
+    vectors = Whitening.fit(embeddings[: num_known + 1][titled[: num_known + 1]], dims)(embeddings).float()
+    vectors[~titled] = 0
     scorers: dict[str, Scorer] = {
         "student": sequence_scorer(student.last_scores, data, length), "likeness": Likeness(vectors, data, length),
     }  # fmt: skip

@@ -416,6 +416,24 @@ def test_recommend_answers_with_titles_and_ids(finished: Path, capsys: pytest.Ca
     assert all(1 <= int(line.split("Film ")[1].split(" ")[0]) <= NUM_ITEMS for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("option", "filter_seen", "listed"),
+    [("", True, False), ("", False, True), ("--keep_seen", True, True), ("--leave_seen_out", False, False)],
+)
+def test_recommend_lists_seen_items_as_the_run_or_the_option_says(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, filter_seen: bool, listed: bool
+) -> None:
+    run = tmp_path / "run"
+    for folder in ("prepare", "distilled"):
+        shutil.copytree(finished / folder, run / folder)
+    (run / "evaluation").mkdir()
+    (run / "evaluation/manifest.json").write_text(json.dumps({"config": {"filter_seen": filter_seen}}))
+    assert main(["recommend", str(run), "i3", f"--top_k={NUM_ITEMS}", *[option] * bool(option)]) == 0
+    following = capsys.readouterr().out.split("next\n")[1]
+    assert ("[i3]" in following) == listed
+    assert main(["recommend", str(run), "i3", "--keep_seen", "--leave_seen_out"]) == 2
+
+
 KILLER = """
 import os, signal, sys
 from recdistill.training import fit

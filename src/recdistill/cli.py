@@ -192,6 +192,7 @@ def _recommend(options: Any) -> None:
     understood = recommender.find(options.history)
     sys.stdout.write("After\n" + "".join(f"  {match.title}  [{match.item_id}]\n" for match in understood))
     sys.stdout.write("next\n")
-    items = recommender.recommend_items([match.item for match in understood], top_k=options.top_k)
+    exclude_seen = False if options.keep_seen else True if options.leave_seen_out else None
+    items = recommender.recommend_items([match.item for match in understood], options.top_k, exclude_seen)
     for place, item in enumerate(items, start=1):
         sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")

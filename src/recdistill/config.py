@@ -109,7 +109,7 @@ class DataConfig:
     path: str = ""
     """Folder of the data set, or the file of interactions. Empty: the user's cache, filled by `recdistill fetch`."""
     items_path: str = ""
-    """File with item titles (csv, parquet). Empty: titles are the item ids."""
+    """File with item titles (csv, parquet). Empty: no item has a title, and a teacher learns from ids alone."""
     text: tuple[str, ...] = ()
     """Columns of the items file that title embeddings are made from beside the title, such as genres. Empty: titles."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)

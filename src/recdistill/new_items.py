@@ -18,6 +18,7 @@ from recdistill.data.fetch import cache_folder, sha256_of
 from recdistill.data.new_items import ItemColumns, NewItems, read_new_items
 from recdistill.errors import UserError
 from recdistill.files import UMASK, disk_errors, read_json, write_json
+from recdistill.serving.recommender import FILTER_SEEN, leaves_seen_out
 from recdistill.settings import run_config
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.title_map import TitleMap, load_title_map, save_title_map
@@ -60,6 +61,7 @@ def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str 
         for key, more in new._asdict().items():
             if key in catalog:  # there are no texts where only titles are read
                 catalog[key] += more
+        about[FILTER_SEEN] = leaves_seen_out(run, "distilled")
         about["added"] = [
             *about.get("added", []),
             {"file": items.name, "sha256": sha256_of(items), "items": len(new.item_ids), "when": _now()},

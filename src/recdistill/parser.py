@@ -171,6 +171,11 @@ def _recommend_parser() -> ArgumentParser:
     )
     recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
     recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
+    seen = recommend.add_mutually_exclusive_group()
+    seen.add_argument(
+        "--keep_seen", action="store_true", help="List items of the history too. Neither: as evaluate.filter_seen says."
+    )
+    seen.add_argument("--leave_seen_out", action="store_true", help="List no item of the history.")
     return recommend
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from recdistill.config import DataConfig, RunConfig, TeacherConfig
+from recdistill.data.counts import tell_counts, tell_untitled
 from recdistill.data.fetch import cache_folder
 from recdistill.data.made_up import with_made_up
 from recdistill.data.prepare import prepare, source_fingerprint
@@ -89,6 +90,8 @@ def do_steps(config: RunConfig, until: Step, before: "Callable[[Story, Step], No
         for step in STORY[: STORY.index(until) + 1]:
             if before is not None and not left_out(config, step):
                 before(story, step)
+            if step == until == "prepare" and story.is_finished(step):
+                tell_counts(read_json(folder.step("prepare") / "data.json"))
             story.do(step)
             if step == "prepare" and config.data.duplicates == "keep":
                 tell_certain_misses(story.data(), config.evaluate)
@@ -159,6 +162,10 @@ class Story:
         ) as (partial, profiler):  # fmt: skip
             getattr(self, f"_{step}")(partial, profiler)
         logger.info("%s: done", step)
+
+    def is_finished(self, step: Step) -> bool:
+        """Whether the step's folder is there, made of the same inputs with the same settings."""
+        return self.folder.is_finished(FOLDERS[step], self.plan(step).fingerprint)
 
     def plan(self, step: Step) -> "Plan":
         """What the step reads and is configured by; together they make its fingerprint."""
@@ -244,6 +251,7 @@ class Story:
 
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
         student = self.folder.step("student")
+        tell_untitled(read_json(self.folder.step("prepare") / "data.json"))
         if self.config.teacher.kind == "student":
             train_second_student(self.config, self.data(), student, folder, profiler, self.device)
             return

@@ -41,7 +41,7 @@ def test_words_tell_one_topic_only_and_phrases_none() -> None:
 
 def test_titles_are_distinct_and_tell_the_topic_with_words_that_others_have_too() -> None:
     config = PlantedConfig()
-    titles = PlantedSource(config).read_titles()
+    titles = PlantedSource(config).read_items().titles
     assert len(titles) == len(set(titles.values())) == config.items
     users: dict[str, int] = {}
     for item, title in titles.items():
@@ -54,7 +54,7 @@ def test_titles_are_distinct_and_tell_the_topic_with_words_that_others_have_too(
 
 
 def test_the_largest_catalog_has_a_title_for_each_item() -> None:
-    titles = PlantedSource(PlantedConfig(items=352, topics=2)).read_titles()
+    titles = PlantedSource(PlantedConfig(items=352, topics=2)).read_items().titles
     assert len(set(titles.values())) == 352
 
 

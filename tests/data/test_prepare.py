@@ -58,7 +58,7 @@ def test_the_whole_way(config: DataConfig, tmp_path: Path) -> None:
     assert data.offsets.tolist() == [0, 4, 8]
     assert (data.train_ends.tolist(), data.validation_ends.tolist()) == ([2, 2], [3, 3])
     assert data.item_ids == ["", "9", "10", "b", "c"]
-    assert data.titles == ["", "Nine", "10", "Bee", "c"]
+    assert data.titles == ["", "Nine", "", "Bee", ""]
     assert {array.dtype.name for array in (data.items, data.train_ends, data.validation_ends)} == {"int32"}
     assert {array.dtype.name for array in (data.timestamps, data.offsets)} == {"int64"}
     assert isinstance(data.items, np.memmap)
@@ -78,6 +78,7 @@ def test_what_is_written_beside_the_arrays(config: DataConfig, tmp_path: Path) -
         "events": 8, "users": 2, "items": 4, "targets": {"train": 2, "validation": 2, "test": 2},
         "titles_missing": 2, "tied_events": 2,
     }  # fmt: skip
+    assert written["titles"]["unmatched"] == 2
 
 
 def test_global_time_cuts_at_fractions_of_a_second(config: DataConfig, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_recbole_atomic_files(write: Write, tmp_path: Path) -> None:
     for where in (tmp_path, path):
         config = DataConfig(source="recbole", path=str(where))
         assert events_of(config) == [("u1", "B0", 10.5), ("u2", "A9", 9.0)]
-        assert open_source(config).read_titles() == {"A9": "Toy Story"}
+        assert open_source(config).read_items().titles == {"A9": "Toy Story"}
         assert open_source(config).files == [path, tmp_path / "toys.item"]
 
 
@@ -37,9 +37,9 @@ def test_recbole_without_titles_or_times(write: Write, tmp_path: Path) -> None:
         open_source(DataConfig(source="recbole", path=str(tmp_path)))
     config = DataConfig(source="recbole", path=str(tmp_path), columns=ColumnsConfig(timestamp=""))
     assert events_of(config) == [("1", "5", 0), ("1", "6", 1)]
-    assert open_source(config).read_titles() == {}
+    assert open_source(config).read_items().titles == {}
     write("a.item", "item_id:token\tclass:token\n5\tx\n")
-    assert open_source(config).read_titles() == {}
+    assert open_source(config).read_items().titles == {}
 
 
 def test_recbole_folder_with_several_files(write: Write, tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_ml_100k_in_both_forms(write: Write, tmp_path: Path) -> None:
     for form in ("grouplens", "recbole"):
         config = DataConfig(path=str(tmp_path / form))
         assert events_of(config) == [("196", "242", 881250949)]
-        assert open_source(config).read_titles() == {"242": "Café (1996)"}
+        assert open_source(config).read_items().titles == {"242": "Café (1996)"}
 
 
 def test_ml_100k_in_the_cache(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_ml_1m(write: Write, tmp_path: Path) -> None:
     )
     config = DataConfig(source="ml-1m", path=str(tmp_path))
     assert events_of(config) == [("1", "1193", 978300760), ("2", "5", 9)]
-    assert open_source(config).read_titles()["5"] == "Misérables, Les (1995)"
+    assert open_source(config).read_items().titles["5"] == "Misérables, Les (1995)"
 
 
 def test_ml_latest(write: Write, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_ml_latest(write: Write, tmp_path: Path) -> None:
     write("movies.csv", 'movieId,title,genres\n31,"Usual Suspects, The (1995)",Crime|Thriller\n')
     config = DataConfig(source="ml-latest", path=str(tmp_path), min_rating=2.0)
     assert events_of(config) == [("1", "31", 1260759144)]
-    assert open_source(config).read_titles() == {"31": "Usual Suspects, The (1995)"}
+    assert open_source(config).read_items().titles == {"31": "Usual Suspects, The (1995)"}
     ratings = open_source(config).read_interactions(with_ratings=True).ratings
     assert ratings is not None
     assert ratings.tolist() == [2.5]
@@ -99,7 +99,7 @@ def test_csv_with_other_names_and_separator(write: Write, tmp_path: Path) -> Non
     titles = write("t.csv", "asin;called\nA;Apple\n")
     config = DataConfig(source="csv", path=str(events), items_path=str(titles), separator=";", columns=columns)
     assert events_of(config) == [("ann", "B", 1577836800), ("ann", "A", 1577923200)]
-    assert open_source(config).read_titles() == {"A": "Apple"}
+    assert open_source(config).read_items().titles == {"A": "Apple"}
 
 
 def test_parquet_ids_match_titles_in_csv(write: Write, tmp_path: Path) -> None:
@@ -107,17 +107,22 @@ def test_parquet_ids_match_titles_in_csv(write: Write, tmp_path: Path) -> None:
     titles = write("t.csv", "item_id,title\n3,Three\n")
     config = DataConfig(source="parquet", path=str(tmp_path / "e.parquet"), items_path=str(titles))
     assert events_of(config) == [("1", "20", 5), ("1", "3", 6)]
-    assert open_source(config).read_titles() == {"3": "Three"}
+    assert open_source(config).read_items().titles == {"3": "Three"}
 
 
-def test_an_item_may_be_named_twice_but_not_differently(write: Write) -> None:
+def test_of_two_titles_the_first_counts_and_that_is_told(write: Write, caplog: pytest.LogCaptureFixture) -> None:
     events = write("e.csv", "user_id,item_id,timestamp\n1,2,3\n")
     titles = write("t.csv", "item_id,title\n2,Heat\n3,\n2,Heat\n3,Up\n")
     config = DataConfig(source="csv", path=str(events), items_path=str(titles))
-    assert open_source(config).read_titles() == {"2": "Heat", "3": "Up"}
-    write("t.csv", "item_id,title\n2,Heat\n\n2,Cold\n")
-    with pytest.raises(UserError, match=r"t\.csv:4: title of item '2' is 'Cold' here and 'Heat' above"):
-        open_source(config).read_titles()
+    found = open_source(config).read_items()
+    assert (found.titles, found.second_titles) == ({"2": "Heat", "3": "Up"}, 0)
+    assert caplog.text == ""
+    write("t.csv", "item_id,title\n2,Heat\n\n2,Cold\n2,Warm\n3,Up\n")
+    found = open_source(config).read_items()
+    assert (found.titles, found.second_titles) == ({"2": "Heat", "3": "Up"}, 1)
+    assert caplog.messages == [
+        f"{titles}:4: 1 item has several texts in column 'title', of which the first counts: '2' is 'Heat', not 'Cold'"
+    ]
 
 
 @pytest.mark.parametrize(

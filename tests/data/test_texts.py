@@ -23,7 +23,7 @@ TEXTS = [
     "",
     "Toy Story (1995). Genres: Adventure, Animation. Release year: 1995.",
     "M*A*S*H! Release year: 1970.",
-    "3",
+    "",
     "Four. Genres: Drama.",
 ]
 
@@ -46,6 +46,8 @@ def test_a_label_is_the_columns_name_as_words() -> None:
 def test_a_title_ends_its_sentence_once_and_stands_alone_where_nothing_else_is_known() -> None:
     assert describe("Heat", []) == "Heat"
     assert describe("Heat", [("Genres", "Crime|Drama")]) == "Heat. Genres: Crime, Drama."
+    assert describe("", [("Genres", "Crime|Drama"), ("Year", "1990")]) == "Genres: Crime, Drama. Year: 1990."
+    assert describe("", []) == ""
     assert describe("Who's There?", [("Year", "1990")]) == "Who's There? Year: 1990."
 
 
@@ -56,7 +58,7 @@ def test_the_padding_has_no_text_and_items_without_a_value_only_their_title() ->
 
 def test_prepared_data_has_the_texts_beside_the_titles(config: DataConfig, tmp_path: Path) -> None:
     data = run(replace(config, text=("genres", "release_year")), tmp_path / "out")
-    assert data.titles == ["", "Toy Story (1995)", "M*A*S*H!", "3", "Four"]
+    assert data.titles == ["", "Toy Story (1995)", "M*A*S*H!", "", "Four"]
     assert data.texts == TEXTS
 
 
@@ -81,17 +83,17 @@ def test_named_data_sets_have_genres(write: Write, tmp_path: Path) -> None:
     write("ratings.csv", "userId,movieId,rating,timestamp\n1,31,2.5,1260759144\n")
     write("movies.csv", "movieId,title,genres\n31,Heat,Crime|Thriller\n")
     latest = DataConfig(source="ml-latest", path=str(tmp_path), text=("genres",))
-    assert open_source(latest).read_texts() == {"Genres": {"31": "Crime|Thriller"}}
+    assert open_source(latest).read_items().texts == {"Genres": {"31": "Crime|Thriller"}}
     write("ratings.dat", "1::5::3::9\n")
     write("movies.dat", "5::Misérables, Les::Drama\n".encode("latin-1"))
-    assert open_source(replace(latest, source="ml-1m")).read_texts() == {"Genres": {"5": "Drama"}}
+    assert open_source(replace(latest, source="ml-1m")).read_items().texts == {"Genres": {"5": "Drama"}}
     write("a.inter", "user_id:token\titem_id:token\ttimestamp:float\n1\t5\t1\n")
     write(
         "a.item",
         "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n5\tHeat\t1995\tCrime Drama\n",
     )
     recbole = replace(latest, source="recbole", text=("release_year", "class"))
-    assert open_source(recbole).read_texts() == {"Release year": {"5": "1995"}, "Class": {"5": "Crime Drama"}}
+    assert open_source(recbole).read_items().texts == {"Release year": {"5": "1995"}, "Class": {"5": "Crime Drama"}}
 
 
 def test_mistakes_are_named(config: DataConfig) -> None:
@@ -99,8 +101,10 @@ def test_mistakes_are_named(config: DataConfig) -> None:
         open_source(replace(config, text=("tags",)))
     with pytest.raises(UserError, match=r"data\.text: there is no items file with columns genres \(data\.items_path\)"):
         open_source(replace(config, items_path="", text=("genres",)))
+
+
+def test_of_several_values_the_first_counts(config: DataConfig, caplog: pytest.LogCaptureFixture) -> None:
     Path(config.items_path).write_text(ITEMS + "1,,Horror,\n")
-    with pytest.raises(
-        UserError, match=r"i\.csv:6: genres of item '1' is 'Horror' here and 'Adventure\|Animation' above"
-    ):
-        open_source(replace(config, text=("genres",))).read_texts()
+    found = open_source(replace(config, text=("genres",))).read_items()
+    assert found.texts["Genres"]["1"] == "Adventure|Animation"
+    assert "i.csv:6: 1 item has several texts in column 'genres'" in caplog.text

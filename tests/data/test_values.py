@@ -95,12 +95,6 @@ def test_bad_values_of_parquet_types() -> None:
         parse_ids(pl.Series("c", [[1]]), TABLE)
 
 
-@pytest.mark.parametrize("lost", ["nan", "NaN", "NAN"])
-def test_ids_that_a_tool_has_lost(lost: str) -> None:
-    with pytest.raises(UserError, match=f"^events: row 2: c: '{lost}' is not an id$"):
-        parse_ids(pl.Series("c", ["nancy", lost, ""]), TABLE)
-
-
 def test_titles_lose_extra_white_space_and_nothing_else() -> None:
     assert parse_titles(pl.Series("c", ["  Toy \n Story\t", " ", None, "あ"]), TABLE).to_list() == [
         "Toy Story", None, None, "あ",

@@ -105,6 +105,10 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
         targets = {"train": 97171, "validation": 943, "test": 943}
         counts = {"users": 943, "items": 1682, "events": 100000, "titles_missing": 0, "tied_events": 50561}
         about = {"source": "ml-100k", "settings": configs["prepare"], "statistics": counts | {"targets": targets}}
+        kept = {name: counts[name] for name in ("events", "users", "items")}
+        read = kept | {"events": 100_207, "users": 950}
+        about |= {"filters": {"read": read, "duplicates": kept, "k_core": kept}}
+        about |= {"titles": {"unmatched": 3, "second_titles": 1}}
         write(folder / "prepare" / "data.json", about | {"fingerprint": "d" * 64, "split_fingerprint": "s" * 64})
     if "teacher" not in without:
         examples = [{"user": str(user), "weights": [0.4, 0.3, 0.2, 0.1]} for user in range(8)]

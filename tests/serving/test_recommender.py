@@ -84,6 +84,46 @@ def test_an_unclear_title_is_taken_and_told(run: Path, caplog: pytest.LogCapture
 def test_an_unknown_title_names_the_nearest(run: Path) -> None:
     with pytest.raises(UserError, match="no item is called 'Zzzyx'"):
         Recommender.load(run).recommend(["Zzzyx"])
+    with pytest.raises(UserError, match=r"no item is called 'Frago'; did you mean 'Fargo' \[f7\]"):
+        Recommender.load(run).recommend(["Heat", "Frago"])
+
+
+def test_an_id_that_is_also_a_title_is_taken_for_the_id_and_told(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    titles = [*TITLES[:7], "T1", ""]
+    (run / "prepare" / "catalog.json").write_text(json.dumps({"item_ids": IDS, "titles": titles}))
+    found = Recommender.load(run).find(["t1", "B8"])
+    assert [match.item for match in found] == [1, 8]
+    assert caplog.messages == ["'t1' is taken for the id of 'Toy Story' [t1]; it is also a title: 'T1' [f7]"]
+    assert {item.title for item in Recommender.load(run).recommend(["h2"])} >= {"b8", "T1"}
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "training", "added", "left_out"),
+    [
+        (None, None, None, True),
+        ({"filter_seen": True}, {"evaluate.filter_seen": False}, None, True),
+        ({"filter_seen": False}, {}, None, False),
+        (None, {"evaluate.filter_seen": False}, None, False),
+        (None, {"seed": "1"}, None, True),
+        (None, None, {"evaluate.filter_seen": False}, False),
+        (None, None, {"examples": []}, True),
+    ],
+)
+def test_seen_items_are_listed_as_the_runs_own_ranking_does(
+    run: Path, evaluation: dict | None, training: dict | None, added: dict | None, left_out: bool
+) -> None:
+    if evaluation is not None:
+        (run / "evaluation").mkdir()
+        (run / "evaluation" / "manifest.json").write_text(json.dumps({"config": evaluation}))
+    if training is not None:
+        (run / "distilled" / "manifest.json").write_text(json.dumps({"inputs": training}))
+    if added is not None:
+        (run / "distilled" / "title_map.json").write_text(json.dumps(added))
+    recommender = Recommender.load(run)
+    assert recommender.exclude_seen is left_out
+    kept, out = (recommender.recommend_ids(["t1"], 100, exclude_seen=exclude) for exclude in (False, True))
+    assert (len(kept), len(out)) == (8, 7)
+    assert recommender.recommend_ids(["t1"], 100) == recommender.recommend(["t1"], 100) == (out if left_out else kept)
 
 
 def test_what_makes_no_sense_is_refused(run: Path) -> None:
@@ -97,9 +137,11 @@ def test_what_makes_no_sense_is_refused(run: Path) -> None:
 def test_a_programs_ids_are_never_taken_for_titles(run: Path) -> None:
     recommender = Recommender.load(run)
     assert recommender.recommend_ids(["u3", "f7"]) == recommender.recommend(["u3", "f7"])
-    for near in ("Fargo", "f", "F7", ""):
+    for near in ("Fargo", "f", "f8", ""):
         with pytest.raises(UserError, match=f"^item_ids: the catalog has no {near!r}$"):
             recommender.recommend_ids(["u3", near])
+    with pytest.raises(UserError, match=r"^item_ids: the catalog has no 'F7', 'x' \(there is 'f7'\)$"):
+        recommender.recommend_ids_batch([["u3", "F7"], ["x"]])
     with pytest.raises(UserError, match="the catalog has no 'x', 'y', 'z', 'v', 'w' and 2 more"):
         recommender.recommend_ids(["x", "u3", "y", "x", "z", "v", "w", "1", "2"])
 

@@ -46,3 +46,13 @@ def test_soft_tokens_of_such_items_are_made_of_the_title_alone() -> None:
 def test_none_is_dropped_by_default() -> None:
     head = make_head(0.0)
     torch.testing.assert_close(head.train().item_vectors(), head.eval().item_vectors())
+
+
+def test_an_item_without_a_title_keeps_its_learned_part() -> None:
+    torch.manual_seed(0)
+    vectors, titles, words = torch.randn(ITEMS + 1, 8), torch.randn(ITEMS + 1, 6), torch.randn(50, 16)
+    titles[:100] = 0
+    head = ItemHead(True, vectors, titles, 16, 4, id_dropout=0.9).train()
+    torch.testing.assert_close(head.item_vectors()[1:100, 8:], head.learned[1:100])
+    tokens, items = SoftTokens(vectors, titles, words, id_dropout=0.9), torch.arange(1, 100)
+    torch.testing.assert_close(tokens.train()(items), tokens.eval()(items))

@@ -42,3 +42,18 @@ def test_a_damaged_file_in_the_cache_is_named(tiny_llm, tmp_path):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match=f"{path}: not a whole safetensors file"):
         title_embeddings(config, TITLES, tmp_path, "cpu")
+
+
+def test_an_item_without_a_title_has_no_embedding_and_the_others_what_they_would_have(tiny_llm, tmp_path):
+    config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
+    found = title_embeddings(config, ["", "Heat", "", "Ran", ""], tmp_path, "cpu")
+    assert found.shape == (5, 64)
+    assert not found[[0, 2, 4]].any()
+    torch.testing.assert_close(found[[1, 3]], title_embeddings(config, ["", "Heat", "Ran"], tmp_path, "cpu")[1:])
+
+
+def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for(tmp_path):
+    found = title_embeddings(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")
+    assert found.shape == (3, 1)
+    assert not found.any()
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,6 @@
 import torch
 
-from recdistill.teacher.whitening import Whitening, whiten
+from recdistill.teacher.whitening import Whitening, have_titles, whiten
 
 
 def test_whitened_columns_are_uncorrelated_and_of_unit_variance():
@@ -23,3 +23,18 @@ def test_a_title_is_whitened_alike_in_the_catalog_and_behind_it() -> None:
     assert torch.equal(whitening(embeddings[1:]).float(), whiten(embeddings, 5)[1:])
     new = torch.randn(4, 8)
     torch.testing.assert_close((new.double() - whitening.mean) @ whitening.matrix, whitening(new))
+
+
+def test_items_without_a_title_stand_at_the_mean_of_the_others_and_do_not_move_it() -> None:
+    embeddings = torch.randn(31, 8, generator=torch.Generator().manual_seed(2)) + 3
+    embeddings[[0, 4, 9]] = 0
+    white, titled = whiten(embeddings, 5), have_titles(embeddings)
+    assert titled.sum() == 28
+    assert not white[~titled].any()
+    torch.testing.assert_close(white[titled].mean(dim=0), torch.zeros(5), rtol=0, atol=1e-5)
+    alone = torch.cat([torch.zeros(1, 8), embeddings[titled]])
+    torch.testing.assert_close(white[titled], whiten(alone, 5)[1:])
+
+
+def test_without_any_title_all_vectors_are_zero() -> None:
+    assert torch.equal(whiten(torch.zeros(4, 8), 5), torch.zeros(4, 1))

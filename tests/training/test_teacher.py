@@ -1,5 +1,6 @@
 """What the teacher's training adds to `fit`: groups, targets, and the weight of the correction."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from recdistill.config import AdapterConfig, EvaluateConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.protocol import validation_metrics
+from recdistill.errors import UserError
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
@@ -125,6 +127,20 @@ def test_titles_are_hidden_in_training_and_are_none_of_its_gradients(with_titles
     assert losses[0] == losses[1]
     losses[1].backward()
     assert head.titles_weight.grad is None
+
+
+def test_items_without_a_title_are_no_text_and_no_likeness(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untitled = replace(make_data(), titles=[""] * (ITEMS + 1))
+    monkeypatch.setitem(make_training.__globals__, "make_data", lambda: untitled)
+    training = make_training(tiny_llm, tmp_path, monkeypatch, title_decay=0.5)
+    head = training.module.head
+    assert not head.title_vectors.any()
+    training.validate()
+    assert head.titles_weight == 0
+    with pytest.raises(UserError, match=r"teacher\.prompt: no item has a title"):
+        make_training(tiny_llm, tmp_path, monkeypatch, prompt="text")
 
 
 def test_scores_are_student_correction_and_the_likeness_of_titles(with_titles: TeacherTraining) -> None:

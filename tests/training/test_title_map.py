@@ -67,14 +67,39 @@ def test_what_is_written_says_how_titles_are_read(
     assert about["teacher"]["title_encoder"] == config.teacher.title_encoder
 
 
-def test_where_nobodys_title_says_anything_no_map_is_written(
-    student: Student, embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
+def test_where_the_student_sees_no_titles_no_map_is_written(
+    embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
 ) -> None:
-    write_title_map(
-        student,
-        embeddings,
-        RunConfig(teacher=TeacherConfig(title_dim=5)),
-        replace(data, titles=data.item_ids),
-        tmp_path,
-    )
+    plain = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS)
+    write_title_map(plain, embeddings, RunConfig(teacher=TeacherConfig(title_dim=5)), data, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_items_without_a_title_lend_nothing_and_are_no_examples(
+    embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
+) -> None:
+    """The map of a catalog with untitled items is that of the titled ones alone."""
+    untitled = [1, 4]
+    embeddings[untitled] = 0
+    titled = [item for item in range(1, ITEMS + 1) if item not in untitled]
+    torch.manual_seed(5)
+    student = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS, whiten(embeddings, 5), 0.7)
+    made = title_map_of(student, embeddings, 5)
+    only = torch.cat([torch.zeros(1, HIDDEN), embeddings[titled]])
+    torch.testing.assert_close(whiten(embeddings, 5)[titled], whiten(only, 5)[1:])
+    torch.testing.assert_close(student.item_vectors()[untitled], student.items.ids[untitled])
+    new = torch.randn(3, HIDDEN)
+    small = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), len(titled), whiten(only, 5), 0.7)
+    with torch.no_grad():
+        small.items.ids[1:] = student.items.ids[titled]
+        small.items.projection.weight.copy_(student.items.projection.weight)
+    other = title_map_of(small, only, 5)
+    torch.testing.assert_close(
+        made.vectors(new, student.item_vectors()), other.vectors(new, small.item_vectors()), rtol=1e-4, atol=1e-5
+    )
+    titles = ["" if item in untitled else title for item, title in enumerate(data.titles)]
+    config = RunConfig(teacher=TeacherConfig(title_dim=5))
+    write_title_map(student, embeddings, config, replace(data, titles=titles), tmp_path)
+    again, about = load_title_map(tmp_path)
+    assert about["examples"] == ["Film 2", "Film 3", *(f"Film {item}" for item in range(5, 11))]
+    assert again.is_made_for(embeddings[titled[:8]])

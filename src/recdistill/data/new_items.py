@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recdistill.config import ColumnsConfig, DataConfig
-from recdistill.data.sources import MOVIELENS_CSV, by_item, items_table
+from recdistill.data.item_rows import read_item_rows
+from recdistill.data.matching import other_forms
+from recdistill.data.sources import MOVIELENS_CSV, items_table
 from recdistill.data.tables import require_columns
-from recdistill.data.texts import item_texts, label
-from recdistill.data.values import parse_ids
+from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
@@ -63,18 +64,22 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
         columns: how the file is read.
 
     Raises:
-        UserError: the file or a column is missing, an id is missing, an item has two different titles, or no new item
-            has a title.
+        UserError: the file or a column is missing, an id is missing, or no new item has a title.
     """
     table = items_table(path, columns.separator)
     require_columns(table, [columns.item, columns.title, *columns.text])
-    _, ids = parse_ids(table.read([columns.item])[columns.item], table)
-    titles = {item: title for item, title in by_item(table, columns.item, columns.title).items() if item not in known}
-    passed_over = sum(item in known for item in ids)
-    untitled = len(ids) - passed_over - len(titles)
+    rows = read_item_rows(table, columns.item, columns.title, columns.text)
+    titles = {item_id: title for item_id, title in rows.titles.items() if item_id not in known}
+    new = [item_id for item_id in rows.ids if item_id not in known]
     if not titles:
         raise UserError(f"{path}: none of its items is both new and has a title")
-    logger.info("%s: %d known, %d without a title, %d new", path, passed_over, untitled, len(titles))
-    values = {label(column): by_item(table, columns.item, column) for column in columns.text}
-    texts = item_texts(["", *titles], ["", *titles.values()], values)[1:]
+    passed_over = len(rows.ids) - len(new)
+    logger.info("%s: %d known, %d without a title, %d new", path, passed_over, len(new) - len(titles), len(titles))
+    if forms := other_forms(titles, known):
+        here, there = next(iter(forms.items()))
+        logger.warning(
+            "%s: %d of the new items %s the id of a known one but for the way it is written, such as %r and %r",
+            path, len(forms), "has" if len(forms) == 1 else "have", here, there,
+        )  # fmt: skip
+    texts = item_texts(["", *titles], ["", *titles.values()], rows.texts)[1:]
     return NewItems(list(titles), list(titles.values()), texts)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from recdistill.config import PlantedConfig
 from recdistill.data.interactions import Interactions
+from recdistill.data.item_rows import ItemRows
 from recdistill.data.planted_words import PHRASES, TOPICS
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.data.values import natural_order
@@ -41,8 +42,8 @@ class PlantedSource:
         """Nothing is read."""
         return []
 
-    def read_titles(self) -> dict[str, str]:
-        """External item id → title. A title has one word of its item's topic and a phrase that fits any topic."""
+    def read_items(self) -> ItemRows:
+        """The titles. Each has one word of its item's topic and a phrase that fits any topic."""
         config = self.config
         generator = np.random.default_rng([config.seed, 0])
         titles: dict[str, str] = {}
@@ -52,11 +53,7 @@ class PlantedSource:
             for row, item in enumerate(range(topic, config.items, config.topics)):
                 word, phrase = pairs[order[row]]
                 titles[str(item + 1)] = phrase.format(word)
-        return titles
-
-    def read_texts(self) -> dict[str, dict[str, str]]:
-        """There is nothing to read beside the titles."""
-        return {}
+        return ItemRows("", natural_order(list(titles)), titles)
 
     def read_interactions(self, with_ratings: bool) -> Interactions:
         """All events, user after user in time order; nothing has ratings."""

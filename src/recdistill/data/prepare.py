@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.config import DataConfig
-from recdistill.data.catalog import with_titles
+from recdistill.data.counts import tell_counts
 from recdistill.data.fetch import sha256_of
 from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
+from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
 from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
 from recdistill.data.sources import open_source
@@ -24,14 +24,12 @@ from recdistill.errors import UserError
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
-logger = logging.getLogger("recdistill")
-
 SHARE_STREAM = 1
 """Keeps the draw of `data.train_users` apart from that of `data.limit_rows`, which has the same seed."""
 
 
 def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> PreparedData:
-    """Prepare the interactions; nothing is written before all of it is known to be good.
+    """Prepare the interactions and tell the counts; nothing is written before all of it is known to be good.
 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
     popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
@@ -40,7 +38,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
 
     Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
     they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
-    (fingerprints, settings, counts of every step).
+    (fingerprints, settings, counts of every step, and which items have titles).
 
     Args:
         config: what to read and what to keep.
@@ -52,12 +50,14 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         The prepared data, memory-mapped.
 
     Raises:
-        UserError: anything wrong with the files, or nothing left to train or to test on.
+        UserError: anything wrong with the files, no item known to the items' file, or nothing left to train or to test
+            on.
     """
     with profiler.phase("load data"):
         source = open_source(config)
-        titles, values = source.read_titles(), source.read_texts()
+        rows = source.read_items()
         interactions = source.read_interactions(with_ratings=config.min_rating is not None)
+        require_matches(interactions.item_ids, rows)
     with profiler.phase("filter"):
         interactions, steps = select(interactions, config)
     with profiler.phase("split"):
@@ -67,26 +67,30 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
             steps["limit_rows"] = interactions.counts()
         if config.train_users < 1:
             ends = train_share(ends, config.train_users, np.random.default_rng([seed, SHARE_STREAM]))
-        item_ids, all_titles, missing = with_titles(interactions.item_ids, titles)
-        texts = item_texts(item_ids, all_titles, values) if values else None
-        data = _assemble(interactions, ends, (item_ids, all_titles, texts), _filters(config, seed), config)
+        item_ids = ["", *interactions.item_ids]
+        titles = ["", *(rows.titles.get(item_id, "") for item_id in interactions.item_ids)]
+        texts = item_texts(item_ids, titles, rows.texts) if rows.texts else None
+        matches = match_items(interactions.item_ids, rows)
+        data = _assemble(interactions, ends, (item_ids, titles, texts), _filters(config, seed), config)
         targets = _count_targets(data, config)
     with profiler.phase("write"):
         statistics = {
-            **interactions.counts(), "targets": targets, "titles_missing": missing, "tied_events": _count_ties(data),
+            **interactions.counts(), "targets": targets, "titles_missing": matches.items - matches.titled,
+            "tied_events": _count_ties(data),
         }  # fmt: skip
         if ends.trained is not None:
             statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
         about: dict[str, Any] = {
             "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
             "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
+            "titles": asdict(matches),
         }  # fmt: skip
         if config.source == "planted":
             about["achievable"] = {
                 name: achievable(config.planted, data, data.targets(name)) for name in ("validation", "test")
             }
         _write(data, interactions.user_ids, about, folder)
-    logger.info("data: %(users)d users, %(items)d items, %(events)d events", statistics)
+    tell_counts(about)
     return PreparedData.load(folder)
 
 

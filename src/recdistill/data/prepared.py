@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recdistill.errors import UserError
 from recdistill.files import map_array, read_json
 
 IntArray = NDArray[np.int32]
@@ -48,12 +49,13 @@ class PreparedData:
         offsets: int64 (users + 1,).
         train_ends: int32 (users,), positions.
         validation_ends: int32 (users,), positions.
-        titles: N + 1 titles; titles[0] is the padding's, empty.
+        titles: N + 1 titles; empty for an item without one, and for the padding, titles[0].
         item_ids: N + 1 external ids; item_ids[0] is empty.
         fingerprint: of events, filters and titles.
         split_fingerprint: of the split over them, and of who is trained on.
         trained_users: bool (users,), whether a user's train events are trained on; None: all users'.
-        item_texts: N + 1 texts that the language model reads about the items; None: it reads the titles.
+        item_texts: N + 1 texts that the language model reads about the items, empty where nothing is known; None: it
+            reads the titles.
     """
 
     items: IntArray
@@ -130,7 +132,7 @@ class PreparedData:
         """Memory-map what `prepare` wrote to `folder`.
 
         Raises:
-            UserError: a file is missing or broken.
+            UserError: a file is missing or broken, or an older version prepared it, which called items by their ids.
         """
         arrays = {
             name: map_array(folder / f"{name}.npy")
@@ -138,6 +140,11 @@ class PreparedData:
         }
         trained = folder / TRAINED_FILE
         catalog, about = read_json(folder / "catalog.json"), read_json(folder / "data.json")
+        if about.get("statistics", {}).get("titles_missing", 0) and "" not in catalog["titles"][1:]:
+            raise UserError(
+                f"{folder}: an older version prepared this, with ids for the titles that are missing; choose another "
+                "run folder or remove this one"
+            )
         return cls(
             **arrays,
             titles=catalog["titles"],

@@ -27,10 +27,10 @@ import numpy as np
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.fetch import cache_folder
 from recdistill.data.interactions import Interactions
+from recdistill.data.item_rows import ItemRows, read_item_rows
 from recdistill.data.planted import PlantedSource
 from recdistill.data.tables import Table, TextTable, parquet, require_columns, text_with_header, text_without_header
-from recdistill.data.texts import label
-from recdistill.data.values import parse_ids, parse_numbers, parse_parts, parse_times, parse_titles
+from recdistill.data.values import parse_ids, parse_numbers, parse_parts, parse_times
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
@@ -95,41 +95,15 @@ class Source:
             parts=parse_parts(frame[names.split], self.events) if names.split else None,
         )
 
-    def read_titles(self) -> dict[str, str]:
-        """External item id → title, for the items that have one.
+    def read_items(self) -> ItemRows:
+        """What the items' file says about them; nothing where there is none.
 
         Raises:
-            UserError: an id is missing, or an item has two different titles.
-        """
-        if self.titles is None or not self.columns.title:
-            return {}
-        return by_item(self.titles, self.columns.item, self.columns.title)
-
-    def read_texts(self) -> dict[str, dict[str, str]]:
-        """What more there is to read about the items: column's label → external item id → value.
-
-        Raises:
-            UserError: an id is missing, or an item has two different values.
+            UserError: an id is missing.
         """
         if self.titles is None:
-            return {}
-        return {label(column): by_item(self.titles, self.columns.item, column) for column in self.texts}
-
-
-def by_item(table: Table, item_column: str, column: str) -> dict[str, str]:
-    """External item id → the item's one text in `column`, for the items that have one.
-
-    Raises:
-        UserError: an id is missing, or an item has two different texts.
-    """
-    frame = table.read([item_column, column])
-    items, ids = parse_ids(frame[item_column], table)
-    found: dict[str, str] = {}
-    for row, (item, text) in enumerate(zip(items.tolist(), parse_titles(frame[column], table), strict=True)):
-        if text is not None and found.setdefault(ids[item], text) != text:
-            place, first = table.place(row), found[ids[item]]
-            raise UserError(f"{place}: {column} of item {ids[item]!r} is {text!r} here and {first!r} above")
-    return found
+            return ItemRows()
+        return read_item_rows(self.titles, self.columns.item, self.columns.title, self.texts)
 
 
 def open_source(config: DataConfig) -> Source | PlantedSource:

@@ -10,11 +10,11 @@ NOTHING = "(no genres listed)"
 
 
 def item_texts(item_ids: Sequence[str], titles: Sequence[str], values: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """One text for the padding (empty) and each item.
+    """One text for the padding (empty) and each item; empty for an item of which nothing is known.
 
     Args:
         item_ids: N + 1 external ids; index 0 is the padding's.
-        titles: N + 1 titles; index 0 is the padding's.
+        titles: N + 1 titles, empty where there is none; index 0 is the padding's.
         values: label → external item id → value, in the order in which they are read; see :func:`label`.
     """
     texts = [""]
@@ -25,10 +25,10 @@ def item_texts(item_ids: Sequence[str], titles: Sequence[str], values: Mapping[s
 
 
 def describe(title: str, values: Sequence[tuple[str, str]]) -> str:
-    """A title with labelled values behind it; several values of one label (`Drama|War`) become a list."""
+    """A title, where there is one, with labelled values behind it; several of one label (`Drama|War`) become a list."""
     sentences = [f"{name}: {', '.join(value.split('|'))}." for name, value in values]
-    if not sentences:
-        return title
+    if not sentences or not title:
+        return " ".join(sentences) or title
     end = "" if title.endswith((".", "!", "?")) else "."
     return " ".join([f"{title}{end}", *sentences])
 

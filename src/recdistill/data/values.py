@@ -1,16 +1,25 @@
 """From the values in a file to ids, times and numbers, or to an error that says which value is wrong and where."""
 
+import logging
+from collections import Counter
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
+from recdistill.data.ids import Merged, whole_forms, whole_numbers
 from recdistill.data.prepared import IntArray
 from recdistill.data.tables import Table
 from recdistill.errors import UserError
 
-LOST = ("", "nan")
-"""What an id looks like that some tool has lost: empty, or "not a number" in any case of letters."""
+logger = logging.getLogger("recdistill")
+
+LOST = ("", "nan", "none", "null", "<na>", "nat", "\\n", "#n/a")
+"""What an id looks like that some tool has lost, in small letters: empty, or how it writes that nothing is there."""
+
+NO_TITLE = ("", "nan", "NaN", "NAN", "None", "NULL", "null", "<NA>", "NA", "N/A", "n/a", "#N/A", "NaT", "\\N")
+"""How tools write that there is no title: a title that is letter by letter one of these is none."""
 
 DATE_TIME_FORMATS = (
     "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f",
@@ -27,16 +36,41 @@ PART_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
 def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
     """External ids as indices, int32, into the list of distinct ids in natural order (see :func:`natural_order`).
 
+    Whole numbers are one id however a float has written them, see :mod:`recdistill.data.ids`; that is told.
+
     Raises:
-        UserError: an id is empty or NaN, or the column holds neither text nor numbers.
+        UserError: an id is empty or lost, the column holds neither text nor numbers, or its ids have come through
+            floats that cannot tell them apart.
     """
-    text = _as_text(column, table)
-    distinct = text.unique()
+    try:
+        text = _as_text(column, table)
+        distinct = text.unique()
+        whole = whole_forms(distinct.drop_nulls()) if column.dtype == pl.String else {}
+    except Merged as error:
+        advice = "so that several ids may have become one; write the column as whole numbers or text"
+        raise UserError(f"{table.path}: {column.name}: {error}, {advice}") from error
     if distinct.null_count() or distinct.str.to_lowercase().is_in(LOST).any():
         lost = text.is_null() | text.str.to_lowercase().is_in(LOST)
         raise _complaint(table, lost, column, "is not an id")
     ids = natural_order(distinct.to_list())
-    return text.cast(pl.Enum(ids)).to_physical().cast(pl.Int32).to_numpy(), ids
+    codes = text.cast(pl.Enum(ids)).to_physical().cast(pl.Int32).to_numpy()
+    return (codes, ids) if not whole else _with_whole_numbers(codes, ids, whole, f"{table.path}: {column.name}")
+
+
+def _with_whole_numbers(
+    codes: IntArray, ids: list[str], whole: dict[str, str], place: str
+) -> tuple[IntArray, list[str]]:
+    """The same with ids that floats have written as the whole numbers they mean."""
+    meant = [whole.get(item_id, item_id) for item_id in ids]
+    found = natural_order(list(set(meant)))
+    written = next(iter(whole))
+    logger.info("%s: whole numbers that a float wrote are read as such (%s as %s)", place, written, whole[written])
+    if len(found) < len(ids):
+        twice = Counter(meant).most_common(1)[0][0]
+        forms = " and ".join(text for text, number in zip(ids, meant, strict=True) if number == twice)
+        logger.info("%s: forms of one id are one: %d fewer ids, such as %s", place, len(ids) - len(found), forms)
+    number = {item_id: index for index, item_id in enumerate(found)}
+    return np.array([number[item_id] for item_id in meant], dtype=np.int32)[codes], found
 
 
 def natural_order(ids: list[str]) -> list[str]:
@@ -75,9 +109,9 @@ def parse_times(column: pl.Series, table: Table) -> pl.Series:
 
 
 def parse_titles(column: pl.Series, table: Table) -> pl.Series:
-    """Titles with runs of white space made one blank; null where there is none."""
+    """Titles with runs of white space made one blank; null where there is none (:data:`NO_TITLE`)."""
     text = _as_text(column, table).str.replace_all(r"\s+", " ").str.strip_chars()
-    return text.replace("", None)
+    return text.set(text.is_in(NO_TITLE), None)
 
 
 def parse_parts(column: pl.Series, table: Table) -> NDArray[np.int8]:
@@ -108,10 +142,8 @@ def _seconds(moments: pl.Series, column: pl.Series, table: Table) -> pl.Series:
 
 def _as_text(column: pl.Series, table: Table) -> pl.Series:
     """Text; whole numbers without a point also where a tool has made floats of them, as pandas does beside gaps."""
-    if column.dtype.is_float():
-        finite = column.filter(column.is_finite())
-        if (finite == finite.round()).all():
-            column = column.cast(pl.Int64, strict=False)
+    if column.dtype.is_float() or column.dtype.is_decimal():
+        column = whole_numbers(column)
     try:
         return column.cast(pl.String)
     except PolarsError as error:

@@ -1,11 +1,13 @@
 """The sections that account for the run: data, training, cost, gate, evidence, environment, how to do it again."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import yaml
 
+from recdistill.data.counts import filter_name
 from recdistill.reporting import plots
 from recdistill.reporting.collect import SECTIONS, TRAINED, Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
@@ -27,13 +29,25 @@ def data(run: Run, texts: Texts) -> list[Block]:
     targets = {f"{name}_targets": number for name, number in counts["targets"].items()}
     names = ("users", "items", "events")
     plain = {name: counts[name] for name in names} | targets
+    titles = run.data.get("titles", {})
     plain |= {name: counts[name] for name in ("titles_missing", "tied_events") if name in counts}
+    of_file = {"items_unmatched": titles.get("unmatched"), "second_titles": titles.get("second_titles")}
+    plain |= {name: number for name, number in of_file.items() if number}
     rows = [[texts("source"), str(run.data.get("source", texts("unknown")))]]
     if split := run.data.get("settings", {}).get("split"):
         rows.append([texts("split"), split])
     rows += [[texts(name), f"{number:,}"] for name, number in plain.items()]
+    rows += _dropped(run.data, texts)
     rows.append([texts("fingerprint"), run.data["fingerprint"][:16]])
     return [heading, table([texts("key"), texts("value")], rows, labels=2)]
+
+
+def _dropped(data: Mapping[str, Any], texts: Texts) -> Iterator[list[str]]:
+    """A row for each filter: what it dropped."""
+    steps = data.get("filters", {})
+    for before, step in pairwise(steps):
+        lost = [f"{steps[before][noun] - steps[step][noun]:,} {texts(noun)}" for noun in ("events", "users", "items")]
+        yield [texts("dropped", filter=filter_name(step, data.get("settings", {}))), ", ".join(lost)]
 
 
 def curves(run: Run, texts: Texts) -> list[Block]:

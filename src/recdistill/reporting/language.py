@@ -216,6 +216,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "validation_targets": ("validation targets", "検証対象"),
     "test_targets": ("test targets", "テスト対象"),
     "titles_missing": ("items without a title", "タイトルのないアイテム"),
+    "items_unmatched": ("items that are not in the items file", "アイテムファイルにないアイテム"),
+    "second_titles": (
+        "items with several titles in the items file (the first counts)",
+        "アイテムファイルで複数のタイトルを持つアイテム（最初のものを使用）",
+    ),
+    "dropped": ("dropped by {filter}", "{filter} による除外"),
     "tied_events": ("events at the time of the one before", "直前と同時刻のイベント"),
     "source": ("source", "データソース"),
     "split": ("split", "分割方法"),

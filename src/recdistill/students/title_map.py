@@ -38,9 +38,9 @@ class TitleMap:
     """vector = mean ID embedding of like titles + (embedding - mean) · matrix.
 
     Attributes:
-        mean: fp32 (H,), of the embeddings of the catalog that was trained on.
+        mean: fp32 (H,), of the embeddings of the titles that were trained on.
         matrix: fp32 (H, D), whitening, projection and weight of the titles in one.
-        embeddings: fp16 (N, H), of the titles of the items that were trained on, 1..N.
+        embeddings: fp16 (N, H), of the titles of the items that were trained on, 1..N; zero where there is none.
     """
 
     mean: Tensor
@@ -61,8 +61,9 @@ class TitleMap:
         Returns:
             fp32 (M, D).
         """
-        ids = table[1 : 1 + len(self.embeddings)] - self.titles(self.embeddings)
-        known = normalize(self.embeddings.float() - self.mean, dim=1)
+        titled = self._titled
+        ids = table[1 : 1 + len(titled)][titled] - self.titles(self.embeddings[titled])
+        known = normalize(self.embeddings[titled].float() - self.mean, dim=1)
         lent = [
             torch.softmax(SHARPNESS * (normalize(some.float() - self.mean, dim=1) @ known.T), dim=1) @ ids
             for some in torch.split(embeddings, max(1, CHUNK // len(known)))
@@ -70,14 +71,19 @@ class TitleMap:
         return torch.cat(lent) + self.titles(embeddings)
 
     def is_made_for(self, embeddings: Tensor) -> bool:
-        """Whether the titles of the first E items, embedded again as (E, H), come out as they were, but for rounding.
+        """Whether the first E titles, embedded again as (E, H), come out as they were, but for rounding.
 
         What all titles have in common is taken away first: it is most of an embedding, and like in many encoders.
         """
-        known = self.embeddings[: len(embeddings)].float()
+        known = self.embeddings[self._titled][: len(embeddings)].float()
         if embeddings.shape != known.shape:
             return False
         return float(cosine_similarity(embeddings.float() - self.mean, known - self.mean, dim=1).mean()) > SAME
+
+    @property
+    def _titled(self) -> Tensor:
+        """Which of the items have a title: bool (N,)."""
+        return (self.embeddings != 0).any(dim=1)
 
 
 def save_title_map(title_map: TitleMap, about: Mapping[str, Any], folder: Path) -> None:

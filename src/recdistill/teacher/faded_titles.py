@@ -8,7 +8,7 @@ def faded_mean(vectors: Tensor, items: Tensor, decay: float) -> Tensor:
     """After each item of a history, the mean of the vectors up to it, each weighing `decay` to the power of its age.
 
     Args:
-        vectors: fp32 (N + 1, W).
+        vectors: fp32 (N + 1, W). That of an item without a title is zero, the middle of all titles.
         items: int64 (B, L), right padded with 0.
         decay: above 0, at most 1; the latest item has age 0.
 

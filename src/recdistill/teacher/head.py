@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from recdistill.teacher.whitening import have_titles
+
 
 class ItemHead(nn.Module):
     """Scores as inner products: state · item vector over the whole catalog.
@@ -22,7 +24,7 @@ class ItemHead(nn.Module):
         student_dropout: in training, the share of rows whose student part is zero. The student's scores on its own
             training targets are better than on anything else; a correction that always saw them would only sharpen what
             the student has memorised. Where they are hidden, it must rank by itself, and both add up at the end.
-        id_dropout: in training, the share of items whose vector is made from the title alone.
+        id_dropout: in training, the share of items whose vector is made from the title alone, of those that have one.
         faded_titles: with `residual`, a third part: the inner product of an item's title vector with the faded mean of
             the history's (:func:`recdistill.teacher.faded_titles.faded_mean`). Nothing of it is trained, so it cannot
             memorise; in training it is hidden. Its weight starts at zero and is chosen on validation.
@@ -98,7 +100,8 @@ class ItemHead(nn.Module):
         """Item vectors (N + 1, S), fp32; row 0 is zero."""
         learned: Tensor = self.learned
         if self.training and self.id_dropout > 0:
-            learned = learned * (torch.rand(len(learned), 1, device=learned.device) >= self.id_dropout)
+            shown = torch.rand(len(learned), 1, device=learned.device) >= self.id_dropout
+            learned = learned * (shown | ~have_titles(self.title_vectors).unsqueeze(1))
         vectors: Tensor = self.title_projection(self.title_vectors) + learned
         if self.residual:
             titles = [] if self.titles_weight is None else [self.title_vectors]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from recdistill.teacher.whitening import have_titles
+
 
 class SoftTokens(nn.Module):
     """Linear → GELU → Linear from the student's item embedding (iLoRA's projector), plus the title's own projection.
@@ -14,7 +16,7 @@ class SoftTokens(nn.Module):
         item_vectors: fp32 (N + 1, D), the frozen student's.
         title_vectors: fp32 (N + 1, W), whitened title embeddings.
         word_embeddings: (vocabulary, H), the language model's; only their typical length is used.
-        id_dropout: in training, share of the tokens that are made of the title alone.
+        id_dropout: in training, share of the tokens that are made of the title alone, of those whose item has one.
     """
 
     item_vectors: Tensor
@@ -41,7 +43,8 @@ class SoftTokens(nn.Module):
         """Items (...) to vectors (..., H), fp32."""
         known = self.projector(self.item_vectors[items])
         if self.training and self.id_dropout > 0:
-            known = known * (torch.rand(*items.shape, 1, device=known.device) >= self.id_dropout)
+            shown = torch.rand(*items.shape, 1, device=known.device) >= self.id_dropout
+            known = known * (shown | ~have_titles(self.title_vectors)[items].unsqueeze(-1))
         mixed = known + self.title_projection(self.title_vectors[items])
         unit = nn.functional.rms_norm(mixed, mixed.shape[-1:])
         return unit * (self.length * self.scale)

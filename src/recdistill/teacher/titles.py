@@ -36,24 +36,32 @@ def title_tokens(tokenizer: Any, titles: list[str], before: str = "\n") -> list[
 def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> Tensor:
     """Embeddings of all titles by `teacher.title_encoder`, from the cache when they were computed before.
 
+    An item without a title has none: its id is no text, and ids that follow one another are like without any reason.
+
     With the whole language model, each title stands behind the word "Title:", and its embedding is the mean of the last
     hidden states over its own tokens: the first token of a sequence, on which decoder models park their attention, is
     never among them. See :mod:`recdistill.teacher.sentences` for the others.
 
     Returns:
-        fp32 (N + 1, H); row 0 is zero.
+        fp32 (N + 1, H); row 0 is zero, and so are the rows of items without a title; (N + 1, 1) where no item has one.
 
     Raises:
         UserError: the encoder cannot be had, or the file in the cache is broken.
     """
+    titled = [row for row, title in enumerate(titles) if title]
+    if not titled:
+        return torch.zeros(len(titles), 1)
     key = hashlib.sha256("\x00".join([*_made_how(config, cache, device), *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
     if path.is_file():
         return read_tensors(path)["embeddings"]
+    texts = ["", *(titles[row] for row in titled)]
     if config.title_encoder == "llm":
-        embeddings = embed_titles(load_backbone(config, cache, device, layers=None), titles)
+        embedded = embed_titles(load_backbone(config, cache, device, layers=None), texts)
     else:
-        embeddings = embed_sentences(encoder_location(config.title_encoder, cache), titles, device)
+        embedded = embed_sentences(encoder_location(config.title_encoder, cache), texts, device)
+    embeddings = torch.zeros(len(titles), embedded.shape[1])
+    embeddings[titled] = embedded[1:]
     with atomic_path(path) as temporary:
         save_file({"embeddings": embeddings}, temporary)
     return embeddings

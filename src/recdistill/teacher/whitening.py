@@ -52,14 +52,26 @@ def whiten(embeddings: Tensor, dims: int) -> Tensor:
     """A catalog's embeddings whitened among themselves.
 
     Args:
-        embeddings: (N + 1, H); row 0 is padding and stays zero.
+        embeddings: (N + 1, H). Row 0 is the padding's and comes out zero, the mean of all titles; so do zero rows, of
+            items without a title.
         dims: axes to keep, at most.
 
     Returns:
-        fp32 (N + 1, min(dims, rank)).
+        fp32 (N + 1, min(dims, rank)); (N + 1, 1) zeros where no item has a title.
     """
-    white = Whitening.fit(embeddings[1:], dims)(embeddings[1:])
-    return torch.cat([white.new_zeros(1, white.shape[1]), white]).float()
+    known = have_titles(embeddings)
+    known[0] = False
+    if not bool(known.any()):
+        return torch.zeros(len(embeddings), 1)
+    white = Whitening.fit(embeddings[known], dims)(embeddings[known])
+    vectors = white.new_zeros(len(embeddings), white.shape[1])
+    vectors[known] = white
+    return vectors.float()
+
+
+def have_titles(embeddings: Tensor) -> Tensor:
+    """Which rows (N, H) are embeddings: bool (N,). Those of the padding and of items without a title are zero."""
+    return (embeddings != 0).any(dim=1)
 
 
 def _largest(columns: Tensor) -> Tensor:

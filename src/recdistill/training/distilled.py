@@ -24,7 +24,7 @@ from recdistill.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.losses import cross_entropy, training_loss
 from recdistill.students.make import load_student, make_student, save_student
-from recdistill.teacher.whitening import whiten
+from recdistill.teacher.whitening import have_titles, whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import FitResult, Rows, fit
 from recdistill.training.selecting import selected_events
@@ -177,11 +177,13 @@ def make_distilled(
     """An untrained student of the `student` section's shape whose item vectors see the titles (DLLM2Rec §4.2).
 
     The title embeddings are whitened first: those of a language model all point nearly one way, and what tells titles
-    apart is small beside it.
+    apart is small beside it. An item without a title has its ID embedding alone.
     """
     distill, dim = config.distill, config.student.embedding_dim
     raw = torch.from_numpy(reader.item_embeddings.astype(np.float32))
-    titles = whiten(raw, config.teacher.title_dim) if distill.embedding_weight > 0 else None
+    titled = have_titles(raw)
+    see_titles = distill.embedding_weight > 0 and bool(titled.any())
+    titles = whiten(raw, config.teacher.title_dim) if see_titles else None
     shape = config.student
     if distill.dropout is not None:
         shape = replace(shape, dropout=distill.dropout)
@@ -190,8 +192,8 @@ def make_distilled(
         student = make_student(shape, data.num_items, titles, distill.embedding_weight)
     with torch.no_grad():
         if distill.start == "titles":
-            axes = whiten(raw, dim) * INIT_STD
-            student.items.ids[:, : axes.shape[1]] = axes
+            axes = whiten(raw, dim)[titled] * INIT_STD
+            student.items.ids[titled, : axes.shape[1]] = axes
         elif distill.start == "student":
             if student_folder is None:
                 raise ValueError("start: student needs the student's folder")

@@ -54,13 +54,16 @@ class Teacher:
         device: `cpu` or `cuda`.
 
     Raises:
-        UserError: the language model or the student cannot be loaded, or prompts are too long for it.
+        UserError: the language model or the student cannot be loaded, prompts are too long for it, or they should hold
+            titles and no item has one.
     """
 
     def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, device: str) -> None:
         self.config, self.data, self.device = config.teacher, data, device
         self.evaluate = config.evaluate
         cache = cache_folder()
+        if config.teacher.prompt == "text" and not any(data.titles):
+            raise UserError("teacher.prompt: no item has a title, so there is no text for a prompt; set it to item")
         titles = title_embeddings(config.teacher, data.texts, cache, device)
         student = load_student(student_folder).to(device)
         backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)

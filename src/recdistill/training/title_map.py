@@ -11,7 +11,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.students.base import Student
 from recdistill.students.title_map import TitleMap, save_title_map
 from recdistill.teacher.titles import ENCODER_SETTINGS
-from recdistill.teacher.whitening import Whitening
+from recdistill.teacher.whitening import Whitening, have_titles
 
 EXAMPLES = 8
 """Titles that are embedded again when items are added, to tell another encoder by."""
@@ -24,14 +24,14 @@ def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, dat
         student: the student, its titles not yet folded in.
         embeddings: fp32 (N + 1, H), the embeddings of the titles it was trained with, numbers of half precision.
         config: the run's.
-        data: the run's; where all its titles are ids, nothing is written, since nobody's title would say anything.
+        data: the run's.
         folder: where to write.
     """
-    if student.items.projection is None or data.titles == data.item_ids:
+    if student.items.projection is None:
         return
     teacher = asdict(config.teacher)
     about = {
-        "examples": data.texts[1 : 1 + EXAMPLES],
+        "examples": [text for text in data.texts if text][:EXAMPLES],
         "columns": ItemColumns.of(config.data)._asdict(),
         "teacher": {name: teacher[name] for name in ENCODER_SETTINGS},
     }
@@ -52,7 +52,8 @@ def title_map_of(student: Student, embeddings: Tensor, title_dim: int) -> TitleM
     table = student.items
     if table.projection is None:
         raise ValueError("this student's item vectors see no titles")
-    whitening = Whitening.fit(embeddings[1:], title_dim)
+    titles = embeddings[1:]
+    whitening = Whitening.fit(titles[have_titles(titles)], title_dim)
     projection = table.projection.weight.detach().double().cpu()
     matrix = table.title_weight * whitening.matrix @ projection.T
-    return TitleMap(whitening.mean.float(), matrix.float(), embeddings[1:].half())
+    return TitleMap(whitening.mean.float(), matrix.float(), titles.half())

@@ -1,0 +1,148 @@
+"""Which items of the interactions the items' file knows, and how both write the ids of those it does not."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recdistill.data.ids import loose_form
+from recdistill.data.item_rows import ItemRows
+from recdistill.errors import UserError
+
+SHOWN = 3
+"""Ids that a message names."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Items beside the file that should say what they are called.
+
+    Attributes:
+        file: its name; empty where there is none.
+        items: how many items there are.
+        titled: how many of them have a title.
+        without_title: how many are in the file and have none there.
+        unmatched: how many are not in the file.
+        other_forms: how many of those are there in another form, see :func:`recdistill.data.ids.loose_form`.
+        examples: some ids that are not in the file, each with its other form there, or with an empty text.
+        second_titles: items of the file with more than one title.
+        own_ids: titles that are the item's own id.
+        like_titles: items whose id is also the title of another item.
+        like_example: one of these ids, and the id of the item with that title; empty where there is none.
+    """
+
+    file: str
+    items: int
+    titled: int
+    without_title: int
+    unmatched: int
+    other_forms: int
+    examples: list[tuple[str, str]]
+    second_titles: int
+    own_ids: int
+    like_titles: int
+    like_example: tuple[str, ...]
+
+
+def match_items(item_ids: Collection[str], rows: ItemRows) -> Matches:
+    """Compare items with those of the file."""
+    known = set(rows.ids)
+    unmatched = [item_id for item_id in item_ids if item_id not in known] if rows.file else []
+    titled = sum(item_id in rows.titles for item_id in item_ids)
+    pairs = other_forms(unmatched, rows.ids)
+    rest = [(item_id, "") for item_id in unmatched[:SHOWN]]
+    like = _ids_like_titles(item_ids, rows.titles)
+    return Matches(
+        file=Path(rows.file).name,
+        items=len(item_ids),
+        titled=titled,
+        without_title=len(item_ids) - len(unmatched) - titled,
+        unmatched=len(unmatched),
+        other_forms=len(pairs),
+        examples=list(pairs.items())[:SHOWN] or rest,
+        second_titles=rows.second_titles,
+        own_ids=sum(rows.titles.get(item_id) == item_id for item_id in item_ids),
+        like_titles=len(like),
+        like_example=next(iter(like.items()), ()),
+    )
+
+
+def require_matches(item_ids: Collection[str], rows: ItemRows) -> None:
+    """Check that the file knows one item at least.
+
+    Raises:
+        UserError: it knows none; the message has both forms of an id, or an id of each side.
+    """
+    if not rows.ids or not rows.file or not set(rows.ids).isdisjoint(item_ids):
+        return
+    pairs = other_forms(item_ids, rows.ids)
+    here, there = next(iter(pairs.items()), (next(iter(item_ids)), rows.ids[0]))
+    how = "the same id is" if pairs else "ids are"
+    raise UserError(
+        f"{rows.file}: none of its {len(rows.ids):,} items is among the {len(item_ids):,} of the interactions; {how} "
+        f"written like {there!r} there and like {here!r} in the interactions (data.columns.item)"
+    )
+
+
+def other_forms(missing: Iterable[str], known: Collection[str]) -> dict[str, str]:
+    """Missing id → a known id that is the same but for the way it is written; those without one are left out."""
+    wanted = {item_id: loose_form(item_id) for item_id in missing}
+    if not wanted:
+        return {}
+    forms = set(wanted.values())
+    there: dict[str, str] = {}
+    for item_id in known:
+        if (form := loose_form(item_id)) in forms:
+            there.setdefault(form, item_id)
+    return {item_id: there[form] for item_id, form in wanted.items() if form in there}
+
+
+def _ids_like_titles(item_ids: Collection[str], titles: Mapping[str, str]) -> dict[str, str]:
+    """Id → the id of another item with this id for its title."""
+    of_title = {titles[item_id]: item_id for item_id in item_ids if item_id in titles}
+    return {item_id: of_title[item_id] for item_id in item_ids if of_title.get(item_id, item_id) != item_id}
+
+
+def untitled_sentence(matches: Mapping[str, Any]) -> str:
+    """How many items have no title and why, from the values of :class:`Matches`; empty where all have one."""
+    items, titled, unmatched = (int(matches[name]) for name in ("items", "titled", "unmatched"))
+    if titled == items:
+        return ""
+    if not matches["file"]:
+        return f"none of the {items:,} items has a title, since there is no items file (data.items_path)"
+    missing = items - titled
+    sentence = f"{missing:,} of {items:,} items {_be(missing, 'has', 'have')} no title in {matches['file']}"
+    if not unmatched:
+        return sentence
+    sentence += f"; {unmatched:,} {_be(unmatched, 'is', 'are')} not there at all"
+    examples = ", ".join(f"{here!r} is {there!r} there" if there else repr(here) for here, there in matches["examples"])
+    if matches["other_forms"]:
+        return f"{sentence}, or written otherwise ({matches['other_forms']:,}, such as: {examples})"
+    return f"{sentence}, such as {examples}"
+
+
+def own_ids_sentence(matches: Mapping[str, Any]) -> str:
+    """That titles are ids; empty where none is."""
+    count = int(matches["own_ids"])
+    if not count:
+        return ""
+    return (
+        f"{count:,} of {matches['titled']:,} titles {_be(count, 'is', 'are')} the item's own id; unless it is a name, "
+        "leave it out of the items file: the likeness of ids says nothing about items"
+    )
+
+
+def like_titles_sentence(matches: Mapping[str, Any]) -> str:
+    """That ids read as titles of other items; empty where none does."""
+    if not matches["like_titles"]:
+        return ""
+    item_id, other = matches["like_example"]
+    many = matches["like_titles"]
+    return (
+        f"{many:,} id{_be(many, ' is', 's are')} also the title of another item ({item_id!r} is an id, and the "
+        f"title of {other!r}); `recommend` takes {item_id!r} for the id"
+    )
+
+
+def _be(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many
