@@ -236,6 +236,6 @@ def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
 @pytest.mark.usefixtures("no_drawing")
 def test_what_filters_dropped_and_which_items_have_no_row_is_told(make_run, tmp_path):
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
-    assert page.says("dropped by data.duplicates first 207 events, 7 users, 0 items")
+    assert page.says("dropped by data.duplicates 207 events, 7 users, 0 items")
     assert page.says("items that are not in the items file 3")
     assert page.says("items with several titles in the items file (the first counts) 1")
