@@ -14,15 +14,15 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
 from recdistill import config
+from recdistill.mistakes import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "empty"}
 
 PAGE_HEAD = """\
 # Configuration
@@ -33,8 +33,13 @@ Every setting can stand in a YAML file (`--config run.yaml`), on the command lin
 (`--student.train.max_epochs 20`), or in Python (`RunConfig(student=StudentConfig(...))`). What comes later on the
 command line wins, so put `--config` first; the defaults are the demo's. `recdistill run --config run.yaml
 --print_config` prints what would be used. Unknown keys, wrong types and values out of range stop a command before any
-work, with the key's name; a setting that was changed and that nothing reads, given the others, is told. In YAML, an
-empty text is `''` and any other empty value `null`.
+work, with the key's name and the nearest name there is; a setting that was changed and that nothing reads, given the
+others, is told.
+
+A key without a value (`separator:`), and a section whose lines are all commented out, are as if the line were not
+there: the default holds. An empty text is `''`. `null` stands where the last column has it, and is refused elsewhere.
+On the command line `--data.items_path ''` is an empty text; `--set key=` of a study is the default again, whatever its
+file says.
 """
 
 YAML_HEAD = """\

@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors", "interruption"},
-    {"files", "progress", "config", "yaml_files", "results_version"},
+    {"files", "progress", "config", "yaml_files", "mistakes", "results_version"},
     {"settings", "profiling", "digests"},
     {"unread"},
     {"data"},

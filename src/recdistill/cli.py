@@ -14,7 +14,7 @@ from jsonargparse import ArgumentError, Namespace
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
-from recdistill.parser import FETCHABLE, GOES_ON, KEPT, build_parser
+from recdistill.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
@@ -31,15 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # makes each small operation wait for a whole time slice. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words[0] if words else ""
     try:
         with handled_signals():
             _run(words)
-    except (UserError, ArgumentError) as error:
+    except ArgumentError as error:
+        sys.stderr.write(f"recdistill: error: {complaint(command, str(error))}\n")
+        return 2
+    except UserError as error:
         sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        sys.stderr.write(f"recdistill: {interruption_line(words[0] if words else '', stopped)}\n")
+        sys.stderr.write(f"recdistill: {interruption_line(command, stopped)}\n")
         return stopped.exit_status
     return 0
 

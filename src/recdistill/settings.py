@@ -1,7 +1,7 @@
 """Dotted settings to a `RunConfig`, with the command line's own reading of names, types and ranges."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,8 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.mistakes import check_settings, did_you_mean, settings_of, told
+from recdistill.yaml_files import BLANK, parse_yaml
 
 
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
@@ -18,11 +20,12 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     Raises:
         UserError: names the key that is unknown, of the wrong type or out of range.
     """
-    parser = _parser()
+    parser, known = _parser(), settings_of(RunConfig)
+    check_settings(flat(settings), known)
     try:
         read = parser.instantiate(parser.parse_object(dict(settings)))
     except ArgumentError as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(told(" ".join(str(error).split()), known)) from error
     return RunConfig(**{field.name: read[field.name] for field in fields(RunConfig)})
 
 
@@ -36,18 +39,28 @@ def _parser() -> ArgumentParser:
 def assigned(words: Sequence[str]) -> dict[str, Any]:
     """`["evaluate.split=test", "distill.weight=2"]` as dotted settings; values are read as in a YAML file.
 
+    Blank is the default, which is then above what a file says; so it is with a whole section.
+
     Raises:
-        UserError: a word has no `=`, or its value is no YAML.
+        UserError: a word has no `=`, its key is unknown, or its value is no YAML.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
+    defaults = flat(asdict(RunConfig()))
     for word in words:
-        key, equals, value = word.partition("=")
+        key, equals, text = word.partition("=")
         if not equals or not key:
             raise UserError(f"set: {word!r} is not KEY=VALUE")
         try:
-            settings[key] = yaml.safe_load(value)
+            value = parse_yaml(text)
         except yaml.YAMLError as error:
-            raise UserError(f"set: {key}: {value!r} cannot be read") from error
+            raise UserError(f"set: {key}: {text!r} cannot be read") from error
+        if value is BLANK:
+            blank = {name: default for name, default in defaults.items() if name == key or name.startswith(f"{key}.")}
+            if not blank:
+                raise UserError(f"set: {key}: unknown{did_you_mean(key, defaults)}")
+            settings |= blank
+        else:
+            settings[key] = value
     return settings
 
 
@@ -65,14 +78,17 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise UserError(f"{key}: {part} is set to a value already")
-        place[last] = value
+        if value == {}:
+            place.setdefault(last, {})  # An empty section takes nothing away.
+        else:
+            place[last] = value
     return result
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The reverse of :func:`nested`; empty sections vanish."""
+    """The reverse of :func:`nested`; an empty section is its key and `{}`."""
     result: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}.{key}" if prefix else str(key)
-        result |= flat(value, name) if isinstance(value, Mapping) else {name: value}
+        result |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
     return result

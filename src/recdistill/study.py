@@ -77,10 +77,13 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
     Raises:
         UserError: names the key that is missing, unknown or wrong.
     """
-    content = _read(path)
+    content = _settings(read_yaml(path, "study", named="arms"), str(path))
     unknown = [key for key in content if key not in KEYS]
     if unknown:
         raise UserError(f"{path}: {unknown[0]}: unknown; there are {', '.join(KEYS)}")
+    for key in ("name", "config"):
+        if not isinstance(content.get(key, ""), str):
+            raise UserError(f"{path}: {key}: {content[key]!r} is not text; leave it blank or put it in quotes")
     arms, seeds = content.get("arms"), content.get("seeds")
     if not isinstance(arms, dict) or not arms:
         raise UserError(f"{path}: arms: must hold one arm at least (`main: {{}}`)")
@@ -90,13 +93,13 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
         raise UserError(f"{path}: seeds: one is there twice")
     common: dict[str, Any] = {}
     if content.get("config"):
-        file = flat(_read(path.parent / str(content["config"])))
+        file = flat(_settings(read_yaml(path.parent / content["config"], "study"), content["config"]))
         common |= {key: value for key, value in file.items() if key not in OWN}
-    common |= _changes(content.get("base"), f"{path}: base")
+    common |= _changes(content.get("base", {}), f"{path}: base")
     last = _changes(dict(above or {}), "set")
     changes = {_arm_name(arm): _changes(own, f"{path}: arms.{arm}") for arm, own in arms.items()}
     study = Study(
-        name=str(content.get("name", path.stem)),
+        name=content.get("name", path.stem),
         seeds=tuple(seeds),
         arms={arm: common | own | last for arm, own in changes.items()},
         own={arm: frozenset(own) for arm, own in changes.items()},
@@ -184,14 +187,10 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return _settings(read_yaml(path, "study"), str(path))
-
-
 def _settings(content: Any, name: str) -> dict[str, Any]:
-    if content is not None and not isinstance(content, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{name}: must hold settings (lines like `key: value`)")
-    return content or {}
+    return content
 
 
 def _changes(content: Any, name: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def _of_loss(section: str, loss_of: Callable[[RunConfig], LossConfig]) -> tuple[
 def _of_training(section: str, train_of: Callable[[RunConfig], TrainConfig]) -> Rule:
     """Of a training run."""
     return Rule(
-        (f"{section}.batch_size",), lambda c: train_of(c).batch_tokens is not None, f"{section}.batch_tokens: empty"
+        (f"{section}.batch_size",), lambda c: train_of(c).batch_tokens is not None, f"{section}.batch_tokens: null"
     )
 
 

@@ -41,12 +41,23 @@ def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
         ("student.blocks: {low: 3, high: 3}", "from 3 to 3 is no range"),
         ("student.dropout: {low: 0, high: 0.5, log: true}", "no range of logarithms"),
         ("student.dropout: {low: 0, high: 0.5, log: 1}", "student.dropout.log: 1"),
-        ("student.train.learning_rate: {low: 5e-4, high: 1.0}", r"'5e-4' is not a number \(write 5.0e-4"),
+        ("student.train.learning_rate: {low: five, high: 1.0}", r"'five' is not a number"),
+        ("student.dropout: {low: null, high: 1.0}", "student.dropout.low: None is not a number"),
+        ("student.train.learning_rate: {low: , high: 1.0}", "student.train.learning_rate: has high; it takes"),
+        ("student.train.learning_rate: {low: 1, high: 2, log: null}", "student.train.learning_rate.log: None"),
+        ("student.train.learning_rate: null", "student.train.learning_rate: None is neither"),
+        ("student.train.learning_rate:", "holds no space"),
+        ("student.dropout: {choices: [0.1, ]}\nstudent.blocks: {choices: null}", "student.blocks.choices: None"),
     ],
 )
 def test_another_form_is_refused_with_the_key(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         read(text, tmp_path)
+
+
+def test_a_number_may_have_an_exponent_without_a_point_and_a_log_without_a_value(tmp_path: Path) -> None:
+    space = read("student.train.learning_rate: {low: 5e-4, high: 1E-1, log: }", tmp_path)
+    assert space == {"student.train.learning_rate": Range(0.0005, 0.1)}
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

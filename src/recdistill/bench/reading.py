@@ -33,7 +33,7 @@ def read_matrix(path: Path) -> Matrix:
     Raises:
         UserError: the file cannot be read, or a key in it is unknown, missing, of the wrong type or makes no sense.
     """
-    content = read_yaml(path, "matrix")
+    content = read_yaml(path, "matrix", named="cells")
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no matrix (name, cells, sections)")
     return _matrix(content, path.read_text(encoding="utf-8"))
@@ -48,10 +48,10 @@ def _matrix(content: dict[str, Any], text: str) -> Matrix:
     if Path(name).name != name:
         raise UserError(f"name: {name!r} must be the name of a folder")
     sizes = _sizes(content, Sizes(), "")
-    base = flat(_mapping(content.get("base") or {}, "base"))
+    base = flat(_mapping(content.get("base", {}), "base"))
     _refuse_own(base, "base")
     cells = {
-        str(cell): _cell(str(cell), _mapping(settings or {}, f"cells.{cell}"), base, sizes)
+        str(cell): _cell(str(cell), _mapping(settings, f"cells.{cell}"), base, sizes)
         for cell, settings in _mapping(content["cells"], "cells").items()
     }
     if BASE not in cells or cells[BASE].settings:
@@ -86,6 +86,8 @@ def _cell(name: str, content: dict[str, Any], base: dict[str, Any], sizes: Sizes
         raise UserError(f"{key}: a cell's name is part of a file's name; use letters, digits and -")
     own = {size: content[size] for size in SIZES if size in content}
     refusable = content.get(REFUSABLE, False)
+    if not isinstance(refusable, bool):
+        raise UserError(f"{key}.{REFUSABLE}: {refusable!r} is neither true nor false")
     settings = flat({setting: value for setting, value in content.items() if setting not in (*SIZES, REFUSABLE)})
     for setting in settings:
         if setting.split(".")[0] not in CELL_SECTIONS:

@@ -39,7 +39,7 @@ class PlanConfig:
     """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
     config.json, or a hub name. No weights are read."""
     layers: int | None = None
-    """Keep the first n decoder blocks. Empty: all."""
+    """Keep the first n decoder blocks. null: all."""
     batch_size: int = 16
     """Prompts in one micro-batch."""
     tokens: int = 128

@@ -108,7 +108,7 @@ def _dimension(key: str, value: Any) -> Choices | Range:
         raise UserError(f"{key}: has {', '.join(map(str, value))}; it takes choices, or low, high and log")
     for end in ("low", "high"):
         if isinstance(value[end], bool) or not isinstance(value[end], int | float):
-            raise UserError(f"{key}.{end}: {value[end]!r} is not a number (write 5.0e-4, not 5e-4)")
+            raise UserError(f"{key}.{end}: {value[end]!r} is not a number")
     low, high, log = value["low"], value["high"], value.get("log", False)
     if not isinstance(log, bool):
         raise UserError(f"{key}.log: {log!r} is neither true nor false")
