@@ -152,10 +152,11 @@ def test_limit_below_the_first_user(fail: Fail) -> None:
     assert fail("--data.limit_rows=1").startswith("data.limit_rows: 1 is too few")
 
 
-def test_two_titles_for_one_item(fail: Fail, events: Path) -> None:
+def test_an_items_file_that_knows_no_item(fail: Fail, events: Path) -> None:
     items = events.with_name("items.csv")
-    items.write_text(items.read_text() + "i1,Another film\n")
-    assert fail() == "items.csv:26: title of item 'i1' is 'Another film' here and 'Film 1' above"
+    items.write_text("item_id,title\nI1,Film 1\nI2,Film 2\n")
+    assert fail().startswith("items.csv: none of its 2 items is among the ")
+    assert fail().endswith("written like 'I1' there and like 'i1' in the interactions (data.columns.item)")
 
 
 @pytest.mark.parametrize("command", ["teacher", "run"])

@@ -10,8 +10,8 @@ import torch
 
 from recdistill.config import AdapterConfig, EvaluateConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.evaluation.protocol import validation_metrics
 from recdistill.errors import UserError
+from recdistill.evaluation.protocol import validation_metrics
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
