@@ -28,6 +28,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
     "student.loss.gbce_t": (0.5, {"student.loss.name": "gbce"}),
     "student.train.batch_size": (32, {}),
     "teacher.instruction": ("Seen:", {"teacher.prompt": "text"}),
+    "teacher.title_tokens": (8, {"teacher.prompt": "text"}),
     "teacher.windows": ("last", {}),
     "teacher.double_quantization": (False, {"teacher.quantization": "nf4"}),
     "teacher.compile_buckets": (2, {"teacher.compile": True}),

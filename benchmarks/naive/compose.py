@@ -42,7 +42,7 @@ class LoopPrompts(PromptBuilder):
         places = (items > 0).sum(axis=1, keepdims=True) - np.arange(items.shape[1])
         shown = items[(items > 0) & (places <= self.config.history_length)].tolist()
         head = self.tokenizer([self.config.instruction] * len(items), add_special_tokens=False)["input_ids"][0]
-        read = title_tokens(self.tokenizer, ["", *(self.titles[item] for item in shown)])[1:]
+        read = title_tokens(self.tokenizer, ["", *(self.titles[item] for item in shown)])[0][1:]
         empty = np.empty(0, dtype=np.int32)
         segments = [np.asarray(head, dtype=np.int32), *[empty] * (self.num_items + 2)]
         for item, tokens in zip(shown, read, strict=True):
@@ -139,7 +139,7 @@ def load_tokenizer(config: RunConfig) -> Any:
     from transformers import AutoTokenizer
 
     from recdistill.data.fetch import cache_folder
-    from recdistill.teacher.backbone import llm_location
+    from recdistill.teacher.locations import llm_location
 
     return AutoTokenizer.from_pretrained(llm_location(config.teacher.llm, cache_folder()))
 

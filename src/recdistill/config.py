@@ -368,6 +368,8 @@ class TeacherConfig:
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
     instruction: str = "Chosen by one person, oldest first:"
     """text: words at the head of the prompt."""
+    title_tokens: int = 64
+    """text: tokens of a title in a prompt at most. The rest of a longer one is cut off; the log says of how many."""
     title_encoder: str = "minilm"
     """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
     hub name or folder of another sentence encoder."""
@@ -405,7 +407,7 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
-        positive(self, "teacher", "history_length", "head_dim", "title_dim")
+        positive(self, "teacher", "history_length", "head_dim", "title_dim", "title_tokens")
         not_negative(self, "teacher", "candidates")
         require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")

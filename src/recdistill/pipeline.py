@@ -38,6 +38,7 @@ from recdistill.results_version import RESULTS, changed_results
 from recdistill.run_folder import RunFolder, changed_keys, fingerprint
 from recdistill.teacher.backbone import check_llm, check_machine
 from recdistill.teacher.fingerprints import changed_models, encoder_digests, model_inputs, without_models
+from recdistill.teacher.titles import tell_titles, title_facts
 from recdistill.training.distilled import train_distilled
 from recdistill.training.folds import FoldedTeacher, train_folds
 from recdistill.training.reading import load_teacher
@@ -295,6 +296,8 @@ class Story:
         data, config = self.asked(), self.config.decided_export
         with profiler.phase("set-up"):
             teacher = self._second_student(data)
+            titles = title_facts(self.config.teacher, data.texts, cache_folder(), self.device)
+            tell_titles(self.config.teacher.title_encoder, titles)
         export_outputs(teacher, data, teacher.titles, config, folder, self._fingerprints(), profiler, self.device)
 
     def _second_student(self, data: PreparedData) -> TwoStudents:

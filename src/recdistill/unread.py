@@ -81,7 +81,7 @@ STUDENT = (
     _of_training("student.train", lambda c: c.student.train),
 )
 TEACHER = (
-    Rule(("teacher.instruction",), lambda c: c.teacher.prompt != "text", "teacher.prompt: text"),
+    Rule(("teacher.instruction", "teacher.title_tokens"), lambda c: c.teacher.prompt != "text", "teacher.prompt: text"),
     Rule(("teacher.windows",), lambda c: c.teacher.targets != "every", "teacher.targets: every"),
     Rule(("teacher.double_quantization",), lambda c: c.teacher.quantization != "nf4", "teacher.quantization: nf4"),
     Rule(

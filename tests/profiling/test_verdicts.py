@@ -9,8 +9,8 @@ from recdistill.profiling.verdicts import judge
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
 ON = {
     "teacher.layers": 6, "teacher.history_length": 5, "teacher.gate.kind": "causal", "teacher.targets": "every",
-    "teacher.title_decay": 0.9, "teacher.precision": "bf16", "teacher.quantization": "nf4",
-    "teacher.double_quantization": True,
+    "teacher.title_decay": 0.9, "teacher.title_encoder": "minilm", "teacher.precision": "bf16",
+    "teacher.quantization": "nf4", "teacher.double_quantization": True,
     "teacher.compute_dtype": "auto", "teacher.attention": "sdpa", "teacher.padding": "packed",
     "teacher.compile": True, "teacher.cuda_graphs": True, "teacher.activation_checkpointing": True,
     "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100, "teacher.train.accumulate_grad_batches": 2,
@@ -131,6 +131,18 @@ def test_with_a_cache_batches_of_the_export_are_of_users():
     assert effect("export.batch_size", 8, seen, **{"export.use_cache": True})
     assert not effect("export.batch_size", 8, seen, **{"export.use_cache": False})
     assert not effect("export.batch_size", 4, seen, **{"export.use_cache": True})
+
+
+def test_how_titles_were_embedded_is_told_with_what_was_not_read():
+    seen = {"pooling": "mean, normalize", "max_tokens": 16, "texts": 9, "cut": 2, "prompt": "", "modules_file": True}
+    (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": seen})
+    assert (found.seen, found.in_effect) == ("mean, normalize; at most 16 tokens a text, 2 of 9 texts cut", True)
+    other = seen | {"max_tokens": None, "cut": 0, "prompt": "title: ", "modules_file": False}
+    (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": other})
+    assert found.seen == (
+        "mean, normalize; without a limit, 0 of 9 texts cut; behind 'title: '; "
+        "its files do not say how texts are embedded (no modules.json)"
+    )
 
 
 def counted(*batches):

@@ -7,7 +7,8 @@ from transformers import BertConfig, BertModel
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.teacher.backbone import check_machine, llm_location, load_backbone
+from recdistill.teacher.backbone import check_machine, load_backbone
+from recdistill.teacher.locations import llm_location
 
 
 @pytest.fixture

@@ -131,3 +131,16 @@ def test_every_training_target_appears_once(tokenizer, data):
     assert keys == sorted(zip(wanted.users.tolist(), wanted.positions.tolist(), strict=True))
     own = data.target_items(Targets(prompt.users.numpy().astype(np.int32), prompt.positions.numpy().astype(np.int32)))
     assert prompt.target_items.tolist() == own.tolist()
+
+
+def test_a_long_title_is_cut_and_counted(tokenizer):
+    titles = ["", "a", "b" * 500, "c" * 7]
+    builder = PromptBuilder(TeacherConfig(prompt="text", title_tokens=8), tokenizer, titles, seed=0)
+    assert builder.cut_titles == 1
+    # The line break before a title counts; a soft token follows each.
+    assert [len(builder.segment(item)) for item in (1, 2, 3)] == [3, 9, 9]
+    assert builder.tokens_beside_history() == len(builder.segment(builder.head))
+
+
+def test_prompts_without_titles_cut_none(tokenizer):
+    assert PromptBuilder(TeacherConfig(), tokenizer, ["", "b" * 500], seed=0).cut_titles == 0

@@ -3,7 +3,7 @@ import torch
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.teacher.titles import title_embeddings
+from recdistill.teacher.titles import title_embeddings, title_facts
 
 TITLES = ["", "Heat", "Big", "Ran", "Big"]
 
@@ -56,4 +56,15 @@ def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for
     found = title_embeddings(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")
     assert found.shape == (3, 1)
     assert not found.any()
+    assert title_facts(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")["texts"] == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_title_longer_than_the_models_places_is_cut_and_counted(tiny_llm, tmp_path):
+    config, titles = TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), ["", "x" * 900, "x" * 600, "y"]
+    found = title_embeddings(config, titles, tmp_path, "cpu")
+    facts = title_facts(config, titles, tmp_path, "cpu")
+    assert facts["max_tokens"] == 512 - len("Title:")
+    assert (facts["cut"], facts["texts"]) == (2, 3)
+    assert torch.equal(found[1], found[2])
+    assert torch.isfinite(found).all()

@@ -43,7 +43,7 @@ def judge(asked: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Judgement]:
         seen: facts: `products`, `attention_kernels`, `attention_softmaxes`, `quantised_kernels`, `frozen_dtypes`,
             `quantised_layers`, `double_quantised_layers`, `compute_dtypes`, `block_calls`, `block_executions`,
             `compiled_graphs`, `graphs_after_warm_up`, `cuda_graphs`, `micro_batches_per_step`, `batches_by_worker`,
-            `blocks`, `gate`, `train` and `export` (`TokenCount.plain`), and in a bench
+            `blocks`, `gate`, `title_encoder`, `train` and `export` (`TokenCount.plain`), and in a bench
             those of :mod:`recdistill.bench.facts`. A missing fact is no evidence.
     """
     found = [_JUDGES[key](asked[key], seen, asked) for key in _JUDGES if key in asked]
@@ -202,6 +202,19 @@ def _title_decay(asked: float, seen: Mapping[str, Any], _: Mapping[str, Any]) ->
     return words, (weight > 0) == (asked > 0)
 
 
+def _title_encoder(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
+    found = seen.get("title_encoder")
+    if not found:
+        return "nothing was embedded", False
+    limit = "without a limit" if found["max_tokens"] is None else f"at most {found['max_tokens']} tokens a text"
+    words = f"{found['pooling']}; {limit}, {found['cut']} of {found['texts']} texts cut"
+    if found.get("prompt"):
+        words += f"; behind {found['prompt']!r}"
+    if not found.get("modules_file", True):
+        words += "; its files do not say how texts are embedded (no modules.json)"
+    return words, True
+
+
 def _targets(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     train = seen.get("train", {})
     prompts, targets = train.get("prompts", 0), train.get("targets", 0)
@@ -239,6 +252,7 @@ _JUDGES: dict[str, Any] = {
     "teacher.gate.kind": _gate,
     "teacher.targets": _targets,
     "teacher.title_decay": _title_decay,
+    "teacher.title_encoder": _title_encoder,
     "teacher.precision": _precision,
     "teacher.quantization": _quantization,
     "teacher.double_quantization": _double,

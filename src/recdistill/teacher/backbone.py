@@ -13,8 +13,8 @@ from torch import nn
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.teacher.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
+from recdistill.teacher.locations import llm_location
 from recdistill.teacher.packing import PACKED_SDPA
-from recdistill.teacher.smollm2 import smollm2_folder
 
 logger = logging.getLogger("recdistill")
 
@@ -37,24 +37,6 @@ class Backbone:
     tokenizer: Any
     hidden_dim: int
     choices: dict[str, str] = field(default_factory=dict)
-
-
-def llm_location(llm: str, cache: Path) -> str:
-    """The folder or hub name that transformers loads for `teacher.llm`.
-
-    Raises:
-        UserError: SmolLM2 has not been fetched, or a path does not hold a model.
-    """
-    if llm == "smollm2":
-        return str(smollm2_folder(cache / "smollm2"))
-    folder = Path(llm).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"teacher.llm: {llm} is a folder without config.json, so not a transformers model")
-        return str(folder)
-    if llm.startswith((".", "/", "~")) or llm.count("/") > 1:
-        raise UserError(f"teacher.llm: {llm}: no such folder")
-    return llm
 
 
 def check_llm(config: TeacherConfig, cache: Path) -> None:

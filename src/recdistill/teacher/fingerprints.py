@@ -9,12 +9,9 @@ from recdistill.digests import remembered_digest
 from recdistill.errors import UserError
 from recdistill.files import read_json
 from recdistill.run_folder import fingerprint
-from recdistill.teacher.backbone import llm_location
 from recdistill.teacher.libraries import load_config
-from recdistill.teacher.sentences import encoder_location
+from recdistill.teacher.locations import MODULES_FILE, encoder_location, llm_location
 
-MODULES_FILE = "modules.json"
-"""The parts of a sentence encoder, in order, each with its folder (sentence-transformers)."""
 DECIDING = {
     ".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt", ".tiktoken", ".spm", ".bpe", ".codes", ".vocab",
 }  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 from recdistill.errors import UserError
 
 
-def load_config(location: str, key: str = "teacher.llm") -> Any:
-    """A model's configuration, by transformers.
+def load_config(location: str, key: str = "teacher.llm", **options: Any) -> Any:
+    """A model's configuration, by transformers; `options` are those of `from_pretrained`.
 
     Raises:
         UserError: it cannot be found or read.
@@ -17,7 +17,7 @@ def load_config(location: str, key: str = "teacher.llm") -> Any:
     from transformers import AutoConfig
 
     with libraries_quiet(), as_user_error(location, key):
-        return AutoConfig.from_pretrained(location)
+        return AutoConfig.from_pretrained(location, **options)
 
 
 @contextmanager

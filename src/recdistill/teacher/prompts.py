@@ -100,7 +100,9 @@ class PromptBuilder:
         self.config, self.seed, self.num_items = config, seed, len(titles) - 1
         soft = np.array([SOFT], dtype=np.int32)
         text = config.prompt == "text"
-        item_tokens = title_tokens(tokenizer, titles) if text else [np.empty(0, dtype=np.int32)] * len(titles)
+        item_tokens, self.cut_titles = [np.empty(0, dtype=np.int32)] * len(titles), 0
+        if text:
+            item_tokens, self.cut_titles = title_tokens(tokenizer, titles, most=config.title_tokens)
         items = [np.concatenate([tokens, soft]) for tokens in item_tokens[1:]]
         words = [config.instruction, "\nCandidates:", "\nNext:"] if text else ["", "", ""]
         head, listed, answer = (

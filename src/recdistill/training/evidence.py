@@ -80,8 +80,8 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     asked: dict[str, Any] = {
         f"teacher.{name}": getattr(config, name)
         for name in (
-            "layers", "targets", "precision", "quantization", "attention", "padding", "compile", "cuda_graphs",
-            "activation_checkpointing",
+            "layers", "targets", "title_encoder", "precision", "quantization", "attention", "padding", "compile",
+            "cuda_graphs", "activation_checkpointing",
         )
     } | {"teacher.gate.kind": config.gate.kind}  # fmt: skip
     if config.quantization == "nf4":

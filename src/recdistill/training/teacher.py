@@ -19,7 +19,7 @@ from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
-from recdistill.teacher.titles import title_embeddings
+from recdistill.teacher.titles import tell_titles, title_facts
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
@@ -148,17 +148,20 @@ def train_teacher(
         validation: what is validated on; None: all validation targets.
     """
     with profiler.phase("embed titles"):
-        title_embeddings(config.teacher, data.texts, cache_folder(), device)  # into the cache, for the line below
+        titles = title_facts(config.teacher, data.texts, cache_folder(), device)  # embedded once, for the line below
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device)
     with profiler.phase("set-up"):
         training = TeacherTraining(teacher, config.seed, validation=validation)
+    if validation is None:  # The teachers of folds read the same.
+        tell_titles(config.teacher.title_encoder, titles)
+        _tell_cut_titles(teacher)
     graphs = graphs_made()
     if config.teacher.compile:
         with profiler.phase("compile"):
             compile_shapes(training, teacher, config.teacher.train.max_epochs)
     with profiler.phase("set-up"):
-        facts = module_facts(teacher) | watch_step(training, teacher)
+        facts = module_facts(teacher) | watch_step(training, teacher) | {"title_encoder": titles}
     warm = graphs_made()
     train, precision = config.teacher.train, config.teacher.precision
     result = fit(
@@ -176,6 +179,14 @@ def train_teacher(
         discard_checkpoint(folder)
     _tell_what_is_not_in_effect(settings)
     return result
+
+
+def _tell_cut_titles(teacher: Teacher) -> None:
+    if teacher.prompts.cut_titles:
+        logger.warning(
+            "teacher.title_tokens: %d of %d titles are longer than %d tokens; their ends do not stand in prompts",
+            teacher.prompts.cut_titles, teacher.data.num_items, teacher.config.title_tokens,
+        )  # fmt: skip
 
 
 def _tell_what_is_not_in_effect(settings: Sequence[dict[str, Any]]) -> None:
