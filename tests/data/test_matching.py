@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.data.counts import tell_untitled
 from recdistill.data.prepare import prepare
 from recdistill.errors import UserError
 from recdistill.profiling.profiler import Profiler
@@ -92,6 +93,24 @@ def test_items_without_a_title_are_told(
 ) -> None:
     prepared(tmp_path, named("{}"), rows)
     assert [one.message for one in caplog.records if one.levelno > logging.INFO] == [f"data: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("1", "One")], "such as '2', '3', '4'; the teacher knows these by their ids alone"),
+        (None, "(data.items_path); the teacher's title vectors and the likeness of titles are off"),
+        ([(str(n), "x") for n in range(1, 9)], ""),
+    ],
+)
+def test_a_teacher_is_told_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, rows: list[tuple[str, str]] | None, said: str
+) -> None:
+    about = prepared(tmp_path, named("{}"), rows)
+    caplog.clear()
+    tell_untitled(about)
+    assert len(caplog.messages) == bool(said)
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize(

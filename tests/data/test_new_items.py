@@ -36,6 +36,15 @@ def test_ids_of_a_parquet_file_that_became_floats_are_the_same_ids(tmp_path: Pat
     assert read_new_items(path, {"1", "2"}, COLUMNS).item_ids == ["3"]
 
 
+def test_new_ids_that_are_known_ones_in_another_form_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title\n007,Seven\nb1,Bolt\nx,New\n")
+    assert read_new_items(path, {"7", "B1"}, COLUMNS).item_ids == ["007", "b1", "x"]
+    assert "2 of the new items have the id of a known one but for the way it is written, such as '007' and '7'" in (
+        caplog.text
+    )
+
+
 def test_nothing_new_is_told(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item_id,title\n1,One\n2,\n")
