@@ -19,6 +19,9 @@ from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
 
+STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
+"""What the table at the end of a study shows; differences are those of the first."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -118,12 +121,22 @@ def _bench(options: Any) -> None:
 
 def _study(options: Any) -> None:
     from recdistill.settings import assigned
-    from recdistill.study import read_study, run_study
+    from recdistill.study import read_study, run_study, study_runs
 
     study = read_study(Path(options.study), assigned(options["set"]))
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until, options.seeds)
+    if options.until in ("evaluate", "report"):
+        sys.stdout.write(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
     sys.stdout.write(f"{out}\n")
+
+
+def _study_results(arms: dict[str, list[Path]]) -> str:
+    """The table at the end of a study."""
+    from recdistill.evaluation.compare import compare
+    from recdistill.reporting.comparison import study_table
+
+    return study_table({name: compare(arms, metric=name, sliced=False) for name in STUDY_METRICS})
 
 
 def _tune(options: Namespace) -> None:

@@ -165,10 +165,14 @@ def _study_parser() -> ArgumentParser:
 
 def _compare_parser() -> ArgumentParser:
     compare = _subparser(COMPARE)
-    compare.add_argument("runs", type=str, nargs="+", help="Folders of finished runs; each is an arm.")
+    compare.add_argument(
+        "runs", type=str, nargs="+", help="Folders of finished runs, each an arm; or one study's folder."
+    )
     compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one arm.")
     compare.add_argument("--models", type=str, default="", help="Such as student,distilled. Empty: all trained ones.")
-    compare.add_argument("--baseline", type=str, default="", help="ARM:MODEL. Empty: the first arm's same model.")
+    compare.add_argument(
+        "--baseline", type=str, default="", help="ARM:MODEL. Empty: same model of the first arm (study: main)."
+    )
     compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
     compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
     compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")

@@ -159,7 +159,7 @@ class Story:
         self._explain(step, plan)
         with self.folder.work_on(
             name, plan.fingerprint, plan.section, plan.inputs, environment(self.device), self.device,
-            resumable=step in ("student", "teacher", "export", "distill"), results=RESULTS[step],
+            resumable=step not in ("prepare", "report"), results=RESULTS[step],
         ) as (partial, profiler):  # fmt: skip
             getattr(self, f"_{step}")(partial, profiler)
         logger.info("%s: done", step)
@@ -314,7 +314,9 @@ class Story:
         data = self.data()
         earlier = self.folder.step(FOLDERS["evaluate"])
         config, scorers = self.config, self._scorers(data, profiler)
-        evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, self._unchanged())
+        evaluate(
+            data, config.evaluate, scorers, config.seed, folder, profiler, earlier, self._unchanged(), going_on=True
+        )
 
     def _unchanged(self) -> frozenset[str]:
         """The models that an earlier evaluation has ranked for the very same question, with this code and machine."""

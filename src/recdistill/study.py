@@ -143,6 +143,12 @@ def run_study(
             do_steps(study.config(arm, seed, out), until, before=lambda story, step: _borrow(story, step, out))
 
 
+def study_runs(study: Study, out: Path, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> dict[str, list[Path]]:
+    """The runs of each chosen arm, `main` first, as what the others are compared with."""
+    chosen = sorted((arm for arm in study.arms if not only or arm in only), key=lambda arm: arm != "main")
+    return {arm: [run_folder(out, arm, seed) for seed in seeds or study.seeds] for arm in chosen}
+
+
 def _tell_unread(study: Study, arm: str, out: Path) -> None:
     """Say which of an arm's own settings nothing reads: it is then as if they were not there."""
     for sentence in unread_settings(study.config(arm, study.seeds[0], out)):

@@ -11,7 +11,7 @@ import pytest
 
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.evaluation.evaluate import assess, save_rankings
+from recdistill.evaluation.evaluate import assess, save_keys, save_ranking
 from recdistill.evaluation.ranking import Ranking
 from recdistill.files import write_array, write_json
 
@@ -50,7 +50,9 @@ def _store_run(
         name: Ranking(np.array(values, dtype=np.int64), lists, 0, np.minimum(values, 3).astype(np.int64))
         for name, values in ranks.items()
     }
-    save_rankings(folder / "evaluation", data.targets(config.split), rankings)
+    save_keys(folder / "evaluation", data.targets(config.split))
+    for name, ranking in rankings.items():
+        save_ranking(folder / "evaluation", name, ranking)
     write_json(folder / "evaluation" / "metrics.json", assess(data, config, rankings, seed))
     for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends"):
         write_array(folder / "prepare" / f"{name}.npy", getattr(data, name))

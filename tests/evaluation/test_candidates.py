@@ -4,9 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.candidates import draw_candidates
+from recdistill.evaluation.candidates import check_candidates, draw_candidates
+from recdistill.evaluation.evaluate import assess
 from recdistill.evaluation.ranking import MISS, rank
 
 
@@ -80,7 +82,50 @@ def test_a_repeat_is_a_miss_among_candidates_too_where_seen_items_are_filtered(m
     assert rank(data, data.targets("test"), Ones(), 1, False, 1, candidates=candidates).candidate_ranks[0] == 1
 
 
-def test_too_few_items_to_draw_from_are_told_with_what_would_do(make_data):
-    data = make_data([1, 2, 3], [1, 2, 3, 4], num_items=6)
-    with pytest.raises(UserError, match=r"evaluate\.candidates: 3 cannot be drawn .* leaves 2 of 6 items; set it to 2"):
-        draw_candidates(data, data.targets("test"), 3, 0)
+@pytest.mark.parametrize(
+    ("histories", "items", "count", "told"),
+    [
+        ([[1, 2, 3], [1, 2, 3, 4]], 6, 4, "2 of 2 targets .* fewer than 4 of the catalog's 6 items .*; set it to 3"),
+        ([[1, 2, 3], [1, 2, 3]], 6, 19, "2 of 2 targets .*; set it to 3 or less, or to 0 to leave this protocol out"),
+        ([[1, 2, 3], [1, 2, 3], [1, 2, 3, 4]], 4, 2, "3 of 3 targets .*; set it to 1 or less"),
+        ([[1, 2, 3], [3, 2, 1]], 3, 1, "2 of 2 targets .*; set it to 0 to leave"),  # they have everything
+        ([[1, 2, 3, 2, 3, 1, 2, 3]], 3, 5, "1 of 1 targets .*; set it to 0 to leave"),  # more events than items
+    ],
+)  # fmt: skip
+def test_too_few_items_for_most_targets_are_told_with_what_would_do(make_data, histories, items, count, told):
+    data = make_data(*histories, num_items=items)
+    with pytest.raises(UserError, match=rf"evaluate\.candidates: {told}"):
+        check_candidates(data, data.targets("test"), count)
+
+
+def test_what_the_message_says_would_do_does(make_data):
+    data = make_data([1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], num_items=6)
+    with pytest.raises(UserError, match="set it to 2 or less"):
+        check_candidates(data, data.targets("test"), 3)
+    check_candidates(data, data.targets("test"), 2)
+
+
+def test_one_account_that_has_everything_is_left_out_and_counted(make_data, caplog):
+    others = [[1, 2, 3], [2, 3, 4], [5, 6, 7]]
+    data = make_data(*others, [1, 2, 3, 4, 5, 6, 7, 8], num_items=8)
+    targets = data.targets("test")
+    with caplog.at_level("WARNING", logger="recdistill"):
+        drawn = draw_candidates(data, targets, 5, 0)
+    assert drawn[3].tolist() == [0] * 5
+    assert (drawn[:3] > 0).all()
+    assert "1 of 4 targets are left out of this protocol" in caplog.text
+    without = make_data(*others, num_items=8)
+    assert np.array_equal(drawn[:3], draw_candidates(without, without.targets("test"), 5, 0))
+
+    class Last:
+        def score(self, users, positions):
+            return torch.arange(9).flip(0).float().expand(len(users), 9)
+
+    ranking = rank(data, targets, Last(), 4, True, 1, candidates=drawn)
+    assert ranking.candidate_ranks[3] == 0
+    config = EvaluateConfig(candidates=5, bootstrap_samples=10, permutations=10)
+    found = assess(data, config, {"one": ranking, "other": ranking}, 0)
+    among = found["candidates"]
+    assert (among["left_out"], among["rows"], found["rows"]) == (1, 3, 4)
+    expected = (ranking.candidate_ranks[:3] == 1).mean()
+    assert among["models"]["one"]["hit_rate@1 among 6"] == pytest.approx(expected)

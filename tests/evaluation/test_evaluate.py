@@ -208,3 +208,30 @@ def test_stored_candidates_that_are_broken_are_named(data, tmp_path):
     (tmp_path / "candidates.npy").unlink()
     with pytest.raises(UserError, match=r"candidates\.npy: no such file"):
         evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler(), tmp_path)
+
+
+def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path):
+    config = EvaluateConfig(candidates=3, bootstrap_samples=10, permutations=10)
+    made = []
+
+    def scorers(stop):
+        def make(name):
+            made.append(name)
+            if stop:
+                raise KeyboardInterrupt
+            return Oracle(data, [1] * 24)
+
+        return {"one": lambda: (made.append("one"), Oracle(data, [2] * 24))[1], "other": lambda: make("other")}
+
+    def go(folder, stop, going_on=True):
+        with Profiler() as profiler:
+            return evaluate(data, config, scorers(stop), 7, folder, profiler, going_on=going_on)
+
+    whole = go(tmp_path / "whole", stop=False)
+    made.clear()
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "cut", stop=True)
+    assert go(tmp_path / "cut", stop=False) == whole
+    assert made == ["one", "other", "other"]
+    go(tmp_path / "cut", stop=False, going_on=False)
+    assert made[3:] == ["one", "other"], "what is there is taken only where it is of this evaluation"

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recdistill.evaluation.significance as significance
-from recdistill.evaluation.significance import bootstrap_means, bootstrap_over_seeds, holm, interval, sign_flip_test
+from recdistill.evaluation.significance import (
+    bootstrap_means,
+    bootstrap_over_seeds,
+    holm,
+    interval,
+    seed_noise,
+    sign_flip_test,
+)
 
 
 def column(*values: float) -> np.ndarray:
@@ -149,3 +156,16 @@ def test_holm_lies_between_the_raw_and_bonferroni(p_values):
 def test_no_rows_cannot_be_compared():
     with pytest.raises(ValueError, match="no rows"):
         bootstrap_means(np.array([], dtype=np.int32), np.empty((0, 1)), 10, rng())
+
+
+def test_seeds_that_disagree_make_p_larger_as_they_make_the_interval_wider():
+    """200 users who all gain .1 under one seed and lose .06 under another: users alone would be sure of it."""
+    rng = np.random.default_rng(0)
+    values = np.stack([0.1 + rng.normal(0, 0.05, 200), -0.06 + rng.normal(0, 0.05, 200)], axis=1)
+    difference = values.mean(axis=1)[:, None]
+    fixed = sign_flip_test(np.arange(200), difference, 2000, rng)
+    noise = seed_noise([values], [(1, 2)], 2000, rng)
+    assert set(np.round(noise[:, 0], 2)) == {-0.08, 0.0, 0.08}
+    assert fixed[0] < 0.001
+    assert sign_flip_test(np.arange(200), difference, 2000, rng, noise)[0] > 0.3
+    assert not seed_noise([values[:, :1]], [(1,)], 2000, rng).any(), "one seed shows nothing of seeds"

@@ -1,6 +1,7 @@
 import pytest
 
-from recdistill.evaluation.stored import arms_of
+from recdistill.errors import UserError
+from recdistill.evaluation.stored import arms_of, study_arms
 
 RANKS = {"student": [1, 2, 3]}
 
@@ -44,3 +45,18 @@ def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_pa
 def test_folders_of_one_name_are_called_by_their_paths(data, store_run, tmp_path):
     runs = [store_run(tmp_path / parent / "demo", data, RANKS) for parent in "ab"]
     assert list(arms_of(runs, group=False)) == [str(run) for run in runs]
+
+
+def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
+    for name in ("another/seed-1", "main/seed-1", "main/seed-2", "zero/seed-1"):
+        (tmp_path / name / "evaluation").mkdir(parents=True)
+        if name != "zero/seed-1":
+            (tmp_path / name / "evaluation/metrics.json").write_text("{}")
+    arms = arms_of([tmp_path], group=False)
+    assert list(arms.items()) == [
+        ("main", [tmp_path / "main/seed-1", tmp_path / "main/seed-2"]), ("another", [tmp_path / "another/seed-1"])
+    ]  # fmt: skip
+    assert "zero/seed-1 has not been evaluated and is left out" in caplog.text
+    with pytest.raises(UserError, match="no run of this study has been evaluated"):
+        (tmp_path / "b/main/seed-1").mkdir(parents=True)
+        study_arms(tmp_path / "b")

@@ -1,4 +1,4 @@
-from recdistill.reporting.comparison import comparison_tables
+from recdistill.reporting.comparison import comparison_tables, study_table
 
 BASE = {
     "arm": "base", "model": "student", "seeds": 2, "mean": 0.1, "std": 0.002, "interval": [0.08, 0.12],
@@ -65,3 +65,25 @@ def test_arms_that_used_the_same_devices_for_other_steps_are_told_apart():
 def test_one_arm_alone():
     text = comparison_tables(FOUND | {"entries": [BASE], "slices": {}})
     assert "One arm and no baseline: no differences." in text
+
+
+def test_a_row_whose_interval_and_p_disagree_says_why():
+    """Seen: [-.0113, +.0017] beside p .044."""
+    row = KD | {"difference_interval": [-0.0113, 0.0017], "p": 0.044, "p_holm": 0.044}
+    assert "kd:student: The interval includes 0 although p" in comparison_tables(FOUND | {"entries": [BASE, row]})
+    other = KD | {"difference_interval": [0.0001, 0.0113], "p": 0.053, "p_holm": 0.053}
+    assert "kd:student: The interval excludes 0 although p" in comparison_tables(FOUND | {"entries": [BASE, other]})
+    for agreeing in ({"p": 0.4}, {"difference_interval": [0.001, 0.02]}):
+        assert "although" not in comparison_tables(FOUND | {"entries": [BASE, KD | agreeing]})
+    earlier = comparison_tables(FOUND | {"entries": [BASE, row | {"seeds": 2}]})
+    assert "holds the seeds fixed" in earlier
+    assert "holds the seeds fixed" not in comparison_tables(FOUND | {"entries": [BASE, row], "p_over_seeds": True})
+
+
+def test_a_study_ends_with_arms_and_metrics():
+    found = {name: FOUND | {"metric": name} for name in ("ndcg@10", "hit_rate@10", "mrr@10")}
+    lines = study_table(found).splitlines()
+    assert lines[0] == "NDCG@10"
+    assert any(line.split()[:3] == ["kd", "student", "1"] for line in lines)
+    assert lines[-3].split() == ["arm", "model", "HR@10", "MRR@10"]
+    assert lines[-1].split()[:3] == ["kd", "student", "0.1100"]

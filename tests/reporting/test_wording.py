@@ -1,7 +1,16 @@
 import pytest
 
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import between, duration, metric_name, p_relation, p_value, sentence, verdict
+from recdistill.reporting.wording import (
+    between,
+    duration,
+    metric_name,
+    p_relation,
+    p_value,
+    sentence,
+    story_sentences,
+    verdict,
+)
 
 
 def made(difference, low, high, p_holm, a="distilled", b="student"):
@@ -48,3 +57,30 @@ def test_numbers():
     assert [metric_name(key) for key in ("ndcg@10", "hit_rate@5")] == ["NDCG@10", "HR@5"]
     assert [duration(Texts("en"), seconds) for seconds in (4.12, 61, 3725)] == ["4.1 s", "1 min 01 s", "1 h 02 min"]
     assert duration(Texts("ja"), 61) == "1 分 1 秒"
+
+
+def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead():
+    def test(a, b, difference):
+        ends = [difference - 0.01, difference + 0.01]
+        return {
+            "a": a,
+            "b": b,
+            "metric": "ndcg@10",
+            "difference": difference,
+            "interval": ends,
+            "p": 0.01,
+            "p_holm": 0.02,
+        }
+
+    values = {"popularity": 0.05, "neighbours": 0.12, "student": 0.08, "distilled": 0.10}
+    models = {name: {"ndcg@10": value} for name, value in values.items()}
+    tests = [test("distilled", "student", 0.02), test("distilled", "neighbours", -0.02)]
+    for language, ahead in (("en", "ranks above the distilled student here"), ("ja", "上回っています")):
+        told = story_sentences({"models": models, "tests": tests}, Texts(language), "ndcg@10")
+        assert ahead in told[1]
+        assert len(told) == 3
+    models["neighbours"]["ndcg@10"] = 0.09
+    tests[1] = test("distilled", "neighbours", 0.01)
+    told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
+    assert "neighbours baseline" in told[0]
+    assert not any("ranks above" in line for line in told)

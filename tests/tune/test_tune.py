@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from recdistill.cli import main
 from recdistill.config import DataConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.interruption import Interrupted, handled_signals
 from recdistill.settings import run_config
 from recdistill.training.fit import DivergedError
+from recdistill.training.student import StudentTraining
 from recdistill.tune import tune as tuning
 from recdistill.tune.config import TuneConfig
 from recdistill.tune.space import Choices, Range
@@ -74,6 +77,65 @@ def test_a_trial_that_was_cut_off_is_drawn_again(
     assert trials(config) == trials(whole)
     left = {path.name for path in (Path(config.run) / "tune").iterdir()}
     assert left == {"study.journal", "trials.jsonl", "best.yaml"}
+
+
+@needs_optuna
+def test_a_trial_that_a_signal_stopped_goes_on_at_its_step(
+    config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, loss = [0, 0], StudentTraining.loss
+
+    def watched(self: StudentTraining, batch: Any) -> Any:
+        steps[0] += 1
+        if steps[0] == steps[1]:
+            signal.raise_signal(signal.SIGTERM)
+        return loss(self, batch)
+
+    monkeypatch.setattr(StudentTraining, "loss", watched)
+    whole = replace(config, run=str(tmp_path / "whole"))
+    tune(whole, SETTINGS, SPACE)
+    of_all, steps[:] = steps[0], [0, 9]
+    (Path(config.run) / "tune/.trial-killed").mkdir(parents=True)
+    with pytest.raises(Interrupted) as stopped, handled_signals(quiet=True):
+        tune(config, SETTINGS, SPACE)
+    assert stopped.value.saved.startswith("the student of this trial")
+    kept = [path.name for path in (Path(config.run) / "tune").glob(".trial-*")]
+    assert len(kept) == 1
+    assert kept != [".trial-killed"]
+    tune(config, SETTINGS, SPACE)
+    assert trials(config) == trials(whole), "pruning too sees the epochs before the signal"
+    assert steps[0] == of_all, "no step was done twice"
+    left = {path.name for path in (Path(config.run) / "tune").iterdir()}
+    assert left == {"study.journal", "trials.jsonl", "best.yaml"}
+
+
+@needs_optuna
+@pytest.mark.parametrize("cut", [1, 40])
+def test_half_a_line_at_the_journals_end_is_dropped_and_told(
+    config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, cut: int
+) -> None:
+    """As a full disk leaves it; and the lock of a process that was killed is no reason to wait."""
+    whole = replace(config, run=str(tmp_path / "whole"))
+    tune(whole, replace(SETTINGS, trials=2), SPACE)
+    tune(config, replace(SETTINGS, trials=1), SPACE)
+    journal = Path(config.run) / "tune/study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines) + lines[-1][:-cut])
+    journal.with_name("study.journal.lock").symlink_to(journal)
+    with caplog.at_level("WARNING", logger="recdistill"):
+        tune(config, replace(SETTINGS, trials=2), SPACE)
+    assert f"line {len(lines) + 1}, which was not written to its end, is dropped" in caplog.text
+    assert trials(config) == trials(whole)
+
+
+@needs_optuna
+def test_a_journal_that_is_broken_elsewhere_is_named_with_its_line(config: RunConfig) -> None:
+    tune(config, replace(SETTINGS, trials=1), SPACE)
+    journal = Path(config.run) / "tune/study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([lines[0], lines[1][:5] + b"\n", *lines[2:]]))
+    with pytest.raises(UserError, match=r"study\.journal:2: not a line of optuna's journal"):
+        tune(config, SETTINGS, SPACE)
 
 
 @needs_optuna

@@ -30,6 +30,7 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
+from recdistill.interruption import Interrupted, handled_signals
 from recdistill.profiling.environment import environment
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.llm_shapes import LlmShapes, shapes_from_config
@@ -277,7 +278,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the cell of the first file and write what came of it to the second.
 
     Returns:
-        0 where a result was written, be it a refusal; whatever else goes wrong is Python's to tell, on stderr.
+        0 where a result was written, be it a refusal; 130 or 143 after a signal, without one; whatever else goes wrong
+        is Python's to tell, on stderr.
     """
     specification, out = map(Path, arguments)
     spec = read_json(specification)
@@ -286,8 +288,12 @@ def main(arguments: Sequence[str]) -> int:
     set_up_logging(quiet=False)
     cell: CellRun | None = None
     try:
-        cell = CellRun(spec)
-        found = {"status": "finished", "reason": ""} | cell.run()
+        with handled_signals():
+            cell = CellRun(spec)
+            found = {"status": "finished", "reason": ""} | cell.run()
+    except Interrupted as stopped:
+        shutil.rmtree(spec["work"], ignore_errors=True)
+        return stopped.exit_status
     except UserError as error:
         found = {"status": "failed" if cell is not None and cell.began else "refused", "reason": str(error)}
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -22,6 +22,7 @@ from recdistill.bench.results import FINISHED, Row, add_row, read_rows, results_
 from recdistill.data.fetch import cache_folder
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json, write_text
+from recdistill.interruption import Interrupted
 from recdistill.run_folder import RunFolder
 from recdistill.teacher.backbone import check_llm, check_machine
 
@@ -31,6 +32,8 @@ SHARED = "shared"
 """The run whose data and student all cells stand on."""
 LOGS = "logs"
 WORK = "work"
+GRACE_SECONDS = 10.0
+"""How long a cell that is told to end may take for it."""
 NO_MEMORY = ("can't allocate memory", "out of memory", "Cannot allocate memory", "std::bad_alloc")
 TITLE_KEYS = ("llm", "precision", "quantization", "double_quantization", "compute_dtype", "attention")
 """Settings of the teacher that change the titles' embeddings, which are made once and kept in the user's cache."""
@@ -180,10 +183,21 @@ class _Bench:
             return process.wait(timeout=self.matrix.cell_seconds)
         except subprocess.TimeoutExpired:
             return None
+        except Interrupted as stopped:
+            if not stopped.at_once:
+                self._end(process, name)
+            raise
         finally:
             with suppress(ProcessLookupError):  # The usual end: no process of the group is left.
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def _end(self, process: "subprocess.Popen[bytes]", name: str) -> None:
+        """Let an interrupted cell end its step and clear up. Half a measurement is none, so nothing of it is kept."""
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=GRACE_SECONDS)
+        shutil.rmtree(self.out / WORK / name, ignore_errors=True)
 
 
 def _title_kind(cell: BenchCell) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ def draw_candidates(data: PreparedData, targets: Targets, count: int, seed: int)
     """Draw each row's candidates, all different, evenly from the items that are neither target nor in the history.
 
     The history is the whole one before the target, also what a model's window has cut off. What comes after the target
-    may be drawn.
+    may be drawn. A row whose history leaves fewer items than that gets none, and is no part of the protocol.
 
     Args:
         data: the histories.
@@ -36,43 +36,50 @@ def draw_candidates(data: PreparedData, targets: Targets, count: int, seed: int)
             what other rows there are.
 
     Returns:
-        int32 (rows, C), in no order that means anything.
+        int32 (rows, C), in no order that means anything; 0 in the rows that get none.
 
     Raises:
         UserError: see :func:`check_candidates`.
     """
     check_candidates(data, targets, count)
-    drawn = np.empty((len(targets), count), dtype=np.int32)
+    drawn = np.zeros((len(targets), count), dtype=np.int32)
     for row, (user, position) in enumerate(zip(targets.users.tolist(), targets.positions.tolist(), strict=True)):
         left_out = np.unique(data.history(user, position + 1))
         left = data.num_items - len(left_out)
+        if left < count:
+            continue
         places = np.random.default_rng((seed, user, position)).choice(left, count, replace=False)
         # Place p among the items left, from 0, is item p + 1 + the left-out items below it.
         below = left_out - np.arange(1, len(left_out) + 1)
         drawn[row] = places + 1 + np.searchsorted(below, places, side="right")
+    if missing := int((drawn[:, 0] == 0).sum()):
+        logger.warning(
+            "evaluate.candidates: %s of %s targets are left out of this protocol, since their histories leave fewer "
+            "than %d items to draw from", f"{missing:,}", f"{len(targets):,}", count,
+        )  # fmt: skip
     return drawn
 
 
 def check_candidates(data: PreparedData, targets: Targets, count: int) -> None:
-    """Refuse more candidates than a row has items to draw from.
+    """Refuse more candidates than most rows have items to draw from.
 
     Raises:
-        UserError: a row has fewer than `count`; it says how many the worst row has.
+        UserError: more than half of the rows have fewer than `count`; it says what would do.
     """
     # A history of p events holds p items at most, so only the rows of long ones need to be counted.
-    rows = np.flatnonzero(data.num_items - (targets.positions + 1) < count)
-    keys = zip(targets.users[rows].tolist(), targets.positions[rows].tolist(), strict=True)
-    left = min((data.num_items - len(np.unique(data.history(*_end(key)))) for key in keys), default=count)
-    if left < count:
-        raise UserError(
-            f"evaluate.candidates: {count} cannot be drawn where a history leaves {left} of {data.num_items} "
-            f"items; set it to {left} or less, or to 0 to leave this protocol out"
-        )
-
-
-def _end(key: tuple[int, int]) -> tuple[int, int]:
-    """The history of a key with its target."""
-    return key[0], key[1] + 1
+    left = np.maximum(data.num_items - (targets.positions.astype(np.int64) + 1), 0)
+    rows = np.flatnonzero(left < count)
+    for row, user, position in zip(rows.tolist(), targets.users[rows], targets.positions[rows], strict=True):
+        left[row] = data.num_items - len(np.unique(data.history(int(user), int(position) + 1)))
+    without = int((left < count).sum())
+    if 2 * without <= len(targets):
+        return
+    enough = int(np.sort(left)[::-1][(len(left) - 1) // 2])  # so many are left to half of the rows at least
+    lower = f"set it to {enough} or less, or to 0" if enough else "set it to 0"
+    raise UserError(
+        f"evaluate.candidates: {without:,} of {len(targets):,} targets have histories that leave fewer than {count} of "
+        f"the catalog's {data.num_items:,} items to draw from; {lower} to leave this protocol out"
+    )
 
 
 def stored_candidates(folder: Path, expected: dict[str, Any], shape: tuple[int, int]) -> IntArray | None:

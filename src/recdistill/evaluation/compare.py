@@ -12,7 +12,7 @@ from recdistill.config import require
 from recdistill.data.prepared import IntArray, LongArray
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
-from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, sign_flip_test
+from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, seed_noise, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 
@@ -51,6 +51,7 @@ def compare(
     bootstrap_samples: int = 2000,
     permutations: int = 10000,
     seed: int = 42,
+    sliced: bool = True,
 ) -> dict[str, Any]:
     """Compare models of runs that were measured on the same rows.
 
@@ -62,6 +63,7 @@ def compare(
         bootstrap_samples: redraws of users and seeds for each 95 % interval.
         permutations: sign patterns of each test.
         seed: of redraws and patterns.
+        sliced: compare in slices of the rows too.
 
     Returns:
         What `docs/evaluation.md` describes: plain values that JSON can hold.
@@ -84,7 +86,7 @@ def compare(
     entries = _estimates(users, contenders, against, bootstrap_samples, rng)
     tests = _add_tests(entries, users, contenders, against, permutations, rng)
     slices: dict[str, list[dict[str, Any]]] = {}
-    for kind, parts in slices_of(every[0].data(), every[0].targets).items():
+    for kind, parts in slices_of(every[0].data(), every[0].targets).items() if sliced else ():
         if kind == "popularity" and not _trained_on_the_same(every):
             continue
         slices[kind] = []
@@ -100,6 +102,7 @@ def compare(
         "permutations": permutations,
         "seed": seed,
         "tests": tests,
+        "p_over_seeds": any(len(one.seeds) > 1 for one in contenders),
         "arms": {name: _about(found) for name, found in runs.items()},
         "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
         "slices": slices,
@@ -218,6 +221,8 @@ def _add_tests(
 ) -> int:
     """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all that differ one family.
 
+    Seeds vary in it as they do in the interval, so that both are of the same question: other users and other seeds.
+
     A model that arms share is one model: compared with itself it is no question, and compared with another in several
     arms it is one question, so that sharing costs the other comparisons nothing.
 
@@ -232,7 +237,11 @@ def _add_tests(
     if questions:
         over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
         differences = np.stack([over_seeds[:, one] - over_seeds[:, other] for one, other in questions], axis=1)
-        p_values = sign_flip_test(users, differences, permutations, rng)
+        beside = None
+        if any(len(one.seeds) > 1 for one in contenders):
+            noise = seed_noise([one.values for one in contenders], [one.seeds for one in contenders], permutations, rng)
+            beside = np.stack([noise[:, one] - noise[:, other] for one, other in questions], axis=1)
+        p_values = sign_flip_test(users, differences, permutations, rng, beside)
         answers = dict(zip(questions, zip(p_values.tolist(), holm(p_values).tolist(), strict=True), strict=True))
     for at, pair in pairs.items():
         entries[at]["p"], entries[at]["p_holm"] = answers.get(pair, (1.0, 1.0))

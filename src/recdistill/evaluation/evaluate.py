@@ -37,8 +37,11 @@ def evaluate(
     profiler: Profiler,
     earlier: Path | None = None,
     unchanged: Collection[str] = (),
+    going_on: bool = False,
 ) -> dict[str, Any]:
     """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
+
+    Each model's ranks are written when it has been ranked, so that an interruption costs the model of that moment.
 
     Args:
         data: the histories.
@@ -50,6 +53,7 @@ def evaluate(
         profiler: counts the phases `candidates`, `load <model>`, `rank <model>`, `statistics` and `write`.
         earlier: folder of an evaluation before this one; its candidates are taken where data, split and seed are alike.
         unchanged: models whose ranks are read back from `earlier`, see :mod:`recdistill.evaluation.kept`.
+        going_on: take what an interrupted try at this same evaluation left in `folder`.
 
     Returns:
         What `metrics.json` holds: see :func:`assess`.
@@ -62,18 +66,24 @@ def evaluate(
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():
-        if earlier is not None and name in unchanged and (kept := _kept(earlier, name, data, config, profiler)):
+        if going_on and (kept := read_ranking(folder, name, _shape(data, config), bool(config.candidates))):
+            logger.info("evaluate: %s was ranked before the interruption", name)
             rankings[name] = kept
             continue
-        with profiler.phase(f"load {name}"):
-            scorer = make_scorer()
-        with profiler.phase(f"rank {name}"):
-            rankings[name] = rank_split(data, config, scorer, name, candidates)
-        del scorer
+        if earlier is not None and name in unchanged and (kept := _kept(earlier, name, data, config, profiler)):
+            rankings[name] = kept
+        else:
+            with profiler.phase(f"load {name}"):
+                scorer = make_scorer()
+            with profiler.phase(f"rank {name}"):
+                rankings[name] = rank_split(data, config, scorer, name, candidates)
+            del scorer
+        with profiler.phase("write"):
+            save_ranking(folder, name, rankings[name])
     with profiler.phase("statistics"):
         result = assess(data, config, rankings, seed)
     with profiler.phase("write"):
-        save_rankings(folder, data.targets(config.split), rankings)
+        save_keys(folder, data.targets(config.split))
         if candidates is not None:
             write_array(folder / FILE, candidates)
         write_json(folder / "metrics.json", result)
@@ -82,12 +92,16 @@ def evaluate(
 
 def _kept(earlier: Path, model: str, data: PreparedData, config: EvaluateConfig, profiler: Profiler) -> Ranking | None:
     """The model's ranking in the earlier evaluation, with what it has cost, if that stored all of it."""
-    shape = len(data.targets(config.split)), min(max(CUTOFFS), data.num_items)
-    kept = read_ranking(earlier, model, shape, bool(config.candidates))
+    kept = read_ranking(earlier, model, _shape(data, config), bool(config.candidates))
     if kept is not None:
         logger.info("evaluate: %s has not changed, its ranks are read back", model)
         profiler.restore(*earlier_cost(earlier, model))
     return kept
+
+
+def _shape(data: PreparedData, config: EvaluateConfig) -> tuple[int, int]:
+    """(rows, K): targets that are ranked, and items that are kept of each."""
+    return len(data.targets(config.split)), min(max(CUTOFFS), data.num_items)
 
 
 def _candidates(data: PreparedData, config: EvaluateConfig, seed: int, earlier: Path | None) -> IntArray:
@@ -117,19 +131,20 @@ def rank_split(
     return rank(data, targets, scorer, config.batch_size, config.filter_seen, max(CUTOFFS), label, candidates)
 
 
-def save_rankings(folder: Path, targets: Targets, rankings: Mapping[str, Ranking]) -> None:
-    """Write what a later comparison across runs needs.
-
-    That is `users.npy` and `positions.npy` (keys), `ranks/<model>.npy`, `top_items/<model>.npy`, and
-    `candidate_ranks/<model>.npy` where targets were ranked among candidates.
-    """
+def save_keys(folder: Path, targets: Targets) -> None:
+    """Write which rows were ranked, for a later comparison across runs: `users.npy` and `positions.npy`."""
     write_array(folder / "users.npy", targets.users)
     write_array(folder / "positions.npy", targets.positions)
-    for name, ranking in rankings.items():
-        write_array(folder / "ranks" / f"{name}.npy", ranking.ranks)
-        write_array(folder / "top_items" / f"{name}.npy", ranking.top_items)
-        if ranking.candidate_ranks is not None:
-            write_array(folder / "candidate_ranks" / f"{name}.npy", ranking.candidate_ranks)
+
+
+def save_ranking(folder: Path, name: str, ranking: Ranking) -> None:
+    """Write what a later comparison across runs needs of a model: `ranks/<model>.npy`, `candidate_ranks/<model>.npy`
+    where targets were ranked among candidates, and last, so that it stands for all, `top_items/<model>.npy`.
+    """
+    write_array(folder / "ranks" / f"{name}.npy", ranking.ranks)
+    if ranking.candidate_ranks is not None:
+        write_array(folder / "candidate_ranks" / f"{name}.npy", ranking.candidate_ranks)
+    write_array(folder / "top_items" / f"{name}.npy", ranking.top_items)
 
 
 def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ranking], seed: int) -> dict[str, Any]:
@@ -183,18 +198,19 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
 def _among_candidates(
     users: IntArray, rankings: Mapping[str, Ranking], config: EvaluateConfig, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """The section `candidates`: of each model the share of targets that stand before all their candidates."""
+    """The section `candidates`: of each model the share of targets that stand before all their candidates; of the
+    targets that have any, and `left_out` counts the others.
+    """
     metric = f"hit_rate@1 among {config.candidates + 1}"
-    values = {
-        name: {metric: hit_rate(ranking.candidate_ranks, 1)}
-        for name, ranking in rankings.items()
-        if ranking.candidate_ranks is not None
-    }
-    if not values:
+    ranks = {name: one.candidate_ranks for name, one in rankings.items() if one.candidate_ranks is not None}
+    if not ranks:
         return {}
-    compared = _compare(users, values, config, rng, (metric,))
+    drawn = next(iter(ranks.values())) > 0  # the same rows for all models
+    values = {name: {metric: hit_rate(of_model[drawn], 1)} for name, of_model in ranks.items()}
+    compared = _compare(users[drawn], values, config, rng, (metric,))
     _correct(compared["tests"])
-    return {"candidates": {"random": config.candidates, "metric": metric, **compared}}
+    about = {"random": config.candidates, "metric": metric, "left_out": int((~drawn).sum())}
+    return {"candidates": about | compared}
 
 
 def _compare(

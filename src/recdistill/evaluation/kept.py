@@ -9,7 +9,7 @@ import numpy as np
 
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import Ranking
+from recdistill.evaluation.ranking import MISS, Ranking
 from recdistill.files import map_array, read_json
 
 MADE_FROM = {"student": ("student",), "teacher": ("student", "teacher"), "distilled": ("distill",)}
@@ -67,10 +67,11 @@ def read_ranking(folder: Path, model: str, shape: tuple[int, int], candidates: b
             raise UserError(f"{path}: {array.dtype} {array.shape}, not {dtype} {shape}; remove the evaluation")
         return array
 
+    ranks = stored("ranks", "int64", shape[:1])
     return Ranking(
-        ranks=stored("ranks", "int64", shape[:1]),
+        ranks=ranks,
         top_items=stored("top_items", "int32", shape),
-        repeats=int(read_json(folder / "metrics.json")["repeats"]),
+        repeats=int((ranks == MISS).sum()),
         candidate_ranks=stored("candidate_ranks", "int64", shape[:1]) if candidates else None,
     )
 

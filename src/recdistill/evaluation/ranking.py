@@ -42,7 +42,8 @@ class Ranking:
         ranks: int64 (rows,), from 1; :data:`MISS` for a repeat.
         top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
         repeats: rows whose target had been seen before while seen items were filtered: misses, whatever the scores.
-        candidate_ranks: int64 (rows,), the target's rank among itself and its row's candidates; None without any.
+        candidate_ranks: int64 (rows,), the target's rank among itself and its row's candidates, 0 where the row has
+            none; None without any.
     """
 
     ranks: LongArray
@@ -96,7 +97,8 @@ def rank(
             repeats += one.repeats
             if candidates is not None and candidate_ranks is not None:
                 among = _ranks_among(scores, data.target_items(batch), candidates[rows])
-                candidate_ranks[rows] = np.where(one.ranks == MISS, MISS, among)
+                drawn = candidates[rows, 0] > 0
+                candidate_ranks[rows] = np.where(drawn, np.where(one.ranks == MISS, MISS, among), 0)
             progress.advance(len(rows))
             stop_point()
     return Ranking(ranks, top_items, repeats, candidate_ranks)

@@ -84,7 +84,13 @@ def interval(bootstrapped: FloatArray) -> FloatArray:
     return np.quantile(bootstrapped, (0.025, 0.975), axis=0).T
 
 
-def sign_flip_test(users: IntArray, differences: FloatArray, permutations: int, rng: np.random.Generator) -> FloatArray:
+def sign_flip_test(
+    users: IntArray,
+    differences: FloatArray,
+    permutations: int,
+    rng: np.random.Generator,
+    beside: FloatArray | None = None,
+) -> FloatArray:
     """Two-sided p-values of "the two models of a pair are interchangeable" for each column of paired differences.
 
     Were they, swapping them for a user, which flips the sign of that user's differences, would change nothing. p is
@@ -98,6 +104,8 @@ def sign_flip_test(users: IntArray, differences: FloatArray, permutations: int, 
         differences: (rows, C), one model's values minus the other's.
         permutations: sign patterns at most.
         rng: where random patterns come from.
+        beside: (permutations, C), what else moves a mean difference when nothing is behind it, such as the seeds that
+            were drawn (:func:`seed_noise`); one is added to each random pattern. None: users are all that varies.
 
     Returns:
         (C,) float64.
@@ -105,13 +113,14 @@ def sign_flip_test(users: IntArray, differences: FloatArray, permutations: int, 
     Raises:
         ValueError: there are no rows.
     """
-    sums, _ = _by_user(users, differences)
+    sums, rows = _by_user(users, differences)
+    total_rows = rows.sum()
     sums = sums[(sums != 0).any(axis=1)]
     observed = np.abs(sums.sum(axis=0))
     # A pattern that is exactly as far from 0 as the observed one may fall short of it in the last bits.
     threshold = observed - 1e-9 * np.abs(sums).sum(axis=0)
     count = len(sums)
-    exact = count < 63 and 2**count <= permutations
+    exact = beside is None and count < 63 and 2**count <= permutations
     total = 2**count if exact else permutations
     hits = np.zeros(sums.shape[1], dtype=np.int64)
     for chunk in _chunks(total, count):
@@ -120,8 +129,31 @@ def sign_flip_test(users: IntArray, differences: FloatArray, permutations: int, 
         else:
             bits = rng.integers(2, size=(chunk.stop - chunk.start, count), dtype=np.int8)
         flipped = (1.0 - 2.0 * bits) @ sums
+        if beside is not None:
+            flipped += beside[chunk] * total_rows
         hits += (np.abs(flipped) >= threshold).sum(axis=0)
     return hits / total if exact else (1 + hits) / (1 + total)
+
+
+def seed_noise(
+    values: Sequence[FloatArray], seeds: Sequence[tuple[int, ...]], samples: int, rng: np.random.Generator
+) -> FloatArray:
+    """How far means over redrawn seeds lie from the mean over all: (samples, C); 0 where there is one seed.
+
+    Those with the same list of seeds share the draws, as in :func:`bootstrap_over_seeds`.
+
+    Args:
+        values: C arrays (rows, S), a column a seed.
+        seeds: C lists of the S seeds.
+        samples: number of redraws.
+        rng: where the draws come from.
+    """
+    drawn = {names: rng.integers(len(names), size=(samples, len(names))) for names in dict.fromkeys(seeds)}
+    columns = []
+    for one, names in zip(values, seeds, strict=True):
+        of_seed = one.mean(axis=0)
+        columns.append((of_seed - of_seed.mean())[drawn[names]].mean(axis=1))
+    return np.stack(columns, axis=1)
 
 
 def holm(p_values: FloatArray) -> FloatArray:

@@ -1,6 +1,7 @@
 """What finished runs left of their evaluation, and whether it may be set side by side."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import numpy as np
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.files import map_array, read_json
+
+logger = logging.getLogger("recdistill")
 
 SEED_INPUTS = ("seed", "student", "teacher", "teacher_outputs", "distill")
 """Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
@@ -189,12 +192,35 @@ def arms_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
     Raises:
         UserError: a run was not evaluated.
     """
+    if len(paths) == 1 and (arms := study_arms(paths[0])):
+        return arms
     together: dict[str, list[Path]] = {}
     for number, path in enumerate(paths):
         together.setdefault(_without_seed(read_stored(path)) if group else str(number), []).append(path)
     members = list(together.values())
     names = [_arm_name(runs, group) for runs in members]
     return {name if names.count(name) == 1 else str(runs[0]): runs for name, runs in zip(names, members, strict=True)}
+
+
+def study_arms(folder: Path) -> dict[str, list[Path]]:
+    """The arms of a study's folder, `<arm>/seed-<seed>`, and their evaluated runs; empty where it is none.
+
+    `main` comes first, as what the others are compared with. Runs that have not been evaluated are told.
+
+    Raises:
+        UserError: no run of the study has been evaluated.
+    """
+    runs = [path for path in sorted(folder.glob("*/seed-*")) if path.is_dir()]
+    if not runs:
+        return {}
+    evaluated = [path for path in runs if (path / "evaluation" / "metrics.json").is_file()]
+    if not evaluated:
+        raise UserError(f"{folder}: no run of this study has been evaluated; run `recdistill study` first")
+    for path in runs:
+        if path not in evaluated:
+            logger.warning("compare: %s has not been evaluated and is left out", path)
+    names = sorted({path.parent.name for path in evaluated}, key=lambda name: (name != "main", name))
+    return {name: [path for path in evaluated if path.parent.name == name] for name in names}
 
 
 def _without_seed(run: StoredRun) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import certain_misses, metric, metric_name, p_value, signed
+from recdistill.reporting.wording import certain_misses, disagreement, metric, metric_name, p_relation, p_value, signed
 
 HEADER = (
     "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
@@ -24,6 +24,7 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
     if found.get("repeats"):  # what earlier versions wrote has no count
         how += f" {certain_misses(found, texts)}"
     parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
+    parts += _notes(found, texts)
     for kind, slices in found["slices"].items():
         rows = [row for part in slices for row in _slice_rows(part, kind, texts)]
         axis = texts("target_popularity" if kind == "popularity" else kind)
@@ -31,6 +32,39 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
     if "popularity" not in found["slices"]:
         parts.append(f"No slices by {texts('target_popularity')}: the runs were trained on different users.")
     return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"]), *_devices(found["arms"])])
+
+
+def study_table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The end of a study: the first metric's comparison, and of the others each arm's mean with its interval.
+
+    Args:
+        found: by metric, what :func:`recdistill.evaluation.compare.compare` found for the same arms and models.
+    """
+    texts = Texts("en")
+    first, *others = found.values()
+    parts = [metric_name(first["metric"]), _table(HEADER, [_row(entry) for entry in first["entries"]]), _against(first)]
+    parts += _notes(first, texts)
+    header = ["arm", "model", *(metric_name(one["metric"]) for one in others)]
+    rows = [
+        [entry["arm"], entry["model"]]
+        + [f"{metric(one['entries'][place]['mean'])} {_ends(one['entries'][place]['interval'])}" for one in others]
+        for place, entry in enumerate(first["entries"])
+    ]
+    return "\n\n".join([*parts, _table(header, rows)] if others else parts)
+
+
+def _notes(found: Mapping[str, Any], texts: Texts) -> list[str]:
+    """A line for each row whose interval and p do not say the same."""
+    notes = []
+    for entry in found["entries"]:
+        if "difference" not in entry:
+            continue
+        why = disagreement(texts, entry["difference_interval"], entry["p"])
+        if why and entry["seeds"] > 1 and not found.get("p_over_seeds"):
+            why = texts("seeds_held_fixed", p=p_relation(entry["p"]))
+        if why:
+            notes.append(f"{entry['arm']}:{entry['model']}: {why}")
+    return ["\n".join(notes)] if notes else []
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
@@ -62,8 +96,14 @@ def _against(found: Mapping[str, Any]) -> str:
     tests = f"{found['tests']} test{'' if found['tests'] == 1 else 's'}"
     return (
         f"Differences to {', '.join(names)}. Intervals: {found['bootstrap_samples']:,} redraws of seeds and users. "
-        f"p: paired sign flips of users' means over seeds ({found['permutations']:,} permutations); Holm over {tests}."
+        f"p: paired sign flips of users' means over seeds{_seeds_in_p(found)} "
+        f"({found['permutations']:,} permutations); Holm over {tests}."
     )
+
+
+def _seeds_in_p(found: Mapping[str, Any]) -> str:
+    """Earlier versions held the seeds fixed in p."""
+    return ", with redraws of seeds" if found.get("p_over_seeds") else ""
 
 
 def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[list[str]]:

@@ -86,6 +86,30 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Between the {a} and the {b} there is no detectable difference: {difference} NDCG@10 ({interval}, {p}).",
         "「{a}」と「{b}」の間に検出できる差はありません（NDCG@10 の差 {difference}、{interval}、{p}）。",
     ),
+    "baseline_ahead": (
+        "The {b}, which is counted and not trained, ranks above the {a} here: look at the data and the settings before "
+        "the {a} is used.",
+        "ここでは、学習を必要としない「{b}」が「{a}」を上回っています。"
+        "「{a}」を使う前に、データと設定を見直してください。",
+    ),
+    "interval_holds_zero": (
+        "The interval includes 0 although p {p}: it is cut from bootstrap resamples, p counts sign flips, and close to "
+        "0.05 the two may part; take the difference as undecided.",
+        "p {p} ですが区間は 0 を含みます。区間はブートストラップ、p 値は符号反転検定によるもので、"
+        "0.05 の近くでは結論が分かれることがあります。差の有無は判断できません。",
+    ),
+    "interval_without_zero": (
+        "The interval excludes 0 although p {p}: it is cut from bootstrap resamples, p counts sign flips, and close to "
+        "0.05 the two may part; take the difference as undecided.",
+        "p {p} ですが区間は 0 を含みません。区間はブートストラップ、p 値は符号反転検定によるもので、"
+        "0.05 の近くでは結論が分かれることがあります。差の有無は判断できません。",
+    ),
+    "seeds_held_fixed": (
+        "Interval and p {p} differ since this p, of an earlier version, holds the seeds fixed and the interval does "
+        "not; the interval counts.",
+        "p {p} と区間の結論が異なるのは、この p 値（旧版）がシードを固定しているのに対し、"
+        "区間はシードのばらつきも含むためです。区間の方を見てください。",
+    ),
     "one_seed": (
         "All of it is from one training seed; another seed may move these figures by as much. Intervals and p values "
         "are over users alone; several seeds are compared by recdistill compare.",
@@ -144,6 +168,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "candidates_caption": (
         "Share of targets on the first place, with 95 % intervals; the paired tests stand in metrics.json.",
         "正解が 1 位になった割合（角括弧内は 95 % 信頼区間）。対応のある検定の結果は metrics.json にあります。",
+    ),
+    "candidates_left_out": (
+        "{left_out} of {rows} targets are not in this table: their histories leave fewer than {random} items to draw "
+        "from.",
+        "{rows} 件のうち {left_out} 件は、履歴にないアイテムが {random} 件に満たないため、この表に含まれていません。",
     ),
     "slice_cold": ("cold, {first}–{last} events", "コールド（{first}～{last} 回）"),
     "slice_popularity": ("{first}–{last} events", "{first}～{last} 回"),

@@ -12,11 +12,12 @@ from recdistill.reporting.wording import (
     between,
     bracketed,
     certain_misses,
+    disagreement,
     metric,
     metric_name,
     p_value,
-    sentence,
     signed,
+    story_sentences,
     verdict,
 )
 
@@ -52,8 +53,7 @@ def summary(run: Run, texts: Texts) -> list[Block]:
     blocks.append(
         Paragraph(texts("best", model=texts.name(best), value=value, low=low, high=high, how=how(run, texts)))
     )
-    found = [between(run.metrics["tests"], a, b, MAIN) for a, b in PAIRS]
-    if sentences := [sentence(texts, test) for test in found if test]:
+    if sentences := story_sentences(run.metrics, texts, MAIN):
         blocks.append(Bullets(tuple(sentences)))
     return [*blocks, Remark(texts("one_seed")), *_knowledge(run, texts), *_missing_models(run, texts)]
 
@@ -120,7 +120,14 @@ def candidates(run: Run, texts: Texts) -> list[Block]:
     ]
     text = texts("candidates_text", random=found["random"])
     header = [texts("model"), texts("first_of", size=found["random"] + 1)]
-    return [Heading(texts("contents_candidates")), Paragraph(text), table(header, rows, texts("candidates_caption"))]
+    blocks: list[Block] = [Heading(texts("contents_candidates")), Paragraph(text)]
+    blocks.append(table(header, rows, texts("candidates_caption")))
+    if left_out := found.get("left_out"):  # what earlier versions wrote has no such count
+        total = f"{run.metrics['rows']:,}"
+        blocks.append(
+            Remark(texts("candidates_left_out", left_out=f"{left_out:,}", rows=total, random=found["random"]))
+        )
+    return blocks
 
 
 def tests(run: Run, texts: Texts) -> list[Block]:
@@ -207,5 +214,5 @@ def _test_row(test: dict[str, Any], texts: Texts) -> list[str]:
         f"[{signed(low)}, {signed(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
-        texts(f"verdict_{verdict(test)}"),
+        " ".join(filter(None, [texts(f"verdict_{verdict(test)}"), disagreement(texts, test["interval"], test["p"])])),
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from recdistill.files import read_json
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import PAIRS, between, bracketed, certain_misses, metric, metric_name, sentence
+from recdistill.reporting.wording import bracketed, certain_misses, metric, metric_name, story_sentences
 
 COLUMNS = ("ndcg@10", "hit_rate@10")
 
@@ -34,5 +34,4 @@ def results_table(run: Path) -> str:
     lines += ["", texts("how", split=split, seen=seen, **counts)]
     if metrics["repeats"]:
         lines.append(certain_misses(metrics, texts))
-    found = (between(metrics["tests"], a, b, "ndcg@10") for a, b in PAIRS)
-    return "\n".join(lines + [sentence(texts, test) for test in found if test])
+    return "\n".join(lines + story_sentences(metrics, texts, "ndcg@10"))

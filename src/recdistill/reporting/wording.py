@@ -1,6 +1,6 @@
 """Numbers as a person reads them, and what a paired test says in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from recdistill.reporting.language import Texts
@@ -14,6 +14,9 @@ PAIRS = (
     ("student", "popularity"),
 )
 """The comparisons that the story is about, (a, b), a - b above 0 being a gain."""
+
+BASELINES = ("popularity", "neighbours")
+"""Models that are counted, not trained."""
 
 Verdict = Literal["clear", "perhaps", "level"]
 
@@ -85,6 +88,36 @@ def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> di
     return None
 
 
+def best_baseline(models: Mapping[str, Mapping[str, float]], metric_name: str) -> str | None:
+    """The simple baseline that ranks best; None where there is none."""
+    return max((name for name in BASELINES if name in models), key=lambda name: models[name][metric_name], default=None)
+
+
+def story_sentences(metrics: Mapping[str, Any], texts: Texts, metric_name: str) -> list[str]:
+    """The comparisons that the story is about, that with the best simple baseline first, and a word of care where the
+    baseline is ahead.
+    """
+    models = metrics["models"]
+    best = best_baseline(models, metric_name)
+    served = next((name for name in ("distilled", "student") if name in models), None)
+    pairs = dict.fromkeys([(served, best), *PAIRS] if served and best else PAIRS)
+    found = [between(metrics["tests"], a, b, metric_name) for a, b in pairs if a and b]
+    sentences = [sentence(texts, test) for test in found if test]
+    if served and best and models[best][metric_name] > models[served][metric_name]:
+        sentences.insert(1, texts("baseline_ahead", a=texts.name(served), b=texts.name(best)))
+    return sentences
+
+
+def disagreement(texts: Texts, interval: Sequence[float], p: float) -> str:
+    """Why an interval and an uncorrected p-value do not say the same; empty where they do."""
+    holds_zero = interval[0] <= 0 <= interval[1]
+    if holds_zero and p < LEVEL:
+        return texts("interval_holds_zero", p=p_relation(p))
+    if not holds_zero and p >= LEVEL:
+        return texts("interval_without_zero", p=p_relation(p))
+    return ""
+
+
 def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
     """One comparison in words."""
     kind = verdict(test)
@@ -96,7 +129,7 @@ def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
             metric(abs(test["difference"])),
         )
     low, high = test["interval"]
-    return texts(
+    told = texts(
         key,
         a=texts.name(test["a"]),
         b=texts.name(test["b"]),
@@ -104,3 +137,5 @@ def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
         interval=texts("interval_text", low=signed(low), high=signed(high)),
         p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
     )
+    note = disagreement(texts, test["interval"], test["p"])
+    return f"{told} {note}" if note else told

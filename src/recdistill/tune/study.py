@@ -1,15 +1,21 @@
 """A study of optuna in a folder: opened or gone on with; its trials' records are what everything else is read from."""
 
+import json
+import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recdistill.errors import UserError
+from recdistill.files import disk_errors, read_errors
 from recdistill.tune.config import TuneConfig
 
 if TYPE_CHECKING:
     import optuna
+
+logger = logging.getLogger("recdistill")
 
 JOURNAL = "study.journal"
 RECORD, MADE_OF = "record", "made_of"
@@ -20,7 +26,7 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
     """The folder's study, or a new one; a trial that was interrupted is given up, and will be drawn again.
 
     Raises:
-        UserError: the folder's study was made of something else.
+        UserError: the folder's study was made of something else, its journal is broken, or the disk is full.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -28,6 +34,9 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
+    drop_half_line(folder / JOURNAL)
+    # Optuna's own lock keeps other processes out, which the run's lock has done; a killed process has left it behind.
+    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=settings.startup, n_warmup_steps=settings.prune_after),
@@ -41,6 +50,34 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def drop_half_line(journal: Path) -> None:
+    """Cut off what a full disk or a killed process left of the last line of a journal: the next one would join it.
+
+    Raises:
+        UserError: another line is broken too; it is named.
+    """
+    if not journal.is_file():
+        return
+    with read_errors(journal):
+        lines = journal.read_bytes().splitlines(keepends=True)
+    broken = [number for number, line in enumerate(lines, start=1) if not _is_whole(line)]
+    if not broken:
+        return
+    if broken != [len(lines)]:
+        raise UserError(f"{journal}:{broken[0]}: not a line of optuna's journal; remove the folder to start anew")
+    with disk_errors(journal):
+        os.truncate(journal, sum(map(len, lines[:-1])))
+    logger.warning("tune: %s: line %d, which was not written to its end, is dropped", journal, len(lines))
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line has its end and is JSON."""
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def ask(study: "optuna.Study", seed: int, startup: int) -> "optuna.Trial":

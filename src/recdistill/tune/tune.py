@@ -5,13 +5,14 @@
       trials.jsonl    a line for each trial: state, value, epochs, seconds, the student's configuration
       best.yaml       the run's configuration with the best student, for `recdistill run --config`
 
-Test is not looked at. Trials are trained one after another, each in a folder that is thrown away.
+Test is not looked at. Trials are trained one after another, each in a folder (`.trial-…`) that is thrown away at its
+end; one that was interrupted is drawn again with the same values and goes on from the checkpoint there.
 """
 
 import importlib.util
 import json
 import logging
-import tempfile
+import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from recdistill.config import RunConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
-from recdistill.files import write_text
+from recdistill.files import clear_temporary, disk_errors, write_text
+from recdistill.interruption import deferred
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import RunFolder, fingerprint
 from recdistill.training.fit import WATCHED, DivergedError, fit
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("recdistill")
 
-FOLDER = "tune"
+FOLDER, TRIAL = "tune", ".trial-"
 
 
 def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
@@ -62,10 +64,11 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
     run = pipeline.run(config, until="prepare")
     folder, data = run / FOLDER, PreparedData.load(run / "prepare")
     with RunFolder(run).lock():
-        study = open_study(folder, settings, _made_of(config, settings, space, data))
-        while len(records(study)) < settings.trials:
-            tell_next(study, config, settings, space, data, folder)
-            write_results(records(study), config, folder)
+        with disk_errors(folder):
+            study = open_study(folder, settings, _made_of(config, settings, space, data))
+            while len(records(study)) < settings.trials:
+                tell_next(study, config, settings, space, data, folder)
+                write_results(records(study), config, folder)
         if not (path := write_results(records(study), config, folder)).is_file():
             raise UserError(f"tune: {_why_none(records(study))}")
         return path
@@ -105,8 +108,9 @@ def tell_next(
     study: "optuna.Study", config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData, folder: Path
 ) -> None:
     """Draw a student, train it, record how it went; settings that do not go together are recorded too."""
-    number, trial = len(records(study)), ask(study, config.seed, settings.startup)
-    drawn = {key: dimension.suggest(trial, key) for key, dimension in space.items()}
+    with deferred():  # Optuna writes its journal here, a line at a time.
+        number, trial = len(records(study)), ask(study, config.seed, settings.startup)
+        drawn = {key: dimension.suggest(trial, key) for key, dimension in space.items()}
     try:
         student = changed_student(config.student, drawn)
     except UserError as error:
@@ -122,24 +126,39 @@ def tell_next(
     except DivergedError:
         state = "diverged"
     best = max(watch.rows, key=lambda row: row[WATCHED])
+    seconds = max(time.monotonic() - began, watch.rows[-1]["seconds"])  # the latter are those of all tries
     record = {
         "trial": number + 1, "state": state, "value": best[WATCHED], "best_epoch": best["epoch"],
-        "epochs": watch.rows[-1]["epoch"], "seconds": round(time.monotonic() - began, 2), "drawn": drawn,
-        "student": asdict(student),
+        "epochs": watch.rows[-1]["epoch"], "seconds": round(seconds, 2),
+        "drawn": drawn, "student": asdict(student),
     }  # fmt: skip
-    tell(study, trial, record)
+    with deferred():
+        tell(study, trial, record)
+        clear_trials(folder)
     logger.info("tune: trial %d: %s, NDCG@10 %.4f at epoch %g", number + 1, state, best[WATCHED], best["epoch"])
 
 
 def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder: Path, watch: Watch) -> None:
-    """Train one student; what it leaves on disk is thrown away."""
+    """Train one student, from where an interrupted try at it left off; other trials' folders are thrown away."""
     device = pipeline.choose_device(config.device)
     training = student_training(student, data, config.seed, device, config.evaluate)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".trial-") as name, Profiler(device) as profiler:
+    name = fingerprint("trial", student, config.seed, config.evaluate.filter_seen, data.split_fingerprint, device)
+    own = folder / f"{TRIAL}{name}"
+    clear_trials(folder, keep=own)
+    own.mkdir(exist_ok=True)
+    clear_temporary(own)
+    with Profiler(device) as profiler:
         fit(
-            training, student.train, Path(name), profiler, config.seed, "trial", "student", device,
+            training, student.train, own, profiler, config.seed, name, "student of this trial", device,
             after_validation=watch,
         )  # fmt: skip
+
+
+def clear_trials(folder: Path, keep: Path | None = None) -> None:
+    """Remove what trials left on disk, but for one of them: they are done, or were killed and never will be."""
+    for path in folder.glob(f"{TRIAL}*"):
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def write_results(trials: list[dict[str, Any]], config: RunConfig, folder: Path) -> Path:
