@@ -143,7 +143,7 @@ def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data, tmp_path):
 
     profiler = Profiler()
     evaluate(data, CONFIG, {"a": make, "b": make}, 0, tmp_path, profiler)
-    assert list(profiler.seconds) == ["candidates", "load a", "rank a", "load b", "rank b", "statistics", "write"]
+    assert list(profiler.seconds) == ["candidates", "load a", "rank a", "write", "load b", "rank b", "statistics"]
 
 
 def test_the_share_of_targets_before_their_candidates_with_interval_and_tests(data, tmp_path):
