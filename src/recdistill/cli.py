@@ -132,11 +132,14 @@ def _study(options: Any) -> None:
 
 
 def _study_results(arms: dict[str, list[Path]]) -> str:
-    """The table at the end of a study."""
+    """The table at the end of a study; its arms may have been measured on other data, and then there is none."""
     from recdistill.evaluation.compare import compare
     from recdistill.reporting.comparison import study_table
 
-    return study_table({name: compare(arms, metric=name, sliced=False) for name in STUDY_METRICS})
+    try:
+        return study_table({name: compare(arms, metric=name, sliced=False) for name in STUDY_METRICS})
+    except UserError as error:
+        return f"No table: {error}"
 
 
 def _tune(options: Namespace) -> None:
