@@ -58,18 +58,22 @@ LISTS = (
 """Settings of the distillation that are about the teacher's lists."""
 DLLM2REC = ("position_weight", "confidence_weight", "consistency_weight", "position_temperature")
 WITH_COLUMNS = ("csv", "parquet")
+FORM = ("separator", "quote", "escape", "encoding", "decimal")
 DATA = (
     Rule(("data.planted",), lambda c: c.data.source != "planted", "data.source: planted"),
     Rule(("data.path",), lambda c: c.data.source == "planted", "another data.source"),
     Rule(
-        ("data.separator", "data.items_path"),
+        tuple(f"data.{name}" for name in (*FORM, "names", "items", "items_path", "validation_path", "test_path")),
         lambda c: c.data.source not in WITH_COLUMNS, "data.source: csv or parquet",
     ),
     Rule(
         tuple(f"data.columns.{name}" for name in ("user", "item", "rating", "title")),
-        lambda c: c.data.source not in WITH_COLUMNS, "data.source: csv or parquet",
+        lambda c: c.data.source not in (*WITH_COLUMNS, "recbole"), "data.source: csv, parquet or recbole",
     ),
-    Rule(("data.columns.split",), lambda c: c.data.split != "column", "data.split: column"),
+    Rule(
+        ("data.columns.split",),
+        lambda c: c.data.split not in ("column", "column_events"), "data.split: column or column_events",
+    ),
     Rule(
         ("data.validation_fraction", "data.test_fraction"),
         lambda c: c.data.split != "global_time", "data.split: global_time",

@@ -176,7 +176,7 @@ def test_bad_settings(write: Write, tmp_path: Path) -> None:
     stars = open_source(DataConfig(source="csv", path=path, min_rating=3, columns=ColumnsConfig(rating="stars")))
     with pytest.raises(UserError, match=r"e\.csv: no column 'stars'"):
         stars.read_interactions(with_ratings=True)
-    with pytest.raises(UserError, match=r"data\.separator: '、' is not"):
+    with pytest.raises(UserError, match=r"no column 'user_id'.*; the separator seems to be ','"):
         open_source(DataConfig(source="csv", path=path, separator="、"))
     for columns in (ColumnsConfig(user="item_id"), ColumnsConfig(rating="timestamp"), ColumnsConfig(title="item_id")):
         with pytest.raises(UserError, match=r"data\.columns: one column cannot mean two things"):

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from recdistill.data.good_rows import read_columns, without_bad_rows
 from recdistill.data.tables import Table
 from recdistill.data.texts import label
-from recdistill.data.values import parse_ids, parse_titles
+from recdistill.data.values import BadValueError, parse_ids, parse_titles
 
 logger = logging.getLogger("recdistill")
 
@@ -32,7 +33,13 @@ class ItemRows:
     second_titles: int = 0
 
 
-def read_item_rows(table: Table, item_column: str, title_column: str, text_columns: Sequence[str] = ()) -> ItemRows:
+def read_item_rows(
+    table: Table,
+    item_column: str,
+    title_column: str,
+    text_columns: Sequence[str] = (),
+    skipped: dict[str, int] | None = None,
+) -> ItemRows:
     """Read titles and texts. Of several that one item has, the first in the file counts; how many have more is told.
 
     Args:
@@ -40,13 +47,21 @@ def read_item_rows(table: Table, item_column: str, title_column: str, text_colum
         item_column: holds the external ids.
         title_column: holds the titles; empty: there are none.
         text_columns: hold what more there is to read about an item.
+        skipped: takes how many bad rows of the file were left out; None: they are an error.
 
     Raises:
-        UserError: a column or an id is missing.
+        UserError: a column or an id is missing, or rows cannot be read.
     """
     columns = list(dict.fromkeys([title_column] * bool(title_column) + list(text_columns)))
-    frame = table.read([item_column, *columns])
-    codes, ids = parse_ids(frame[item_column], table)
+    frame, bad = read_columns(table, [item_column, *columns])
+    try:
+        codes, ids = parse_ids(frame[item_column], table)
+    except BadValueError:  # There may be more of them.
+        bad.count = bad.count or 1
+    if bad.count:
+        frame, bad = read_columns(table, [item_column, *columns])
+        frame = without_bad_rows(table, frame, {item_column: "id"}, bad, skipped)
+        codes, ids = parse_ids(frame[item_column], table)
     rows_ids = [ids[code] for code in codes.tolist()]
     read = {column: _first_texts(table, rows_ids, frame[column]) for column in columns}
     titles, second = read.get(title_column, ({}, 0))
@@ -63,7 +78,7 @@ def _first_texts(table: Table, item_ids: list[str], column: pl.Series) -> tuple[
     if more:
         item_id, (row, text) = next(iter(more.items()))
         logger.warning(
-            "%s: %d item%s several texts in column %r, of which the first counts: %r is %r, not %r", table.place(row),
+            "%s: %d item%s several texts in column %r, of which the first counts: %r is %r, not %r", table.places([row])[0],
             len(more), " has" if len(more) == 1 else "s have", column.name, item_id, found[item_id], text,
         )  # fmt: skip
     return found, len(more)

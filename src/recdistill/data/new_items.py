@@ -8,8 +8,10 @@ from typing import NamedTuple
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.item_rows import read_item_rows
 from recdistill.data.matching import other_forms
-from recdistill.data.sources import MOVIELENS_CSV, items_table
+from recdistill.data.opening import items_form, items_table
+from recdistill.data.sources import MOVIELENS_CSV
 from recdistill.data.tables import require_columns
+from recdistill.data.text_tables import TextForm
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 
@@ -38,21 +40,38 @@ class ItemColumns(NamedTuple):
         title: that of the titles.
         text: those of what more the titles' encoder reads.
         separator: what stands between two values of a CSV file.
+        quote: what its values may stand between; empty: nothing.
+        escape: what takes a quote's meaning away within quotes; empty: nothing.
+        encoding: of its text.
+        names: of its columns, where its first line does not hold them.
     """
 
     item: str
     title: str
     text: tuple[str, ...]
     separator: str
+    quote: str = '"'
+    escape: str = ""
+    encoding: str = "utf-8"
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, config: DataConfig) -> "ItemColumns":
-        """`data.columns` for CSV and Parquet sources, `movieId` and `title` for ml-latest, `item_id` and `title` for
-        the others, whose own files of items have other forms; and `data.text`.
+        """`data.columns` for CSV, Parquet and RecBole sources, `movieId` and `title` for ml-latest, `item_id`
+        and `title` for the others, whose own files of items have other forms; `data.text`; and how it is written.
         """
-        named = {"csv": config.columns, "parquet": config.columns, "ml-latest": MOVIELENS_CSV}
-        names = named.get(config.source, ColumnsConfig())
-        return cls(names.item, names.title, config.text, config.separator)
+        named = {"planted": ColumnsConfig(), "ml-latest": MOVIELENS_CSV}
+        named |= {"ml-100k": ColumnsConfig(), "ml-1m": ColumnsConfig()}
+        names, form = named.get(config.source, config.columns), items_form(config)
+        return cls(
+            names.item, names.title, config.text, form.separator, form.quote, form.escape, form.encoding,
+            config.items.names,
+        )  # fmt: skip
+
+    @property
+    def form(self) -> TextForm:
+        """How a CSV file is written."""
+        return TextForm(self.separator, self.quote, self.escape, self.encoding)
 
 
 def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> NewItems:
@@ -66,7 +85,7 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
     Raises:
         UserError: the file or a column is missing, an id is missing, or no new item has a title.
     """
-    table = items_table(path, columns.separator)
+    table = items_table(path, columns.form, columns.names)
     require_columns(table, [columns.item, columns.title, *columns.text])
     rows = read_item_rows(table, columns.item, columns.title, columns.text)
     titles = {item_id: title for item_id, title in rows.titles.items() if item_id not in known}

@@ -42,6 +42,16 @@ class PlantedSource:
         """Nothing is read."""
         return []
 
+    @property
+    def constants(self) -> list[dict[str, str | None]]:
+        """Nor does any path say anything."""
+        return []
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Nor is anything left out."""
+        return {}
+
     def read_items(self) -> ItemRows:
         """The titles. Each has one word of its item's topic and a phrase that fits any topic."""
         config = self.config

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from recdistill.config import DataConfig
 from recdistill.data.counts import tell_counts
+from recdistill.data.event_parts import split_by_event
 from recdistill.data.fetch import sha256_of
-from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
+from recdistill.data.interactions import EVENT_SPLITS, Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
@@ -23,6 +24,11 @@ from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
+
+LATER = (
+    "quote", "escape", "encoding", "decimal", "names", "items", "bad_rows", "validation_path", "test_path",
+)  # fmt: skip
+"""Settings that came after the first runs."""
 
 SHARE_STREAM = 1
 """Keeps the draw of `data.train_users` apart from that of `data.limit_rows`, which has the same seed."""
@@ -78,12 +84,14 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
             **interactions.counts(), "targets": targets, "titles_missing": matches.items - matches.titled,
             "tied_events": _count_ties(data),
         }  # fmt: skip
+        if source.skipped:
+            statistics["bad_rows"] = sum(source.skipped.values())
         if ends.trained is not None:
             statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
         about: dict[str, Any] = {
             "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
             "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
-            "titles": asdict(matches),
+            "titles": asdict(matches), "bad_rows": source.skipped or {},
         }  # fmt: skip
         if config.source == "planted":
             about["achievable"] = {
@@ -101,9 +109,16 @@ def source_fingerprint(config: DataConfig) -> str:
     Raises:
         UserError: a file or column is missing.
     """
-    digest = hashlib.sha256(_json(asdict(config.without_paths())))
-    for path in open_source(config).files:
+    source, plain = open_source(config), asdict(config.without_paths())
+    # Settings of a later version that say nothing new leave no trace, so that older runs stay what they were.
+    default = asdict(DataConfig())
+    digest = hashlib.sha256(
+        _json({key: value for key, value in plain.items() if key not in LATER or value != default[key]})
+    )
+    for path in source.files:
         digest.update(sha256_of(path).encode())
+    if source.constants:
+        digest.update(_json(source.constants))
     return digest.hexdigest()
 
 
@@ -114,6 +129,8 @@ def split(interactions: Interactions, config: DataConfig) -> Ends:
         return leave_one_out(bounds)
     if config.split == "column":
         return by_user(bounds, user_parts(interactions))
+    if config.split in EVENT_SPLITS:
+        return split_by_event(bounds, interactions, config)
     return global_time(bounds, interactions.times, config.validation_fraction, config.test_fraction)
 
 

@@ -6,37 +6,37 @@ source      interactions                                          titles
 ml-100k     `ml-100k.inter` (RecBole) or `u.data` (GroupLens)     `ml-100k.item` or `u.item`
 ml-1m       `ratings.dat`                                         `movies.dat`
 ml-latest   `ratings.csv`                                         `movies.csv`
-recbole     the folder's one `.inter` file, or the file itself    `.item` beside it, if there
-csv         `data.path`                                           `data.items_path`, if set
-parquet     `data.path`                                           `data.items_path`, if set (CSV or Parquet)
+recbole     see :mod:`recdistill.data.atomic`                     `.item` beside it, if there
+csv         `data.path`, a file or a folder of part files         `data.items_path`, if set (CSV or Parquet)
+parquet     the same                                              the same
 planted     generated, see :mod:`recdistill.data.planted`         generated
 ==========  ====================================================  =========================================
 
 Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
-`data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already. RecBole's title is the
-first of :data:`ATOMIC_TITLES` that is there.
+`data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already.
 """
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.data.atomic import atomic_table, open_atomic, with_items
+from recdistill.data.contents import is_utf8
 from recdistill.data.fetch import cache_folder
+from recdistill.data.folders import JoinedTable
 from recdistill.data.interactions import Interactions
+from recdistill.data.good_rows import read_columns, without_bad_rows
 from recdistill.data.item_rows import ItemRows, read_item_rows
+from recdistill.data.opening import PART_COLUMN, events_table, items_form, items_table, split_table
 from recdistill.data.planted import PlantedSource
-from recdistill.data.tables import Table, TextTable, parquet, require_columns, text_with_header, text_without_header
-from recdistill.data.values import parse_ids, parse_numbers, parse_parts, parse_times
+from recdistill.data.tables import Table, require_columns
+from recdistill.data.text_tables import TextForm, text_with_header, text_without_header
+from recdistill.data.values import BadValueError, parse_ids, parse_numbers, parse_parts, parse_times
 from recdistill.errors import UserError
-
-logger = logging.getLogger("recdistill")
-
-ATOMIC_TITLES = ("movie_title", "title", "name", "item_name", "product_title", "product_name", "artist_name")
-"""Columns that hold titles in RecBole's `.item` files; the first that is there is taken."""
 
 MOVIELENS = ColumnsConfig(rating="rating")
 MOVIELENS_CSV = ColumnsConfig(user="userId", item="movieId", rating="rating")
@@ -52,17 +52,26 @@ class Source:
         titles: the item titles; None where there are none.
         columns: names of the columns in both; an empty name: there is no such column, or it is not asked for.
         texts: columns of `titles` that say more about an item.
+        skipped: file → bad rows that were left out of it, as far as files have been read; None: they are an error.
     """
 
     events: Table
     titles: Table | None
     columns: ColumnsConfig
     texts: tuple[str, ...] = ()
+    skipped: dict[str, int] | None = None
 
     @property
     def files(self) -> list[Path]:
         """All files the source is read from."""
-        return [table.path for table in (self.events, self.titles) if table is not None]
+        return [file for table in (self.events, self.titles) if table is not None for file in table.files]
+
+    @property
+    def constants(self) -> list[dict[str, str | None]]:
+        """What the files' paths say beside them (hive partitions), file by file; empty where they say nothing."""
+        tables = (self.events, self.titles)
+        said = [dict(part.constants) for table in tables if isinstance(table, JoinedTable) for part in table.parts]
+        return said if any(said) else []
 
     def read_interactions(self, with_ratings: bool) -> Interactions:
         """All events in file order.
@@ -76,15 +85,30 @@ class Source:
         names = self.columns
         if with_ratings and not names.rating:
             raise UserError("data.min_rating: needs the name of a column with ratings in data.columns.rating")
-        wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp) + [names.rating] * with_ratings
-        wanted += [names.split] * bool(names.split)
-        frame = self.events.read(wanted)
+        roles = {names.user: "id", names.item: "id"}
+        roles |= {names.timestamp: "time"} if names.timestamp else {}
+        roles |= {names.rating: "number"} if with_ratings else {}
+        roles |= {names.split: "part"} if names.split else {}
+        columns, bad = read_columns(self.events, list(roles))
+        if not bad.count:
+            try:
+                return self._interactions(columns, with_ratings)
+            except BadValueError:  # There may be more of them: all are told, or left out.
+                columns, bad = read_columns(self.events, list(roles))
+        return self._interactions(without_bad_rows(self.events, columns, roles, bad, self.skipped), with_ratings)
+
+    def _interactions(self, columns: dict[str, pl.Series], with_ratings: bool) -> Interactions:
+        """Events from columns, which are taken out of `columns` one by one.
+
+        Raises:
+            BadValueError: a value is missing or wrong.
+        """
+        names = self.columns
         # A column of text is dropped as soon as it has been read: at 20 million events each counts.
-        users, user_ids = parse_ids(frame[names.user], self.events)
-        items, item_ids = parse_ids(frame[names.item], self.events)
-        frame = frame.drop(names.user, names.item)
-        times = parse_times(frame[names.timestamp], self.events) if names.timestamp else None
-        ratings = parse_numbers(frame[names.rating], self.events) if with_ratings else None
+        users, user_ids = parse_ids(columns.pop(names.user), self.events)
+        items, item_ids = parse_ids(columns.pop(names.item), self.events)
+        times = parse_times(columns.pop(names.timestamp), self.events) if names.timestamp else None
+        ratings = parse_numbers(columns.pop(names.rating), self.events) if with_ratings else None
         return Interactions(
             users=users,
             items=items,
@@ -92,7 +116,7 @@ class Source:
             ratings=None if ratings is None else ratings.to_numpy(),
             user_ids=user_ids,
             item_ids=item_ids,
-            parts=parse_parts(frame[names.split], self.events) if names.split else None,
+            parts=parse_parts(columns.pop(names.split), self.events) if names.split else None,
         )
 
     def read_items(self) -> ItemRows:
@@ -103,7 +127,8 @@ class Source:
         """
         if self.titles is None:
             return ItemRows()
-        return read_item_rows(self.titles, self.columns.item, self.columns.title, self.texts)
+        names = self.columns
+        return read_item_rows(self.titles, names.item, names.title, self.texts, self.skipped)
 
 
 def open_source(config: DataConfig) -> Source | PlantedSource:
@@ -117,9 +142,10 @@ def open_source(config: DataConfig) -> Source | PlantedSource:
     found = OPENERS[config.source](config)
     if config.text and found.titles is None:
         raise UserError(f"data.text: there is no items file with columns {', '.join(config.text)} (data.items_path)")
-    names = replace(found.columns, split=config.columns.split if config.split == "column" else "")
-    source = replace(found, columns=names, texts=config.text)
-    wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp) + [names.split] * bool(names.split)
+    parts = {"column": config.columns.split, "column_events": config.columns.split, "files": PART_COLUMN}
+    names = replace(found.columns, split=parts.get(config.split, ""))
+    source = replace(found, columns=names, texts=config.text, skipped={} if config.bad_rows == "skip" else None)
+    wanted = _wanted(names) + [names.split] * bool(names.split)
     all_wanted = wanted + [names.rating] * bool(names.rating)
     if len(set(all_wanted)) < len(all_wanted) or names.title == names.item:
         raise UserError(f"data.columns: one column cannot mean two things ({', '.join(all_wanted)}; {names.title})")
@@ -132,75 +158,57 @@ def open_source(config: DataConfig) -> Source | PlantedSource:
 def _ml_100k(config: DataConfig) -> Source:
     folder = _folder(config, "ml-100k")
     if (folder / "ml-100k.inter").is_file():
-        return _atomic(folder / "ml-100k.inter", MOVIELENS)
+        titles, columns = with_items(folder / "ml-100k.item", MOVIELENS)
+        return Source(atomic_table(folder / "ml-100k.inter"), titles, columns)
     names = ("item_id", "title", *(f"column {number}" for number in range(3, 25)))
     return Source(
-        text_without_header(folder / "u.data", RATING_NAMES, "\t"),
-        text_without_header(folder / "u.item", names, "|", "latin-1"),
+        text_without_header(folder / "u.data", RATING_NAMES, TextForm("\t", quote="")),
+        text_without_header(folder / "u.item", names, _grouplens("|", folder / "u.item")),
         MOVIELENS,
     )
 
 
 def _ml_1m(config: DataConfig) -> Source:
     folder = _folder(config, "ml-1m")
+    titles = folder / "movies.dat"
     return Source(
-        text_without_header(folder / "ratings.dat", RATING_NAMES, "::"),
-        text_without_header(folder / "movies.dat", ("item_id", "title", "genres"), "::", "latin-1"),
+        text_without_header(folder / "ratings.dat", RATING_NAMES, TextForm("::", quote="")),
+        text_without_header(titles, ("item_id", "title", "genres"), _grouplens("::", titles)),
         MOVIELENS,
     )
 
 
+def _grouplens(separator: str, path: Path) -> TextForm:
+    """GroupLens' files of titles: the older ones are Latin-1, those of MovieLens-10M and later UTF-8."""
+    return TextForm(separator, quote="", encoding="utf-8" if is_utf8(path) else "latin-1")
+
+
 def _ml_latest(config: DataConfig) -> Source:
     folder = _folder(config, "ml-latest")
-    ratings, movies = (text_with_header(folder / name, ",", quotes=True) for name in ("ratings.csv", "movies.csv"))
+    ratings, movies = (text_with_header(folder / name, TextForm()) for name in ("ratings.csv", "movies.csv"))
     return Source(ratings, movies, MOVIELENS_CSV)
 
 
 def _recbole(config: DataConfig) -> Source:
-    path = Path(config.path)
-    files = sorted(path.glob("*.inter")) if path.is_dir() else [path]
-    if len(files) != 1:
-        raise UserError(f"data.path: {path} holds {len(files)} .inter files; name the one to read")
-    columns = replace(MOVIELENS, timestamp="timestamp" if config.columns.timestamp else "")
-    return _atomic(files[0], columns)
-
-
-def _atomic(path: Path, columns: ColumnsConfig) -> Source:
-    """RecBole's atomic files: tabs, and a type behind each name in the header (`user_id:token`)."""
-    events, items = _atomic_table(path), path.with_suffix(".item")
-    if not items.is_file():
-        logger.info("%s: no such file; items are called by their ids", items)
-        return Source(events, None, columns)
-    titles = _atomic_table(items)
-    title = next((name for name in ATOMIC_TITLES if name in titles.names), "")
-    if not title:
-        logger.warning("%s: none of %s is there; items are called by their ids", items, ", ".join(ATOMIC_TITLES))
-    return Source(events, titles, replace(columns, title=title))
-
-
-def _atomic_table(path: Path) -> TextTable:
-    table = text_with_header(path, "\t", quotes=False)
-    return replace(table, names=tuple(name.rpartition(":")[0] or name for name in table.names))
+    return Source(*open_atomic(config))
 
 
 def _columns_file(config: DataConfig) -> Source:
     """CSV and Parquet files with the names in `data.columns`."""
-    if not config.separator.isascii():
-        raise UserError(f"data.separator: {config.separator!r} is not an ASCII character")
-    path = Path(config.path)
-    events = parquet(path) if config.source == "parquet" else text_with_header(path, config.separator, quotes=True)
-    titles = items_table(Path(config.items_path), config.separator) if config.items_path else None
+    events = events_table(Path(config.path), config)
+    if config.split == "files":
+        others = {"validation": config.validation_path, "test": config.test_path}
+        tables = {"train": events} | {part: events_table(Path(path), config) for part, path in others.items()}
+        events = split_table(Path(config.path), tables, _wanted(config.columns))
+    titles = None
+    if config.items_path:
+        titles = items_table(Path(config.items_path), items_form(config), config.items.names)
     return Source(events, titles, config.columns)
 
 
-def items_table(path: Path, separator: str) -> Table:
-    """A file of items with named columns: Parquet by its name's ending, CSV otherwise.
-
-    Raises:
-        UserError: the file is missing, empty or broken.
-    """
-    is_parquet = path.suffix.lower() in (".parquet", ".pq")
-    return parquet(path) if is_parquet else text_with_header(path, separator, quotes=True)
+def _wanted(names: ColumnsConfig) -> list[str]:
+    """Columns that the interactions must have."""
+    return [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
 
 
 def _folder(config: DataConfig, name: str) -> Path:

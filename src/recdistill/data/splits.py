@@ -84,6 +84,31 @@ def by_user(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
     )
 
 
+def by_event(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
+    """Each event is train, validation or test as its row or its file says.
+
+    Args:
+        offsets: int64 (users + 1,), bounds of the histories.
+        parts: int8 (events,), indices into :data:`PARTS`, ascending within each history.
+    """
+    before = (np.concatenate([[0], np.cumsum(parts < end)]) for end in (1, 2))
+    train, validation = (np.diff(counts[offsets]).astype(np.int32) for counts in before)
+    return Ends(train, validation)
+
+
+def users_out_of_order(offsets: LongArray, times: NDArray[Any]) -> int:
+    """Users of whom an event of an earlier part is later than one of a later part: their own future is trained on.
+
+    Args:
+        offsets: int64 (users + 1,), bounds of the histories.
+        times: (events,), ascending within each part of a history.
+    """
+    backwards = np.flatnonzero(np.diff(times) < 0) + 1
+    users = np.searchsorted(offsets, backwards, side="right") - 1
+    inside = backwards > offsets[users]
+    return len(np.unique(users[inside]))
+
+
 def train_share(ends: Ends, share: float, generator: np.random.Generator) -> Ends:
     """Train on a share of the users only; validation and test targets stay everybody's.
 

@@ -1,16 +1,20 @@
 """From the values in a file to ids, times and numbers, or to an error that says which value is wrong and where."""
 
 import logging
+import re
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
+from recdistill.data.bad_rows import TOLD, BadRow, BadRows, shown
 from recdistill.data.ids import Merged, whole_forms, whole_numbers
-from recdistill.data.prepared import IntArray
+from recdistill.data.prepared import BoolArray, IntArray
 from recdistill.data.tables import Table
+from recdistill.data.times import seconds_of_moments, seconds_of_text
 from recdistill.errors import UserError
 
 logger = logging.getLogger("recdistill")
@@ -21,16 +25,22 @@ LOST = ("", "nan", "none", "null", "<na>", "nat", "\\n", "#n/a")
 NO_TITLE = ("", "nan", "NaN", "NAN", "None", "NULL", "null", "<NA>", "NA", "N/A", "n/a", "#N/A", "NaT", "\\N")
 """How tools write that there is no title: a title that is letter by letter one of these is none."""
 
-DATE_TIME_FORMATS = (
-    "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%d %H:%M", "%Y-%m-%d",
-)  # fmt: skip
-"""ISO 8601 as people write it; a time without a zone is UTC."""
-
-MICROSECONDS = 1_000_000
-
 PART_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
 """What a column with the split may hold, and the index of that part in `recdistill.data.splits.PARTS`."""
+
+
+NOT_AN_ID = "is not an id"
+NOT_A_NUMBER = "is not a number"
+NOT_A_TIME = "is neither a number nor an ISO date-time"
+NOT_A_PART = f"is none of {', '.join(PART_NAMES)}"
+"""What is said of bad values."""
+
+SAMPLE = 100
+"""First values by which a column of date-times is known."""
+
+
+class BadValueError(UserError):
+    """A value that makes its row unusable; other rows of the file may be good."""
 
 
 def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
@@ -39,8 +49,9 @@ def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
     Whole numbers are one id however a float has written them, see :mod:`recdistill.data.ids`; that is told.
 
     Raises:
-        UserError: an id is empty or lost, the column holds neither text nor numbers, or its ids have come through
-            floats that cannot tell them apart.
+        BadValueError: an id is empty or lost.
+        UserError: the column holds neither text nor numbers, or its ids have come through floats that cannot tell them
+            apart.
     """
     try:
         text = _as_text(column, table)
@@ -50,8 +61,7 @@ def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
         advice = "so that several ids may have become one; write the column as whole numbers or text"
         raise UserError(f"{table.path}: {column.name}: {error}, {advice}") from error
     if distinct.null_count() or distinct.str.to_lowercase().is_in(LOST).any():
-        lost = text.is_null() | text.str.to_lowercase().is_in(LOST)
-        raise _complaint(table, lost, column, "is not an id")
+        raise _complaint(table, _lost(text), column, NOT_AN_ID)
     ids = natural_order(distinct.to_list())
     codes = text.cast(pl.Enum(ids)).to_physical().cast(pl.Int32).to_numpy()
     return (codes, ids) if not whole else _with_whole_numbers(codes, ids, whole, f"{table.path}: {column.name}")
@@ -82,30 +92,22 @@ def parse_numbers(column: pl.Series, table: Table) -> pl.Series:
     """Finite numbers, Float64.
 
     Raises:
-        UserError: a value is empty, not a number, NaN or infinite.
+        BadValueError: a value is empty, not a number, NaN or infinite.
     """
-    numbers = column.cast(pl.Float64, strict=False) if _castable(column) else _none_of(column)
-    bad = numbers.is_null() | ~numbers.is_finite()
-    if bad.any():
-        raise _complaint(table, bad, column, "is not a number")
-    return numbers
+    return _complete(_numbers(column, table), column, table, NOT_A_NUMBER)
 
 
 def parse_times(column: pl.Series, table: Table) -> pl.Series:
     """Event times: Int64 where all are whole numbers, Float64 otherwise; date-times become seconds since 1970, UTC.
 
-    The first value decides whether the column holds numbers or date-times.
+    Whether the column holds numbers or date-times is what more of its values are.
 
     Raises:
-        UserError: a value is empty, or neither a finite number nor an ISO date-time.
+        BadValueError: a value is empty, or neither a finite number nor an ISO date-time.
+        UserError: the column holds neither numbers nor text nor moments.
     """
-    if column.dtype in (pl.Date, pl.Datetime):
-        return _seconds(column.cast(pl.Datetime("us")), column, table)
-    if column.dtype == pl.String and column[0] is not None and column.head(1).cast(pl.Float64, strict=False)[0] is None:
-        moments = [_date_times(column, form) for form in DATE_TIME_FORMATS]
-        return _seconds(pl.select(pl.coalesce(moments)).to_series(), column, table)
-    whole = column.cast(pl.Int64, strict=False) if column.dtype == pl.String or column.dtype.is_integer() else None
-    return whole if whole is not None and not whole.has_nulls() else parse_numbers(column, table)
+    times, rule = _times(column, table)
+    return _complete(times, column, table, rule)
 
 
 def parse_titles(column: pl.Series, table: Table) -> pl.Series:
@@ -118,26 +120,117 @@ def parse_parts(column: pl.Series, table: Table) -> NDArray[np.int8]:
     """Parts of the split, as indices into :data:`recdistill.data.splits.PARTS`: int8 (rows,).
 
     Raises:
-        UserError: a value is none of :data:`PART_NAMES`.
+        BadValueError: a value is none of :data:`PART_NAMES`.
     """
-    parts = _as_text(column, table).replace_strict(PART_NAMES, default=None, return_dtype=pl.Int8)
-    if parts.has_nulls():
-        raise _complaint(table, parts.is_null(), column, f"is none of {', '.join(PART_NAMES)}")
-    return parts.to_numpy()
+    return _complete(_parts(column, table), column, table, NOT_A_PART).to_numpy()
 
 
-def _date_times(column: pl.Series, form: str) -> pl.Series:
-    """Moments without a zone, in UTC, where a value has this form; null elsewhere."""
-    zone = "UTC" if form.endswith("z") else None
-    moments = column.str.to_datetime(form, strict=False, time_unit="us", time_zone=zone)
-    return moments.dt.replace_time_zone(None) if zone else moments
+def bad_values(columns: Mapping[str, pl.Series], roles: Mapping[str, str], table: Table) -> tuple[BoolArray, BadRows]:
+    """All rows with a value that the functions above complain about.
+
+    Args:
+        columns: name → values, of one length.
+        roles: name → what the column holds: `id`, `number`, `time` or `part`.
+        table: where they come from.
+
+    Returns:
+        A mask of the bad rows, and the rows; of a row with several bad values the first is told.
+    """
+    bad = np.zeros(len(next(iter(columns.values()))), dtype=np.bool_)
+    problems: dict[int, str] = {}
+    for name, role in roles.items():
+        column = columns[name]
+        wrong, rule = _wrong(column, role, table)
+        for row in wrong.arg_true().head(TOLD).to_list():
+            problems.setdefault(row, _problem(column, row, rule))
+        bad |= wrong.to_numpy()
+    first = np.flatnonzero(bad)[:TOLD].tolist()
+    rows = BadRows(str(table.path))
+    places = table.places(first)
+    told = [BadRow(place, problems[row]) for place, row in zip(places, first, strict=True)]
+    rows.add(told, int(np.count_nonzero(bad)))
+    return bad, rows
 
 
-def _seconds(moments: pl.Series, column: pl.Series, table: Table) -> pl.Series:
-    if moments.has_nulls():
-        raise _complaint(table, moments.is_null(), column, "is neither a number nor an ISO date-time")
-    micro = moments.cast(pl.Int64)
-    return micro // MICROSECONDS if (micro % MICROSECONDS == 0).all() else micro / MICROSECONDS
+def _wrong(column: pl.Series, role: str, table: Table) -> tuple[pl.Series, str]:
+    """Mask of the bad values of a column, and what they are not."""
+    if role == "id":
+        empty = column.is_null() | column.is_nan() if column.dtype.is_float() else column.is_null()
+        return _lost(_plain(column)) if _plain(column).dtype == pl.String else empty, NOT_AN_ID
+    if role == "number":
+        return _numbers(column, table).is_null(), NOT_A_NUMBER
+    if role == "part":
+        return _parts(column, table).is_null(), NOT_A_PART
+    times, rule = _times(column, table)
+    return times.is_null(), rule
+
+
+def _lost(text: pl.Series) -> pl.Series:
+    """Mask of what is no id: see :data:`LOST`."""
+    return text.is_null() | text.str.to_lowercase().is_in(LOST)
+
+
+def _numbers(column: pl.Series, table: Table) -> pl.Series:
+    """Float64; null where a value is no finite number."""
+    column = _plain(column)
+    if column.dtype == pl.String:
+        text = column.str.replace(".", "x", literal=True).str.replace(",", ".", literal=True)
+        column = text if table.decimal == "," else column
+        numbers = column.cast(pl.Float64, strict=False)
+        if numbers.null_count() > column.null_count():
+            numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+    else:
+        _require(column.dtype.is_numeric() or column.dtype == pl.Null, column, table, "numbers")
+        numbers = column.cast(pl.Float64, strict=False)
+    finite = numbers.is_finite()
+    return numbers if finite.all() else numbers.zip_with(finite.fill_null(value=False), _nothing(len(numbers)))
+
+
+def _times(column: pl.Series, table: Table) -> tuple[pl.Series, str]:
+    """Int64 or Float64, null where a value is bad, and what a bad value is not."""
+    column = _plain(column)
+    if column.dtype in (pl.Date, pl.Datetime):
+        return seconds_of_moments(column), NOT_A_TIME
+    if column.dtype == pl.String or column.dtype.is_integer():
+        whole = column.cast(pl.Int64, strict=False)
+        if not whole.has_nulls():
+            return whole, NOT_A_NUMBER
+    _require(column.dtype in (pl.String, pl.Null) or column.dtype.is_numeric(), column, table, "numbers or date-times")
+    # A file whose first value is a date-time holds no numbers, most likely: they are not looked for in vain.
+    head = _numbers(column.head(SAMPLE), table)
+    numbers = _numbers(column, table) if not _is_all_null(head) else _nothing(len(column))
+    if column.dtype != pl.String or not numbers.has_nulls():
+        return numbers, NOT_A_NUMBER
+    moments = seconds_of_text(column)
+    if moments.null_count() < numbers.null_count():
+        return moments, NOT_A_TIME
+    rule = NOT_A_TIME if _is_all_null(numbers) else NOT_A_NUMBER
+    return numbers, rule
+
+
+def _parts(column: pl.Series, table: Table) -> pl.Series:
+    """Int8; null where a value is none of :data:`PART_NAMES`."""
+    return _as_text(column, table).replace_strict(PART_NAMES, default=None, return_dtype=pl.Int8)
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Text for dictionaries and for bytes that are text, as some tools write text to Parquet."""
+    if column.dtype in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    return column.cast(pl.String) if column.dtype == pl.Binary else column
+
+
+def _require(condition: bool, column: pl.Series, table: Table, wanted: str) -> None:
+    if not condition:
+        raise UserError(f"{table.path}: column {column.name!r} holds {column.dtype}, not {wanted}")
+
+
+def _nothing(length: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.Float64).new_from_index(0, length)
+
+
+def _is_all_null(column: pl.Series) -> bool:
+    return column.null_count() == len(column)
 
 
 def _as_text(column: pl.Series, table: Table) -> pl.Series:
@@ -150,14 +243,6 @@ def _as_text(column: pl.Series, table: Table) -> pl.Series:
         raise UserError(f"{table.path}: column {column.name!r} holds {column.dtype}, not text or numbers") from error
 
 
-def _castable(column: pl.Series) -> bool:
-    return column.dtype == pl.String or column.dtype.is_numeric()
-
-
-def _none_of(column: pl.Series) -> pl.Series:
-    return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
-
-
 def _natural_key(text: str) -> tuple[bool, int, str, str]:
     if not (text.isascii() and text.isdigit()):
         return True, 0, text, text
@@ -165,9 +250,19 @@ def _natural_key(text: str) -> tuple[bool, int, str, str]:
     return False, len(digits), digits, text
 
 
-def _complaint(table: Table, bad: pl.Series, column: pl.Series, rule: str) -> UserError:
+def _complete(values: pl.Series, column: pl.Series, table: Table, rule: str) -> pl.Series:
+    """The values, if none is null."""
+    if values.has_nulls():
+        raise _complaint(table, values.is_null(), column, rule)
+    return values
+
+
+def _complaint(table: Table, bad: pl.Series, column: pl.Series, rule: str) -> BadValueError:
     """The error for the first bad value."""
     row = int(bad.arg_true()[0])
+    return BadValueError(f"{table.places([row])[0]}: {_problem(column, row, rule)}")
+
+
+def _problem(column: pl.Series, row: int, rule: str) -> str:
     value = column[row]
-    problem = "the value is empty" if value in (None, "") else f"{value!r} {rule}"
-    return UserError(f"{table.place(row)}: {column.name}: {problem}")
+    return f"{column.name}: " + ("the value is empty" if value in (None, "") else f"{shown(value)} {rule}")
