@@ -13,13 +13,22 @@ from recdistill.unread import RULES, unread_settings
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
+READY = {"data.source": "csv", "data.path": "events.csv", "data.split": "files"}
 CHANGES = {  # setting: a value that is not the default, what makes it be read
     "data.planted.users": (300, {"data.source": "planted"}),
     "data.path": ("folder", {}),
     "data.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.quote": ("none", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.escape": ("!", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.encoding": ("utf-16", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.decimal": (",", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.names": (("a",), {"data.source": "csv", "data.path": "events.csv"}),
+    "data.items.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.validation_path": ("v.csv", READY | {"data.test_path": "t.csv"}),
+    "data.test_path": ("t.csv", READY | {"data.validation_path": "v.csv"}),
     "data.items_path": ("items.csv", {"data.source": "parquet", "data.path": "events.parquet"}),
     "data.columns.title": ("name", {"data.source": "csv", "data.path": "events.csv"}),
-    "data.columns.user": ("who", {"data.source": "csv", "data.path": "events.csv"}),
+    "data.columns.user": ("who", {"data.source": "recbole", "data.path": "events.inter"}),
     "data.columns.split": ("part", {"data.split": "column"}),
     "data.test_fraction": (0.2, {"data.split": "global_time"}),
     "data.validation_fraction": (0.2, {"data.split": "global_time"}),
@@ -86,7 +95,7 @@ def test_a_changed_setting_is_told_where_nothing_reads_it_and_only_there(key: st
 
 def test_there_is_a_change_for_every_rule_and_all_its_settings() -> None:
     named = {key for rule in RULES for key in rule.keys}
-    named -= {"data.planted", "data.columns.item", "data.columns.rating", "distill.selection"}
+    named -= {"data.planted", "data.items", "data.columns.item", "data.columns.rating", "distill.selection"}
     assert named <= set(CHANGES)
 
 

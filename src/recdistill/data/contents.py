@@ -141,8 +141,13 @@ def _unpacking(path: Path) -> Iterator[None]:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path}: packed, and broken or cut short ({error})") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # bz2 and polars say so of content that is broken.
+        raise UserError(f"{path}: packed, and broken or cut short ({error})") from error
     except PolarsError as error:
-        raise UserError(f"{path}: Zstandard, and broken or not UTF-8 text ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: Zstandard, and not UTF-8 text within ({str(error).splitlines()[0]})") from error
 
 
 def _is_other(encoding: str) -> bool:

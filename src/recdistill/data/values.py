@@ -35,6 +35,9 @@ NOT_A_TIME = "is neither a number nor an ISO date-time"
 NOT_A_PART = f"is none of {', '.join(PART_NAMES)}"
 """What is said of bad values."""
 
+OTHER_DECIMAL = re.compile(r"\s*-?\d+[.,]\d+\s*")
+"""A number, unless it is the other decimal mark."""
+
 SAMPLE = 100
 """First values by which a column of date-times is known."""
 
@@ -265,4 +268,6 @@ def _complaint(table: Table, bad: pl.Series, column: pl.Series, rule: str) -> Ba
 
 def _problem(column: pl.Series, row: int, rule: str) -> str:
     value = column[row]
+    if rule != NOT_AN_ID and isinstance(value, str) and OTHER_DECIMAL.fullmatch(value):
+        rule += " (data.decimal?)"
     return f"{column.name}: " + ("the value is empty" if value in (None, "") else f"{shown(value)} {rule}")
