@@ -9,9 +9,11 @@ import io
 import lzma
 import sqlite3
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -24,7 +26,9 @@ from recdistill.errors import UserError
 Event = tuple[str, str, float]
 
 TWO: list[Event] = [("u1", "i1", 5), ("u2", "i2", 6)]
-PLAIN = "user_id,item_id,timestamp\nu1,i1,5\nu2,i2,6\n"
+HEAD = "user_id,item_id,timestamp\n"
+PLAIN = HEAD + "u1,i1,5\nu2,i2,6\n"
+NO_TIME = "is neither a number nor an ISO date-time"
 NOON = 1606394460  # 2020-11-26 12:41 UTC
 NO_NAMES: tuple[str, ...] = ("user_id", "item_id", "timestamp")
 
@@ -34,7 +38,7 @@ class Case(NamedTuple):
 
     content: str | bytes
     right: list[Event] | str
-    settings: dict[str, Any] = {}
+    settings: Mapping[str, Any] = MappingProxyType({})
     name: str = "e.csv"
 
 
@@ -114,32 +118,26 @@ TEXT = {
         '"","user_id","item_id","timestamp"\n"1","u1","i1",5\n"2","u2","i2",6\n', TWO
     ),
     "an index in front (pandas.to_csv)": Case(",user_id,item_id,timestamp\n0,u1,i1,5\n1,u2,i2,6\n", TWO),
-    "a separator within quotes": Case('user_id,item_id,timestamp\n"u,1",i1,5\n', [("u,1", "i1", 5)]),
-    "a doubled quote": Case('user_id,item_id,timestamp\n"u""1",i1,5\n', [('u"1', "i1", 5)]),
-    "a line end within quotes": Case('user_id,item_id,timestamp\n"u\n1",i1,5\nu2,i2,6\n', [("u\n1", "i1", 5), TWO[1]]),
-    "an inch mark at a value's end": Case('user_id,item_id,timestamp\nu1,TV 32",5\nu2,i2,6\n', [("u1", 'TV 32"', 5), TWO[1]]),
-    "inch marks in two rows": Case(
-        'user_id,item_id,timestamp\nu1,TV 32",5\nu2,TV 40",6\n', [("u1", 'TV 32"', 5), ("u2", 'TV 40"', 6)]
-    ),
+    "a separator within quotes": Case(HEAD + '"u,1",i1,5\n', [("u,1", "i1", 5)]),
+    "a doubled quote": Case(HEAD + '"u""1",i1,5\n', [('u"1', "i1", 5)]),
+    "a line end within quotes": Case(HEAD + '"u\n1",i1,5\nu2,i2,6\n', [("u\n1", "i1", 5), TWO[1]]),
+    "an inch mark at a value's end": Case(HEAD + 'u1,TV 32",5\nu2,i2,6\n', [("u1", 'TV 32"', 5), TWO[1]]),
+    "inch marks in two rows": Case(HEAD + 'u1,TV 32",5\nu2,TV 40",6\n', [("u1", 'TV 32"', 5), ("u2", 'TV 40"', 6)]),
     "an inch mark beside good quotes": Case(
-        'user_id,item_id,timestamp\nu1,TV 32",5\n"u,2","i""2",6\n', [("u1", 'TV 32"', 5), ("u,2", 'i"2', 6)]
+        HEAD + 'u1,TV 32",5\n"u,2","i""2",6\n', [("u1", 'TV 32"', 5), ("u,2", 'i"2', 6)]
     ),
-    "text behind a closing quote": Case(
-        'user_id,item_id,timestamp\nu1,"Weird Al" Yankovic,5\n', [("u1", "Weird Al Yankovic", 5)]
-    ),
-    "quote none": Case(
-        'user_id,item_id,timestamp\nu1,"i1",5\nu2,"open,6\n', [("u1", '"i1"', 5), ("u2", '"open', 6)], {"quote": "none"}
-    ),
+    "text behind a closing quote": Case(HEAD + 'u1,"Weird Al" Yankovic,5\n', [("u1", "Weird Al Yankovic", 5)]),
+    "quote none": Case(HEAD + 'u1,"i1",5\nu2,"open,6\n', [("u1", '"i1"', 5), ("u2", '"open', 6)], {"quote": "none"}),
     "single quotes": Case("user_id,item_id,timestamp\nu1,'i,1',5\n", [("u1", "i,1", 5)], {"quote": "'"}),
     "a backslash before a quote (Spark, MySQL)": Case(
-        'user_id,item_id,timestamp\nu1,"TV 32\\"",5\nu2,i2,6\n', [("u1", 'TV 32"', 5), TWO[1]], {"escape": "\\"}
+        HEAD + 'u1,"TV 32\\"",5\nu2,i2,6\n', [("u1", 'TV 32"', 5), TWO[1]], {"escape": "\\"}
     ),
     "an open quote": Case(
-        'user_id,item_id,timestamp\nu1,i1,5\nu2,"i2,6\nu3,i3,7\n',
-        ':3: a quote (") is opened here and not closed where a value ends (data.quote none reads quotes as plain characters)',
+        HEAD + 'u1,i1,5\nu2,"i2,6\nu3,i3,7\n',
+        ':3: a quote (") is opened here and not closed where a value ends',
     ),
     "an open quote that a later one closes": Case(
-        'user_id,item_id,timestamp\nu1,"i1,5\nu2,i2,6\nu3,"i3",7\n', ':2: a quote (") is opened here and not closed'
+        HEAD + 'u1,"i1,5\nu2,i2,6\nu3,"i3",7\n', ':2: a quote (") is opened here and not closed'
     ),
     # Headers and ragged rows
     "no header (MySQL, Postgres, Spark)": Case("u1,i1,5\nu2,i2,6\n", TWO, {"names": NO_NAMES}),
@@ -150,9 +148,7 @@ TEXT = {
     "no header, a short row": Case("u1,i1,5\nu2,i2\n", ":2: 2 values for 3 columns", {"names": NO_NAMES}),
     "other columns, in another order": Case("x,timestamp,item_id,y,user_id\n1,5,i1,2,u1\n1,6,i2,2,u2\n", TWO),
     "two columns of one name": Case("user_id,user_id,timestamp\n1,2,3\n", ":1: two columns are called 'user_id'"),
-    "the header again (files put together)": Case(
-        PLAIN + PLAIN, ":4: timestamp: 'timestamp' is not a number"
-    ),
+    "the header again (files put together)": Case(PLAIN + PLAIN, ":4: timestamp: 'timestamp' is not a number"),
     "the header again, left out": Case(PLAIN + PLAIN, TWO + TWO, {"bad_rows": "skip"}),
     "a comment above the header": Case("# exported\n" + PLAIN, ": no column 'user_id'; it has '# exported'"),
     "a comment below": Case(PLAIN + "# 2 rows\n", ":4: item_id: the value is empty"),
@@ -167,13 +163,20 @@ TEXT = {
     "a header alone": Case("user_id,item_id,timestamp\n", ": no rows below the header"),
     "nothing": Case("", ": the file is empty"),
     # Numbers
-    "decimal commas": Case('user_id;item_id;timestamp\nu1;i1;5,5\nu2;i2;6\n', [("u1", "i1", 5.5), TWO[1]],
-                           {"separator": ";", "decimal": ","}),
-    "decimal commas, and nothing said": Case("user_id;item_id;timestamp\nu1;i1;5,5\n", ":2: timestamp: '5,5' is neither a number nor an ISO date-time (data.decimal?)",
-                                             {"separator": ";"}),
-    "a point where commas are said": Case("user_id;item_id;timestamp\nu1;i1;5.500\n", ":2: timestamp: '5.500' is neither a number nor an ISO date-time (data.decimal?)",
-                                          {"separator": ";", "decimal": ","}),
-    "thousands": Case('user_id,item_id,timestamp\nu1,i1,"1,500"\n', ":2: timestamp: '1,500' is neither a number nor an ISO date-time (data.decimal?)"),
+    "decimal commas": Case(
+        "user_id;item_id;timestamp\nu1;i1;5,5\nu2;i2;6\n",
+        [("u1", "i1", 5.5), TWO[1]],
+        {"separator": ";", "decimal": ","},
+    ),
+    "decimal commas, and nothing said": Case(
+        "user_id;item_id;timestamp\nu1;i1;5,5\n", f":2: timestamp: '5,5' {NO_TIME} (data.decimal?)", {"separator": ";"}
+    ),
+    "a point where commas are said": Case(
+        "user_id;item_id;timestamp\nu1;i1;5.500\n",
+        f":2: timestamp: '5.500' {NO_TIME} (data.decimal?)",
+        {"separator": ";", "decimal": ","},
+    ),
+    "thousands": Case(HEAD + 'u1,i1,"1,500"\n', f":2: timestamp: '1,500' {NO_TIME} (data.decimal?)"),
     "exponents (Excel, R)": Case(with_times("1.6E+09", "1.6e9"), at(1.6e9, 1.6e9)),
     "blanks around numbers (fixed width)": Case(with_times(" 5", "  6 "), at(5, 6)),
     "floats (pandas beside gaps)": Case(with_times("5.0", "6.0"), at(5, 6)),
@@ -196,7 +199,9 @@ TEXT = {
     "slashes (Excel in Japan)": Case(with_times("2020/11/26 12:41", "2020/1/5 9:05"), at(NOON, 1578215100)),
     "a comma before the fraction": Case(with_times("2020-11-26T12:41:00,5", quote='"'), at(NOON + 0.5)),
     "several forms in one file": Case(
-        with_times("2020-11-26T12:41", "2020-11-26", "2020-11-26 12:41:00Z", "20201126T124100Z", "2020-11-26T14:41+02:00"),
+        with_times(
+            "2020-11-26T12:41", "2020-11-26", "2020-11-26 12:41:00Z", "20201126T124100Z", "2020-11-26T14:41+02:00"
+        ),
         at(NOON, 1606348800, NOON, NOON, NOON),
     ),
     "a month and a day that could be either": Case(
@@ -227,11 +232,11 @@ TEXT = {
     "Zstandard cut short": Case(zstandard(PLAIN)[:-9], ": packed, and broken or cut short", {}, "e.csv.zst"),
     # Encodings
     "Latin-1": Case(PLAIN.replace("u1", "ü").encode("latin-1"), [("ü", "i1", 5), TWO[1]], {"encoding": "latin-1"}),
-    "Latin-1, and nothing said": Case(
-        PLAIN.replace("u1", "ü").encode("latin-1"), ":2: not UTF-8 text (data.encoding)"
-    ),
+    "Latin-1, and nothing said": Case(PLAIN.replace("u1", "ü").encode("latin-1"), ":2: not UTF-8 text (data.encoding)"),
     "Windows-1252": Case(PLAIN.replace("u1", "€").encode("cp1252"), [("€", "i1", 5), TWO[1]], {"encoding": "cp1252"}),
-    "Shift-JIS": Case(PLAIN.replace("u1", "表").encode("shift_jis"), [("表", "i1", 5), TWO[1]], {"encoding": "shift_jis"}),
+    "Shift-JIS": Case(
+        PLAIN.replace("u1", "表").encode("shift_jis"), [("表", "i1", 5), TWO[1]], {"encoding": "shift_jis"}
+    ),
     "UTF-16 (Excel's Unicode text)": Case(
         PLAIN.replace(",", "\t").encode("utf-16"), TWO, {"encoding": "utf-16", "separator": "tab"}, "e.txt"
     ),
@@ -244,9 +249,7 @@ TEXT = {
     "not in the encoding that is said": Case(
         PLAIN.replace("u1", "ü").encode("latin-1"), ": not text in utf-16 (data.encoding)", {"encoding": "utf-16"}
     ),
-    "bytes that are no text in one row, left out": Case(
-        PLAIN.encode() + b"\xff,i3,7\n", TWO, {"bad_rows": "skip"}
-    ),
+    "bytes that are no text in one row, left out": Case(PLAIN.encode() + b"\xff,i3,7\n", TWO, {"bad_rows": "skip"}),
     # Other things
     "an Excel workbook": Case(
         zipped("[Content_Types].xml", "xl/workbook.xml"), ": an Excel workbook (.xlsx); save the sheet as CSV UTF-8"
@@ -265,7 +268,7 @@ TEXT = {
     "half a Parquet file": Case(parquet_bytes(user_id=[1])[:40], ": not a whole Parquet file", {"source": "parquet"}),
     "a pickle": Case(b"\x80\x04\x95" + bytes(20), ": a Python pickle; write its table as CSV or Parquet"),
     "a tar archive": Case(bytes(257) + b"ustar" + bytes(300), ": a tar archive; unpack it"),
-}  # fmt: skip
+}
 
 
 def events(config: DataConfig) -> list[Event]:
@@ -279,7 +282,7 @@ def test_a_file_of_interactions(name: str, tmp_path: Path) -> None:
     case = TEXT[name]
     path = tmp_path / case.name
     path.write_bytes(case.content.encode() if isinstance(case.content, str) else case.content)
-    config = DataConfig(**{"source": "csv", "path": str(path)} | case.settings)
+    config = DataConfig(**{"source": "csv", "path": str(path), **case.settings})
     if not isinstance(case.right, str):
         assert events(config) == case.right
         return
@@ -299,49 +302,81 @@ UTC_NOON = datetime(2020, 11, 26, 12, 41, tzinfo=UTC)
 COLUMNS: dict[str, tuple[pl.Series, pl.Series, pl.Series, list[Event] | str]] = {
     "whole numbers": (pl.Series([1]), pl.Series([2]), pl.Series([5]), [("1", "2", 5)]),
     "unsigned": (
-        pl.Series([2**64 - 1], dtype=pl.UInt64), pl.Series([2], dtype=pl.UInt8), pl.Series([5], dtype=pl.UInt32),
+        pl.Series([2**64 - 1], dtype=pl.UInt64),
+        pl.Series([2], dtype=pl.UInt8),
+        pl.Series([5], dtype=pl.UInt32),
         [(str(2**64 - 1), "2", 5)],
     ),
     "decimals": (
-        pl.Series([Decimal("1")], dtype=pl.Decimal(20, 0)), pl.Series(["i"]), pl.Series([Decimal("5.5")]),
+        pl.Series([Decimal("1")], dtype=pl.Decimal(20, 0)),
+        pl.Series(["i"]),
+        pl.Series([Decimal("5.5")]),
         [("1", "i", 5.5)],
     ),
     "dictionaries (pandas' category)": (
-        pl.Series(["u"], dtype=pl.Categorical), pl.Series(["i"], dtype=pl.Enum(["i"])),
-        pl.Series(["5"], dtype=pl.Categorical), [("u", "i", 5)],
+        pl.Series(["u"], dtype=pl.Categorical),
+        pl.Series(["i"], dtype=pl.Enum(["i"])),
+        pl.Series(["5"], dtype=pl.Categorical),
+        [("u", "i", 5)],
     ),
     "moments in nanoseconds": (
-        pl.Series(["u"]), pl.Series(["i"]), pl.Series([UTC_NOON]).cast(pl.Datetime("ns", "UTC")), [("u", "i", NOON)]
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([UTC_NOON]).cast(pl.Datetime("ns", "UTC")),
+        [("u", "i", NOON)],
     ),
     "moments in another zone": (
-        pl.Series(["u"]), pl.Series(["i"]),
-        pl.Series([UTC_NOON]).cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone("Europe/Berlin"), [("u", "i", NOON)],
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([UTC_NOON]).cast(pl.Datetime("ms", "UTC")).dt.convert_time_zone("Europe/Berlin"),
+        [("u", "i", NOON)],
     ),
     "moments without a zone": (
-        pl.Series(["u"]), pl.Series(["i"]), pl.Series([UTC_NOON.replace(tzinfo=None)]), [("u", "i", NOON)]
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([UTC_NOON.replace(tzinfo=None)]),
+        [("u", "i", NOON)],
     ),
     "dates": (pl.Series(["u"]), pl.Series(["i"]), pl.Series([date(1970, 1, 2)]), [("u", "i", 86400)]),
     "times as text": (pl.Series(["u"]), pl.Series(["i"]), pl.Series(["2020-11-26T12:41"]), [("u", "i", NOON)]),
     "bytes (old Spark, Impala)": (pl.Series([b"u"]), pl.Series([b"i"]), pl.Series([b"5"]), [("u", "i", 5)]),
     "lists of ids": (
-        pl.Series([[1]]), pl.Series(["i"]), pl.Series([5]), ": column 'user_id' holds List(Int64), not text or numbers"
+        pl.Series([[1]]),
+        pl.Series(["i"]),
+        pl.Series([5]),
+        ": column 'user_id' holds List(Int64), not text or numbers",
     ),
     "lists of times": (
-        pl.Series(["u"]), pl.Series(["i"]), pl.Series([[5]]),
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([[5]]),
         ": column 'timestamp' holds List(Int64), not numbers or date-times",
     ),
     "truth values for times": (
-        pl.Series(["u"]), pl.Series(["i"]), pl.Series([True]),
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([True]),
         ": column 'timestamp' holds Boolean, not numbers or date-times",
     ),
     "a gap": (
-        pl.Series(["u", "v"]), pl.Series(["i", "j"]), pl.Series([5, None]), ": row 2: timestamp: the value is empty"
+        pl.Series(["u", "v"]),
+        pl.Series(["i", "j"]),
+        pl.Series([5, None]),
+        ": row 2: timestamp: the value is empty",
     ),
     "nothing but gaps": (
-        pl.Series(["u"]), pl.Series(["i"]), pl.Series([None]), ": row 1: timestamp: the value is empty"
+        pl.Series(["u"]),
+        pl.Series(["i"]),
+        pl.Series([None]),
+        ": row 1: timestamp: the value is empty",
     ),
-    "no rows": (pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.String), pl.Series([], dtype=pl.Int64), ": no rows"),
-}  # fmt: skip
+    "no rows": (
+        pl.Series([], dtype=pl.String),
+        pl.Series([], dtype=pl.String),
+        pl.Series([], dtype=pl.Int64),
+        ": no rows",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -360,49 +395,74 @@ def test_columns_of_parquet(name: str, tmp_path: Path) -> None:
 
 FOLDERS: dict[str, tuple[dict[str, str | bytes], list[Event] | str, dict[str, Any]]] = {
     "Spark, CSV": (
-        {"_SUCCESS": "", "._SUCCESS.crc": "x", ".part-0.csv.crc": "x", "part-0.csv": PLAIN[:34], "part-1.csv": "user_id,item_id,timestamp\nu2,i2,6\n"},
-        TWO, {},
+        {
+            "_SUCCESS": "",
+            "._SUCCESS.crc": "x",
+            ".part-0.csv.crc": "x",
+            "part-0.csv": PLAIN[:34],
+            "part-1.csv": HEAD + "u2,i2,6\n",
+        },
+        TWO,
+        {},
     ),
     "Spark, CSV, packed, an empty part": (
-        {"part-0.csv.gz": gzip.compress(PLAIN[:34].encode()), "part-1.csv.gz": gzip.compress(b"user_id,item_id,timestamp\n"),
-         "part-2.csv.gz": gzip.compress(b"timestamp,item_id,user_id\n6,i2,u2\n")},
-        TWO, {},
+        {
+            "part-0.csv.gz": gzip.compress(PLAIN[:34].encode()),
+            "part-1.csv.gz": gzip.compress(HEAD.encode()),
+            "part-2.csv.gz": gzip.compress(b"timestamp,item_id,user_id\n6,i2,u2\n"),
+        },
+        TWO,
+        {},
     ),
     "Hadoop: no endings, no header": (
         {"_SUCCESS": "", "part-10": "u2\ti2\t6\n", "part-2": "u1\ti1\t5\n", "part-11": ""},
-        TWO, {"names": NO_NAMES, "separator": "tab"},
+        TWO,
+        {"names": NO_NAMES, "separator": "tab"},
     ),
     "Parquet, types that differ": (
-        {"a.parquet": parquet_bytes(user_id=[1], item_id=[2], timestamp=[5]),
-         "b.parquet": parquet_bytes(timestamp=[6.5], item_id=[3], user_id=[2])},
-        [("1", "2", 5), ("2", "3", 6.5)], {"source": "parquet"},
+        {
+            "a.parquet": parquet_bytes(user_id=[1], item_id=[2], timestamp=[5]),
+            "b.parquet": parquet_bytes(timestamp=[6.5], item_id=[3], user_id=[2]),
+        },
+        [("1", "2", 5), ("2", "3", 6.5)],
+        {"source": "parquet"},
     ),
     "hive: dates": (
-        {"date=1970-01-02/0.parquet": parquet_bytes(user_id=["u1"], item_id=["i1"]),
-         "date=1970-01-03/0.parquet": parquet_bytes(user_id=["u2"], item_id=["i2"])},
-        [("u1", "i1", 86400), ("u2", "i2", 172800)], {"source": "parquet", "columns": ColumnsConfig(timestamp="date")},
+        {
+            "date=1970-01-02/0.parquet": parquet_bytes(user_id=["u1"], item_id=["i1"]),
+            "date=1970-01-03/0.parquet": parquet_bytes(user_id=["u2"], item_id=["i2"]),
+        },
+        [("u1", "i1", 86400), ("u2", "i2", 172800)],
+        {"source": "parquet", "columns": ColumnsConfig(timestamp="date")},
     ),
     "hive: users, with blanks and slashes": (
         {"user_id=a%20b%2Fc/0.csv": "item_id,timestamp\ni1,5\n", "user_id=u2/x=1/0.csv": "item_id,timestamp\ni2,6\n"},
-        [("a b/c", "i1", 5), ("u2", "i2", 6)], {},
+        [("a b/c", "i1", 5), ("u2", "i2", 6)],
+        {},
     ),
     "hive: a user that is missing": (
-        {"user_id=__HIVE_DEFAULT_PARTITION__/0.csv": "item_id,timestamp\ni1,5\n"}, "/user_id=__HIVE_DEFAULT_PARTITION__/0.csv:2: user_id: the value is empty", {}
+        {"user_id=__HIVE_DEFAULT_PARTITION__/0.csv": "item_id,timestamp\ni1,5\n"},
+        "/user_id=__HIVE_DEFAULT_PARTITION__/0.csv:2: user_id: the value is empty",
+        {},
     ),
     "a text beside": ({"README.txt.md": "words", "e.csv": PLAIN}, TWO, {}),
     "a part with other columns": (
-        {"0.csv": PLAIN, "1.csv": "user,item\n1,2\n"}, "/1.csv: no column 'item_id', which ", {}
+        {"0.csv": PLAIN, "1.csv": "user,item\n1,2\n"},
+        "/1.csv: no column 'item_id', which ",
+        {},
     ),
     "a bad row in the second part": (
         {"0.csv": PLAIN, "1.csv": "user_id,item_id,timestamp\nu3,i3,7\nu4,i4,x\n"},
-        "/1.csv:3: timestamp: 'x' is not a number", {},
+        "/1.csv:3: timestamp: 'x' is not a number",
+        {},
     ),
     "nothing but hidden files": ({"_SUCCESS": "", ".x.csv": PLAIN}, ": a folder without a file to read", {}),
     "Parquet in a folder of CSV": (
         {"0.csv": PLAIN, "1.parquet": parquet_bytes(user_id=[1])},
-        "/1.parquet: a Parquet file; set data.source parquet", {},
+        "/1.parquet: a Parquet file; set data.source parquet",
+        {},
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -423,13 +483,13 @@ def test_a_folder_of_part_files(name: str, tmp_path: Path) -> None:
 
 def test_a_form_for_each_file(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user_id;item_id;timestamp\nu1;i1;5,5\n")
-    (tmp_path / "t.csv").write_bytes("item_id\ttitle\ni1\tCafé 32\"\n".encode("latin-1"))
+    (tmp_path / "t.csv").write_bytes('item_id\ttitle\ni1\tCafé 32"\n'.encode("latin-1"))
     config = DataConfig(
         source="csv", path=str(tmp_path / "e.csv"), items_path=str(tmp_path / "t.csv"), separator=";", decimal=",",
         items=ItemsFormConfig(separator="tab", encoding="latin-1", quote="none"),
     )  # fmt: skip
     assert events(config) == [("u1", "i1", 5.5)]
-    assert open_source(config).read_titles() == {"i1": 'Café 32"'}
+    assert open_source(config).read_items().titles == {"i1": 'Café 32"'}
 
 
 def test_items_are_parquet_by_their_content_and_may_lie_in_a_folder(tmp_path: Path) -> None:
@@ -439,4 +499,4 @@ def test_items_are_parquet_by_their_content_and_may_lie_in_a_folder(tmp_path: Pa
         content = parquet_bytes(item_id=[item], title=[f"Film {item}"])
         (tmp_path / "items" / f"part-{part}").write_bytes(content)
     config = DataConfig(source="csv", path=str(tmp_path / "e.csv"), items_path=str(tmp_path / "items"))
-    assert open_source(config).read_titles() == {"i1": "Film i1", "i2": "Film i2"}
+    assert open_source(config).read_items().titles == {"i1": "Film i1", "i2": "Film i2"}

@@ -28,8 +28,8 @@ from recdistill.data.atomic import atomic_table, open_atomic, with_items
 from recdistill.data.contents import is_utf8
 from recdistill.data.fetch import cache_folder
 from recdistill.data.folders import JoinedTable
-from recdistill.data.interactions import Interactions
 from recdistill.data.good_rows import read_columns, without_bad_rows
+from recdistill.data.interactions import Interactions
 from recdistill.data.item_rows import ItemRows, read_item_rows
 from recdistill.data.opening import PART_COLUMN, events_table, items_form, items_table, split_table
 from recdistill.data.planted import PlantedSource

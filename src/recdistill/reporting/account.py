@@ -30,7 +30,7 @@ def data(run: Run, texts: Texts) -> list[Block]:
     names = ("users", "items", "events")
     plain = {name: counts[name] for name in names} | targets
     titles = run.data.get("titles", {})
-    plain |= {name: counts[name] for name in ("titles_missing", "tied_events") if name in counts}
+    plain |= {name: counts[name] for name in ("bad_rows", "titles_missing", "tied_events") if name in counts}
     of_file = {"items_unmatched": titles.get("unmatched"), "second_titles": titles.get("second_titles")}
     plain |= {name: number for name, number in of_file.items() if number}
     rows = [[texts("source"), str(run.data.get("source", texts("unknown")))]]

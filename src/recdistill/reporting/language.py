@@ -251,6 +251,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "アイテムファイルで複数のタイトルを持つアイテム（最初のものを使用）",
     ),
     "dropped": ("dropped by {filter}", "{filter} による除外"),
+    "bad_rows": ("rows left out since they cannot be read", "読み取れず除外した行"),
     "tied_events": ("events at the time of the one before", "直前と同時刻のイベント"),
     "source": ("source", "データソース"),
     "split": ("split", "分割方法"),
