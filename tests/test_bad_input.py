@@ -47,7 +47,7 @@ def change(path: Path, line: int, old: str, new: str) -> None:
 def test_missing_file(fail: Fail, events: Path) -> None:
     assert fail("--data.path=nowhere.csv") == "nowhere.csv: no such file"
     assert fail("--data.items_path=nowhere.csv") == "nowhere.csv: no such file"
-    assert fail(f"--data.path={events.parent}").endswith("data: a folder, where a file was expected")
+    assert fail(f"--data.path={events.parent}") == "items.csv: no column 'timestamp', which events.csv has"
 
 
 def test_missing_folder_of_a_data_set(fail: Fail, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_line_with_too_many_values(fail: Fail, events: Path) -> None:
 def test_bytes_that_are_no_text(fail: Fail, events: Path) -> None:
     lines = events.read_bytes().splitlines(keepends=True)
     events.write_bytes(b"".join([*lines[:2], b"\xff\xfe" + lines[2], *lines[3:]]))
-    assert fail() == "events.csv:3: not UTF-8 text"
+    assert fail() == "events.csv:3: not UTF-8 text (data.encoding)"
 
 
 def test_users_with_too_few_events(fail: Fail, events: Path) -> None:
