@@ -23,7 +23,7 @@ FLOORS = [
     {"bench"},
     {"study"},
     {"tune"},
-    {"parser"},
+    {"parser", "early"},
     {"cli"},
     {"__main__"},
 ]

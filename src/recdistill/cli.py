@@ -9,12 +9,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
-from recdistill.config import RunConfig
+from recdistill.config import DataConfig, RunConfig
+from recdistill.early import check_finished, check_run
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
-from recdistill.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
+from recdistill.parser import FETCHABLE, GOES_ON, KEPT, STEPS, build_parser, complaint
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.tune.config import TuneConfig
@@ -59,7 +60,24 @@ def _run(words: Sequence[str]) -> None:
     set_up_logging(options.quiet)
     if options.quiet:
         be_quiet()
+    _look(instantiated.command, options, parser, words)
     _dispatch(instantiated.command, options)
+
+
+def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Refuse what can be refused before torch is imported, which takes seconds."""
+    if command in ("recommend", "add-items", "compare"):
+        for run in [options["run"]] if command != "compare" else options.runs:
+            check_finished(Path(run))
+    elif command in (*STEPS, "run", "tune"):
+        step = {"run": "report", "tune": "prepare"}.get(command, command)
+        # Without the defaults, what is left is what was said.
+        said = parser.parse_args(words, defaults=False)[command] if options.data == DataConfig() else {"data": True}
+        check_run(_run_config(options), step, data_named="data" in said)
+
+
+def _run_config(options: Namespace) -> RunConfig:
+    return RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
 
 
 def interruption_line(command: str, stopped: Interrupted) -> str:
@@ -94,7 +112,7 @@ def _dispatch(command: str, options: Namespace) -> None:
     elif command == "compare":
         _compare(options)
     else:
-        config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+        config = _run_config(options)
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
         from recdistill import pipeline
 
@@ -146,7 +164,7 @@ def _tune(options: Namespace) -> None:
     from recdistill.tune.space import DEFAULT_SPACE, read_space
     from recdistill.tune.tune import tune
 
-    config = RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+    config = _run_config(options)
     settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
     space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
     sys.stdout.write(f"{tune(config, settings, space)}\n")

@@ -10,7 +10,7 @@ Arrays in, padded tensors out; nothing loops over rows, since this runs inside t
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
@@ -91,6 +91,8 @@ def training_windows(data: PreparedData, max_length: int, coverage: Literal["las
     if coverage == "last":
         starts = np.maximum(ends - max_length, 0)
         return _windows(users, starts, ends, starts + 1)
+    if coverage != "all":
+        assert_never(coverage)
     step = max_length - max_length // 2
     counts = 1 + np.maximum(-(-(ends - max_length) // step), 0)
     rows, turns = np.repeat(np.arange(len(users)), counts), _within(counts)

@@ -1,7 +1,7 @@
 """Who took what and when, and which of these events are kept: rating threshold, repeated events, k-core."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +70,14 @@ def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions
         steps["min_rating"] = interactions.counts()
     parts = interactions.parts if config.split in EVENT_SPLITS else None
     interactions = interactions.take(time_order(interactions.users, interactions.times, parts))
-    if config.duplicates != "keep":
-        interactions = interactions.take(first_or_last(interactions, config.duplicates == "last"))
-        steps["duplicates"] = interactions.counts()
+    match config.duplicates:
+        case "keep":
+            pass
+        case "first" | "last":
+            interactions = interactions.take(first_or_last(interactions, config.duplicates == "last"))
+            steps["duplicates"] = interactions.counts()
+        case _:
+            assert_never(config.duplicates)
     kept = k_core(interactions.users, interactions.items, config.min_user_events, config.min_item_events)
     interactions = interactions.take(kept)
     steps["k_core"] = interactions.counts()

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.item_rows import read_item_rows
@@ -60,9 +60,7 @@ class ItemColumns(NamedTuple):
         """`data.columns` for CSV, Parquet and RecBole sources, `movieId` and `title` for ml-latest, `item_id`
         and `title` for the others, whose own files of items have other forms; `data.text`; and how it is written.
         """
-        named = {"planted": ColumnsConfig(), "ml-latest": MOVIELENS_CSV}
-        named |= {"ml-100k": ColumnsConfig(), "ml-1m": ColumnsConfig()}
-        names, form = named.get(config.source, config.columns), items_form(config)
+        names, form = _names(config), items_form(config)
         return cls(
             names.item, names.title, config.text, form.separator, form.quote, form.escape, form.encoding,
             config.items.names,
@@ -72,6 +70,19 @@ class ItemColumns(NamedTuple):
     def form(self) -> TextForm:
         """How a CSV file is written."""
         return TextForm(self.separator, self.quote, self.escape, self.encoding)
+
+
+def _names(config: DataConfig) -> ColumnsConfig:
+    """See :meth:`ItemColumns.of`."""
+    match config.source:
+        case "csv" | "parquet" | "recbole":
+            return config.columns
+        case "ml-latest":
+            return MOVIELENS_CSV
+        case "ml-100k" | "ml-1m" | "planted":
+            return ColumnsConfig()
+        case _:
+            assert_never(config.source)
 
 
 def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> NewItems:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from recdistill.config import DataConfig
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
 from recdistill.data.fetch import sha256_of
-from recdistill.data.interactions import EVENT_SPLITS, Interactions, select, user_parts, without_gaps
+from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
@@ -129,9 +129,11 @@ def split(interactions: Interactions, config: DataConfig) -> Ends:
         return leave_one_out(bounds)
     if config.split == "column":
         return by_user(bounds, user_parts(interactions))
-    if config.split in EVENT_SPLITS:
+    if config.split == "column_events" or config.split == "files":
         return split_by_event(bounds, interactions, config)
-    return global_time(bounds, interactions.times, config.validation_fraction, config.test_fraction)
+    if config.split == "global_time":
+        return global_time(bounds, interactions.times, config.validation_fraction, config.test_fraction)
+    assert_never(config.split)
 
 
 def _limit(interactions: Interactions, ends: Ends, limit: int, seed: int) -> tuple[Interactions, Ends]:

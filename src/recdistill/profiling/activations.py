@@ -31,6 +31,7 @@ copy of its own.)
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from recdistill.profiling.llm_shapes import LlmShapes
 from recdistill.profiling.plan_config import PlanConfig
@@ -133,10 +134,14 @@ def dequantised_weight(shapes: LlmShapes, config: PlanConfig) -> float:
 
 def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
     queries, keys = shapes.attention_dim, shapes.kv_dim
-    if config.attention != "eager":
-        return compute * (2 * queries + 2 * keys) + FP32 * shapes.heads
-    copy = compute if compute < FP32 else 0
-    return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy)
+    match config.attention:
+        case "sdpa" | "flash_attention_2":
+            return compute * (2 * queries + 2 * keys) + FP32 * shapes.heads
+        case "eager":
+            copy = compute if compute < FP32 else 0
+            return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy)
+        case _:
+            assert_never(config.attention)
 
 
 def _experts(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:

@@ -158,6 +158,11 @@ def _config(llm: str) -> Any:
     presets = ", ".join(PRESETS)
     if not Path(llm).is_dir() and "/" not in llm:
         raise UserError(f"plan.llm: no preset and no folder {llm!r}; presets are {presets}")
+    if not (Path(llm) / "config.json").is_file():
+        if Path(llm).is_dir():
+            raise UserError(f"plan.llm: {llm} is a folder without config.json, so not a transformers model")
+        if llm.startswith((".", "/", "~")) or llm.count("/") > 1:
+            raise UserError(f"plan.llm: {llm}: no such folder; presets are {presets}")
     from transformers import AutoConfig
 
     try:

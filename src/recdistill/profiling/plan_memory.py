@@ -5,6 +5,8 @@ the activations kept for the way back (`activations`), and at its worst moment e
 the way forward, or the gradients inside the last block, at the beginning of the way back. The two never meet.
 """
 
+from typing import assert_never
+
 from recdistill.profiling.activations import (
     FP32,
     backward_transient,
@@ -38,6 +40,8 @@ def bits_per_weight(config: PlanConfig, width: int) -> float:
         return 8.0 * widths(config).weights
     if config.quantization == "int8":
         return 8.0 + 32.0 / width
+    if config.quantization != "nf4":
+        assert_never(config.quantization)
     if config.double_quantization:
         return 4.0 + 8.0 / NF4_BLOCK + 32.0 / (NF4_BLOCK * NF4_OUTER_BLOCK)
     return 4.0 + 32.0 / NF4_BLOCK

@@ -4,7 +4,7 @@ States are (M, D), item vectors (N + 1, D) with row 0 the padding's, targets int
 widened: scores, loss and the sums of gradients are fp32.
 """
 
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -147,4 +147,6 @@ def training_loss(
         return sampled_softmax(states, item_vectors, targets, negatives)
     if config.name == "gbce":
         return gbce(states, item_vectors, targets, negatives, config.gbce_t)
-    return bce(states, item_vectors, targets, negatives)
+    if config.name == "bce":
+        return bce(states, item_vectors, targets, negatives)
+    assert_never(config.name)

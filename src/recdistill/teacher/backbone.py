@@ -5,7 +5,7 @@ import logging
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -184,9 +184,13 @@ def _quantization(config: TeacherConfig) -> Any:
 
     if config.quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=config.double_quantization,
-        bnb_4bit_compute_dtype=DTYPES[config.precision if config.compute_dtype == "auto" else config.compute_dtype],
-    )
+    if config.quantization == "nf4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=config.double_quantization,
+            bnb_4bit_compute_dtype=DTYPES[config.precision if config.compute_dtype == "auto" else config.compute_dtype],
+        )
+    if config.quantization == "none":
+        raise ValueError("layers that are not quantised have no such settings")
+    assert_never(config.quantization)

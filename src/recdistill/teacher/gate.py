@@ -1,6 +1,6 @@
 """The gate: a student's view of a history decides how much each expert counts (iLoRA, §3.3)."""
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,11 @@ class Gate(nn.Module):
         self.router: nn.Module
         if config.router == "linear":
             self.router = nn.Linear(state_dim, experts)
-        else:
+        elif config.router == "mlp":
             hidden = config.hidden_dim
             self.router = nn.Sequential(nn.Linear(state_dim, hidden), nn.GELU(), nn.Linear(hidden, experts))
+        else:
+            assert_never(config.router)
 
     def forward(self, states: Tensor) -> Tensor:
         """Expert weights of each state: (…, D) → (…, E)."""
@@ -46,5 +48,9 @@ class Gate(nn.Module):
             last = states[torch.arange(batch, device=states.device), lengths - 1]
             weights: Tensor = self(last)
             return weights.unsqueeze(1).expand(batch, steps + 1, self.experts)
-        from_the_start: Tensor = self(torch.cat([states.new_zeros(batch, 1, dim), states], dim=1))
-        return from_the_start
+        if self.kind == "causal":
+            from_the_start: Tensor = self(torch.cat([states.new_zeros(batch, 1, dim), states], dim=1))
+            return from_the_start
+        if self.kind == "none":
+            raise ValueError("kind: none weighs no experts")
+        assert_never(self.kind)

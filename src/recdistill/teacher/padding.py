@@ -1,6 +1,7 @@
 """Which prompts share a micro-batch, and how wide it is: `teacher.padding`, `train.batch_tokens`, compile's lengths."""
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +39,18 @@ def training_batches(
     size, tokens = config.train.batch_size, config.train.batch_tokens
     if config.padding == "fixed" and tokens is not None:
         size = max(1, tokens // longest)
-    if config.padding in ("fixed", "longest"):
-        batches = random_batches(len(lengths), size, generator)
-        return batches if config.padding == "fixed" or tokens is None else _split(batches, lengths, tokens)
-    if config.padding == "packed" and tokens is not None:
-        return packed_batches(lengths, tokens, generator)
-    return micro_batches(lengths, size, tokens, generator)
+    match config.padding:
+        case "fixed":
+            return random_batches(len(lengths), size, generator)
+        case "longest":
+            batches = random_batches(len(lengths), size, generator)
+            return batches if tokens is None else _split(batches, lengths, tokens)
+        case "packed" if tokens is not None:
+            return packed_batches(lengths, tokens, generator)
+        case "packed" | "bucketed":
+            return micro_batches(lengths, size, tokens, generator)
+        case _:
+            assert_never(config.padding)
 
 
 def _split(batches: list[Rows], lengths: NDArray[np.int64], tokens: int) -> list[Rows]:

@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
 
@@ -51,6 +49,7 @@ def smollm2_folder(fetched: Path) -> Path:
 
 
 def _convert(fetched: Path, target: Path) -> None:
+    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(fetched, gguf_file=GGUF_NAME)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -156,8 +156,10 @@ class DistilledTraining:
             own_scores = (states * nn.functional.embedding(targets, vectors)).sum(dim=1)
             excess = soft_target_excess(scores, own_scores, teacher_scores, config.temperature)
             return cross_entropy(states, vectors, targets) + excess
-        own = best_items(states, vectors, self.top_k) if config.consistency_weight > 0 else None
-        return ranking_loss(scores, ranking_weights(config, items, teacher_scores, own))
+        if config.method == "dllm2rec":
+            own = best_items(states, vectors, self.top_k) if config.consistency_weight > 0 else None
+            return ranking_loss(scores, ranking_weights(config, items, teacher_scores, own))
+        assert_never(config.method)
 
     def _dro_loss(self, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
         """The robust term, in chunks that are computed again in the backward pass: no (M, N) scores are kept."""
@@ -198,6 +200,8 @@ def make_distilled(
             if student_folder is None:
                 raise ValueError("start: student needs the student's folder")
             _start_from(student, load_student(student_folder))
+        elif distill.start != "random":
+            assert_never(distill.start)
     return student
 
 

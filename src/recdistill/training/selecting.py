@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -70,11 +71,15 @@ def _ask_student(
             teacher_scores = torch.from_numpy(records.top_scores[:, : distill.top_k]).to(device)
             scores = list_scores(states, vectors, items)
             chosen = divergence_above(scores, teacher_scores, distill.kl_threshold)
-        else:
+        elif distill.selection == "student_misses":
             scores = student.scores(states)
             if config.evaluate.filter_seen:
                 hide_history(scores, data, keys)
             wanted = torch.from_numpy(data.target_items(keys).astype(np.int64)).to(device)
             chosen = student_misses(scores, wanted, distill.top_k)
+        elif distill.selection == "all":
+            raise ValueError("selection: all asks no student")
+        else:
+            assert_never(distill.selection)
         selected[data.offsets[keys.users] + keys.positions] = chosen.cpu().numpy()
     return selected

@@ -1,0 +1,84 @@
+"""A value that nothing handles ends in an error; no last branch takes it. mypy proves the rest by `assert_never`."""
+
+import ast
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recdistill.config import DataConfig, GateConfig, LossConfig, TeacherConfig
+from recdistill.data.new_items import ItemColumns
+from recdistill.data.prepare import split
+from recdistill.profiling.plan_config import PlanConfig
+from recdistill.profiling.plan_memory import bits_per_weight
+from recdistill.students.losses import training_loss
+from recdistill.teacher.backbone import _quantization
+from recdistill.teacher.gate import Gate
+from recdistill.teacher.padding import training_batches
+
+SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
+ENDED = {
+    "data/batches.py": 1, "data/interactions.py": 1, "data/new_items.py": 1, "data/prepare.py": 1,
+    "profiling/activations.py": 1, "profiling/plan_memory.py": 1, "students/losses.py": 1, "teacher/backbone.py": 1,
+    "teacher/gate.py": 2, "teacher/padding.py": 1, "training/distilled.py": 2, "training/selecting.py": 1,
+}  # fmt: skip
+"""Files that choose by a closed set, and how many of their choices end in `assert_never`."""
+
+
+def unlisted(section: Any, name: str) -> Any:
+    """A section whose setting `name` has a value that is not in its type, as a value added later would be."""
+    changed = replace(section)
+    object.__setattr__(changed, name, "another")
+    return changed
+
+
+def _loss() -> object:
+    config = unlisted(LossConfig(name="bce", negatives=2), "name")
+    return training_loss(config, torch.ones(1, 2), torch.ones(4, 2), torch.tensor([1]), torch.Generator())
+
+
+def _split() -> object:
+    class Events:
+        users, user_ids = np.zeros(1, dtype=np.int32), ("u",)
+
+    return split(Events(), unlisted(DataConfig(), "split"))  # type: ignore[arg-type]
+
+
+def _gate() -> object:
+    gate = Gate(GateConfig(), 4, 2)
+    gate.kind = "another"  # type: ignore[assignment]
+    return gate.per_history_step(torch.ones(1, 3, 4), torch.tensor([3]))
+
+
+DISPATCHES: dict[str, Callable[[], object]] = {
+    "loss.name": _loss,
+    "data.split": _split,
+    "data.source of new items": lambda: ItemColumns.of(unlisted(DataConfig(), "source")),
+    "gate.kind": _gate,
+    "gate.router": lambda: Gate(unlisted(GateConfig(), "router"), 4, 2),
+    "teacher.padding": lambda: training_batches(
+        unlisted(TeacherConfig(), "padding"), np.ones(3, dtype=np.int64), 1, np.random.default_rng(0)
+    ),
+    "teacher.quantization": lambda: _quantization(unlisted(TeacherConfig(), "quantization")),
+    "plan.quantization": lambda: bits_per_weight(unlisted(PlanConfig(), "quantization"), 8),
+}
+
+
+@pytest.mark.parametrize("name", DISPATCHES)
+def test_an_unlisted_value_is_an_error(name: str) -> None:
+    with pytest.raises(AssertionError, match="another"):
+        DISPATCHES[name]()
+
+
+def test_no_choice_loses_its_end() -> None:
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        ends = sum(isinstance(call.func, ast.Name) and call.func.id == "assert_never" for call in calls)
+        if ends:
+            found[path.relative_to(SOURCE).as_posix()] = ends
+    assert {name: found.get(name, 0) >= least for name, least in ENDED.items()} == dict.fromkeys(ENDED, True)
