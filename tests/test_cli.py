@@ -35,6 +35,7 @@ def test_an_interruption_promises_no_more_than_there_is(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(cli, "_look", lambda *_: None)
     monkeypatch.setattr(cli, "_dispatch", interrupted)
     assert cli.main(words) == 130
     assert capsys.readouterr().err == f"recdistill: {told}\n"
