@@ -17,7 +17,10 @@ CSV = ["--data.source=csv", "--data.path=data/events.csv"]
 WRONG = {
     "a missing file": (["prepare", "--data.source=csv", "--data.path=nowhere.csv"], "nowhere.csv: no such file"),
     "a missing column": (["run", *CSV, "--data.columns.user=who"], "data/events.csv: no column 'who'"),
-    "a wrong separator": (["student", *CSV, "--data.separator=;"], "the separator may be another"),
+    "a wrong separator": (
+        ["student", *CSV, "--data.separator=;"],
+        "data/events.csv: no column 'user_id'; it has 'user_id,",
+    ),
     "a missing model": (["teacher", *CSV, "--teacher.llm=./llm"], "teacher.llm: ./llm: no such folder"),
     "an encoder that is none": (
         ["run", *CSV, "--teacher.kind=student", "--teacher.title_decay=0", "--teacher.title_encoder=./x"],

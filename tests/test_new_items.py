@@ -107,7 +107,7 @@ def test_wrong_folders_are_told(run: Path, new: Path, tmp_path: Path, capsys: py
     assert "is not a folder" in told(run, new / "more")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert "is there already" in told(run, tmp_path / "link")
-    assert "holds no model; run `recdistill distill` first" in told(tmp_path / "nothing", tmp_path / "more")
+    assert "nothing: no such run" in told(tmp_path / "nothing", tmp_path / "more")
     shutil.copytree(run, tmp_path / "old", ignore=shutil.ignore_patterns("teacher*", "student"))
     (tmp_path / "old/distilled/title_map.json").unlink()
     assert "knows its items by their ids alone" in told(tmp_path / "old", tmp_path / "more")
