@@ -81,7 +81,6 @@ MISTAKES = {
     "distill.weight=-1": "distill.weight: -1",
     "evaluate.permutations=0": "evaluate.permutations",
     "data.min_user_events=2": "data.min_user_events: 2 is out of range; it must be 3 or more",
-    "data.separator=''": "data.separator: '' is out of range; it must be a character or several",
     "data.quote=ab": "data.quote: 'ab' is out of range; it must be one character, neither a line end nor the separator",
     "data.encoding=klingon": "data.encoding: 'klingon' is no encoding that Python knows",
     "data.items.quote=ab": "data.items.quote: 'ab' is out of range; it must be one character, neither a line end nor",

@@ -481,6 +481,24 @@ def test_a_folder_of_part_files(name: str, tmp_path: Path) -> None:
     assert str(caught.value).removeprefix(str(folder)).startswith(right)
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"separator": ""}, "data.separator: '' is out of range; it must be a character or several"),
+        ({"separator": "\n"}, "data.separator: '\\n' is out of range; it must be without line ends"),
+        ({"quote": ""}, "data.quote: '' is out of range; it must be one character, or none"),
+        ({"quote": ","}, "data.quote: ',' is out of range; it must be one character, neither"),
+        ({"escape": "ab"}, "data.escape: 'ab' is out of range"),
+        ({"encoding": "hex"}, "data.encoding: 'hex' is no encoding that Python knows"),
+        ({"names": ("a", "a")}, "data.names: ('a', 'a') is out of range; it must be without repetitions"),
+    ],
+)
+def test_forms_that_make_no_sense_are_refused(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        DataConfig(source="csv", path="e.csv", **settings)
+    assert str(caught.value).startswith(problem)
+
+
 def test_a_form_for_each_file(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user_id;item_id;timestamp\nu1;i1;5,5\n")
     (tmp_path / "t.csv").write_bytes('item_id\ttitle\ni1\tCafé 32"\n'.encode("latin-1"))
