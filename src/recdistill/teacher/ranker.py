@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_tensors
+from recdistill.files import atomic_path, read_tensors, write_text
 from recdistill.students.base import Student
+from recdistill.teacher.adapter_card import adapter_card
 from recdistill.teacher.backbone import Backbone
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
@@ -18,6 +19,7 @@ from recdistill.teacher.experts import (
     attach_experts,
     base_decoder,
     check_gate_arrived,
+    decoder_blocks,
     expand_gate,
     load_experts,
     save_experts,
@@ -170,6 +172,9 @@ class Ranker(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the experts (PEFT's format) and the rest of what was trained (safetensors)."""
         save_experts(self.llm, folder / ADAPTER_FOLDER)
+        types = getattr(base_decoder(self.llm).config, "layer_types", None)
+        card = adapter_card(self.config, len(decoder_blocks(self.llm)), has_layer_types=bool(types))
+        write_text(folder / ADAPTER_FOLDER / "README.md", card)
         with atomic_path(folder / WEIGHTS_FILE) as temporary:
             save_file({name: value.contiguous().cpu() for name, value in self.trained_state().items()}, temporary)
 
