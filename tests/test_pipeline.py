@@ -204,7 +204,7 @@ def test_what_is_done_again_is_explained_by_the_settings_own_names(
     arguments = options(run, tiny_llm, folder / "data" / "events.csv", *changes)
     assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
     told = capsys.readouterr().err
-    for key in ("export.top_k: 10 → 9", "distill.weight: 8.0 → 3.0", "evaluate.candidates: 5 → 3"):
+    for key in ("export.top_k: 10 → 9", "distill.weight: 'auto' → 3.0", "evaluate.candidates: 5 → 3"):
         assert f"again, since {key}" in told
 
 

@@ -587,9 +587,9 @@ class DistillConfig:
     method: Literal["dllm2rec", "soft_labels", "soft_targets", "listwise"] = "soft_labels"
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
     soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
-    weight: float = 8.0
-    """Weight λ_d of the distillation loss beside the student's own loss. With fewer than some 500 users, 1 and a
-    student's dropout overfit less."""
+    weight: float | Literal["auto"] = "auto"
+    """Weight λ_d of the distillation loss beside the student's own loss. auto: 8, or 1 where the teacher's lists are
+    mostly memory of their targets, as on sparse data; what was chosen and why is recorded."""
     top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = False
@@ -615,9 +615,10 @@ class DistillConfig:
     """α, weight of the distributionally robust term, with any method. 0: off."""
     dro_temperature: float = 1.0
     """β of the distributionally robust term."""
-    dropout: float | None = 0.1
+    dropout: float | Literal["auto"] | None = "auto"
     """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
-    so that it needs less than a plain student. null: `student.dropout`."""
+    so that it needs less than a plain student. auto: 0.1 where the lists are not mostly memory and weigh more than 1,
+    else that of null. null: `student.dropout`."""
     selection: Selection = "all"
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1
@@ -630,9 +631,11 @@ class DistillConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         positive(self, "distill", "top_k", "position_temperature", "temperature", "dro_temperature")
-        names = ("weight", "position_weight", "confidence_weight", "consistency_weight", "embedding_weight")
+        names = ("position_weight", "confidence_weight", "consistency_weight", "embedding_weight")
         not_negative(self, "distill", *names, "dro_weight", "kl_threshold")
-        if self.dropout is not None:
+        if self.weight != "auto":
+            not_negative(self, "distill", "weight")
+        if self.dropout not in ("auto", None):
             fraction(self, "distill", "dropout")
         total = self.position_weight + self.confidence_weight + self.consistency_weight
         require(self.method != "dllm2rec" or total > 0, "distill.position_weight + …", total, "above 0 in sum")

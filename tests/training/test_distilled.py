@@ -69,7 +69,7 @@ def make_config(max_epochs: int = 1, **distill: Any) -> RunConfig:
     student = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=6, dropout=0.1, train=train)
     base = RunConfig()
     teacher = replace(base.teacher, history_length=6, title_dim=4)
-    settings = DistillConfig(**({"top_k": 4, "train": train} | distill))
+    settings = DistillConfig(**({"top_k": 4, "weight": 8.0, "dropout": 0.1, "train": train} | distill))
     return replace(base, student=student, teacher=teacher, distill=settings)
 
 
@@ -250,6 +250,35 @@ def test_without_weight_on_the_lists_made_up_histories_change_nothing(
             result = train_distilled(config, data, histories, reader, plain_student, folder, profiler, "cpu")
         results.append((result.steps, [row["loss"] for row in result.history]))
     assert repr(results[0]) == repr(results[1])
+
+
+@pytest.mark.parametrize(("every", "weight", "dropout"), [(1, 8.0, 0.1), (2, 1.0, None)])
+def test_auto_trains_as_with_the_numbers_that_the_lists_decide(
+    data: PreparedData, plain_student: Path, tmp_path: Path, every: int, weight: float, dropout: float | None
+) -> None:
+    """Training targets are named first, those of validation sixth (a third as good), of all users or every second."""
+
+    def record(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+        target, scores = int(data.history(user, position + 1)[-1]), record_of(user, position)[1]
+        others = [item for item in range(1, ITEMS + 1) if item != target]
+        if position < data.train_ends[user]:
+            return np.array([target, *others[:5]]), scores
+        return np.array([*others[:5], others[5] if user % every else target]), scores
+
+    targets = [data.targets(split) for split in ("train", "validation")]
+    asked = Targets(*(np.concatenate([getattr(one, name) for one in targets]) for name in ("users", "positions")))
+    (tmp_path / "outputs").mkdir()
+    reader = write_store(tmp_path / "outputs", asked, record)
+    losses = []
+    for number, settings in enumerate(({"weight": "auto", "dropout": "auto"}, {"weight": weight, "dropout": dropout})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with Profiler("cpu") as profiler:
+            config = make_config(2, **settings)
+            result = train_distilled(config, data, data, reader, plain_student, folder, profiler, "cpu")
+        losses.append([row["loss"] for row in result.history])
+        assert (folder / "strength.json").is_file() == (number == 0)
+    assert losses[0] == losses[1]
 
 
 def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:

@@ -146,7 +146,21 @@ def lists(run: Run, texts: Texts) -> list[Block]:
         Heading(texts("contents_lists")),
         Paragraph(texts("lists_text")),
         table(header, rows, texts("lists_caption")),
+        *_strength(run, texts),
     ]
+
+
+def _strength(run: Run, texts: Texts) -> list[Block]:
+    """How hard the lists were learned, where that was left to be chosen, and why."""
+    if not run.strength:
+        return []
+    chosen, dropout = run.strength, run.strength["dropout"]
+    told = texts("strength_text", weight=f"{chosen['weight']:g}", dropout=dropout or texts("strength_plain"))
+    memory = chosen["memory"]
+    reason = texts("strength_unknown")
+    if memory is not None:
+        reason = texts("strength_memory", memory=f"{memory:.1f}", limit=f"{chosen['limit']:g}")
+    return [Paragraph(f"{told} {reason}")]
 
 
 def evidence(run: Run, texts: Texts) -> list[Block]:

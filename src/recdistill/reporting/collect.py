@@ -78,6 +78,7 @@ class Run:
     evidence: dict[str, Any] | None
     export_settings: list[dict[str, Any]]
     known_targets: dict[str, Any] | None
+    strength: dict[str, Any] | None
 
 
 def read_run(folder: Path) -> Run:
@@ -104,6 +105,7 @@ def read_run(folder: Path) -> Run:
         known_targets=_optional(folder / "teacher_outputs" / "known_targets.json")
         if "teacher_outputs" in steps
         else None,
+        strength=_optional(folder / "distilled" / "strength.json") if "distilled" in steps else None,
     )
 
 

@@ -15,9 +15,11 @@ from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
+from recdistill.distill.known_targets import known_targets
 from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
 from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
 from recdistill.distill.outputs import OutputsReader
+from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
 from recdistill.profiling.profiler import Profiler
 from recdistill.run_folder import fingerprint
@@ -61,7 +63,7 @@ class DistilledTraining:
 
     Args:
         plain: the student, its windows, its own loss.
-        config: method and weights.
+        config: method and weights, none of them `auto`.
         reader: the store.
         selected: bool (events,), see :func:`recdistill.training.selecting.selected_events`.
         data: the data without made-up users; None: `plain` has none.
@@ -72,6 +74,7 @@ class DistilledTraining:
         data: PreparedData | None = None,
     ) -> None:  # fmt: skip
         self.plain, self.config, self.reader, self.selected = plain, config, reader, selected
+        self.weight, _ = numbers(config)
         self.top_k = min(config.top_k, reader.top_k)
         self.drop_target = config.drop_target and config.method != "soft_targets"
         own = data or plain.data
@@ -130,8 +133,8 @@ class DistilledTraining:
             own = (batch.batch.users < self.people).unsqueeze(1).expand_as(real)[real]
             own_states, own_targets = states[own], targets[own]
         loss = training_loss(config.loss, own_states, vectors, own_targets, torch.default_generator)
-        if config.weight > 0:
-            loss = loss + config.weight * self._distillation_loss(states, vectors, targets, batch)
+        if self.weight > 0:
+            loss = loss + self.weight * self._distillation_loss(states, vectors, targets, batch)
         if config.dro_weight > 0:
             loss = loss + config.dro_weight * self._dro_loss(own_states, vectors, own_targets)
         return loss
@@ -186,9 +189,9 @@ def make_distilled(
     titled = have_titles(raw)
     see_titles = distill.embedding_weight > 0 and bool(titled.any())
     titles = whiten(raw, config.teacher.title_dim) if see_titles else None
-    shape = config.student
-    if distill.dropout is not None:
-        shape = replace(shape, dropout=distill.dropout)
+    shape, (_, dropout) = config.student, numbers(distill)
+    if dropout is not None:
+        shape = replace(shape, dropout=dropout)
     with torch.random.fork_rng([]):
         torch.manual_seed(config.seed)
         student = make_student(shape, data.num_items, titles, distill.embedding_weight)
@@ -237,12 +240,15 @@ def train_distilled(
         reader: the teacher's outputs.
         student_folder: the finished plain student, asked which targets are worth distilling.
         folder: checkpoints, logs, and the student in the end.
-        profiler: gets the phases set-up, selection, those of `fit`, title map, and write.
+        profiler: gets the phases strength, selection, set-up, those of `fit`, title map, and write.
         device: `cpu` or `cuda`.
 
     Raises:
         UserError: the store lacks a target, or training diverged.
     """
+    with profiler.phase("strength"):
+        strength = settled(config.distill, folder, lambda: known_targets(reader, data, config.seed))
+        config = replace(config, distill=strength)
     with profiler.phase("selection"):
         if not config.distill.weight:  # No list is learned, and made-up histories have nothing else to teach.
             asked = data
