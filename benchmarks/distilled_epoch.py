@@ -99,7 +99,7 @@ def main() -> None:
             "dllm2rec_without_consistency": {"method": "dllm2rec", "top_k": 10, "consistency_weight": 0.0},
             "soft_labels": {"method": "soft_labels"},
         }.items():
-            own = replace(config, distill=replace(config.distill, **changes))  # type: ignore[arg-type]
+            own = replace(config, distill=replace(config.distill, weight=8.0, dropout=0.1, **changes))  # type: ignore[arg-type]
             student = StudentTraining(make_distilled(own, data, reader), *settings)
             distilled = DistilledTraining(student, own.distill, reader, selected)
             pairs = paired_seconds(plain, distilled)
