@@ -32,22 +32,23 @@ def best(step: Path) -> float:
 
 
 def measure(run: Path) -> dict[str, Any]:
-    """How sparse the data is, how much of the lists is memory, what was trained with, and what came of it."""
+    """How sparse the data is, what the lists know of their targets, what was trained with, and what came of it."""
     data = PreparedData.load(run / "prepare")
     known = read_json(run / "teacher_outputs" / "known_targets.json")
     config = read_json(run / "distilled" / "manifest.json")["config"]
     chosen_then = run / "distilled" / STRENGTH_FILE
     used = read_json(chosen_then) if chosen_then.is_file() else config
-    rule, points = choose_strength(DistillConfig(), known), curve(run / "distilled")
+    events = float(data.train_item_counts()[1:].mean())
+    rule, points = choose_strength(DistillConfig(), events), curve(run / "distilled")
     values = [value for _, value in points]
-    targets, trained_on = len(data.targets("train")), data.train_item_counts()[1:]
+    targets = data.targets("train")
     windows = [values[at : at + SMOOTH] for at in range(len(values) - SMOOTH + 1)]
     return {
         "run": str(run),
-        "targets": targets,
-        "targets_per_user": round(targets / len(set(data.targets("train").users.tolist())), 2),
-        "events_per_item": round(float(trained_on.sum()) / len(trained_on), 2),
-        "lists_train": rule.train, "lists_validation": rule.validation, "memory": rule.memory,
+        "targets": len(targets),
+        "targets_per_user": round(len(targets) / len(set(targets.users.tolist())), 2),
+        "events_per_item": round(events, 2),
+        "lists_train": known["train"]["ndcg@10"], "lists_validation": known["validation"]["ndcg@10"],
         "rule": {"weight": rule.weight, "dropout": rule.dropout},
         "weight": used["weight"], "dropout": used["dropout"],
         "student": best(run / "student"), "teacher": best(run / "teacher"),

@@ -588,8 +588,8 @@ class DistillConfig:
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
     soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
     weight: float | Literal["auto"] = "auto"
-    """Weight λ_d of the distillation loss beside the student's own loss. auto: 8, or 1 where the teacher's lists are
-    mostly memory of their targets, as on sparse data; what was chosen and why is recorded."""
+    """Weight λ_d of the distillation loss beside the student's own loss. auto: 8 where an item of the
+    catalog has 25 training events or more on average, else 1; what was chosen and why is recorded."""
     top_k: int = 50
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = False
@@ -617,8 +617,8 @@ class DistillConfig:
     """β of the distributionally robust term."""
     dropout: float | Literal["auto"] | None = "auto"
     """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
-    so that it needs less than a plain student. auto: 0.1 where the lists are not mostly memory and weigh more than 1,
-    else that of null. null: `student.dropout`."""
+    so that it needs less than a plain student. auto: 0.1 where an item has 25 training events or more and `weight` is
+    above 1, else as null. null: `student.dropout`."""
     selection: Selection = "all"
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = 0.1

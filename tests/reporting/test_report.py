@@ -137,9 +137,11 @@ def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
 
 
 STRENGTHS = {
-    "the limit": ({}, "with weight 1 and dropout as the plain student. NDCG@10 on training targets is 9.5 times that"),
-    "a dropout": ({"dropout": 0.1, "weight": 8.0}, "with weight 8 and dropout 0.1. NDCG@10 on training targets is 9.5"),
-    "unknown": ({"memory": None}, "The lists name no validation target, so how much of them is memory is unknown"),
+    "sparse": ({}, "with weight 1 and dropout as the plain student. An item has 3.4 training events on average; with"),
+    "dense": (
+        {"dropout": 0.1, "weight": 8.0, "events_per_item": 58.3},
+        "with weight 8 and dropout 0.1. An item has 58.3",
+    ),
 }
 
 
@@ -148,7 +150,7 @@ STRENGTHS = {
 def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(make_run, tmp_path, case):
     run, (changes, told) = make_run(tmp_path / "run"), STRENGTHS[case]
     assert not written(run, tmp_path / "out")[0].says("distill.dropout was auto")
-    chosen = {"weight": 1.0, "dropout": None, "memory": 9.51, "limit": 3.0} | changes
+    chosen = {"weight": 1.0, "dropout": None, "events_per_item": 3.43, "limit": 25.0} | changes
     (run / "distilled" / "strength.json").write_text(json.dumps(chosen))
     assert written(run, tmp_path / "out")[0].says(told)
 

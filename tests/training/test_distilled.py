@@ -12,10 +12,12 @@ from recdistill.config import DistillConfig, EvaluateConfig, RunConfig, StudentC
 from recdistill.data.batches import training_windows
 from recdistill.data.made_up import with_made_up
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.distill import strength
 from recdistill.distill.dllm2rec import propensities
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
+from recdistill.files import read_json
 from recdistill.profiling.profiler import Profiler
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.teacher.whitening import whiten
@@ -252,23 +254,12 @@ def test_without_weight_on_the_lists_made_up_histories_change_nothing(
     assert repr(results[0]) == repr(results[1])
 
 
-@pytest.mark.parametrize(("every", "weight", "dropout"), [(1, 8.0, 0.1), (2, 1.0, None)])
-def test_auto_trains_as_with_the_numbers_that_the_lists_decide(
-    data: PreparedData, plain_student: Path, tmp_path: Path, every: int, weight: float, dropout: float | None
-) -> None:
-    """Training targets are named first, those of validation sixth (a third as good), of all users or every second."""
-
-    def record(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
-        target, scores = int(data.history(user, position + 1)[-1]), record_of(user, position)[1]
-        others = [item for item in range(1, ITEMS + 1) if item != target]
-        if position < data.train_ends[user]:
-            return np.array([target, *others[:5]]), scores
-        return np.array([*others[:5], others[5] if user % every else target]), scores
-
-    targets = [data.targets(split) for split in ("train", "validation")]
-    asked = Targets(*(np.concatenate([getattr(one, name) for one in targets]) for name in ("users", "positions")))
-    (tmp_path / "outputs").mkdir()
-    reader = write_store(tmp_path / "outputs", asked, record)
+@pytest.mark.parametrize(("limit", "weight", "dropout"), [(1.0, 8.0, 0.1), (1000.0, 1.0, None)])
+def test_auto_trains_as_with_the_numbers_that_the_data_decides(
+    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    limit: float, weight: float, dropout: float | None,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(strength, "MANY_EVENTS", limit)
     losses = []
     for number, settings in enumerate(({"weight": "auto", "dropout": "auto"}, {"weight": weight, "dropout": dropout})):
         folder = tmp_path / str(number)
@@ -279,6 +270,8 @@ def test_auto_trains_as_with_the_numbers_that_the_lists_decide(
         losses.append([row["loss"] for row in result.history])
         assert (folder / "strength.json").is_file() == (number == 0)
     assert losses[0] == losses[1]
+    found = read_json(tmp_path / "0" / "strength.json")["events_per_item"]
+    assert found == pytest.approx(sum(data.train_ends) / ITEMS)
 
 
 def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:

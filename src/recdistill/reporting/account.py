@@ -156,10 +156,7 @@ def _strength(run: Run, texts: Texts) -> list[Block]:
         return []
     chosen, dropout = run.strength, run.strength["dropout"]
     told = texts("strength_text", weight=f"{chosen['weight']:g}", dropout=dropout or texts("strength_plain"))
-    memory = chosen["memory"]
-    reason = texts("strength_unknown")
-    if memory is not None:
-        reason = texts("strength_memory", memory=f"{memory:.1f}", limit=f"{chosen['limit']:g}")
+    reason = texts("strength_why", events=f"{chosen['events_per_item']:.1f}", limit=f"{chosen['limit']:g}")
     return [Paragraph(f"{told} {reason}")]
 
 

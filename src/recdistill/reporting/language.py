@@ -306,21 +306,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "リストの中での正解の位置。リストにない正解の確率は 0 とします。",
     ),
     "strength_text": (
-        "Where distill.weight or distill.dropout was auto, the lists decided; the student learned with weight {weight} "
+        "Where distill.weight or distill.dropout was auto, the data decided; the student learned with weight {weight} "
         "and dropout {dropout}.",
-        "distill.weight と distill.dropout の auto は、リストに応じて決まります。蒸留モデルの学習では重み {weight}、"
+        "distill.weight と distill.dropout の auto は、データに応じて決まります。蒸留モデルの学習では重み {weight}、"
         "ドロップアウト {dropout} を使いました。",
     ),
     "strength_plain": ("as the plain student", "生徒モデルと同じ値"),
-    "strength_memory": (
-        "NDCG@10 on training targets is {memory} times that on validation targets; above {limit} times, lists are "
-        "taken for memory and weigh less.",
-        "学習ターゲットでの NDCG@10 は検証の {memory} 倍です。{limit} 倍を超えると、記憶が多いとみなして重みを"
-        "下げます。",
-    ),
-    "strength_unknown": (
-        "The lists name no validation target, so how much of them is memory is unknown and they weigh less.",
-        "リストに検証の正解が一つもなく、記憶の割合が分からないため、重みを下げています。",
+    "strength_why": (
+        "An item has {events} training events on average; with fewer than {limit}, lists weigh less.",
+        "1 アイテムあたりの学習イベントは平均 {events} 件です。{limit} 件未満では、リストの重みを下げます。",
     ),
     # Missing parts.
     "no_data": ("The run has no record of its data.", "データの記録がありません。"),

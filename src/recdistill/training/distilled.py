@@ -15,7 +15,6 @@ from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
-from recdistill.distill.known_targets import known_targets
 from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
 from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
 from recdistill.distill.outputs import OutputsReader
@@ -247,8 +246,8 @@ def train_distilled(
         UserError: the store lacks a target, or training diverged.
     """
     with profiler.phase("strength"):
-        strength = settled(config.distill, folder, lambda: known_targets(reader, data, config.seed))
-        config = replace(config, distill=strength)
+        events_per_item = float(data.train_item_counts()[1:].mean())
+        config = replace(config, distill=settled(config.distill, events_per_item, folder))
     with profiler.phase("selection"):
         if not config.distill.weight:  # No list is learned, and made-up histories have nothing else to teach.
             asked = data
