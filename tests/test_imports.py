@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors", "interruption"},
     {"files", "progress", "config", "yaml_files", "mistakes", "results_version"},
-    {"settings", "profiling", "digests"},
+    {"settings", "profiling", "digests", "shipped"},
     {"unread"},
     {"data"},
     {"students", "evaluation"},

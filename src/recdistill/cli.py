@@ -97,6 +97,8 @@ def one_line(message: str) -> str:
 def _dispatch(command: str, options: Namespace) -> None:
     if command == "fetch":
         _fetch(options.name)
+    elif command == "configs":
+        _configs(Path(options.out))
     elif command == "recommend":
         _recommend(options)
     elif command == "add-items":
@@ -197,6 +199,12 @@ def _fetch(name: str) -> None:
 
     for each in FETCHABLE if name == "all" else [name]:
         sys.stdout.write(f"{each}: {fetch(each)}\n")
+
+
+def _configs(out: Path) -> None:
+    from recdistill.shipped import copy_configs
+
+    sys.stdout.write("".join(f"{path}\n" for path in copy_configs(out)))
 
 
 def _plan(options: Namespace) -> None:

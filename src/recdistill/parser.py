@@ -29,6 +29,7 @@ WHOLE = {
     "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
 }
 FETCH = "Fetch data or a language model into the user's cache."
+CONFIGS = "Copy the ready configurations that come with the package to a folder."
 RECOMMEND = "What the distilled student recommends after a history."
 ADD_ITEMS = "Give a distilled student items that came after its training, by their titles; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
@@ -99,7 +100,7 @@ def complaint(command: str, message: str) -> str:
 
 def _subparsers(command: str) -> dict[str, ArgumentParser]:
     """Parsers of all subcommands; see :func:`build_parser`."""
-    parsers = {"fetch": _fetch_parser()}
+    parsers = {"fetch": _fetch_parser(), "configs": _configs_parser()}
     parsers |= {name: _step_parser(meaning, name == command) for name, meaning in (STEPS | WHOLE).items()}
     return parsers | {
         "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
@@ -118,6 +119,12 @@ def _fetch_parser() -> ArgumentParser:
     fetch = _subparser(FETCH)
     fetch.add_argument("name", choices=[*FETCHABLE, "all"], help="What to fetch.")
     return fetch
+
+
+def _configs_parser() -> ArgumentParser:
+    configs = _subparser(CONFIGS)
+    configs.add_argument("--out", type=str, default="configs", help="New folder to write.")
+    return configs
 
 
 def _step_parser(meaning: str, whole: bool) -> ArgumentParser:
@@ -140,7 +147,11 @@ def _tune_parser(whole: bool) -> ArgumentParser:
 
 def _bench_parser() -> ArgumentParser:
     bench = _subparser(BENCH)
-    bench.add_argument("matrix", type=str, help="YAML file of the experiment, such as configs/bench/smoke.yaml.")
+    bench.add_argument(
+        "matrix",
+        type=str,
+        help="YAML file of the experiment, such as configs/bench/smoke.yaml (`recdistill configs` copies it here).",
+    )
     bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
     bench.add_argument("--language", choices=["en", "ja"], default="en", help="Language of the report.")
     bench.add_argument("--only", type=str, nargs="+", default=[], help="Run these cells alone.")
@@ -151,7 +162,11 @@ def _bench_parser() -> ArgumentParser:
 
 def _study_parser() -> ArgumentParser:
     study = _subparser(STUDY)
-    study.add_argument("study", type=str, help="YAML file of the study, such as configs/studies/planted.yaml.")
+    study.add_argument(
+        "study",
+        type=str,
+        help="YAML file of the study, such as configs/studies/planted.yaml (`recdistill configs` copies it here).",
+    )
     study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
     study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
     study.add_argument("--seeds", type=int, nargs="+", default=[], help="Run these of the study's seeds alone.")
