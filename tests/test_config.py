@@ -81,6 +81,7 @@ MISTAKES = {
     "distill.weight=-1": "distill.weight: -1",
     "evaluate.permutations=0": "evaluate.permutations",
     "data.min_user_events=2": "data.min_user_events: 2 is out of range; it must be 3 or more",
+    "data.separator=": "data.separator: '' is out of range; it must be a character or several",
     "data.quote=ab": "data.quote: 'ab' is out of range; it must be one character, neither a line end nor the separator",
     "data.encoding=klingon": "data.encoding: 'klingon' is no encoding that Python knows",
     "data.items.quote=ab": "data.items.quote: 'ab' is out of range; it must be one character, neither a line end nor",
@@ -106,6 +107,7 @@ def test_a_mistake_ends_before_any_work_with_one_line_that_names_the_key(
     option: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recdistill.pipeline.run", None)  # a mistake that is taken is a failure, not a long run
     assert main(["run", f"--{option}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recdistill: error: ")
