@@ -20,8 +20,9 @@ from polars.exceptions import PolarsError
 from recdistill.errors import UserError
 from recdistill.files import read_errors
 
-BLOCK_BYTES = 32 * 2**20
-"""Bytes of text that are read at a time; a few blocks are in memory at once."""
+BLOCK_BYTES = 8 * 2**20
+"""Bytes of text that are read at a time; a few blocks are in memory at once. Larger ones cost more: the allocator gives
+them back to the system and fetches them anew each time."""
 
 ZST_LINES = 100_000
 """Lines of a Zstandard file that are unpacked at a time."""
