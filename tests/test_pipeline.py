@@ -241,7 +241,7 @@ def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
     assert f"evaluate: again, since {reason}" in told
     assert "its ranks are read back" not in told
     assert read(run / "evaluation" / "manifest.json")["code"]["results"] == 2
-    monkeypatch.setitem(RESULTS, "prepare", 2)
+    monkeypatch.setitem(RESULTS, "prepare", RESULTS["prepare"] + 1)
     assert main(["evaluate", *arguments]) == 2
     assert "choose another run folder or remove this one" in capsys.readouterr().err
 

@@ -3,6 +3,8 @@ histories that go in circles.
 """
 
 import csv
+import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import pytest
 
 from chain import options
 from recdistill.cli import main
-from recdistill.config import RunConfig
+from recdistill.config import EvaluateConfig, ExportConfig, RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.outputs import Fingerprints, OutputsReader
-from recdistill.files import read_json
+from recdistill.errors import UserError
+from recdistill.evaluation.stored import read_stored
+from recdistill.files import read_json, write_json
 from recdistill.pipeline import Story
 from recdistill.run_folder import RunFolder
 
@@ -101,3 +105,40 @@ def test_another_filter_is_another_training_and_misses_are_counted(
     assert best_validation(run, "student") == best_validation(kept, "student")
     _, log = do("--evaluate.filter_seen=false", "--evaluate.candidates=0")
     assert "student: finished before" in log
+
+
+def test_lists_that_hold_what_is_ranked_are_the_same_step_however_it_is_said(kept: Path) -> None:
+    """`export.exclude_seen` left to the ranking, or written out as the ranking has it, names one work."""
+    config = RunConfig(evaluate=EvaluateConfig(filter_seen=False))
+    written = RunConfig(evaluate=config.evaluate, export=ExportConfig(exclude_seen=False))
+    assert config.decided_export == written.decided_export
+    assert config.decided_export.exclude_seen is False
+    assert RunConfig().decided_export.exclude_seen is True
+    assert RunConfig(export=ExportConfig(exclude_seen=False)).decided_export.exclude_seen is False
+
+
+def test_an_interrupted_evaluation_of_another_machine_begins_anew(
+    kept: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = RunFolder(shutil.copytree(kept, tmp_path / "run"))
+    partial = run.path / "evaluation.partial"
+    shutil.copytree(run.path / "evaluation", partial)
+    story = Story(RunConfig(run=str(run.path)), run, "cpu")
+    story._forget_other_machines_ranks()
+    assert partial.is_dir(), "the same machine and code"
+    manifest = read_json(partial / "manifest.json")
+    write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": "another"}})
+    with caplog.at_level(logging.INFO, "recdistill"):
+        story._forget_other_machines_ranks()
+    assert not partial.exists()
+    assert "since cpu differs" in caplog.text
+
+
+def test_ranks_of_an_older_run_are_compared_though_its_titles_were_ids(kept: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(kept, tmp_path / "run")
+    about = read_json(run / "prepare" / "data.json")
+    about["statistics"]["titles_missing"] = 1
+    write_json(run / "prepare" / "data.json", about)
+    with pytest.raises(UserError, match="an older version prepared this"):
+        PreparedData.load(run / "prepare")
+    assert read_stored(run).data().num_users == USERS

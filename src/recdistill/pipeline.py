@@ -7,6 +7,7 @@ read back; where it was interrupted, it goes on from its last checkpoint.
 import gc
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
-from recdistill.evaluation.kept import unchanged_models
+from recdistill.evaluation.kept import WITH, unchanged_models
 from recdistill.evaluation.protocol import deciding, tell_certain_misses
 from recdistill.evaluation.ranking import Scorer
 from recdistill.files import read_json, write_json
@@ -157,12 +158,24 @@ class Story:
             logger.info("%s: finished before, nothing to do", step)
             return
         self._explain(step, plan)
+        if step == "evaluate":
+            self._forget_other_machines_ranks()
         with self.folder.work_on(
             name, plan.fingerprint, plan.section, plan.inputs, environment(self.device), self.device,
             resumable=step not in ("prepare", "report"), results=RESULTS[step],
         ) as (partial, profiler):  # fmt: skip
             getattr(self, f"_{step}")(partial, profiler)
         logger.info("%s: done", step)
+
+    def _forget_other_machines_ranks(self) -> None:
+        """An interrupted evaluation goes on only with this code and on this machine, so that its models are alike."""
+        partial = self.folder.path / f"{FOLDERS['evaluate']}.partial"
+        if not (partial / "manifest.json").is_file():
+            return
+        before, now = read_json(partial / "manifest.json").get("environment", {}), environment(self.device)
+        if changed := [key for key in WITH if before.get(key) != now.get(key)]:
+            logger.info("evaluate: begins anew, since %s differs from the interrupted try's", changed[0])
+            shutil.rmtree(partial)
 
     def is_finished(self, step: Step) -> bool:
         """Whether the step's folder is there, made of the same inputs with the same settings."""
@@ -197,9 +210,10 @@ class Story:
 
     def _source(self) -> str:
         """Names what `prepare` reads; where its file is gone since, what was prepared from it stands for it."""
-        done, path = self.folder.manifest("prepare"), self.config.data.path
-        if done is not None and path and not Path(path).exists():
-            logger.info("prepare: %s is not there any more; what was prepared from it is used", path)
+        done, data = self.folder.manifest("prepare"), self.config.data
+        paths = (data.path, data.validation_path, data.test_path, data.items_path)
+        if done is not None and (gone := [path for path in paths if path and not Path(path).exists()]):
+            logger.info("prepare: %s is not there any more; what was prepared from it is used", gone[0])
             return str(done["inputs"]["source"])
         return source_fingerprint(self.config.data)
 

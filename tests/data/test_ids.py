@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recdistill.data.ids import loose_form
+from recdistill.data.ids import loose_form, whole_forms
 from recdistill.data.tables import ParquetTable
 from recdistill.data.values import parse_ids
 from recdistill.errors import UserError
@@ -143,3 +143,8 @@ def test_forms_of_one_id(one: str, other: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("7", "70"), ("7", "7.5"), ("GM-1", "GM1"), ("a", "b"), ("A07", "A7")])
 def test_other_ids_have_another_form(one: str, other: str) -> None:
     assert loose_form(one) != loose_form(other)
+
+
+def test_an_exponent_without_end_is_text() -> None:
+    """A number that no tool writes, and that no decimal holds."""
+    assert whole_forms(pl.Series(["1e+9999999999999999999999", "7.0"])) == {"7.0": "7"}

@@ -45,6 +45,18 @@ def test_new_ids_that_are_known_ones_in_another_form_are_told(tmp_path: Path, ca
     )
 
 
+def test_bad_rows_are_an_error_or_left_out_as_the_run_left_them_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title\n9,Nine\n,Lost\n8,Eight\n")
+    with pytest.raises(UserError, match=r"items\.csv:3"):
+        read_new_items(path, set(), COLUMNS)
+    assert read_new_items(path, set(), COLUMNS._replace(bad_rows="skip")).item_ids == ["9", "8"]
+    assert "1 bad rows left out" in caplog.text
+    assert ItemColumns.of(DataConfig(source="csv", path="x", bad_rows="skip")).bad_rows == "skip"
+
+
 def test_nothing_new_is_told(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item_id,title\n1,One\n2,\n")

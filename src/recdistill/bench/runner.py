@@ -195,9 +195,11 @@ class _Bench:
     def _end(self, process: "subprocess.Popen[bytes]", name: str) -> None:
         """Let an interrupted cell end its step and clear up. Half a measurement is none, so nothing of it is kept."""
         process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=GRACE_SECONDS)
-        shutil.rmtree(self.out / WORK / name, ignore_errors=True)
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=GRACE_SECONDS)
+        finally:  # also where a second signal does not wait so long
+            shutil.rmtree(self.out / WORK / name, ignore_errors=True)
 
 
 def _title_kind(cell: BenchCell) -> tuple[object, ...]:

@@ -44,6 +44,7 @@ class ItemColumns(NamedTuple):
         escape: what takes a quote's meaning away within quotes; empty: nothing.
         encoding: of its text.
         names: of its columns, where its first line does not hold them.
+        bad_rows: `error`, or `skip` to leave out rows that cannot be read.
     """
 
     item: str
@@ -54,6 +55,7 @@ class ItemColumns(NamedTuple):
     escape: str = ""
     encoding: str = "utf-8"
     names: tuple[str, ...] = ()
+    bad_rows: str = "error"
 
     @classmethod
     def of(cls, config: DataConfig) -> "ItemColumns":
@@ -63,7 +65,7 @@ class ItemColumns(NamedTuple):
         names, form = _names(config), items_form(config)
         return cls(
             names.item, names.title, config.text, form.separator, form.quote, form.escape, form.encoding,
-            config.items.names,
+            config.items.names, config.bad_rows,
         )  # fmt: skip
 
     @property
@@ -98,7 +100,10 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
     """
     table = items_table(path, columns.form, columns.names)
     require_columns(table, [columns.item, columns.title, *columns.text])
-    rows = read_item_rows(table, columns.item, columns.title, columns.text)
+    skipped: dict[str, int] | None = {} if columns.bad_rows == "skip" else None
+    rows = read_item_rows(table, columns.item, columns.title, columns.text, skipped)
+    if skipped:
+        logger.warning("%s: %d bad rows left out", path, sum(skipped.values()))
     titles = {item_id: title for item_id, title in rows.titles.items() if item_id not in known}
     new = [item_id for item_id in rows.ids if item_id not in known]
     if not titles:

@@ -25,11 +25,6 @@ from recdistill.errors import UserError
 from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
-LATER = (
-    "quote", "escape", "encoding", "decimal", "names", "items", "bad_rows", "validation_path", "test_path",
-)  # fmt: skip
-"""Settings that came after the first runs."""
-
 SHARE_STREAM = 1
 """Keeps the draw of `data.train_users` apart from that of `data.limit_rows`, which has the same seed."""
 
@@ -109,12 +104,8 @@ def source_fingerprint(config: DataConfig) -> str:
     Raises:
         UserError: a file or column is missing.
     """
-    source, plain = open_source(config), asdict(config.without_paths())
-    # Settings of a later version that say nothing new leave no trace, so that older runs stay what they were.
-    default = asdict(DataConfig())
-    digest = hashlib.sha256(
-        _json({key: value for key, value in plain.items() if key not in LATER or value != default[key]})
-    )
+    source = open_source(config)
+    digest = hashlib.sha256(_json(asdict(config.without_paths())))
     for path in source.files:
         digest.update(sha256_of(path).encode())
     if source.constants:

@@ -128,8 +128,12 @@ class PreparedData:
         return np.bincount(self.items[in_train], minlength=self.num_items + 1)
 
     @classmethod
-    def load(cls, folder: Path) -> "PreparedData":
+    def load(cls, folder: Path, read_titles: bool = True) -> "PreparedData":
         """Memory-map what `prepare` wrote to `folder`.
+
+        Args:
+            folder: of the finished step.
+            read_titles: whether titles will be read; who reads histories alone may read older folders too.
 
         Raises:
             UserError: a file is missing or broken, or an older version prepared it, which called items by their ids.
@@ -140,7 +144,7 @@ class PreparedData:
         }
         trained = folder / TRAINED_FILE
         catalog, about = read_json(folder / "catalog.json"), read_json(folder / "data.json")
-        if about.get("statistics", {}).get("titles_missing", 0) and "" not in catalog["titles"][1:]:
+        if read_titles and about.get("statistics", {}).get("titles_missing", 0) and "" not in catalog["titles"][1:]:
             raise UserError(
                 f"{folder}: an older version prepared this, with ids for the titles that are missing; choose another "
                 "run folder or remove this one"

@@ -94,7 +94,9 @@ class Source:
             try:
                 return self._interactions(columns, with_ratings)
             except BadValueError:  # There may be more of them: all are told, or left out.
-                columns, bad = read_columns(self.events, list(roles))
+                pass
+            # Read again only here, where nothing of the first try is held any more.
+            columns, bad = read_columns(self.events, list(roles))
         return self._interactions(without_bad_rows(self.events, columns, roles, bad, self.skipped), with_ratings)
 
     def _interactions(self, columns: dict[str, pl.Series], with_ratings: bool) -> Interactions:

@@ -73,7 +73,7 @@ class StoredRun:
         Raises:
             UserError: it is not there, or it is not what was evaluated.
         """
-        data = PreparedData.load(self.path / "prepare")
+        data = PreparedData.load(self.path / "prepare", read_titles=False)
         fingerprints = {"data": data.fingerprint, "split": data.split_fingerprint}
         if any(self.metrics["fingerprints"][key] != value for key, value in fingerprints.items()):
             raise UserError(f"{self.path / 'prepare'}: not the data that {self.path / 'evaluation'} was made from")

@@ -266,7 +266,7 @@ def train_distilled(
         config.distill,
         config.student,
         config.seed,
-        config.export,
+        config.decided_export,
         config.teacher.title_dim,
         *made_from,
         *deciding(config.evaluate).items(),
