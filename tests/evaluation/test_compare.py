@@ -323,4 +323,4 @@ def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
     assert main(["compare", runs[0], str(tmp_path / "nowhere")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recdistill: error: ")
-    assert "nowhere: not an evaluated run" in line
+    assert "nowhere: no such run" in line
