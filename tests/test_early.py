@@ -3,13 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from chain import write_interactions
 from recdistill.cli import main
-from recdistill.config import RunConfig
+from recdistill.config import DataConfig, RunConfig, TeacherConfig
 from recdistill.early import check_finished, check_run
 from recdistill.errors import UserError
 
@@ -29,7 +30,7 @@ WRONG = {
     "a run to recommend from": (["recommend", "runs/deom", "Heat"], "runs/deom: no such run; did you mean runs/demo?"),
     "a run to compare": (["compare", "runs/deom"], "runs/deom: no such run; did you mean runs/demo?"),
     "a run to add to": (["add-items", "runs/deom", "x.csv", "--out=o"], "no such run; did you mean runs/demo?"),
-    "a run to report on": (["report", "--run=runs/deom", *CSV], "runs/deom: no such run; did you mean runs/demo?"),
+    "a run to report on": (["report", "--run=runs/deom"], "runs/deom: no such run; did you mean runs/demo?"),
     "data that is here": (["prepare"], "nothing says what to read, and sales.csv is here; write --data.source csv"),
     "a planned model": (["plan", "--llm=./nowhere"], "plan.llm: ./nowhere: no such folder"),
     "an option": (["run", "--student.dropuot=1"], "did you mean --student.dropout?"),
@@ -102,3 +103,11 @@ def test_runs_that_differ_in_numbers_alone_are_not_taken_for_one_another(tmp_pat
         check_finished(tmp_path / "seed-2")
     with pytest.raises(UserError, match=r"did you mean .*/groceries\?"):
         check_finished(tmp_path / "grocreies")
+
+
+def test_who_says_what_to_read_makes_a_new_run_however_its_name(tmp_path: Path) -> None:
+    (tmp_path / "killed none").mkdir()
+    config = RunConfig(run=str(tmp_path / "killed nf4"), teacher=TeacherConfig(kind="none"))
+    check_run(replace(config, data=DataConfig(source="planted")), "report", data_named=True)
+    with pytest.raises(UserError, match="did you mean .*killed none"):
+        check_run(config, "report", data_named=False)

@@ -26,10 +26,12 @@ def check_run(config: RunConfig, step: str, data_named: bool) -> None:
 
     Raises:
         UserError: a file or a column is missing, a model has not been fetched or is no model; there is data here and
-            nobody said what to read; `evaluate` or `report` names a run that is not there and is like one that is.
+            nobody said what to read; or `evaluate` or `report` names a run that is not there
+            and is like one that is, with nothing said of what to read.
     """
     run = Path(config.run)
-    if step in ("evaluate", "report") and not run.exists() and (like := _like(run)):
+    # Who says what to read makes a new run, however like another its name is (`try-2` beside `try-1`).
+    if step in ("evaluate", "report") and not data_named and not run.exists() and (like := _like(run)):
         raise UserError(f"{run}: no such run; did you mean {like}? (`recdistill run --run {run}` makes a new one)")
     prepared = (run / "prepare" / "manifest.json").is_file()
     if not prepared:
