@@ -109,5 +109,5 @@ def test_who_says_what_to_read_makes_a_new_run_however_its_name(tmp_path: Path) 
     (tmp_path / "killed none").mkdir()
     config = RunConfig(run=str(tmp_path / "killed nf4"), teacher=TeacherConfig(kind="none"))
     check_run(replace(config, data=DataConfig(source="planted")), "report", data_named=True)
-    with pytest.raises(UserError, match="did you mean .*killed none"):
+    with pytest.raises(UserError, match=r"did you mean .*killed none"):
         check_run(config, "report", data_named=False)
