@@ -246,7 +246,7 @@ def test_settings_that_nothing_reads_are_refused():
 
 def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, out: Path, **settings: Any) -> Any:
     teacher = load_teacher(config, data, student, folder, "cpu")
-    wish = replace(config.export, top_k=5, **settings)
+    wish = replace(config.decided_export, top_k=5, **settings)
     prints = Fingerprints("d", "s", "t")
     with Profiler() as profiler:
         export_outputs(teacher, data, teacher.titles, wish, out, prints, profiler)

@@ -62,7 +62,7 @@ def test_what_is_written_says_how_titles_are_read(
     config = RunConfig(data=data_config, teacher=TeacherConfig(title_dim=5))
     write_title_map(student, embeddings, config, data, tmp_path)
     _, about = load_title_map(tmp_path)
-    form = {"separator": ";", "quote": '"', "escape": "", "encoding": "utf-8", "names": []}
+    form = {"separator": ";", "quote": '"', "escape": "", "encoding": "utf-8", "names": [], "bad_rows": "error"}
     assert about["columns"] == {"item": "book", "title": "name", "text": ["genre"], **form}
     assert about["examples"] == data.titles[1:9]
     assert about["teacher"]["title_encoder"] == config.teacher.title_encoder
