@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from recdistill.errors import UserError
+from recdistill.languages import Language
 
 Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted"]
 Split = Literal["leave_one_out", "global_time", "column", "column_events", "files"]
@@ -672,8 +673,8 @@ class EvaluateConfig:
 class ReportConfig:
     """The report a person reads."""
 
-    language: Literal["en", "ja"] = "en"
-    """English or Japanese."""
+    language: Language = "en"
+    """The report's language, en (English) or ja (Japanese); each is one file of messages."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.languages import LANGUAGES
 from recdistill.mistakes import check_settings, settings_of, told
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.settings import flat
@@ -153,7 +154,7 @@ def _bench_parser() -> ArgumentParser:
         help="YAML file of the experiment, such as configs/bench/smoke.yaml (`recdistill configs` copies it here).",
     )
     bench.add_argument("--out", type=str, default="", help="Folder of the results. Empty: runs/bench/<its name>.")
-    bench.add_argument("--language", choices=["en", "ja"], default="en", help="Language of the report.")
+    bench.add_argument("--language", choices=LANGUAGES, default="en", help="Language of the report.")
     bench.add_argument("--only", type=str, nargs="+", default=[], help="Run these cells alone.")
     bench.add_argument("--retry", action="store_true", help="Run cells again that ended badly.")
     bench.add_argument("--report_only", action="store_true", help="Run nothing; write the report of what is there.")

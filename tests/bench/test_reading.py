@@ -40,7 +40,7 @@ MISTAKES = {
     "base: {teacher: {precision: fp8}}\n": "cells.base: ",
     "base: {run: x}\n": "base.run: set by the bench itself",
     "base: {teacher: {train: {max_epochs: 3}}}\n": "base.teacher.train.max_epochs: set by the bench itself",
-    "title: {en: A}\n": "title: needs both en and ja",
+    "title: {ja: A}\n": "title: needs en",
     "name: a/b\n": "name: 'a/b' must be the name of a folder",
 }
 

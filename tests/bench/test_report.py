@@ -3,15 +3,15 @@ from pathlib import Path
 import pytest
 
 from bench.rows import MATRIX, ended, matrix, results, row
-from recdistill.bench.language import WORDS, BenchTexts
+from recdistill.bench.language import BenchTexts
 from recdistill.bench.matrix import Matrix
 from recdistill.bench.report import build_document, write_report
 from recdistill.bench.results import Results, add_row
 from recdistill.bench.tables import ratio
 from recdistill.bench.words import finding, number, percent, verdict
 from recdistill.errors import UserError
+from recdistill.languages import Language
 from recdistill.reporting.html import to_html
-from recdistill.reporting.language import Language
 from recdistill.reporting.markdown import to_markdown
 
 TURNS = (1, 2, 3)
@@ -160,14 +160,6 @@ def test_files_are_written_and_an_empty_folder_is_told(study: Results, made: Mat
     write_report(made, tmp_path / "out", "en", "m.yaml")
     found = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
     assert {"report.md", "report.html", "times.svg", "memory.svg", "tradeoff.svg"} <= found
-
-
-def test_both_languages_fill_in_the_same_names() -> None:
-    import string
-
-    for key, (english, japanese) in WORDS.items():
-        names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (english, japanese)]
-        assert names[0] == names[1], key
 
 
 def test_figures_as_a_person_reads_them() -> None:

@@ -1,50 +1,60 @@
 import re
-import string
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
-import recdistill.bench
-import recdistill.reporting
-from recdistill.bench.language import WORDS
+import recdistill
+from recdistill.bench.language import OWN, BenchTexts
 from recdistill.bench.statistics import METRICS
-from recdistill.reporting.language import MODELS, TEXTS, Texts
+from recdistill.config import ReportConfig
+from recdistill.languages import LANGUAGES, LOCALES
+from recdistill.reporting.catalogue import Catalogue, catalogue
+from recdistill.reporting.collect import read_run
+from recdistill.reporting.language import MODELS, Texts
+from recdistill.reporting.report import build_document
 
+SOURCE = Path(recdistill.__file__).parent
+ENGLISH = catalogue("en")
+KEYS = list(ENGLISH.variables)
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-SAME_IN_BOTH = {"cpu", "gpu", "python"}
+SAME_IN_ALL = {"cpu", "gpu", "python", "item_knn", "ease"}
 
 
-def fields(text: str) -> set[str]:
-    return {field for _, field, _, _ in string.Formatter().parse(text) if field}
+def test_a_setting_may_be_each_language_that_has_a_file():
+    assert set(LANGUAGES) == {"en", "ja"} == {path.stem for path in LOCALES.iterdir()}
+    assert get_args(get_type_hints(ReportConfig)["language"]) == LANGUAGES
 
 
-@pytest.mark.parametrize("key", TEXTS)
-def test_both_languages_say_it_with_the_same_values(key):
-    english, japanese = TEXTS[key]
-    assert fields(english) == fields(japanese)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_all_languages_have_the_same_messages_with_the_same_values(language):
+    assert catalogue(language).variables == ENGLISH.variables
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_message_can_be_filled_in_and_is_translated(key):
+    values = dict.fromkeys(ENGLISH.variables[key], 1234567)
+    english, japanese = (catalogue(language).format(key, values) for language in ("en", "ja"))
+    for text in (english, japanese):
+        assert text.count("1234567") >= len(values) or key == "minutes", text
+        assert "$" not in text
+        assert "\n" not in text
     assert not JAPANESE.search(english)
-    assert key in SAME_IN_BOTH or JAPANESE.search(japanese) or english != japanese
+    assert key in SAME_IN_ALL or JAPANESE.search(japanese) or english != japanese
 
 
-def source_of(package):
-    return "".join(path.read_text() for path in Path(package.__file__).parent.glob("*.py"))
+def source_of(*packages):
+    return "".join(path.read_text() for package in packages for path in (SOURCE / package).rglob("*.py"))
 
 
-def test_no_text_is_unused():
-    source = source_of(recdistill.reporting)
+def test_no_message_is_unused():
+    source = source_of("reporting", "bench")
     built = ("split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
-    from_data = {*MODELS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
-    for key in TEXTS:
-        if key.startswith(built) or key.endswith("_targets") or key in from_data:
-            continue
-        assert source.count(f'"{key}"') >= 2, key
-
-
-def test_no_text_of_the_bench_is_unused():
-    source = source_of(recdistill.bench)
-    for key in WORDS:
-        if not key.startswith(("contents_", "verdict_")):
-            assert source.count(f'"{key}"') >= 2 or key in METRICS, key
+    from_data = {*MODELS, *METRICS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
+    for key in KEYS:
+        name = key.removeprefix(OWN)
+        if not (name.startswith(built) or name.endswith("_targets") or name in from_data):
+            assert f'"{name}"' in source, key
 
 
 def test_models_have_names_and_strangers_keep_theirs():
@@ -56,3 +66,32 @@ def test_models_have_names_and_strangers_keep_theirs():
 
 def test_values_with_braces_are_plain_text():
     assert Texts("en")("title", run="{x}") == "Report of {x}"
+
+
+def test_the_benchs_own_messages_come_first():
+    assert BenchTexts("en")("verdict") == ENGLISH.format("bench_verdict", {})
+    assert BenchTexts("en")("unknown") == ENGLISH.format("unknown", {})
+
+
+@pytest.fixture
+def pseudo(tmp_path) -> Path:
+    """A folder with a third language: English with every letter of its texts in capitals."""
+    made = []
+    for line in (LOCALES / "en.ftl").read_text(encoding="utf-8").splitlines():
+        name, equals, text = line.partition(" = ")
+        parts = re.split(r"(\{.*?\})", text)
+        made.append(name + equals + "".join(part if part.startswith("{") else part.upper() for part in parts))
+    (tmp_path / "qps.ftl").write_text("\n".join(made), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_third_language_is_one_file(pseudo, make_run):
+    assert Catalogue("qps", pseudo).variables == ENGLISH.variables
+    run = read_run(make_run(pseudo / "run"))
+    document = build_document(run, Texts("qps", pseudo))
+    assert document.language == "qps"
+    assert document.title == "REPORT OF run"
+    english = build_document(run, Texts("en"))
+    assert len(document.blocks) == len(english.blocks)
+    headings = [block.text for block in document.blocks if type(block).__name__ == "Heading"]
+    assert headings == [block.text.upper() for block in english.blocks if type(block).__name__ == "Heading"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from recdistill.bench.matrix import BASE, BenchCell, Matrix, Section, Sizes, four
 from recdistill.errors import UserError
+from recdistill.languages import LANGUAGES
 from recdistill.settings import flat, nested, run_config
 from recdistill.yaml_files import read_yaml
 
@@ -176,11 +177,11 @@ def _mapping(value: Any, key: str) -> dict[str, Any]:
 
 
 def _per_language(value: Any, key: str) -> dict[str, str]:
-    """One text for both languages, or one for each."""
+    """One text for all languages, or one for each; English stands in for a language that has none."""
     if isinstance(value, str):
-        return {"en": value, "ja": value}
+        return dict.fromkeys(LANGUAGES, value)
     texts = _mapping(value, key)
-    _known(texts, ("en", "ja"), key)
-    if set(texts) != {"en", "ja"}:
-        raise UserError(f"{key}: needs both en and ja")
-    return {language: _text(text, f"{key}.{language}") for language, text in texts.items()}
+    _known(texts, LANGUAGES, key)
+    if "en" not in texts:
+        raise UserError(f"{key}: needs en")
+    return {language: _text(texts.get(language, texts["en"]), f"{key}.{language}") for language in LANGUAGES}

@@ -23,6 +23,7 @@ from recdistill.bench.statistics import (
 )
 from recdistill.bench.words import finding, members, number, over_turns, percent
 from recdistill.errors import UserError
+from recdistill.languages import Language
 from recdistill.reporting.account import VARYING, machine
 from recdistill.reporting.document import (
     Block,
@@ -35,7 +36,6 @@ from recdistill.reporting.document import (
     Remark,
     table,
 )
-from recdistill.reporting.language import Language
 from recdistill.reporting.report import write_document
 from recdistill.reporting.wording import duration
 
@@ -49,7 +49,7 @@ def write_report(matrix: Matrix, out: Path, language: Language, source: str) -> 
     Args:
         matrix: the experiment.
         out: its folder, with `results.jsonl`.
-        language: `en` or `ja`.
+        language: one of :data:`recdistill.languages.LANGUAGES`.
         source: the matrix's file, for the command.
 
     Raises:
@@ -106,8 +106,8 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
     sentences = [
         texts("method_cells", threads=matrix.threads, limit=duration(texts, matrix.cell_seconds)),
         texts(
-            "method_sample", rows=sizes.rows, users=sizes.validation_users, tested=sizes.test_rows,
-            exported=sizes.export_rows,
+            "method_sample", rows=f"{sizes.rows:,}", users=f"{sizes.validation_users:,}",
+            tested=f"{sizes.test_rows:,}", exported=f"{sizes.export_rows:,}",
         ),
         texts("method_turns", repeats=matrix.repeats),
         texts("method_noise", pairs=pairs, least=percent(1 + LEAST_FLOOR).lstrip("+")),
@@ -159,7 +159,7 @@ def _memory_kind(results: Results, texts: BenchTexts) -> str:
     first = finished[0]["memory"]
     if first.get("export", first["import"]).get("peak_allocated_gib") is not None:
         return texts("memory_cuda")
-    return texts("memory_cpu", import_gib=first["import"]["peak_rss_gib"])
+    return texts("memory_cpu", import_gib=f"{first['import']['peak_rss_gib']:.2f}")
 
 
 def _section(results: Results, section: Section, texts: BenchTexts) -> list[Block]:
@@ -200,7 +200,7 @@ def _paybacks(results: Results, section: Section, texts: BenchTexts) -> list[str
             sentences.append(texts("payback_never", **values))
         else:
             saved = f"{found.saved_per_step:.3f} s"
-            sentences.append(texts("payback", **values, saved=saved, steps=round(found.steps)))
+            sentences.append(texts("payback", **values, saved=saved, steps=f"{round(found.steps):,}"))
     return sentences
 
 

@@ -53,7 +53,7 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
             _quality(results, cell), _quality_difference(results, cell, against),
         ])  # fmt: skip
     keys = ("cell", "verdict", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
-    return table([texts(key, against=against) for key in keys], rows, texts("training_caption"), labels=2)
+    return table(_header(keys, against, texts), rows, texts("training_caption"), labels=2)
 
 
 def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None:
@@ -93,7 +93,13 @@ def export(results: Results, section: Section, texts: BenchTexts) -> Table | Non
         for cell in cells
     ]
     keys = ("cell", "verdict", "export_s", "against", "peak_export", "targets_s", "tokens_s", "padding", "mfu")
-    return table([texts(key, against=section.against) for key in keys], rows, texts("export_caption"), labels=2)
+    return table(_header(keys, section.against, texts), rows, texts("export_caption"), labels=2)
+
+
+def _header(keys: Sequence[str], against: str, texts: BenchTexts) -> list[str]:
+    """Column names; two of them name what the cells are compared with."""
+    named = ("against", "ndcg_difference")
+    return [texts(key, against=against) if key in named else texts(key) for key in keys]
 
 
 def by_phase(

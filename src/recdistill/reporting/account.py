@@ -227,14 +227,19 @@ def machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
     for key in ("device", "system"):
         yield key, str(found.get(key, texts("unknown")))
     if cpu := found.get("cpu"):
-        yield "cpu", texts("cpu_text", **cpu)
+        yield "cpu", texts("cpu_text", model=cpu["model"], cores=cpu["cores"], threads=cpu["threads"])
     if "memory_gib" in found:
         yield "memory", f"{found['memory_gib']:.1f} GiB"
     gpu, git = found.get("gpu") or {}, found.get("git") or {}
-    yield "gpu", texts("gpu_text", **gpu) if gpu else texts("none")
-    dirty = texts("git_dirty", **git) if git.get("dirty") else ""
+    yield "gpu", _gpu(gpu, texts) if gpu else texts("none")
+    dirty = texts("git_dirty", commit=git["commit"]) if git.get("dirty") else ""
     yield "git", dirty or git.get("commit") or texts("unknown")
     yield "python", str(found.get("python", texts("unknown")))
+
+
+def _gpu(gpu: Mapping[str, Any], texts: Texts) -> str:
+    memory = f"{gpu['memory_gib']:.1f}"
+    return texts("gpu_text", name=gpu["name"], memory=memory, driver=str(gpu["driver"]), cuda=str(gpu["cuda"]))
 
 
 def reproduce(run: Run, texts: Texts) -> list[Block]:

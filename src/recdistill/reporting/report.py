@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from recdistill.files import write_text
+from recdistill.languages import Language
 from recdistill.reporting import account, quality
 from recdistill.reporting.collect import Run, read_run
 from recdistill.reporting.document import Document, Figure
 from recdistill.reporting.html import to_html
-from recdistill.reporting.language import Language, Texts
+from recdistill.reporting.language import Texts
 from recdistill.reporting.markdown import FIGURES, to_markdown
 
 DARK = "<style>:root{color:#1c2126}@media(prefers-color-scheme:dark){:root{color:#e3e7eb}}</style>"
@@ -20,7 +21,7 @@ def write_report(run: Path, folder: Path, language: Language) -> None:
     Args:
         run: the run's folder; what it lacks is left out, and the report says so.
         folder: where to write.
-        language: `en` or `ja`.
+        language: one of :data:`recdistill.languages.LANGUAGES`.
 
     Raises:
         UserError: the run has no finished step, or one of its files is broken.

@@ -60,7 +60,7 @@ def certain_misses(metrics: Mapping[str, Any], texts: Texts) -> str:
 def duration(texts: Texts, seconds: float) -> str:
     """Seconds as `1 h 02 min`, `3 min 20 s` or `4.1 s`."""
     if seconds < 60:
-        return texts("some_seconds", seconds=seconds)
+        return texts("some_seconds", seconds=f"{seconds:.1f}")
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return texts("minutes", minutes=minutes, seconds=rest)
