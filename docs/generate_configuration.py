@@ -32,9 +32,11 @@ Written by `docs/generate_configuration.py` from the dataclasses in `src/recdist
 Every setting can stand in a YAML file (`--config run.yaml`), on the command line by its dotted name
 (`--student.train.max_epochs 20`), or in Python (`RunConfig(student=StudentConfig(...))`). What comes later on the
 command line wins, so put `--config` first; the defaults are the demo's. `recdistill run --config run.yaml
---print_config` prints what would be used. Unknown keys, wrong types and values out of range stop a command before any
-work, with the key's name and the nearest name there is; a setting that was changed and that nothing reads, given the
-others, is told.
+--print_config` prints what would be used. `recdistill student --help` lists the settings of that step,
+`recdistill run --help teacher.gate` a section, `recdistill run --help dropout` the settings that speak of a word.
+
+Unknown keys, wrong types and values out of range stop a command before any work, with the key's name and the nearest
+name there is; a setting that was changed and that nothing reads, given the others, is told.
 
 A key without a value (`separator:`), and a section whose lines are all commented out, are as if the line were not
 there: the default holds. An empty text is `''`. `null` stands where the last column has it, and is refused elsewhere.

@@ -1,5 +1,6 @@
 """What can be typed: the commands and their options; every setting of `RunConfig` is an option of every step."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.help_pages import Help
 from recdistill.languages import LANGUAGES
 from recdistill.mistakes import check_settings, settings_of, told
 from recdistill.profiling.plan_config import PlanConfig
@@ -50,6 +52,8 @@ FETCHABLE = ("ml-100k", "smollm2", "minilm")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
 SETTINGS = settings_of(RunConfig)
+READ = {"prepare": ("data",)} | {step: (step,) for step in STEPS if step != "prepare"}
+"""Sections that a step is about, and its help lists; it reads those of the steps before it where these are done too."""
 
 
 class ConfigFile(ActionConfigFile):
@@ -102,7 +106,8 @@ def complaint(command: str, message: str) -> str:
 def _subparsers(command: str) -> dict[str, ArgumentParser]:
     """Parsers of all subcommands; see :func:`build_parser`."""
     parsers = {"fetch": _fetch_parser(), "configs": _configs_parser()}
-    parsers |= {name: _step_parser(meaning, name == command) for name, meaning in (STEPS | WHOLE).items()}
+    for name, meaning in (STEPS | WHOLE).items():
+        parsers[name] = _step_parser(meaning, READ.get(name, ()), name == command)
     return parsers | {
         "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
         "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
@@ -111,7 +116,18 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
 
 
 def _subparser(description: str) -> ArgumentParser:
-    parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False)
+    return _quiet(ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False))
+
+
+def _settings_subparser(description: str, sections: Sequence[str] = ()) -> ArgumentParser:
+    """One that takes settings; its help lists those of `sections`, and others on request."""
+    parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False, add_help=False)
+    told = "This page, or that of a section, or the settings that speak of a word."
+    parser.add_argument("-h", "--help", action=Help, sections=sections, help=told)
+    return _quiet(parser)
+
+
+def _quiet(parser: ArgumentParser) -> ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="No progress, warnings only.")
     return parser
 
@@ -128,8 +144,8 @@ def _configs_parser() -> ArgumentParser:
     return configs
 
 
-def _step_parser(meaning: str, whole: bool) -> ArgumentParser:
-    step = _subparser(meaning)
+def _step_parser(meaning: str, sections: Sequence[str], whole: bool) -> ArgumentParser:
+    step = _settings_subparser(meaning, sections)
     if whole:
         step.add_argument("--config", action=ConfigFile, help="YAML file with any of the settings below.")
         step.add_class_arguments(RunConfig, None)
@@ -137,7 +153,7 @@ def _step_parser(meaning: str, whole: bool) -> ArgumentParser:
 
 
 def _tune_parser(whole: bool) -> ArgumentParser:
-    tune = _subparser(TUNE)
+    tune = _settings_subparser(TUNE, ["student"])
     if whole:
         tune.add_argument("--config", action=ConfigFile, help="YAML file with any of the run's settings below.")
         tune.add_argument("--space", type=str, default="", help="YAML file of what is tried. Empty: a built-in space.")
@@ -198,7 +214,7 @@ def _compare_parser() -> ArgumentParser:
 
 
 def _plan_parser(whole: bool) -> ArgumentParser:
-    plan = _subparser(PLAN)
+    plan = _settings_subparser(PLAN)
     if whole:
         plan.add_argument("--json", action="store_true", help="One JSON object instead of a table.")
         plan.add_class_arguments(PlanConfig, None, skip={"adapter_layers"})
