@@ -1,10 +1,14 @@
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
+from recdistill.languages import message
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.verdicts import judge
+from recdistill.reporting.language import Texts
 
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
 ON = {
@@ -23,13 +27,20 @@ ON = {
 
 def effect(key, asked, seen, **others):
     found = {one.key: one for one in judge({**others, key: asked}, seen)}
+    assert told(found[key], "en") != told(found[key], "ja")
     return found[key].in_effect
+
+
+def told(judgement, language="en"):
+    """What was seen, as a report tells it after it was kept as JSON."""
+    return Texts(language).told(json.loads(json.dumps(asdict(judgement)))["seen"])
 
 
 def test_nothing_seen_is_not_in_effect():
     found = judge(ON, {})
     assert [one.key for one in found] == list(ON)
     assert [one.key for one in found if one.in_effect] == []
+    assert all(told(one, "en") != told(one, "ja") for one in found)
 
 
 OFF = {
@@ -136,13 +147,29 @@ def test_with_a_cache_batches_of_the_export_are_of_users():
 def test_how_titles_were_embedded_is_told_with_what_was_not_read():
     seen = {"pooling": "mean, normalize", "max_tokens": 16, "texts": 9, "cut": 2, "prompt": "", "modules_file": True}
     (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": seen})
-    assert (found.seen, found.in_effect) == ("mean, normalize; at most 16 tokens a text, 2 of 9 texts cut", True)
+    assert (told(found), found.in_effect) == (
+        "pooling: mean, normalize; at most 16 tokens per text, 2 of 9 texts truncated",
+        True,
+    )
     other = seen | {"max_tokens": None, "cut": 0, "prompt": "title: ", "modules_file": False}
     (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": other})
-    assert found.seen == (
-        "mean, normalize; without a limit, 0 of 9 texts cut; behind 'title: '; "
+    assert told(found) == (
+        "pooling: mean, normalize; without a limit, 0 of 9 texts truncated; behind 'title: '; "
         "its files do not say how texts are embedded (no modules.json)"
     )
+
+
+def test_the_whole_models_titles_are_told_in_the_reports_language():
+    kept = asdict(message("pooling_title_tokens"))
+    seen = {"pooling": kept, "max_tokens": 506, "texts": 24, "cut": 0}
+    (found,) = judge({"teacher.title_encoder": "llm"}, {"title_encoder": json.loads(json.dumps(seen))})
+    words = "プーリング: タイトルのトークンの平均、1 テキストあたり最大 506 トークン、24 件中 0 件を切り詰め"
+    assert told(found, "ja") == words
+
+
+def test_nothing_is_a_word_of_the_language():
+    (found,) = judge({"teacher.attention": "sdpa"}, {})
+    assert (told(found), told(found, "ja")) == ("kernels: none", "カーネル: なし")
 
 
 def counted(*batches):

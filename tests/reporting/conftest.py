@@ -116,7 +116,9 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
         write(folder / "teacher" / "gate_examples.json", gate)
         judged = {"key": "teacher.compile", "asked": True, "seen": "0 graphs", "in_effect": False}
         found = {"attention_in_use": "sdpa", "frozen_dtypes": ["torch.float32"], "frozen_parameters": 49000000}
-        found |= {"settings": [judged]}
+        masked = {"key": "seen_softmaxes", "values": {"softmaxes": 2}}
+        attention = {"key": "teacher.attention", "asked": "eager", "seen": [masked], "in_effect": True}
+        found |= {"settings": [judged, attention], "attention_reason": {"key": "attention_runs", "values": {}}}
         write(folder / "teacher" / "evidence.json", found)
     if "teacher_outputs" not in without:
         remembered = {"targets": 97171, "ndcg@10": 0.5856, "probability": 0.337, "entropy": 1.4912}

@@ -1,4 +1,6 @@
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -8,11 +10,12 @@ import recdistill
 from recdistill.bench.language import OWN, BenchTexts
 from recdistill.bench.statistics import METRICS
 from recdistill.config import ReportConfig
-from recdistill.languages import LANGUAGES, LOCALES
+from recdistill.languages import LANGUAGES, LOCALES, message
 from recdistill.reporting.catalogue import Catalogue, catalogue
 from recdistill.reporting.collect import read_run
 from recdistill.reporting.language import MODELS, Texts
 from recdistill.reporting.report import build_document
+from recdistill.teacher.backbone import FLASH_ATTENTION_MISSING
 
 SOURCE = Path(recdistill.__file__).parent
 ENGLISH = catalogue("en")
@@ -49,12 +52,32 @@ def source_of(*packages):
 
 def test_no_message_is_unused():
     source = source_of("reporting", "bench")
-    built = ("split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
+    built = ("phase_", "split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
     from_data = {*MODELS, *METRICS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
+    source += source_of("profiling", "teacher")
+    from_data |= {f"seen_{fact}" for fact in ("adapter_rank", "experts", "prompt", "head")}
+    from_data |= {f"attention_{why}" for why in FLASH_ATTENTION_MISSING}
     for key in KEYS:
         name = key.removeprefix(OWN)
         if not (name.startswith(built) or name.endswith("_targets") or name in from_data):
             assert f'"{name}"' in source, key
+
+
+def test_every_phase_has_a_name():
+    names = re.findall(r"\.phase\(\"([^\"]+)\"\)", source_of("."))
+    assert len(set(names)) > 20
+    for name in names:
+        assert Texts("en").phase(name) == name
+        assert Texts("ja").phase(name).endswith(f" ({name})"), name
+    assert Texts("ja").phase("load student") == "生徒モデルの読み込み (load student)"
+    assert Texts("ja").phase("rank <b>mine") == "<b>mineの順位付け (rank <b>mine)"
+    assert Texts("ja").phase("of an older version") == "of an older version"
+
+
+def test_a_kept_message_is_told_in_the_reports_language_and_an_older_sentence_as_it_is():
+    kept = json.loads(json.dumps([asdict(message("seen_kernels", kernels=message("none"))), "older"]))
+    assert Texts("en").told(kept) == "kernels: none; older"
+    assert Texts("ja").told(kept) == "カーネル: なし、older"
 
 
 def test_models_have_names_and_strangers_keep_theirs():

@@ -31,6 +31,7 @@ from recdistill.distill.outputs import Fingerprints
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.languages import message
 from recdistill.profiling.environment import environment
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.llm_shapes import LlmShapes, shapes_from_config
@@ -230,7 +231,10 @@ class CellRun:
         asked = {key: every[key] for key in self.spec["judged"] if key in every and self._measured(key, every)}
         context = {key: every[key] for key in CONTEXT}
         found = {one.key: asdict(one) for one in judge(context | asked, self.facts | tokens)}
-        unseen = {"seen": "nothing looks for this setting", "in_effect": None}  # not judged, which is no verdict
+        unseen = {
+            "seen": [asdict(message("seen_not_looked_for"))],
+            "in_effect": None,
+        }  # not judged, which is no verdict
         settings = [found.get(key, {"key": key, "asked": value} | unseen) for key, value in asked.items()]
         return {"settings": settings, "model": self.facts | {"tokens": tokens}}
 

@@ -115,7 +115,7 @@ def by_phase(
         found = [over_turns(results, cell, read(phase)) for phase in phases]
         rows.append([cell, *(f"{one.median:,.2f}" if one else "" for one in found)])
     caption = texts("memory_caption" if read is memory else "times_caption")
-    return table([texts("cell"), *phases], rows, caption)
+    return table([texts("cell"), *map(texts.phase, phases)], rows, caption)
 
 
 def evidence(results: Results, section: Section, texts: BenchTexts) -> Table | None:
@@ -123,11 +123,18 @@ def evidence(results: Results, section: Section, texts: BenchTexts) -> Table | N
     rows = []
     for cell in members(section):
         for entry in _seen(results, cell):
-            seen = texts("nothing_seen") if entry["seen"] is None else plain(entry["seen"])
+            seen = _told(entry["seen"], texts)
             effect = texts({True: "yes", False: "no", None: "not_judged"}[entry["in_effect"]])
             rows.append([cell, entry["key"], plain(entry["asked"]), effect, seen])
     header = [texts(key) for key in ("cell", "key", "asked", "in_effect", "seen")]
     return table(header, rows, texts("evidence_caption"), labels=5) if rows else None
+
+
+def _told(seen: Any, texts: BenchTexts) -> str:
+    """What was seen of a setting; earlier versions kept a sentence or a value."""
+    if seen is None:
+        return texts("nothing_seen")
+    return texts.told(seen) if isinstance(seen, list) else plain(seen)
 
 
 def _seen(results: Results, cell: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ step_teacher = teacher
 step_teacher_outputs = teacher outputs
 step_distilled = distilled student
 step_evaluation = evaluation
+separator = ; { "" }
 minus = { $a } - { $b }
 hours = { $hours } h { NUMBER($minutes, minimumIntegerDigits: 2) } min
 minutes = { $minutes } min { NUMBER($seconds, minimumIntegerDigits: 2) } s
@@ -176,6 +177,89 @@ not_in_effect = NOT IN EFFECT
 settings_caption = Settings, and what was seen of each while the teacher trained and was exported.
 settings_without_trace = These settings left no trace and were not in effect: { $keys }.
 no_evidence = The teacher left no evidence of what ran.
+## What was seen of a setting
+
+seen_products = products: { $products }; frozen: { $frozen }
+seen_quantised = { $layers } quantised layers; kernels: { $kernels }
+seen_no_four_bit = no 4-bit layers
+seen_double = { $nested } of { $layers } layers
+seen_compute = 4-bit layers compute in { $types }
+seen_kernels = kernels: { $kernels }
+seen_softmaxes = { $softmaxes } softmaxes
+seen_graphs = { $graphs } graphs, { $late } of them after the warm-up
+seen_cuda_graphs = { $graphs } CUDA graphs
+seen_block_runs = blocks ran { $runs } times for { $calls } calls
+seen_nothing_read = nothing was read
+seen_padding = { $share } padding, { $widths } widths, { $packed } packed batches
+seen_not_told_apart = bucketed and longest cannot be distinguished
+seen_accumulated = up to { $most } micro-batches per step
+seen_batch_tokens = micro-batches of up to { $largest } tokens, { $total } in total
+seen_batch_size_unread = not read, since batch_tokens is set
+seen_batch_size = micro-batches of up to { $most } prompts
+seen_workers = batches by worker: { $workers }
+seen_export_batch = batches of up to { $most } of { $prompts } prompts
+seen_any_size = any size is automatic
+seen_reused = { $tokens } tokens came from the cache
+seen_blocks = { $blocks } blocks
+seen_history = the longest history shown has { $items } items
+seen_gate = the gate in use is { $kind }
+seen_titles_weight = validation gave title similarity the weight { $weight }
+seen_no_decay = its decay is not observed
+seen_nothing_embedded = nothing was embedded
+seen_pooling = pooling: { $pooling }
+seen_limit = at most { $most } tokens per text, { $cut } of { $texts } texts truncated
+seen_no_limit = without a limit, { $cut } of { $texts } texts truncated
+seen_behind = behind { $prompt }
+seen_no_modules = its files do not say how texts are embedded (no modules.json)
+seen_targets = { $targets } predictions from { $prompts } prompts
+seen_adapter_rank = adapter rank: { $found }
+seen_experts = experts weighted by the gate: { $found }
+seen_prompt = item tokens are those of this prompt: { $found }
+seen_head = head: { $found }
+seen_adapted = layers with adapters: { $layers }
+seen_lists = lists of { $length } of { $items } items
+seen_states = width of the stored user embeddings: { $width }
+seen_not_looked_for = nothing looks for this setting
+pooling_title_tokens = mean over the title's own tokens
+pooling_no_titles = no titles
+attention_as_configured = as configured
+attention_runs = auto: it can run here
+attention_no_cuda = auto: flash_attention_2 needs a CUDA device, and this run is on the CPU
+attention_not_installed = auto: flash_attention_2 needs the package flash-attn, which is not installed
+attention_full_precision = auto: flash_attention_2 computes in half precision only
+
+## Phases
+
+phase_batch_size = batch size
+phase_candidates = candidates
+phase_checkpoint = checkpoint
+phase_compile = compile
+phase_data_wait = data wait
+phase_embed_titles = embed titles
+phase_export = export
+phase_filter = filter
+phase_import = import
+phase_known_targets = known targets
+phase_load_LLM = load LLM
+phase_load_data = load data
+phase_matmul_peak = matmul peak
+phase_quality = quality
+phase_report = report
+phase_selection = selection
+phase_set_up = set-up
+phase_split = split
+phase_statistics = statistics
+phase_strength = strength
+phase_target_memorisation = target memorisation
+phase_test = test
+phase_title_map = title map
+phase_train_step = train step
+phase_validation = validation
+phase_warm_up = warm-up
+phase_write = write
+phase_load = load { $model }
+phase_rank = rank { $model }
+
 
 # ---- bench ----
 bench_made = { $finished } of { $asked } runs of { $cells } cells ended well, from { $started } to { $ended } (UTC); { $total } of work.
@@ -277,7 +361,6 @@ bench_no_reference = { $cell }: cannot be judged, since { $against }, which it i
 bench_unjudged = whether it was in effect is not judged: { $keys }
 bench_no_floor = { $cell }: cannot be judged until it, its reference and the A/A pair each have three turns.
 bench_partly = turn { $turn } { $what }
-bench_separator = ;{ " " }
 
 ## Bench: 2×2
 

@@ -17,6 +17,7 @@ step_teacher = 教師モデルの学習
 step_teacher_outputs = 教師出力の書き出し
 step_distilled = 蒸留
 step_evaluation = 評価
+separator = 、
 minus = { $a } − { $b }
 hours = { $hours } 時間 { $minutes } 分
 minutes = { $minutes } 分 { $seconds } 秒
@@ -176,6 +177,89 @@ not_in_effect = 無効
 settings_caption = 各設定と、教師モデルの学習・出力時に観測された内容。
 settings_without_trace = 次の設定は痕跡がなく、有効になっていませんでした: { $keys }。
 no_evidence = 教師モデルの実行内容の記録がありません。
+## What was seen of a setting
+
+seen_products = 行列積: { $products }、凍結した重み: { $frozen }
+seen_quantised = 量子化レイヤー { $layers } 個、カーネル: { $kernels }
+seen_no_four_bit = 4 ビットレイヤーなし
+seen_double = { $layers } レイヤー中 { $nested } レイヤー
+seen_compute = 4 ビットレイヤーの計算型: { $types }
+seen_kernels = カーネル: { $kernels }
+seen_softmaxes = softmax { $softmaxes } 回
+seen_graphs = グラフ { $graphs } 個（うちウォームアップ後 { $late } 個）
+seen_cuda_graphs = CUDA グラフ { $graphs } 個
+seen_block_runs = ブロックの呼び出し { $calls } 回、実行 { $runs } 回
+seen_nothing_read = 読み込みなし
+seen_padding = パディング { $share }、バッチ幅 { $widths } 種類、パック済みバッチ { $packed } 個
+seen_not_told_apart = bucketed と longest は区別不可
+seen_accumulated = 1 ステップあたり最大 { $most } マイクロバッチ
+seen_batch_tokens = マイクロバッチあたり最大 { $largest } トークン、合計 { $total } トークン
+seen_batch_size_unread = batch_tokens の指定により未使用
+seen_batch_size = マイクロバッチあたり最大 { $most } プロンプト
+seen_workers = ワーカー別バッチ数: { $workers }
+seen_export_batch = 全 { $prompts } プロンプト、バッチあたり最大 { $most } プロンプト
+seen_any_size = サイズは自動決定
+seen_reused = キャッシュから再利用 { $tokens } トークン
+seen_blocks = { $blocks } ブロック
+seen_history = 入力した履歴は最長 { $items } アイテム
+seen_gate = 使用中のゲート: { $kind }
+seen_titles_weight = 検証で決まったタイトル類似度の重み { $weight }
+seen_no_decay = 減衰率は観測対象外
+seen_nothing_embedded = 埋め込みなし
+seen_pooling = プーリング: { $pooling }
+seen_limit = 1 テキストあたり最大 { $most } トークン、{ $texts } 件中 { $cut } 件を切り詰め
+seen_no_limit = 長さの上限なし、{ $texts } 件中 { $cut } 件を切り詰め
+seen_behind = 前置プロンプト { $prompt }
+seen_no_modules = 埋め込み方法の記載なし（modules.json がない）
+seen_targets = { $prompts } プロンプトから { $targets } 件を予測
+seen_adapter_rank = アダプターのランク: { $found }
+seen_experts = ゲートが重み付けするエキスパート数: { $found }
+seen_prompt = アイテムのトークンに対応するプロンプト: { $found }
+seen_head = ヘッド: { $found }
+seen_adapted = アダプター付きレイヤー: { $layers }
+seen_lists = 全 { $items } アイテム中 { $length } 件のリスト
+seen_states = 保存したユーザー埋め込みの次元: { $width }
+seen_not_looked_for = 確認手段なし
+pooling_title_tokens = タイトルのトークンの平均
+pooling_no_titles = タイトルなし
+attention_as_configured = 指定どおり
+attention_runs = auto: この環境で実行可能
+attention_no_cuda = auto: flash_attention_2 には CUDA デバイスが必要（今回は CPU で実行）
+attention_not_installed = auto: flash_attention_2 に必要なパッケージ flash-attn が未インストール
+attention_full_precision = auto: flash_attention_2 は半精度のみ対応
+
+## Phases
+
+phase_batch_size = バッチサイズの決定
+phase_candidates = 候補での順位付け
+phase_checkpoint = チェックポイント
+phase_compile = コンパイル
+phase_data_wait = データ待ち
+phase_embed_titles = タイトルの埋め込み
+phase_export = 教師出力の生成
+phase_filter = フィルター
+phase_import = インポート
+phase_known_targets = 正解の記憶の測定
+phase_load_LLM = LLM の読み込み
+phase_load_data = データの読み込み
+phase_matmul_peak = 行列積の最高速度
+phase_quality = 品質の測定
+phase_report = レポート
+phase_selection = 選択
+phase_set_up = 準備
+phase_split = 分割
+phase_statistics = 統計
+phase_strength = 蒸留の強さの決定
+phase_target_memorisation = 正解の記憶の測定
+phase_test = テスト
+phase_title_map = タイトルの写像
+phase_train_step = 学習ステップ
+phase_validation = 検証
+phase_warm_up = ウォームアップ
+phase_write = 書き込み
+phase_load = { $model }の読み込み
+phase_rank = { $model }の順位付け
+
 
 # ---- bench ----
 bench_made = { $cells } 条件 { $asked } 回の実行のうち { $finished } 回が完了（{ $started } ～ { $ended } UTC、正味の処理時間 { $total }）。
@@ -277,7 +361,6 @@ bench_no_reference = { $cell }: 判定できません。比較対象の { $again
 bench_unjudged = 適用の有無は判定対象外: { $keys }
 bench_no_floor = { $cell }: 判定できません。比較対象および A/A ペアと共通の 3 巡が必要です。
 bench_partly = { $turn } 巡目は{ $what }
-bench_separator = 、
 
 ## Bench: 2×2
 

@@ -11,7 +11,7 @@ from recdistill.data.counts import filter_name
 from recdistill.reporting import plots
 from recdistill.reporting.collect import SECTIONS, TRAINED, Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
-from recdistill.reporting.language import Texts
+from recdistill.reporting.language import Texts, is_message
 from recdistill.reporting.wording import duration, metric
 
 VARYING = ("time",)
@@ -85,7 +85,7 @@ def cost(run: Run, texts: Texts) -> list[Block]:
     on_gpu = any(_peak(run.steps[step], phase, "allocated") is not None for step, phase, _ in phases)
     kinds = ("rss", "allocated") if on_gpu else ("rss",)
     rows = [
-        [texts(f"step_{step}"), phase, f"{seconds:,.2f}"]
+        [texts(f"step_{step}"), texts.phase(phase), f"{seconds:,.2f}"]
         + [_gib(_peak(run.steps[step], phase, kind)) for kind in kinds]
         for step, phase, seconds in phases
     ]
@@ -155,7 +155,8 @@ def _strength(run: Run, texts: Texts) -> list[Block]:
     if not run.strength:
         return []
     chosen, dropout = run.strength, run.strength["dropout"]
-    told = texts("strength_text", weight=f"{chosen['weight']:g}", dropout=dropout or texts("strength_plain"))
+    shown = texts("strength_plain") if dropout is None else f"{dropout:g}"
+    told = texts("strength_text", weight=f"{chosen['weight']:g}", dropout=shown)
     reason = texts("strength_why", events=f"{chosen['events_per_item']:.1f}", limit=f"{chosen['limit']:g}")
     return [Paragraph(f"{told} {reason}")]
 
@@ -168,7 +169,7 @@ def evidence(run: Run, texts: Texts) -> list[Block]:
     if not run.evidence:
         return [heading, Remark(texts("no_evidence"))]
     facts = {key: value for key, value in run.evidence.items() if key != "settings"}
-    rows = [[key, value] for key, value in _flat(facts)]
+    rows = [[key, value] for key, value in _flat(facts, texts)]
     return [
         heading,
         Paragraph(texts("evidence_text")),
@@ -183,7 +184,7 @@ def _settings(settings: Sequence[dict[str, Any]], texts: Texts) -> list[Block]:
         return []
     without = [one["key"] for one in settings if not one["in_effect"]]
     rows = [
-        [one["key"], str(one["asked"]), texts("yes" if one["in_effect"] else "not_in_effect"), str(one["seen"])]
+        [one["key"], str(one["asked"]), texts("yes" if one["in_effect"] else "not_in_effect"), texts.told(one["seen"])]
         for one in settings
     ]
     header = [texts(key) for key in ("setting", "asked", "in_effect", "seen")]
@@ -191,11 +192,13 @@ def _settings(settings: Sequence[dict[str, Any]], texts: Texts) -> list[Block]:
     return [*remark, table(header, rows, texts("settings_caption"), labels=4)]
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def _flat(value: Any, texts: Texts, key: str = "") -> Iterator[tuple[str, str]]:
     """Nested values as dotted keys and plain text."""
-    if isinstance(value, dict) and value:
+    if is_message(value):
+        yield key, texts.told(value)
+    elif isinstance(value, dict) and value:
         for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+            yield from _flat(inner, texts, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
         yield key, ", ".join(map(str, value))
     else:

@@ -1,6 +1,8 @@
 """What a report says in one language: its messages (:mod:`recdistill.reporting.catalogue`) and the models' names."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from recdistill.languages import LOCALES
 from recdistill.reporting.catalogue import catalogue
@@ -9,6 +11,11 @@ MODELS = (
     "popularity", "neighbours", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled", "oracle",
 )  # fmt: skip
 """The models that have a name in every language."""
+
+
+def is_message(kept: Any) -> bool:
+    """Whether a value from JSON is a message that was kept to be told."""
+    return isinstance(kept, Mapping) and kept.keys() == {"key", "values"}
 
 
 class Texts:
@@ -34,6 +41,20 @@ class Texts:
         """
         return self.messages.format(key, values)
 
+    def told(self, kept: Any) -> str:
+        """What was kept as a :class:`recdistill.languages.Message`, or as several, as JSON holds them.
+
+        Earlier versions kept English sentences; those stay as they are.
+        """
+        if isinstance(kept, str):
+            return kept
+        if is_message(kept):
+            return self(kept["key"], **{name: self._value(each) for name, each in kept["values"].items()})
+        return self("separator").join(map(self.told, kept))
+
+    def _value(self, kept: Any) -> str | int:
+        return kept if isinstance(kept, int) else self.told(kept)
+
     def name(self, model: str) -> str:
         """What a model is called in a sentence; one that has no name of its own keeps its key."""
         return self(model) if model in MODELS else model
@@ -45,3 +66,15 @@ class Texts:
     def label(self, model: str) -> str:
         """What a model is called at the head of a row, with its key, which the drawings use."""
         return model if self.short(model) == model else f"{self.short(model)} ({model})"
+
+    def phase(self, name: str) -> str:
+        """What a phase is called in a table, with its name in the drawings; one without a message keeps its name."""
+        verb, _, model = name.partition(" ")
+        key = f"phase_{name.replace(' ', '_').replace('-', '_')}"
+        if key in self.messages:
+            told = self(key)
+        elif verb in ("load", "rank") and model:
+            told = self(f"phase_{verb}", model=self.short(model))
+        else:
+            told = name
+        return told if told == name else f"{told} ({name})"

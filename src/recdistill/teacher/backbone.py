@@ -3,15 +3,16 @@
 import importlib.util
 import logging
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
+from recdistill.languages import Message, message
 from recdistill.teacher.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.teacher.locations import llm_location
 from recdistill.teacher.packing import PACKED_SDPA
@@ -25,6 +26,12 @@ DTYPES = {
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
 ON_CPU = "needs a CUDA device, and this run is on the CPU"
+FLASH_ATTENTION_MISSING = {
+    "no_cuda": ON_CPU,
+    "not_installed": "needs the package flash-attn, which is not installed",
+    "full_precision": "computes in half precision only; set teacher.precision to bf16 or fp16",
+}
+"""Why flash_attention_2 cannot run, in the words of an error."""
 TWO_WAY = 0.02
 """Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
 
@@ -36,7 +43,7 @@ class Backbone:
     decoder: nn.Module
     tokenizer: Any
     hidden_dim: int
-    choices: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
 
 
 def check_llm(config: TeacherConfig, cache: Path) -> None:
@@ -75,18 +82,18 @@ def check_machine(config: TeacherConfig, device: str) -> None:
     if config.attention == "flash_attention_2":
         missing = _flash_attention_missing(config, device)
         if missing:
-            raise UserError(f"teacher.attention: flash_attention_2 {missing}")
+            raise UserError(f"teacher.attention: flash_attention_2 {FLASH_ATTENTION_MISSING[missing]}")
 
 
-def _flash_attention_missing(config: TeacherConfig, device: str) -> str:
-    """Why flash_attention_2 cannot run; empty when it can."""
+def _flash_attention_missing(
+    config: TeacherConfig, device: str
+) -> Literal["no_cuda", "not_installed", "full_precision"] | None:
+    """Why flash_attention_2 cannot run; None when it can."""
     if not device.startswith("cuda"):
-        return ON_CPU
+        return "no_cuda"
     if importlib.util.find_spec("flash_attn") is None:
-        return "needs the package flash-attn, which is not installed"
-    if config.precision == "fp32":
-        return "computes in half precision only; set teacher.precision to bf16 or fp16"
-    return ""
+        return "not_installed"
+    return "full_precision" if config.precision == "fp32" else None
 
 
 def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int | None) -> Backbone:
@@ -126,7 +133,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     decoder.config.use_cache = False
     if config.quantization == "none":
         decoder.to(device)
-    choices = {"attention": attention, "attention_reason": reason, "device": device}
+    choices = {"attention": attention, "attention_reason": asdict(reason), "device": device}
     _refuse_two_way(config.llm, decoder.eval())
     hidden_dim = decoder.get_input_embeddings().embedding_dim
     return Backbone(decoder, tokenizer, hidden_dim, choices)
@@ -168,14 +175,14 @@ def _keep_layers(llm_config: Any, layers: int) -> None:
         llm_config.layer_types = llm_config.layer_types[:layers]
 
 
-def choose_attention(config: TeacherConfig, device: str) -> tuple[str, str]:
+def choose_attention(config: TeacherConfig, device: str) -> tuple[str, Message]:
     """The attention kernel and why it was taken."""
     if config.attention != "auto":
-        return config.attention, "as configured"
+        return config.attention, message("attention_as_configured")
     missing = _flash_attention_missing(config, device)
     if missing:
-        return "sdpa", f"auto: flash_attention_2 {missing}"
-    return "flash_attention_2", "auto: it can run here"
+        return "sdpa", message(f"attention_{missing}")
+    return "flash_attention_2", message("attention_runs")
 
 
 def _quantization(config: TeacherConfig) -> Any:

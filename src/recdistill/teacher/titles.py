@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.files import atomic_path, read_tensors
+from recdistill.languages import message
 from recdistill.progress import progress_bar
 from recdistill.results_version import RESULTS
 from recdistill.teacher.backbone import Backbone, choose_attention, load_backbone
@@ -79,14 +81,15 @@ def title_facts(config: TeacherConfig, titles: list[str], cache: Path, device: s
     """What was read of the titles, embedded now if they were not before.
 
     Returns:
-        `pooling` in words, `max_tokens` of a text, `texts` (distinct ones), `cut` of them, `prompt`, and
+        `pooling` in a recipe's own words or as a :class:`recdistill.languages.Message`, `max_tokens` of
+        a text, `texts` (distinct ones), `cut` of them, `prompt`, and
         `modules_file`: whether the encoder's files state all this. The whole language model has no last two.
 
     Raises:
         UserError: see :func:`title_embeddings`.
     """
     if not any(titles):
-        return {"pooling": "no titles", "max_tokens": None, "texts": 0, "cut": 0}
+        return {"pooling": asdict(message("pooling_no_titles")), "max_tokens": None, "texts": 0, "cut": 0}
     with safe_open(_embedded(config, titles, cache, device), "pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()[FACTS])
     return facts
@@ -158,7 +161,12 @@ def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, dict[st
     most = min(int(places), BATCH_TOKENS) - len(prefix)
     distinct = ["", *sorted(set(titles[1:]))]
     tokens, cut = title_tokens(backbone.tokenizer, distinct, before=" ", most=most)
-    facts = {"pooling": "mean of a title's own tokens", "max_tokens": most, "texts": len(distinct) - 1, "cut": cut}
+    facts = {
+        "pooling": asdict(message("pooling_title_tokens")),
+        "max_tokens": most,
+        "texts": len(distinct) - 1,
+        "cut": cut,
+    }
     order = sorted(range(1, len(distinct)), key=lambda row: len(tokens[row]))
     rows = torch.zeros(len(distinct), backbone.hidden_dim)
     with progress_bar("title embeddings", len(order), "titles") as progress:
