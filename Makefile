@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check format clean install
+.PHONY: demo test check coverage release-check format clean install
 
 demo: $(INSTALLED)
 	$(BIN)/recdistill demo
@@ -16,6 +16,12 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --cov=recdistill --cov-branch --cov-report=term --cov-report=html
+
+release-check: $(INSTALLED)
+	BIN=$(BIN) tools/release-check.sh
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
@@ -32,4 +38,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov src/*.egg-info

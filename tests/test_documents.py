@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+import recdistill
 from recdistill.config import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,36 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target, _ in LINK.findall(document.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (document.parent / target).exists(), target
+
+
+def test_what_is_cited_is_what_the_package_is() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["license"] == project["license"]
+    assert project["version"] == recdistill.__version__
+    # Without a release there is no version to cite; with one, it is this.
+    assert citation.get("version", recdistill.__version__) == recdistill.__version__
+    assert ("version" in citation) == ("date-released" in citation)
+    for readme in ("README.md", "README.ja.md"):
+        assert f"title = {{{citation['title']}}}" in (ROOT / readme).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["bug", "feature", "question"])
+def test_an_issue_form_asks_for_something(name: str) -> None:
+    form = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{name}.yml").read_text(encoding="utf-8"))
+    assert {"name", "description", "body"} <= set(form)
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert any(field.get("validations", {}).get("required") for field in fields)
+    assert all(field["attributes"]["label"] for field in fields)
+
+
+def test_the_changelog_names_no_version_that_was_not_released() -> None:
+    versions = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert versions[0] == "Unreleased"
+    for version in versions[1:]:
+        assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", version), version
 
 
 def test_both_readmes_have_one_structure() -> None:
