@@ -21,7 +21,7 @@ def test_a_document():
         Figure("plot", "<svg/>", "A plot"), Code("a: ```b```", "yaml", title="Settings"),
     )  # fmt: skip
     assert (
-        to_markdown(Document("My *run*", "en", blocks))
+        to_markdown(Document("My *run*", "en", blocks, ""))
         == r"""# My \*run\*
 
 ## Results

@@ -98,6 +98,8 @@ def test_markdown_and_html_say_the_same(report):
     _, page, markdown, _ = report
     plain = re.sub(r"\\(.)", r"\1", markdown).replace("&amp;", "&").replace("**", "")
     for text in page.text:
+        if text == Texts(report[0])("tables_scroll"):  # Markdown's tables are laid out by whoever shows them
+            continue
         assert all(line.strip() in plain for line in text.splitlines()), text
 
 
@@ -258,5 +260,6 @@ def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
 def test_what_filters_dropped_and_which_items_have_no_row_is_told(make_run, tmp_path):
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
     assert page.says("dropped by data.duplicates 207 events, 7 users, 0 items")
+    assert page.says("dropped by data.min_user_events and data.min_item_events 0 events")
     assert page.says("items that are not in the items file 3")
     assert page.says("items with several titles in the items file (the first counts) 1")

@@ -69,7 +69,7 @@ def build_document(results: Results, texts: BenchTexts, source: str, out: Path) 
         *_overview(results, texts), *_tradeoff(results, texts), *_conclusions(results, texts),
         *_reproduce(results, texts, source, out),
     ]  # fmt: skip
-    return Document(texts.of(results.matrix.titles), texts.language, tuple(blocks))
+    return Document(texts.of(results.matrix.titles), texts.language, tuple(blocks), texts("tables_scroll"))
 
 
 def _made(results: Results, texts: BenchTexts) -> list[Block]:

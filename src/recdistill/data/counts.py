@@ -46,15 +46,15 @@ def count_lines(about: Mapping[str, Any]) -> list[str]:
     lines = [f"read: {_amounts(steps[names[0]])}"]
     for before, name in pairwise(names):
         dropped = {noun: steps[before][noun] - steps[name][noun] for noun in NOUNS}
-        lines.append(f"{filter_name(name, settings)}: {_amounts(dropped)} dropped")
+        lines.append(f"{' and '.join(filter_settings(name, settings))}: {_amounts(dropped)} dropped")
     targets = ", ".join(f"{count:,} {part}" for part, count in about["statistics"]["targets"].items())
     return [*lines, f"left: {_amounts(about['statistics'])}; targets: {targets}"]
 
 
-def filter_name(step: str, settings: Mapping[str, Any]) -> str:
-    """The settings behind a filter, with their values."""
+def filter_settings(step: str, settings: Mapping[str, Any]) -> list[str]:
+    """The settings behind a filter, one or two, with their values."""
     keys = ("min_user_events", "min_item_events") if step == "k_core" else (step,)
-    return " and ".join(f"data.{key} {settings.get(key, '')}".strip() for key in keys)
+    return [f"data.{key} {settings.get(key, '')}".strip() for key in keys]
 
 
 def _amounts(counts: Mapping[str, int]) -> str:

@@ -17,6 +17,7 @@ step_teacher = teacher
 step_teacher_outputs = teacher outputs
 step_distilled = distilled student
 step_evaluation = evaluation
+both = { $one } and { $other }
 separator = ; { "" }
 minus = { $a } - { $b }
 hours = { $hours } h { NUMBER($minutes, minimumIntegerDigits: 2) } min
@@ -27,6 +28,7 @@ some_seconds = { $seconds } s
 
 title = Report of { $run }
 made = From { $started } to { $finished } (UTC); { $total } of work.
+tables_scroll = The table scrolls sideways.
 contents_data = Data
 contents_summary = Summary
 contents_results = Results

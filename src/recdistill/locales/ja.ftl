@@ -17,6 +17,7 @@ step_teacher = 教師モデルの学習
 step_teacher_outputs = 教師出力の書き出し
 step_distilled = 蒸留
 step_evaluation = 評価
+both = { $one } と { $other }
 separator = 、
 minus = { $a } − { $b }
 hours = { $hours } 時間 { $minutes } 分
@@ -27,6 +28,7 @@ some_seconds = { $seconds } 秒
 
 title = { $run } の実験レポート
 made = 実行期間: { $started } ～ { $finished }（UTC）、正味の処理時間: { $total }
+tables_scroll = 表は横にスクロールできます。
 contents_data = データ
 contents_summary = 要約
 contents_results = 結果

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from recdistill.data.counts import filter_name
+from recdistill.data.counts import filter_settings
 from recdistill.reporting import plots
 from recdistill.reporting.collect import SECTIONS, TRAINED, Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
@@ -47,7 +47,9 @@ def _dropped(data: Mapping[str, Any], texts: Texts) -> Iterator[list[str]]:
     steps = data.get("filters", {})
     for before, step in pairwise(steps):
         lost = [f"{steps[before][noun] - steps[step][noun]:,} {texts(noun)}" for noun in ("events", "users", "items")]
-        yield [texts("dropped", filter=filter_name(step, data.get("settings", {}))), ", ".join(lost)]
+        names = filter_settings(step, data.get("settings", {}))
+        told = texts("both", one=names[0], other=names[1]) if len(names) > 1 else names[0]
+        yield [texts("dropped", filter=told), ", ".join(lost)]
 
 
 def curves(run: Run, texts: Texts) -> list[Block]:

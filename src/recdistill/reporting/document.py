@@ -79,11 +79,19 @@ Block = Heading | Paragraph | Remark | Bullets | Table | Figure | Code
 
 @dataclass(frozen=True)
 class Document:
-    """A report: its title, its language's code (`en`, `ja`) and its blocks."""
+    """A report.
+
+    Attributes:
+        title: the whole report's.
+        language: its code (`en`, `ja`).
+        blocks: what it says.
+        scroll_hint: what stands before a table that may be wider than the page.
+    """
 
     title: str
     language: str
     blocks: tuple[Block, ...]
+    scroll_hint: str
 
 
 def table(

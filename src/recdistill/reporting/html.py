@@ -1,11 +1,16 @@
 """A document as one self-contained HTML page: no script, no request, light and dark, wide and narrow."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from itertools import count
 
 from recdistill.reporting.document import Block, Bullets, Code, Document, Figure, Heading, Paragraph, Remark, Table
 
+WIDE = 4
+"""Columns from which on a table is wider than a phone."""
+WITH_INTERVAL = re.compile(r"([^\[\]]*[\d%]) (\[[^\[\]]+\])")
+"""A number and its interval: `0.1200 [0.1100, 0.1300]`."""
 STYLE = """
 :root { color-scheme: light dark;
   --font: system-ui, "Hiragino Sans", "Noto Sans CJK JP", "Noto Sans JP", "Yu Gothic", Meiryo, sans-serif;
@@ -24,9 +29,12 @@ a { color: inherit; text-decoration-color: var(--soft); }
 .remark { border-left: 3px solid var(--mark); padding: .25rem .75rem; background: var(--panel); }
 .scroll { overflow-x: auto; margin: 1rem 0 .25rem; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
+  vertical-align: top; }
 th { font-weight: 600; color: var(--soft); }
 .word { text-align: left; }
+.ends { display: block; font-weight: 400; color: var(--soft); }
+.hint { display: none; color: var(--soft); font-size: .85rem; margin: 1rem 0 -.75rem; }
 td.word:last-child { white-space: normal; overflow-wrap: anywhere; }
 .caption, figcaption { color: var(--soft); font-size: .85rem; margin: .25rem 0 1rem; }
 figure { margin: 1.25rem 0; }
@@ -35,6 +43,11 @@ svg text { font-family: var(--font) !important; }
 pre { overflow-x: auto; padding: .75rem; background: var(--panel); border-radius: .4rem;
   font-size: .8rem; line-height: 1.45; }
 summary { cursor: pointer; }
+@media (max-width: 48rem) {
+  .hint { display: block; }
+  tr > :first-child { position: sticky; left: 0; min-width: 7rem; background: var(--page); white-space: normal;
+    overflow-wrap: anywhere; box-shadow: 1px 0 var(--line); }
+}
 @media print { body { max-width: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """.strip()
 
@@ -44,7 +57,7 @@ def to_html(document: Document) -> str:
     headings = [block.text for block in document.blocks if isinstance(block, Heading)]
     links = "".join(f'<li><a href="#{_anchor(number)}">{escape(text)}</a></li>' for number, text in enumerate(headings))
     numbers = count()
-    body = "\n".join(_block(block, numbers) for block in document.blocks)
+    body = "\n".join(_block(block, numbers, document.scroll_hint) for block in document.blocks)
     return f"""<!DOCTYPE html>
 <html lang="{document.language}">
 <head>
@@ -69,7 +82,7 @@ def _anchor(number: int) -> str:
     return f"section-{number + 1}"
 
 
-def _block(block: Block, headings: Iterator[int]) -> str:
+def _block(block: Block, headings: Iterator[int], hint: str) -> str:
     match block:
         case Heading():
             return f'<h2 id="{_anchor(next(headings))}">{escape(block.text)}</h2>'
@@ -80,7 +93,7 @@ def _block(block: Block, headings: Iterator[int]) -> str:
         case Bullets():
             return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in block.items) + "</ul>"
         case Table():
-            return _table(block)
+            return _table(block, hint)
         case Figure():
             svg = block.svg.replace("<svg ", f'<svg aria-label="{escape(block.caption)}" ', 1)
             return f"<figure>{svg}<figcaption>{escape(block.caption)}</figcaption></figure>"
@@ -89,15 +102,26 @@ def _block(block: Block, headings: Iterator[int]) -> str:
             return f"<details><summary>{escape(block.title)}</summary>{code}</details>" if block.title else code
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, hint: str) -> str:
+    """A table that scrolls where it is wider than the page; narrow pages say so and keep its first column in sight."""
     kinds = [' class="word"' if column < table.labels else "" for column in range(len(table.header))]
     header = "".join(
         f'<th scope="col"{kind}>{escape(text)}</th>' for text, kind in zip(table.header, kinds, strict=True)
     )
     rows = []
     for row in table.rows:
-        texts = [f"<strong>{escape(cell.text)}</strong>" if cell.strong else escape(cell.text) for cell in row]
+        texts = [f"<strong>{_cell(cell.text)}</strong>" if cell.strong else _cell(cell.text) for cell in row]
         rows.append("".join(f"<td{kind}>{text}</td>" for text, kind in zip(texts, kinds, strict=True)))
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     caption = f'<p class="caption">{escape(table.caption)}</p>' if table.caption else ""
-    return f'<div class="scroll"><table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{caption}'
+    told = f'<p class="hint">{escape(hint)}</p>' if len(table.header) >= WIDE else ""
+    return (
+        f'{told}<div class="scroll" role="region" tabindex="0" aria-label="{escape(table.caption or table.header[0])}">'
+        f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table></div>{caption}"
+    )
+
+
+def _cell(text: str) -> str:
+    """A value, with its interval on a line of its own so that many columns fit beside one another."""
+    found = WITH_INTERVAL.fullmatch(text)
+    return f'{escape(found[1])} <span class="ends">{escape(found[2])}</span>' if found else escape(text)

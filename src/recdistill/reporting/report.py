@@ -46,4 +46,5 @@ def build_document(run: Run, texts: Texts) -> Document:
         account.reproduce,
     )  # fmt: skip
     blocks = [block for section in sections for block in section(run, texts)]
-    return Document(texts("title", run=run.name), texts.language, (account.made(run, texts), *blocks))
+    told = (account.made(run, texts), *blocks)
+    return Document(texts("title", run=run.name), texts.language, told, texts("tables_scroll"))
