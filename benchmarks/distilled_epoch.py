@@ -38,9 +38,16 @@ def synthetic_data(generator: np.random.Generator) -> PreparedData:
     names = ["", *(str(item) for item in range(1, ITEMS + 1))]
     ends = np.full(USERS, EVENTS_PER_USER, dtype=np.int32)
     return PreparedData(
-        items.astype(np.int32), np.zeros(len(items), np.int64), np.arange(USERS + 1, dtype=np.int64) * EVENTS_PER_USER,
-        ends - 2, ends - 1, names, names, PRINTS.data, PRINTS.split,
-    )  # fmt: skip
+        items.astype(np.int32),
+        np.zeros(len(items), np.int64),
+        np.arange(USERS + 1, dtype=np.int64) * EVENTS_PER_USER,
+        ends - 2,
+        ends - 1,
+        names,
+        names,
+        PRINTS.data,
+        PRINTS.split,
+    )
 
 
 def random_store(data: PreparedData, folder: Path, generator: np.random.Generator) -> OutputsReader:
@@ -97,7 +104,7 @@ def main() -> None:
         for name, changes in {
             "dllm2rec": {"method": "dllm2rec", "top_k": 10},
             "dllm2rec_without_consistency": {"method": "dllm2rec", "top_k": 10, "consistency_weight": 0.0},
-            "soft_labels": {"method": "soft_labels"},
+            "topk_kl": {"method": "topk_kl"},
         }.items():
             own = replace(config, distill=replace(config.distill, weight=8.0, dropout=0.1, **changes))  # type: ignore[arg-type]
             student = StudentTraining(make_distilled(own, data, reader), *settings)

@@ -150,13 +150,17 @@ def measure(rows: int) -> dict[str, float | int | str]:
         size = json.loads((folder / "outputs.json").read_text())["bytes"]
         reader = OutputsReader(folder, PRINTS)
         return {
-            "benchmark": "export", "rows": len(reader), "rows_per_second": round(len(reader) / seconds),
-            "waiting_for_disk_seconds": round(profiler.seconds["write"], 3), "seconds": round(seconds, 3),
+            "benchmark": "export",
+            "rows": len(reader),
+            "rows_per_second": round(len(reader) / seconds),
+            "waiting_for_disk_seconds": round(profiler.seconds["write"], 3),
+            "seconds": round(seconds, 3),
             "store_rows_per_second": round(len(targets) / store_seconds(data, alone)),
-            "bytes_per_row": round(size / len(reader), 1), "peak_rss_mib": round(memory.peak),
+            "bytes_per_row": round(size / len(reader), 1),
+            "peak_rss_mib": round(memory.peak),
             "added_rss_mib": round(memory.peak - memory.before),
             "read_rows_per_second": round(read_rows_per_second(reader, targets)),
-        }  # fmt: skip
+        }
 
 
 def main() -> None:

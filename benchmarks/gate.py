@@ -67,7 +67,7 @@ def last_weights(teacher: Teacher) -> Tensor:
     return gate(teacher.ranker.student.last_states(items))  # type: ignore[no-any-return]
 
 
-def arms(teacher: Teacher, last: Tensor, seed: int) -> dict[str, Weights]:
+def variants(teacher: Teacher, last: Tensor, seed: int) -> dict[str, Weights]:
     """What stands in the gate's place, by name."""
     own = type(teacher.ranker).expert_weights.__get__(teacher.ranker)
     users = torch.from_numpy(teacher.data.targets("validation").users.astype(np.int64))
@@ -122,7 +122,7 @@ def parse(meaning: str) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Rank with each arm, compare."""
+    """Rank with each variant, compare."""
     arguments = parse(str(__doc__))
     config, data = config_of(arguments.run), PreparedData.load(arguments.run / "prepare")
     refuse_several_targets(data)
@@ -140,7 +140,7 @@ def main() -> None:
     }
     print(json.dumps(about))
     found: dict[str, dict[str, FloatArray]] = {}
-    for name, weights in arms(teacher, last, config.seed).items():
+    for name, weights in variants(teacher, last, config.seed).items():
         teacher.ranker.expert_weights = weights  # type: ignore[method-assign, assignment]
         found[name] = {"whole": quality(teacher, alone=False), "alone": quality(teacher, alone=True)}
         line: dict[str, object] = {"weights": name}

@@ -3,8 +3,9 @@
     recdistill fetch smollm2
     python benchmarks/gated_experts.py
 
-Both arms run the same frozen blocks on the same inputs, forward and backward. Checked first: with a uniform gate the
-two give the same states, with another gate they do not. Memory is what autograd keeps for the backward pass, in bytes.
+Both variants run the same frozen blocks on the same inputs, forward and backward. Checked first: with a uniform gate
+the two give the same states, with another gate they do not. Memory is what autograd keeps for the backward pass, in
+bytes.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def saved_bytes(forward: Callable[[], Tensor]) -> int:
 
 
 def main() -> None:
-    """Check, then time both arms in turn."""
+    """Check, then time both variants in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--batch", type=int, default=16)
@@ -75,18 +76,18 @@ def main() -> None:
         assert (gated() - plain()).abs().max() > 1e-3
     decoder.train()
     times: dict[str, list[float]] = {"plain": [], "gated": []}
-    arms: dict[str, Callable[[], Tensor]] = {"plain": plain, "gated": gated}
+    variants: dict[str, Callable[[], Tensor]] = {"plain": plain, "gated": gated}
     for turn in range(arguments.repeats + 2):
-        # Each turn starts with the other arm, so that neither always runs on what the other left in the caches.
-        for name, arm in list(arms.items())[:: 1 if turn % 2 else -1]:
+        # Each turn starts with the other variant, so that neither always runs on what the other left in the caches.
+        for name, variant in list(variants.items())[:: 1 if turn % 2 else -1]:
             began = time.perf_counter()
-            arm().square().mean().backward()
+            variant().square().mean().backward()
             if turn >= 2:  # the first two warm up
                 times[name].append(time.perf_counter() - began)
             model.zero_grad()
             inputs.grad = logits.grad = None
     medians = {name: statistics.median(values) for name, values in times.items()}
-    kept = {name: saved_bytes(arm) for name, arm in arms.items()}
+    kept = {name: saved_bytes(variant) for name, variant in variants.items()}
     ratios = [g / p for g, p in zip(times["gated"], times["plain"], strict=True)]
     line = {
         "seconds_plain": round(medians["plain"], 4),

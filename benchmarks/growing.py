@@ -87,10 +87,11 @@ def main() -> None:
         "milliseconds_anew": round(1e3 * statistics.median(times["anew"][late:]), 2),
         "ratio_median_of_pairs": round(statistics.median(ratios), 2),
         "ratio_range": [round(min(ratios), 2), round(max(ratios), 2)],
-        "tokens_read": histories.tokens_read, "tokens_reused": histories.tokens_reused,
+        "tokens_read": histories.tokens_read,
+        "tokens_reused": histories.tokens_reused,
         "events_timed": [late + 1, arguments.events],
         "settings": {key: str(value) for key, value in vars(arguments).items() if key != "data"},
-    }  # fmt: skip
+    }
     print(json.dumps(line))
 
 

@@ -1,4 +1,4 @@
-"""How much of a teacher's lists is memory (`recdistill.distill.known_targets`), for any runs; JSON lines.
+"""How much of a teacher's lists is memory (`recdistill.distill.target_memorisation`), for any runs; JSON lines.
 
     python benchmarks/lists.py runs/studies/ml-latest-small-quarter/main/seed-*
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.data.prepared import PreparedData
-from recdistill.distill.known_targets import known_targets
 from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.files import read_json
 
 
@@ -21,12 +21,12 @@ def measure(run: Path) -> dict[str, Any]:
     data = PreparedData.load(run / "prepare")
     teacher = read_json(run / "teacher" / "manifest.json")
     about = read_json(run / "teacher_outputs" / "outputs.json")
-    # Made-up histories change the data's fingerprint, so what the store names is taken for it.
+    # Mixed histories change the data's fingerprint, so what the store names is taken for it.
     reader = OutputsReader(
         run / "teacher_outputs", Fingerprints(about["data"], data.split_fingerprint, teacher["fingerprint"])
     )
     folds = teacher["config"].get("folds", 0)
-    return {"run": str(run), "folds": folds} | known_targets(reader, data, int(teacher["inputs"]["seed"]))
+    return {"run": str(run), "folds": folds} | target_memorisation(reader, data, int(teacher["inputs"]["seed"]))
 
 
 def main() -> None:

@@ -3,14 +3,14 @@
     recdistill fetch smollm2 && recdistill prepare --run runs/bench
     python benchmarks/naive_export.py --data runs/bench/prepare --out export.jsonl
 
-The naive arm reads one prompt a target, padded to a fixed length, with the vocabulary head, and writes for each batch a
-file with the scores of all items and the language model's state in fp32. The package's arms write top-K lists and
-states to their store: `text_last` from the same prompts, `text_every` and `item_every` with a prediction after every
-item of a window, from titles or from one soft token an item.
+The naive variant reads one prompt a target, padded to a fixed length, with the vocabulary head, and writes for each
+batch a file with the scores of all items and the language model's state in fp32. The package's variants write top-K
+lists and states to their store: `text_last` from the same prompts, `text_every` and `item_every` with a prediction
+after every item of a window, from titles or from one soft token an item.
 
 Checked first: of the same targets, the lists of `text_last` are those of the naive score matrix; those of `text_every`
-are the ones of the naive teacher that reads each target's history by itself (with the causal gate). Then each arm
-exports in turn, those of one target a prompt fewer rows. Prints a line of JSON for each check and arm, and last the
+are the ones of the naive teacher that reads each target's history by itself (with the causal gate). Then each variant
+exports in turn, those of one target a prompt fewer rows. Prints a line of JSON for each check and variant, and last the
 ratios. Bytes a row leave out the titles' embeddings, which are written once however many rows there are (`bytes_once`).
 `peak_rss_growth_mib` is by how much the peak of the resident set of the first whole export lies above that of one batch
 of the longest prompts, exported before it; `benchmarks/export.py` follows the store's memory up to a million rows.
@@ -33,12 +33,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
+from ablation import random_student
 from export import PeakMemory
 from naive.checks import excite, single_targets
 from naive.compose import load_tokenizer, share_frozen
 from naive.export import naive_export, read_naive_export
-from naive.habits import NAIVE
 from naive.lines import Lines, ratio, spread, told
+from naive.options import NAIVE
 from naive.prompts import FIXED_LENGTH
 from naive.training import NaiveTraining
 from recdistill.config import ExportConfig, GateConfig, RunConfig, TeacherConfig
@@ -48,7 +49,6 @@ from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.reading import Teacher
-from road import random_student
 
 PRINTS = Fingerprints("benchmark", "benchmark", "random weights")
 SAME = 2e-3
@@ -70,7 +70,7 @@ class Part:
 
 
 @dataclass
-class Arm:
+class Variant:
     """One way to export, and what was measured of it."""
 
     windows: Windows
@@ -140,45 +140,50 @@ def new_folder() -> Iterator[Path]:
         yield Path(name) / "outputs"
 
 
-def run(arm: Arm, windows: Windows) -> tuple[float, float]:
+def run(variant: Variant, windows: Windows) -> tuple[float, float]:
     """Export once: seconds, and the peak of the resident set in MiB."""
     with new_folder() as folder, PeakMemory() as memory:
         began = time.perf_counter()
-        arm.size = arm.export(windows, folder)
+        variant.size = variant.export(windows, folder)
         seconds = time.perf_counter() - began
     return seconds, memory.peak
 
 
-def measure(arms: dict[str, Arm], repeats: int) -> None:
-    """One batch of each arm to warm up, then all rows in turn, each turn in another random order."""
-    for arm in arms.values():
-        arm.batch_peak = run(arm, arm.longest)[1]
-    orders, names = np.random.default_rng(1), list(arms)
+def measure(variants: dict[str, Variant], repeats: int) -> None:
+    """One batch of each variant to warm up, then all rows in turn, each turn in another random order."""
+    for variant in variants.values():
+        variant.batch_peak = run(variant, variant.longest)[1]
+    orders, names = np.random.default_rng(1), list(variants)
     for _ in range(repeats):
         for name in [names[place] for place in orders.permutation(len(names))]:
-            seconds, peak = run(arms[name], arms[name].windows)
-            arms[name].seconds.append(seconds)
-            arms[name].peaks.append(peak)
+            seconds, peak = run(variants[name], variants[name].windows)
+            variants[name].seconds.append(seconds)
+            variants[name].peaks.append(peak)
 
 
-def arm_line(name: str, arm: Arm) -> dict[str, Any]:
-    """What was measured of an arm."""
+def variant_line(name: str, variant: Variant) -> dict[str, Any]:
+    """What was measured of a variant."""
     return {
-        "arm": name, "rows": arm.rows, "prompts": len(arm.windows), "rows_per_second": spread(arm.rates()),
-        "bytes_per_row": round(arm.size[0] / arm.rows, 1), "bytes_once": arm.size[1],
-        "peak_rss_mib": round(max(arm.peaks)), "peak_rss_growth_mib": round(arm.peaks[0] - arm.batch_peak, 1),
-    }  # fmt: skip
+        "variant": name,
+        "rows": variant.rows,
+        "prompts": len(variant.windows),
+        "rows_per_second": spread(variant.rates()),
+        "bytes_per_row": round(variant.size[0] / variant.rows, 1),
+        "bytes_once": variant.size[1],
+        "peak_rss_mib": round(max(variant.peaks)),
+        "peak_rss_growth_mib": round(variant.peaks[0] - variant.batch_peak, 1),
+    }
 
 
-def ratios_line(arms: dict[str, Arm]) -> dict[str, Any]:
-    """Each arm against the naive one."""
-    naive = arms["naive"]
+def ratios_line(variants: dict[str, Variant]) -> dict[str, Any]:
+    """Each variant against the naive one."""
+    naive = variants["naive"]
     found = {
         name: {
-            "rows_per_second": ratio(arm.rates(), naive.rates()) | {"wanted": "at least 20"},
-            "naive_bytes_per_byte": round(naive.size[0] / naive.rows / (arm.size[0] / arm.rows), 1),
+            "rows_per_second": ratio(variant.rates(), naive.rates()) | {"wanted": "at least 20"},
+            "naive_bytes_per_byte": round(naive.size[0] / naive.rows / (variant.size[0] / variant.rows), 1),
         }
-        for name, arm in arms.items()
+        for name, variant in variants.items()
         if name != "naive"
     }
     return {"ratios": found, "naive_bytes_per_byte_wanted": "at least 50"}
@@ -206,9 +211,15 @@ def parse() -> argparse.Namespace:
 def make_teachers(data: PreparedData, arguments: argparse.Namespace) -> dict[str, Teacher]:
     """The package's teacher in three settings, with the same random weights."""
     one = TeacherConfig(
-        llm=arguments.llm, layers=arguments.layers or None, prompt="text", targets="last",
-        gate=GateConfig(kind="instance"), history_length=arguments.history, title_encoder="llm", title_decay=0.0,
-    )  # fmt: skip
+        llm=arguments.llm,
+        layers=arguments.layers or None,
+        prompt="text",
+        targets="last",
+        gate=GateConfig(kind="instance"),
+        history_length=arguments.history,
+        title_encoder="llm",
+        title_decay=0.0,
+    )
     every = replace(one, targets="every", gate=GateConfig(kind="causal"), history_length=arguments.window)
     settings = {"text_last": one, "text_every": every, "item_every": replace(every, prompt="item")}
     with tempfile.TemporaryDirectory() as folder:
@@ -240,8 +251,8 @@ def main() -> None:
     config = ExportConfig(batch_size=arguments.batch, top_k=min(arguments.top_k, data.num_items), exclude_seen=True)
     tokenizer = load_tokenizer(RunConfig(teacher=teachers["text_last"].config))
     naive, stepwise = (
-        NaiveTraining(teachers[name], tokenizer, habits, arguments.fixed_length)
-        for name, habits in (("text_last", NAIVE), ("text_every", replace(NAIVE, padding="bucketed", gate="causal")))
+        NaiveTraining(teachers[name], tokenizer, options, arguments.fixed_length)
+        for name, options in (("text_last", NAIVE), ("text_every", replace(NAIVE, padding="bucketed", gate="causal")))
     )
     share_frozen([*(teacher.ranker for teacher in teachers.values()), naive.module, stepwise.module])
 
@@ -262,13 +273,13 @@ def main() -> None:
         return naive_export(naive, chosen, folder, arguments.batch), 0
 
     longest = {name: longest_prompts(teachers[name], windows[name], arguments.batch) for name in teachers}
-    arms = {"naive": Arm(windows["text_last"], naively, longest["text_last"])}
+    variants = {"naive": Variant(windows["text_last"], naively, longest["text_last"])}
     for name, teacher in teachers.items():
-        arms[name] = Arm(windows[name], partial(package_export, teacher, config=config), longest[name])
-    measure(arms, arguments.repeats)
-    for name, arm in arms.items():
-        tell(arm_line(name, arm))
-    tell(ratios_line(arms) | {"settings": told(arguments)})
+        variants[name] = Variant(windows[name], partial(package_export, teacher, config=config), longest[name])
+    measure(variants, arguments.repeats)
+    for name, variant in variants.items():
+        tell(variant_line(name, variant))
+    tell(ratios_line(variants) | {"settings": told(arguments)})
 
 
 if __name__ == "__main__":

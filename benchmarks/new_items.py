@@ -11,7 +11,7 @@
 `measure` adds them by their titles (`recdistill add-items`) and asks for each user's latest event on one of them, from
 the user's earlier events on known items. Users are in halves: choices were made on the first.
 
-Ranked are all items, and the new ones among themselves. Beside the student stands the likeness of titles, which needs
+Ranked are all items, and the new ones among themselves. Beside the student stands title similarity, which needs
 no training: the inner product of whitened title embeddings with their mean over what the student reads of the history,
 an event of age a weighing .9^a; and what an order by chance gives. Items that the user had before, new ones too, are
 left out. `validation` is the run's own, before and after the new items. A user's later events may have been trained on;
@@ -44,7 +44,7 @@ from recdistill.new_items import add_items
 from recdistill.settings import run_config
 from recdistill.students.make import load_student
 from recdistill.students.title_map import load_title_map
-from recdistill.teacher.faded_titles import faded_mean
+from recdistill.teacher.title_profile import decayed_mean
 from recdistill.teacher.titles import title_embeddings
 from recdistill.teacher.whitening import Whitening, have_titles
 
@@ -116,10 +116,17 @@ def questions(whole: PreparedData, item_ids: list[str], num_known: int, half: in
             seen.append(before[(before > num_known) & (before != items[new[-1]])])
     lengths = np.array([len(history) for history in histories], dtype=np.int32)
     data = replace(
-        whole, items=np.concatenate(histories), timestamps=np.zeros(lengths.sum(), np.int64),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), train_ends=lengths - 1,
-        validation_ends=lengths, titles=item_ids, item_ids=item_ids, trained_users=None, item_texts=None,
-    )  # fmt: skip
+        whole,
+        items=np.concatenate(histories),
+        timestamps=np.zeros(lengths.sum(), np.int64),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        train_ends=lengths - 1,
+        validation_ends=lengths,
+        titles=item_ids,
+        item_ids=item_ids,
+        trained_users=None,
+        item_texts=None,
+    )
     return Questions(data, data.targets("validation"), seen)
 
 
@@ -148,7 +155,7 @@ class Likeness:
         """Scores (B, N + M + 1)."""
         items = torch.from_numpy(latest_items(self.data, users, positions, self.max_length))
         last = (items > 0).sum(dim=1) - 1
-        return faded_mean(self.vectors, items, DECAY)[torch.arange(len(items)), last] @ self.vectors.T
+        return decayed_mean(self.vectors, items, DECAY)[torch.arange(len(items)), last] @ self.vectors.T
 
 
 def quality(data: PreparedData, targets: Targets, scorer: Scorer) -> dict[str, Any]:
@@ -189,8 +196,9 @@ def measure(whole: Path, split_folder: Path, run: Path, half: int) -> dict[str, 
     vectors = Whitening.fit(embeddings[: num_known + 1][titled[: num_known + 1]], dims)(embeddings).float()
     vectors[~titled] = 0
     scorers: dict[str, Scorer] = {
-        "student": sequence_scorer(student.last_scores, data, length), "likeness": Likeness(vectors, data, length),
-    }  # fmt: skip
+        "student": sequence_scorer(student.last_scores, data, length),
+        "likeness": Likeness(vectors, data, length),
+    }
     longer = replace(known, titles=catalog["titles"], item_ids=catalog["item_ids"])
     asked = known.targets("validation")
     after = sequence_scorer(student.last_scores, longer, length)
@@ -198,16 +206,21 @@ def measure(whole: Path, split_folder: Path, run: Path, half: int) -> dict[str, 
     unseen_new = added - np.array([len(set(items.tolist())) for items in seen])
     unseen = num_known + unseen_new - np.array([len(set(data.history(user, end))) for user, end in _rows(targets)])
     return {
-        "run": str(run), "half": ("first", "second")[half], "known": num_known, "new": added, "targets": len(targets),
+        "run": str(run),
+        "half": ("first", "second")[half],
+        "known": num_known,
+        "new": added,
+        "targets": len(targets),
         "among all": {name: quality(data, targets, Unseen(one, seen)) for name, one in scorers.items()}
         | {"chance": by_chance(unseen)},
         "among new": {name: quality(data, targets, Unseen(one, seen, num_known)) for name, one in scorers.items()}
         | {"chance": by_chance(unseen_new)},
         "validation": {
             "before": quality(known, asked, sequence_scorer(before.last_scores, known, length)),
-            "after": quality(longer, asked, after), "new of those listed": round(float((listed > num_known).mean()), 4),
+            "after": quality(longer, asked, after),
+            "new of those listed": round(float((listed > num_known).mean()), 4),
         },
-    }  # fmt: skip
+    }
 
 
 def _rows(targets: Targets) -> list[tuple[int, int]]:

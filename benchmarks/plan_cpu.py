@@ -28,12 +28,10 @@ CONFIGS = (
     replace(BASE, layers=12, tokens=256),
     replace(BASE, batch_size=8, tokens=512, attention="eager"),
     replace(BASE, layers=30, batch_size=8),
-    replace(BASE, layers=30, activation_checkpointing=True),
+    replace(BASE, layers=30, gradient_checkpointing=True),
 )
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-SHOWN = (
-    "layers", "batch_size", "tokens", "targets_per_prompt", "attention", "activation_checkpointing", "lora_saves"
-)  # fmt: skip
+SHOWN = ("layers", "batch_size", "tokens", "targets_per_prompt", "attention", "gradient_checkpointing", "lora_saves")
 
 
 def resident_gib(name: str = "VmRSS") -> float:

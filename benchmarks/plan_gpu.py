@@ -38,15 +38,21 @@ CONFIGS = {
     "bf16, 256 tokens, 50 targets": replace(BASE, tokens=256, targets_per_prompt=50, batch_size=16),
     "bf16, 64 prompts": WHOLE,
     "nf4, 64 prompts": replace(WHOLE, quantization="nf4"),
-    "checkpointing, 64 prompts": replace(WHOLE, activation_checkpointing=True),
-    "nf4 and checkpointing, 64 prompts": replace(WHOLE, quantization="nf4", activation_checkpointing=True),
+    "checkpointing, 64 prompts": replace(WHOLE, gradient_checkpointing=True),
+    "nf4 and checkpointing, 64 prompts": replace(WHOLE, quantization="nf4", gradient_checkpointing=True),
     "int8": replace(BASE, quantization="int8"),
     "fp32, 16 prompts": replace(BASE, precision="fp32", batch_size=16),
 }
 SHOWN = (
-    "layers", "precision", "quantization", "activation_checkpointing", "batch_size", "tokens", "targets_per_prompt",
+    "layers",
+    "precision",
+    "quantization",
+    "gradient_checkpointing",
+    "batch_size",
+    "tokens",
+    "targets_per_prompt",
     "adapter_layers",
-)  # fmt: skip
+)
 WARM_UP = 2
 
 
@@ -57,10 +63,14 @@ def write_random_llm(folder: Path, tokenizer: Path, layers: int | None) -> None:
 
     shapes = PRESETS[LLM]
     config = LlamaConfig(
-        vocab_size=shapes.vocabulary, hidden_size=shapes.hidden_dim, intermediate_size=shapes.intermediate_dim,
-        num_hidden_layers=layers or shapes.layers, num_attention_heads=shapes.heads,
-        num_key_value_heads=shapes.kv_heads, max_position_embeddings=4096,
-    )  # fmt: skip
+        vocab_size=shapes.vocabulary,
+        hidden_size=shapes.hidden_dim,
+        intermediate_size=shapes.intermediate_dim,
+        num_hidden_layers=layers or shapes.layers,
+        num_attention_heads=shapes.heads,
+        num_key_value_heads=shapes.kv_heads,
+        max_position_embeddings=4096,
+    )
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
     with torch.device("cuda"):
@@ -110,12 +120,18 @@ def measure(name: str, llm: str, layers: int | None, steps: int) -> dict[str, An
     del ranker, step
     torch.cuda.empty_cache()
     return {
-        "loading_seconds": loading, "warm_up_seconds": warm_up, "graphs": graphs,
-        "graphs_after_warm_up": graphs_made() - graphs, "held_gib": loaded / GIB, "measured_gib": peak / GIB,
-        "step_seconds": median(seconds), "steps_seconds": seconds, "loss_at_start": loss,
+        "loading_seconds": loading,
+        "warm_up_seconds": warm_up,
+        "graphs": graphs,
+        "graphs_after_warm_up": graphs_made() - graphs,
+        "held_gib": loaded / GIB,
+        "measured_gib": peak / GIB,
+        "step_seconds": median(seconds),
+        "steps_seconds": seconds,
+        "loss_at_start": loss,
         "matmul_peak_flops": matmul_peak(DTYPES[config.precision], "cuda", ((8192, 8192, 8192),)),
         "environment": environment("cuda"),
-    }  # fmt: skip
+    }
 
 
 def beside_plan(name: str, config: PlanConfig, found: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +139,10 @@ def beside_plan(name: str, config: PlanConfig, found: dict[str, Any]) -> dict[st
     plan = make_plan(config)
     settings = {key: value for key, value in asdict(config).items() if key in SHOWN}
     figures = {
-        "plan_gib": plan.peak_gib, "plan_over_measured": plan.peak_gib / found["measured_gib"],
+        "plan_gib": plan.peak_gib,
+        "plan_over_measured": plan.peak_gib / found["measured_gib"],
         "executed_flops_of_peak": plan.executed_flops_per_step / found["step_seconds"] / found["matmul_peak_flops"],
-    }  # fmt: skip
+    }
     return {"name": name} | settings | found | figures
 
 

@@ -47,10 +47,15 @@ def measure(path: Path, folder: Path) -> None:
     seconds = time.perf_counter() - began
     peak = max(profiler.peak_rss.values()) / 2**30
     result = {
-        "benchmark": "prepare", "events_kept": len(data.items), "users": data.num_users, "items": data.num_items,
-        "seconds": round(seconds, 2), "peak_rss_gib": round(peak, 3), "cores": os.cpu_count(),
+        "benchmark": "prepare",
+        "events_kept": len(data.items),
+        "users": data.num_users,
+        "items": data.num_items,
+        "seconds": round(seconds, 2),
+        "peak_rss_gib": round(peak, 3),
+        "cores": os.cpu_count(),
         "phases": {name: round(value, 2) for name, value in profiler.seconds.items()},
-    }  # fmt: skip
+    }
     print(json.dumps(result))
 
 

@@ -34,7 +34,7 @@ def best(step: Path) -> float:
 def measure(run: Path) -> dict[str, Any]:
     """How sparse the data is, what the lists know of their targets, what was trained with, and what came of it."""
     data = PreparedData.load(run / "prepare")
-    known = read_json(run / "teacher_outputs" / "known_targets.json")
+    known = read_json(run / "teacher_outputs" / "target_memorisation.json")
     config = read_json(run / "distilled" / "manifest.json")["config"]
     chosen_then = run / "distilled" / STRENGTH_FILE
     used = read_json(chosen_then) if chosen_then.is_file() else config
@@ -48,13 +48,17 @@ def measure(run: Path) -> dict[str, Any]:
         "targets": len(targets),
         "targets_per_user": round(len(targets) / len(set(targets.users.tolist())), 2),
         "events_per_item": round(events, 2),
-        "lists_train": known["train"]["ndcg@10"], "lists_validation": known["validation"]["ndcg@10"],
+        "lists_train": known["train"]["ndcg@10"],
+        "lists_validation": known["validation"]["ndcg@10"],
         "rule": {"weight": rule.weight, "dropout": rule.dropout},
-        "weight": used["weight"], "dropout": used["dropout"],
-        "student": best(run / "student"), "teacher": best(run / "teacher"),
-        "distilled": max(values), "epoch": points[values.index(max(values))][0],
+        "weight": used["weight"],
+        "dropout": used["dropout"],
+        "student": best(run / "student"),
+        "teacher": best(run / "teacher"),
+        "distilled": max(values),
+        "epoch": points[values.index(max(values))][0],
         "smooth": max((sum(window) / SMOOTH for window in windows), default=None),
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

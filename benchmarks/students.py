@@ -4,14 +4,14 @@ r"""Our student beside RecTools' and RecBole's SASRec on the very same prepared 
     python benchmarks/students.py --data runs/bench/prepare --others .others/bin/python \
         --out docs/benchmarks/students.jsonl
 
-`requirements-others.txt` says how `.others` is made; without `--others` only ours can be trained. Every arm is trained
-its own way in a process of its own with equally many threads, arms in turn (another one first with each seed), and is
-ranked by one code: whole catalog, seen items left out, ties in file order, ties of scores counted against the target.
-After each epoch the clock stops, validation is ranked, the clock goes on; test is ranked once, with the weights of the
-best validation. A line of JSON for each arm and seed goes to `--out`: the settings, the curve (`epoch`, `seconds`,
-`cpu_seconds`, `ndcg@10`, `hit_rate@10`), the best validation, test, versions. On a machine that others use too, compare
-`cpu_seconds`. What `--out` already holds, of the same arm, seed, threads, epochs and patience, is not trained again; an
-`--out` of other data is refused.
+`requirements-others.txt` says how `.others` is made; without `--others` only ours can be trained. Every variant is
+trained its own way in a process of its own with equally many threads, variants in turn (another one first with each
+seed), and is ranked by one code: whole catalog, seen items left out, ties in file order, ties of scores counted against
+the target. After each epoch the clock stops, validation is ranked, the clock goes on; test is ranked once, with the
+weights of the best validation. A line of JSON for each variant and seed goes to `--out`: the settings, the curve
+(`epoch`, `seconds`, `cpu_seconds`, `ndcg@10`, `hit_rate@10`), the best validation, test, versions. On a machine that
+others use too, compare `cpu_seconds`. What `--out` already holds, of the same variant, seed, threads, epochs and
+patience, is not trained again; an `--out` of other data is refused.
 """
 
 import argparse
@@ -22,11 +22,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from other_libraries.arguments import EPOCHS
 from recdistill.files import read_json
-from rivals.arguments import EPOCHS
 
 HERE = Path(__file__).resolve().parent
-ARMS = {"ours": "rivals.ours", "rectools": "rivals.rectools_sasrec", "recbole": "rivals.recbole_sasrec"}
+ARMS = {
+    "ours": "other_libraries.ours",
+    "rectools": "other_libraries.rectools_sasrec",
+    "recbole": "other_libraries.recbole_sasrec",
+}
 
 
 def lines_of(out: Path) -> list[dict[str, Any]]:
@@ -35,7 +39,7 @@ def lines_of(out: Path) -> list[dict[str, Any]]:
 
 
 def refuse_other_data(out: Path, data: Path) -> None:
-    """One file holds lines of one data set and split, or its arms could not be compared.
+    """One file holds lines of one data set and split, or its variants could not be compared.
 
     Raises:
         SystemExit: `out` has a line of another.
@@ -47,21 +51,29 @@ def refuse_other_data(out: Path, data: Path) -> None:
 
 
 def finished(out: Path, threads: int, epochs: int | None, patience: int) -> set[tuple[str, int]]:
-    """Arm and seed of the lines that are there with the same settings; without epochs, each arm's own."""
+    """Variant and seed of the lines that are there with the same settings; without epochs, each variant's own."""
     done = set()
     for line in lines_of(out):
-        arm, settings = line["arm"], line["settings"]
+        variant, settings = line["variant"], line["settings"]
         limits = settings.get("train") or settings  # ours has them among those of its training
         found = line["threads"], limits["max_epochs"], limits["patience"]
-        if found == (threads, epochs or EPOCHS[arm], patience):
-            done.add((arm, settings["seed"]))
+        if found == (threads, epochs or EPOCHS[variant], patience):
+            done.add((variant, settings["seed"]))
     return done
 
 
-def command(arm: str, seed: int, arguments: argparse.Namespace) -> list[str]:
-    """What trains an arm."""
-    python = sys.executable if arm == "ours" else str(arguments.others.absolute())
-    words = [python, "-m", ARMS[arm], "--data", str(arguments.data.resolve()), "--out", str(arguments.out.resolve())]
+def command(variant: str, seed: int, arguments: argparse.Namespace) -> list[str]:
+    """What trains a variant."""
+    python = sys.executable if variant == "ours" else str(arguments.others.absolute())
+    words = [
+        python,
+        "-m",
+        ARMS[variant],
+        "--data",
+        str(arguments.data.resolve()),
+        "--out",
+        str(arguments.out.resolve()),
+    ]
     words += ["--seed", str(seed), "--patience", str(arguments.patience)]
     return words + (["--epochs", str(arguments.epochs)] if arguments.epochs else [])
 
@@ -73,14 +85,18 @@ def environment(threads: int) -> dict[str, str]:
     return os.environ | wanted
 
 
-def turns(arms: list[str], seeds: list[int]) -> list[tuple[str, int]]:
-    """Arm and seed of each training: arms in turn, another one first with each seed."""
-    return [(arms[(first + place) % len(arms)], seed) for first, seed in enumerate(seeds) for place in range(len(arms))]
+def turns(variants: list[str], seeds: list[int]) -> list[tuple[str, int]]:
+    """Variant and seed of each training: variants in turn, another one first with each seed."""
+    return [
+        (variants[(first + place) % len(variants)], seed)
+        for first, seed in enumerate(seeds)
+        for place in range(len(variants))
+    ]
 
 
 def summary(line: dict[str, Any]) -> dict[str, Any]:
     """What is printed of a line."""
-    return {"arm": line["arm"], "seed": line["settings"]["seed"]} | {
+    return {"variant": line["variant"], "seed": line["settings"]["seed"]} | {
         name: line[name] for name in ("epochs", "seconds", "cpu_seconds", "best", "test")
     }
 
@@ -91,23 +107,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder written by `recdistill prepare`")
     parser.add_argument("--others", type=Path, help="python of the environment with RecTools and RecBole")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines")
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=["ours", "rectools"])
+    parser.add_argument("--variants", nargs="+", choices=list(ARMS), default=["ours", "rectools"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--patience", type=int, default=10, help="validations without a better one before an arm stops")
-    own = ", ".join(f"{arm} {epochs}" for arm, epochs in EPOCHS.items())
-    parser.add_argument("--epochs", type=int, help=f"most epochs of every arm (unset: {own})")
+    parser.add_argument(
+        "--patience", type=int, default=10, help="validations without a better one before a variant stops"
+    )
+    own = ", ".join(f"{variant} {epochs}" for variant, epochs in EPOCHS.items())
+    parser.add_argument("--epochs", type=int, help=f"most epochs of every variant (unset: {own})")
     arguments = parser.parse_args()
-    if arguments.others is None and set(arguments.arms) != {"ours"}:
+    if arguments.others is None and set(arguments.variants) != {"ours"}:
         parser.error("--others: which python has RecTools and RecBole? (see benchmarks/requirements-others.txt)")
     refuse_other_data(arguments.out, arguments.data)
-    for arm, seed in turns(arguments.arms, arguments.seeds):
-        if (arm, seed) not in finished(arguments.out, arguments.threads, arguments.epochs, arguments.patience):
+    for variant, seed in turns(arguments.variants, arguments.seeds):
+        if (variant, seed) not in finished(arguments.out, arguments.threads, arguments.epochs, arguments.patience):
             done = subprocess.run(
-                command(arm, seed, arguments), env=environment(arguments.threads), cwd=HERE, check=False
+                command(variant, seed, arguments), env=environment(arguments.threads), cwd=HERE, check=False
             )
             if done.returncode:
-                raise SystemExit(f"{arm}, seed {seed}: ended with status {done.returncode}")
+                raise SystemExit(f"{variant}, seed {seed}: ended with status {done.returncode}")
             last = arguments.out.read_text(encoding="utf-8").splitlines()[-1]
             print(json.dumps(summary(json.loads(last))), flush=True)
 

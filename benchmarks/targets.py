@@ -2,7 +2,7 @@
 
     recdistill prepare --run runs/bench && python benchmarks/targets.py --data runs/bench/prepare
 
-Checked first: for the same targets both arms give the same user states, so what is learned at a target is the same
+Checked first: for the same targets both variants give the same user states, so what is learned at a target is the same
 thing. Then whole training steps (forward, loss over the catalog, backward, optimiser) are timed in turn.
 """
 
@@ -29,7 +29,7 @@ from recdistill.training.teacher import TeacherTraining
 
 
 def make_training(config: RunConfig, targets: str, data: PreparedData, student: Path) -> TeacherTraining:
-    """One arm, with experts and head that have an effect."""
+    """One variant, with experts and head that have an effect."""
     config = replace(config, teacher=replace(config.teacher, targets=targets))
     teacher = Teacher(config, data, student, "cpu")
     generator = torch.Generator().manual_seed(1)
@@ -41,7 +41,7 @@ def make_training(config: RunConfig, targets: str, data: PreparedData, student: 
 
 
 def check_equal(every: Teacher, last: Teacher) -> None:
-    """The same targets get the same states in both arms."""
+    """The same targets get the same states in both variants."""
     windows = every.training_windows()
     rows = np.flatnonzero(windows.starts == 0)[:4]
     batch, states, _ = every.predict(windows, rows)
@@ -69,12 +69,12 @@ def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, tur
 
 
 def main() -> None:
-    """Check, then time both arms in turn."""
+    """Check, then time both variants in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `prepare`")
     parser.add_argument("--prompt", choices=("item", "text"), default="item")
     parser.add_argument("--layers", type=int, default=6, help="first blocks kept; 0: all")
-    parser.add_argument("--steps", type=int, default=8, help="training steps of an arm in one turn")
+    parser.add_argument("--steps", type=int, default=8, help="training steps of a variant in one turn")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -96,14 +96,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         torch.manual_seed(0)
         save_student(make_student(config.student, data.num_items), Path(name))
-        arms = {targets: make_training(config, targets, data, Path(name)) for targets in ("every", "last")}
-    check_equal(arms["every"].teacher, arms["last"].teacher)
-    optimizers = {
-        key: torch.optim.AdamW(training.parameter_groups(), lr=1e-6) for key, training in arms.items()
-    }  # fmt: skip
+        variants = {targets: make_training(config, targets, data, Path(name)) for targets in ("every", "last")}
+    check_equal(variants["every"].teacher, variants["last"].teacher)
+    optimizers = {key: torch.optim.AdamW(training.parameter_groups(), lr=1e-6) for key, training in variants.items()}
     speeds: dict[str, list[float]] = {"every": [], "last": []}
     for turn in range(arguments.repeats + 1):
-        for key, training in arms.items():
+        for key, training in variants.items():
             speed = timed_steps(training, optimizers[key], turn, arguments.steps)
             if turn:  # the first turn warms up
                 speeds[key].append(speed)

@@ -32,13 +32,20 @@ def make_ranker(config: PlanConfig, llm: str, cache: Path, compiled: bool = Fals
 
     torch.manual_seed(0)
     teacher = TeacherConfig(
-        llm=llm, layers=config.layers, precision=config.precision, quantization=config.quantization,
-        double_quantization=config.double_quantization, attention=config.attention,
-        activation_checkpointing=config.activation_checkpointing, compile=compiled,
+        llm=llm,
+        layers=config.layers,
+        precision=config.precision,
+        quantization=config.quantization,
+        double_quantization=config.double_quantization,
+        attention=config.attention,
+        gradient_checkpointing=config.gradient_checkpointing,
+        compile=compiled,
         adapter=AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers),
-        head_dim=config.head_dim, title_dim=config.title_dim, history_length=HISTORY,
+        head_dim=config.head_dim,
+        title_dim=config.title_dim,
+        history_length=HISTORY,
         title_decay=config.title_decay,
-    )  # fmt: skip
+    )
     student = make_student(StudentConfig(embedding_dim=config.embedding_dim), config.items)
     titles = torch.randn(config.items + 1, config.title_dim)
     return Ranker(teacher, load_backbone(teacher, cache, config.device, config.layers), student, titles)
@@ -52,16 +59,24 @@ def made_up_batch(config: PlanConfig) -> PromptBatch:
     prompts = torch.arange(rows).unsqueeze(1).expand(rows, length)
     return PromptBatch(
         token_ids=torch.zeros(rows, length, dtype=torch.int64),
-        soft_items=torch.randint(1, config.items + 1, (rows, length)), soft_rows=prompts.flatten(),
-        soft_columns=places.flatten(), steps=places * HISTORY // length, token_prompts=prompts, token_positions=places,
-        mask=torch.ones(rows, length, dtype=torch.bool), prompt_tokens=torch.full((rows,), length),
-        items=torch.randint(1, config.items + 1, (rows, HISTORY)), lengths=torch.full((rows,), HISTORY),
+        soft_items=torch.randint(1, config.items + 1, (rows, length)),
+        soft_rows=prompts.flatten(),
+        soft_columns=places.flatten(),
+        steps=places * HISTORY // length,
+        token_prompts=prompts,
+        token_positions=places,
+        mask=torch.ones(rows, length, dtype=torch.bool),
+        prompt_tokens=torch.full((rows,), length),
+        items=torch.randint(1, config.items + 1, (rows, HISTORY)),
+        lengths=torch.full((rows,), HISTORY),
         target_prompts=torch.arange(rows).repeat_interleave(targets),
-        target_rows=torch.arange(rows).repeat_interleave(targets), target_columns=columns.repeat(rows),
+        target_rows=torch.arange(rows).repeat_interleave(targets),
+        target_columns=columns.repeat(rows),
         target_steps=(columns * HISTORY // length + 1).clamp_max(HISTORY).repeat(rows),
         target_items=torch.randint(1, config.items + 1, (rows * targets,)),
-        users=torch.zeros(rows * targets), positions=torch.zeros(rows * targets),
-    )  # fmt: skip
+        users=torch.zeros(rows * targets),
+        positions=torch.zeros(rows * targets),
+    )
 
 
 def make_step(ranker: "Ranker", batch: PromptBatch) -> Callable[[], float]:

@@ -127,9 +127,8 @@ def _yaml(section: Any, indent: str) -> str:
     for field in fields(section):
         value = getattr(section, field.name)
         comment = textwrap.fill(
-            told[field.name], 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ",
-            break_on_hyphens=False,
-        )  # fmt: skip
+            told[field.name], 120, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ", break_on_hyphens=False
+        )
         text += f"{comment}\n{indent}{field.name}:"
         text += f"\n{_yaml(value, indent + '  ')}" if is_dataclass(value) else f" {scalar(value)}\n"
     return text

@@ -9,10 +9,11 @@ the students beside other libraries' in `docs/benchmarks/students.jsonl`.
 
 The folder of a study that was done once more on another device has that device's name behind a dot:
 `docs/results/ml-100k.h100`. What must be known of a section before it is read stands in `note.md` beside its files. The
-same runs against another baseline, `<split>-against-<arm>.json`, are shown below the section they belong to. The
+same runs against another baseline, `<split>-against-<variant>.json`, are shown below the section they belong to. The
 drawing of the learning curve is `docs/results/learning-curve.svg`.
 
-No number of the page is typed: all stand in those files. A model that arms share (the student, mostly) is shown once.
+No number of the page is typed: all stand in those files. A model that variants share (the student, mostly) is shown
+once.
 """
 
 import argparse
@@ -38,15 +39,16 @@ HEAD = """\
 
 Written by `docs/generate_results.py` from the files in [docs/results](results); do not edit by hand. What was tried on
 the way, and what did not help, stands in [experiments](experiments.md); how intervals and tests are made, in
-[evaluation](evaluation.md); what the arms are, in the study's file. Choices are made on validation; a section that
+[evaluation](evaluation.md); what the variants are, in the study's file. Choices are made on validation; a section that
 says "test" is the last reading of settings that were chosen before.
 
-Cost is the mean over an arm's runs. A step that an arm shares with another was done once; its cost is shown with both.
+Cost is the mean over a variant's runs. A step that a variant shares with another was done once; its cost is shown with
+both.
 """
 
 
 def unlike(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries without those of a model that an earlier arm has with the very same values."""
+    """The entries without those of a model that an earlier variant has with the very same values."""
     seen: set[tuple[Any, ...]] = set()
     kept = []
     for entry in entries:
@@ -62,15 +64,15 @@ def section(path: Path) -> str:
     found = json.loads(path.read_text(encoding="utf-8"))
     chosen = chosen_models(found)
     found["entries"] = unlike(found["entries"])
-    shown = {(entry["arm"], entry["model"]) for entry in found["entries"]}
+    shown = {(entry["variant"], entry["model"]) for entry in found["entries"]}
     for parts in found["slices"].values():
         for part in parts:
-            part["entries"] = [entry for entry in part["entries"] if (entry["arm"], entry["model"]) in shown]
+            part["entries"] = [entry for entry in part["entries"] if (entry["variant"], entry["model"]) in shown]
     name = path.parent.name
     study = f"configs/studies/{name.partition('.')[0]}.yaml"
     elsewhere = f" --out runs/studies/{name}" if "." in name else ""
     split = " --set evaluate.split=test" if found["split"] == "test" else ""
-    seeds = sorted({seed for about in found["arms"].values() for seed in about["seeds"]})
+    seeds = sorted({seed for about in found["variants"].values() for seed in about["seeds"]})
     some = f" --seeds {' '.join(map(str, seeds))}" if seeds != read_yaml(ROOT / study, "study")["seeds"] else ""
     against = sorted({":".join(e["against"].values()) for e in found["entries"] if "against" in e})
     baseline = f" --baseline {against[0]}" if len(against) == 1 else ""
@@ -98,7 +100,7 @@ def section(path: Path) -> str:
 def made_with(found: dict[str, Any]) -> list[str]:
     """The commits and the torch that the runs were made with, where the file names them."""
     names = {name: set[str]() for name in ("commit", "torch")}
-    for about in found["arms"].values():
+    for about in found["variants"].values():
         for name, versions in names.items():
             versions.update(about.get("code", {}).get(name, []))
     commits = sorted(commit[:7] + commit[40:] for commit in names["commit"])
@@ -124,7 +126,7 @@ def against_another(path: Path) -> list[str]:
 def title(path: Path, found: dict[str, Any]) -> str:
     """A section's heading: the study, the split, and the device where the study was done once more."""
     name, again, _ = path.parent.name.partition(".")
-    steps = [step for about in found["arms"].values() for step in about.get("devices", {}).values()]
+    steps = [step for about in found["variants"].values() for step in about.get("devices", {}).values()]
     devices = {device for step in steps for device in step}
     where = f" on {' and '.join(sorted(devices))}" if again else ""
     return f"{name}{where}, {path.stem}"
@@ -133,7 +135,7 @@ def title(path: Path, found: dict[str, Any]) -> str:
 def chosen_models(found: dict[str, Any]) -> str:
     """The option that chose the models which were compared; empty where it was all that the runs trained."""
     models = list(dict.fromkeys(entry["model"] for entry in found["entries"]))
-    trained = {step for about in found["arms"].values() for step in about["steps"]} & {
+    trained = {step for about in found["variants"].values() for step in about["steps"]} & {
         "student",
         "teacher",
         "distilled",
@@ -150,14 +152,14 @@ The same prepared data, split, ties and ranking for all; each library's own way 
 [file](benchmarks/students.jsonl); weights of the best validation, test read once with them. `cpu s`: training until
 then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU seconds
 until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that. Where an
-epoch of an arm cost more CPU than in its other rows (`s an epoch`), other work shared the machine, and `ratio` is too
-large by as much.
+epoch of a variant cost more CPU than in its other rows (`s an epoch`), other work shared the machine, and `ratio` is
+too large by as much.
 
 ```console
 $ recdistill prepare --run runs/bench
 $ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/python \\
-    --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1    # --arms rectools --patience 100
-                                                                         # --arms recbole --epochs 46
+    --out docs/benchmarks/students.jsonl --seeds 42 43 44 --threads 1    # --variants rectools --patience 100
+                                                                         # --variants recbole --epochs 46
 ```
 
 | SASRec of | patience | seed | best epoch, of | NDCG@10: validation | test | cpu s | s an epoch | ours, s | ratio |
@@ -170,37 +172,37 @@ def level_reached(line: dict[str, Any], level: float) -> float | None:
 
 
 def students_section(path: Path) -> str:
-    """Each training of `benchmarks/students.py` in a row, then the means of each arm's."""
+    """Each training of `benchmarks/students.py` in a row, then the means of each variant's."""
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    ours = {line["settings"]["seed"]: line for line in lines if line["arm"] == "ours"}
+    ours = {line["settings"]["seed"]: line for line in lines if line["variant"] == "ours"}
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for line in sorted(lines, key=lambda line: int(line["settings"]["seed"])):
         patience = (line["settings"].get("train") or line["settings"])["patience"]  # ours has it in its training's
-        groups.setdefault((line["arm"], patience), []).append(line)
+        groups.setdefault((line["variant"], patience), []).append(line)
     rows = [STUDENTS_HEAD]
-    for (arm, patience), group in sorted(groups.items()):
+    for (variant, patience), group in sorted(groups.items()):
         for line in group:
             seed, best = line["settings"]["seed"], line["best"]
-            reached = level_reached(ours[seed], best["ndcg@10"]) if arm != "ours" and seed in ours else None
+            reached = level_reached(ours[seed], best["ndcg@10"]) if variant != "ours" and seed in ours else None
             times = "| |" if reached is None else f"{reached:.0f} | {best['cpu_seconds'] / reached:.1f} |"
             rows.append(
-                f"| {NAMES[arm]} | {patience} | {seed} | {best['epoch']}, {line['epochs']} | {best['ndcg@10']:.4f} "
+                f"| {NAMES[variant]} | {patience} | {seed} | {best['epoch']}, {line['epochs']} | {best['ndcg@10']:.4f} "
                 f"| {line['test']['ndcg@10']:.4f} | {best['cpu_seconds']:.0f} "
                 f"| {line['cpu_seconds'] / line['epochs']:.1f} | {times}"
             )
         validation, test = (statistics.mean(line[of]["ndcg@10"] for line in group) for of in ("best", "test"))
         seconds = statistics.mean(line["best"]["cpu_seconds"] for line in group)
-        about = f"**{NAMES[arm]}** | {patience} | **mean of {len(group)}** | "
+        about = f"**{NAMES[variant]}** | {patience} | **mean of {len(group)}** | "
         rows.append(f"| {about}| **{validation:.4f}** | **{test:.4f}** | {seconds:.0f} | | | |")
     return "\n".join(rows)
 
 
 SUMMARY_HEAD = """\
-## At a glance: test, arm `main`
+## At a glance: test, variant `main`
 
 NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
 correction for all that the study compares (the test takes the seeds as they are, the interval draws them anew);
-`titles alone`: a student whose item vectors see the titles, without a teacher (arm `titles-alone`); `kept`: the
+`titles alone`: a student whose item vectors see the titles, without a teacher (variant `titles-alone`); `kept`: the
 distilled student's gain as a share of the teacher's, where that one's interval is above 0; `core-min`: one seed, all
 steps, where it ran on a CPU alone.
 
@@ -218,27 +220,34 @@ def summary() -> Iterator[str]:
 def summary_row(path: Path) -> str:
     """One study's student, teacher and distilled student; empty where it is not of all three, or not to the student."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    models = {entry["model"]: entry for entry in found["entries"] if entry["arm"] == "main"}
+    models = {entry["model"]: entry for entry in found["entries"] if entry["variant"] == "main"}
     if found["metric"] != "ndcg@10" or not {"student", "teacher", "distilled"} <= set(models):
         return ""
     student, teacher, distilled = (models[model] for model in ("student", "teacher", "distilled"))
-    if any(one.get("against") != {"arm": "main", "model": "student"} for one in (teacher, distilled)):
+    if any(one.get("against") != {"variant": "main", "model": "student"} for one in (teacher, distilled)):
         return ""
     kept = (
         f"{100 * distilled['difference'] / teacher['difference']:.0f} %"
         if teacher["difference_interval"][0] > 0
         else ""
     )
-    costs = [step["core_seconds"] for step in found["arms"]["main"]["steps"].values()]
+    costs = [step["core_seconds"] for step in found["variants"]["main"]["steps"].values()]
     heading = title(path, found)
     anchor = heading.lower().replace(",", "").replace(" ", "-")
     link = f"[{heading.removesuffix(', test')}](#{anchor})"
-    titles = [entry for entry in found["entries"] if (entry["arm"], entry["model"]) == ("titles-alone", "distilled")]
+    titles = [
+        entry for entry in found["entries"] if (entry["variant"], entry["model"]) == ("titles-alone", "distilled")
+    ]
     cells = [
-        link, str(student["seeds"]), f"{student['mean']:.4f}", *(map(gained, titles) if titles else [""]),
-        gained(teacher), gained(distilled), kept,
+        link,
+        str(student["seeds"]),
+        f"{student['mean']:.4f}",
+        *(map(gained, titles) if titles else [""]),
+        gained(teacher),
+        gained(distilled),
+        kept,
         "" if None in costs or "." in path.parent.name else f"{sum(costs) / 60:.1f}",
-    ]  # fmt: skip
+    ]
     return f"| {' | '.join(cells)} |"
 
 

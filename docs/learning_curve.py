@@ -27,7 +27,7 @@ SECTION = """\
 ![NDCG@10 on test of four models, with a tenth, a quarter, half and all of the users]({drawing})
 
 Mean NDCG@10 with its 95 % interval over seeds and users, by how many of the users were trained on; all {users} are
-tested. Each share has its own arm `main`, with the settings that its validation preferred (a tenth's after test had
+tested. Each share has its own variant `main`, with the settings that its validation preferred (a tenth's after test had
 been read for others, see [there](#ml-latest-small-tenth-test)), so the curve is not one method's alone:
 
 | users trained on | seeds | `distill.weight`, `dropout` | epochs of student, teacher, distilled student |
@@ -58,13 +58,13 @@ def learning_curve(results: Path) -> tuple[str, str]:
     return text, svg.replace(">", f">{DARK}", 1) + "\n"
 
 
-def _estimate(found: dict[str, Any], arm: str, model: str) -> Estimate:
-    entry = next(entry for entry in found["entries"] if (entry["arm"], entry["model"]) == (arm, model))
+def _estimate(found: dict[str, Any], variant: str, model: str) -> Estimate:
+    entry = next(entry for entry in found["entries"] if (entry["variant"], entry["model"]) == (variant, model))
     return Estimate(entry["mean"], *entry["interval"])
 
 
 def _row(found: dict[str, Any], shown: str) -> str:
-    settings = found["arms"]["main"]["settings"]
+    settings = found["variants"]["main"]["settings"]
     distilled, seeds = settings["distilled"], next(entry["seeds"] for entry in found["entries"])
     epochs = ", ".join(str(settings[step]["train"]["max_epochs"]) for step in ("student", "teacher", "distilled"))
     return f"| {shown} | {seeds} | {distilled['weight']:g}, {distilled['dropout']:g} | {epochs} |"

@@ -24,8 +24,11 @@ READERS = 300
 
 def write_library(folder: Path, generator: random.Random) -> None:
     """Write `loans.csv` (reader, book, borrowed) and `books.csv` (book, name)."""
-    names = {f"b{100 * row + volume}": f"{name}, Volume {volume}"
-             for row, name in enumerate(SERIES) for volume in range(1, VOLUMES + 1)}  # fmt: skip
+    names = {
+        f"b{100 * row + volume}": f"{name}, Volume {volume}"
+        for row, name in enumerate(SERIES)
+        for volume in range(1, VOLUMES + 1)
+    }
     with (folder / "books.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("book", "name"), *names.items()])
     with (folder / "loans.csv").open("w", newline="", encoding="utf-8") as file:

@@ -38,7 +38,7 @@ def options(run: Path, llm: Path, events: Path, *more: str) -> list[str]:
         "data.path": events,
         "data.items_path": events.with_name("items.csv"),
         "student.embedding_dim": 16,
-        "student.blocks": 1,
+        "student.num_layers": 1,
         "student.max_length": 10,
         "student.train.max_epochs": 3,
         "student.train.batch_size": 16,

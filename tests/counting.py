@@ -96,19 +96,29 @@ def make_model(shapes: LlmShapes, attention: str = "sdpa", device: str = "meta")
         if shapes.mlp == "plain":
             return OPTModel(
                 OPTConfig(
-                    vocab_size=shapes.vocabulary, hidden_size=shapes.hidden_dim, num_hidden_layers=shapes.layers,
-                    ffn_dim=shapes.intermediate_dim, num_attention_heads=shapes.heads, dropout=shapes.dropout,
-                    max_position_embeddings=shapes.positions - 2, word_embed_proj_dim=shapes.hidden_dim,
+                    vocab_size=shapes.vocabulary,
+                    hidden_size=shapes.hidden_dim,
+                    num_hidden_layers=shapes.layers,
+                    ffn_dim=shapes.intermediate_dim,
+                    num_attention_heads=shapes.heads,
+                    dropout=shapes.dropout,
+                    max_position_embeddings=shapes.positions - 2,
+                    word_embed_proj_dim=shapes.hidden_dim,
                     attn_implementation=attention,
                 )
-            )  # fmt: skip
+            )
         return LlamaModel(
             LlamaConfig(
-                vocab_size=shapes.vocabulary, hidden_size=shapes.hidden_dim, num_hidden_layers=shapes.layers,
-                intermediate_size=shapes.intermediate_dim, num_attention_heads=shapes.heads,
-                num_key_value_heads=shapes.kv_heads, head_dim=shapes.head_dim, attn_implementation=attention,
+                vocab_size=shapes.vocabulary,
+                hidden_size=shapes.hidden_dim,
+                num_hidden_layers=shapes.layers,
+                intermediate_size=shapes.intermediate_dim,
+                num_attention_heads=shapes.heads,
+                num_key_value_heads=shapes.kv_heads,
+                head_dim=shapes.head_dim,
+                attn_implementation=attention,
             )
-        )  # fmt: skip
+        )
 
 
 def counted_block_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
@@ -166,7 +176,7 @@ def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor,
             decoder = _put_peft(model, config, gate if config.gate else None)
         else:
             adapter = AdapterConfig(config.rank, config.experts, dropout=config.dropout, layers=config.adapter_layers)
-            blocks = BlockOptions(checkpointing=config.activation_checkpointing)
+            blocks = BlockOptions(checkpointing=config.gradient_checkpointing)
             use_lean_norms(model)
             decoder = base_decoder(attach_experts(model, adapter, blocks))
             options = {"expert_gate": gate} if config.gate else {}
@@ -188,7 +198,7 @@ def _put_peft(model: nn.Module, config: PlanConfig, gate: Tensor | None) -> nn.M
     """PEFT's own LoRA, as it is; a gate is multiplied behind A."""
     lora = LoraConfig(r=config.rank, lora_dropout=config.dropout, target_modules=list(config.adapter_layers))
     model = get_peft_model(model, lora)
-    if config.activation_checkpointing:
+    if config.gradient_checkpointing:
         base_decoder(model).gradient_checkpointing_enable({"use_reentrant": False})
     if gate is not None:
         for _, layer in expert_layers(model):

@@ -259,9 +259,11 @@ def test_full_disk(tmp_path: Path, tiny_llm: Path, events: Path, step: str, limi
     arguments = options(tmp_path / "run", tiny_llm, events, "--student.embedding_dim=64")
     done = subprocess.run(
         [sys.executable, "-m", "recdistill", step, *arguments],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )  # fmt: skip
+    )
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"recdistill: error: {tmp_path / 'run' / step}")

@@ -144,27 +144,29 @@ STUDIED = [key for key in KNOWN if key not in ("run", "seed")]
 
 def test_blank_in_a_study_s_base_and_arms_says_nothing(tmp_path: Path) -> None:
     lines = "".join(f"  {key}:\n" for key in STUDIED)
-    study = read(f"base:\n{lines}seeds: [1]\narms:\n  other:\n  main:\n{lines.replace('  ', '    ')}", tmp_path)
-    assert study.arms == {"main": {}, "other": {}}
+    study = read(f"base:\n{lines}seeds: [1]\nvariants:\n  other:\n  main:\n{lines.replace('  ', '    ')}", tmp_path)
+    assert study.variants == {"main": {}, "other": {}}
 
 
 @pytest.mark.parametrize("key", STUDIED)
 def test_null_in_a_study_names_its_key(key: str, tmp_path: Path) -> None:
-    base, arm = (
-        f"base: {{{one}}}\nseeds: [1]\narms: {{main: {{{two}}}}}\n" for one, two in permutations((f"{key}: ~", ""))
+    base, variant = (
+        f"base: {{{one}}}\nseeds: [1]\nvariants: {{main: {{{two}}}}}\n" for one, two in permutations((f"{key}: ~", ""))
     )
     if key in NULLABLE:
-        assert read(base, tmp_path).arms == read(arm, tmp_path).arms == {"main": {key: None}}
+        assert read(base, tmp_path).variants == read(variant, tmp_path).variants == {"main": {key: None}}
         return
-    for text in (base, arm):
-        with pytest.raises(UserError, match=rf"^arms\.main: {key}: null is no"):
+    for text in (base, variant):
+        with pytest.raises(UserError, match=rf"^variants\.main: {key}: null is no"):
             read(text, tmp_path)
 
 
-@pytest.mark.parametrize("key", ["name", "base", "config", "seeds", "arms", "arms.main"])
+@pytest.mark.parametrize("key", ["name", "base", "config", "seeds", "variants", "variants.main"])
 def test_null_in_a_study_is_refused_with_its_key(key: str, tmp_path: Path) -> None:
-    lines = {"seeds": "seeds: [1]\n", "arms": "arms: {main: {}}\n"}
-    lines["arms" if key == "arms.main" else key] = "arms: {main: null}\n" if key == "arms.main" else f"{key}: null\n"
+    lines = {"seeds": "seeds: [1]\n", "variants": "variants: {main: {}}\n"}
+    lines["variants" if key == "variants.main" else key] = (
+        "variants: {main: null}\n" if key == "variants.main" else f"{key}: null\n"
+    )
     with pytest.raises(UserError, match=rf"study\.yaml: {key}: "):
         read("".join(lines.values()), tmp_path)
     if key in ("name", "base", "config"):
@@ -173,7 +175,9 @@ def test_null_in_a_study_is_refused_with_its_key(key: str, tmp_path: Path) -> No
 
 
 def test_what_a_study_says_is_taken_back_on_the_command_line(tmp_path: Path) -> None:
-    text = "base: {student.dropout: 0.1, teacher: {layers: 4, train: {max_epochs: 9}}}\nseeds: [1]\narms: {main: }\n"
+    text = (
+        "base: {student.dropout: 0.1, teacher: {layers: 4, train: {max_epochs: 9}}}\nseeds: [1]\nvariants: {main: }\n"
+    )
     (tmp_path / "study.yaml").write_text(text)
     study = read_study(tmp_path / "study.yaml", assigned(["student.dropout=", "teacher.train=", "teacher.layers=null"]))
     config = study.config("main", 1, tmp_path)
@@ -200,11 +204,17 @@ def test_blank_in_a_cell_says_nothing_and_null_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("repeats", "repeats: None"), ("threads", "threads: None"), ("cell_seconds", "cell_seconds: None"),
-        ("rows", "rows: None"), ("export_rows", "export_rows: None"), ("base", "base: must hold"),
-        ("title", "title: must hold"), ("name", "name: missing"), ("cells", "cells: missing"),
+        ("repeats", "repeats: None"),
+        ("threads", "threads: None"),
+        ("cell_seconds", "cell_seconds: None"),
+        ("rows", "rows: None"),
+        ("export_rows", "export_rows: None"),
+        ("base", "base: must hold"),
+        ("title", "title: must hold"),
+        ("name", "name: missing"),
+        ("cells", "cells: missing"),
     ],
-)  # fmt: skip
+)
 def test_blank_and_null_at_the_top_of_a_matrix(line: str, told: str, tmp_path: Path) -> None:
     if line == "cells":
         text = MATRIX[: MATRIX.index("cells:")] + "cells: null\n" + MATRIX[MATRIX.index("sections:") :]
@@ -224,12 +234,19 @@ def test_a_cell_that_is_a_name_alone_is_a_cell_and_blank_says_nothing_at_the_top
 @pytest.mark.parametrize(
     ("text", "held"),
     [
-        ("", BLANK), ("# nothing\n", None), ("a:\n", {}), ("a: null\nb: ~\nc: ''\n", {"a": None, "b": None, "c": ""}),
-        ("a: {b: , c: 1}", {"a": {"c": 1}}), ("a:\n  # b: 1\nc: 1\n", {"c": 1}), ("a: [1, ~]", {"a": [1, None]}),
-        ("- {a: , b: 1}", [{"b": 1}]), ("a: 5e-4", {"a": 0.0005}), ("a: 2020-01-01", {"a": "2020-01-01"}),
+        ("", BLANK),
+        ("# nothing\n", None),
+        ("a:\n", {}),
+        ("a: null\nb: ~\nc: ''\n", {"a": None, "b": None, "c": ""}),
+        ("a: {b: , c: 1}", {"a": {"c": 1}}),
+        ("a:\n  # b: 1\nc: 1\n", {"c": 1}),
+        ("a: [1, ~]", {"a": [1, None]}),
+        ("- {a: , b: 1}", [{"b": 1}]),
+        ("a: 5e-4", {"a": 0.0005}),
+        ("a: 2020-01-01", {"a": "2020-01-01"}),
         ("x: &x {a: , b: 1}\ny: {<<: *x, c: 2}", {"x": {"b": 1}, "y": {"b": 1, "c": 2}}),
     ],
-)  # fmt: skip
+)
 def test_what_yaml_holds(text: str, held: Any) -> None:
     assert parse_yaml(text) == held
 

@@ -8,7 +8,7 @@ import pytest
 from recdistill import cli
 from recdistill.interruption import deferred, stop_point
 from recdistill.parser import STEPS, build_parser
-from recdistill.pipeline import STORY
+from recdistill.pipeline import ORDER
 
 LONG = "finished steps are kept, and checkpoints of the one that ran; the same command goes on with that step"
 
@@ -19,16 +19,20 @@ LONG = "finished steps are kept, and checkpoints of the one that ran; the same c
         (["run"], f"interrupted; {LONG}"),
         (["evaluate"], f"interrupted; {LONG}"),
         (["study", "study.yaml"], f"interrupted; {LONG}"),
-        (["tune"], "interrupted; finished trials are kept; the same command goes on with the trial that was "
-                   "interrupted"),
-        (["bench", "matrix.yaml"], "interrupted; finished cells are kept; the same command goes on with the cell that "
-                                   "was interrupted"),
+        (
+            ["tune"],
+            "interrupted; finished trials are kept; the same command goes on with the trial that was interrupted",
+        ),
+        (
+            ["bench", "matrix.yaml"],
+            "interrupted; finished cells are kept; the same command goes on with the cell that was interrupted",
+        ),
         (["fetch", "minilm"], "interrupted"),
         (["compare", "a", "b"], "interrupted"),
         (["plan"], "interrupted"),
         (["recommend", "runs/demo", "Heat"], "interrupted"),
     ],
-)  # fmt: skip
+)
 def test_an_interruption_promises_no_more_than_there_is(
     words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +64,6 @@ def test_what_a_signal_made_the_work_save_is_said_in_one_line(
 
 
 def test_the_steps_of_the_command_line_are_those_of_the_story() -> None:
-    assert tuple(STEPS) == STORY
-    for step in STORY:
+    assert tuple(STEPS) == ORDER
+    for step in ORDER:
         assert build_parser("study").parse_args(["study", "study.yaml", "--until", step]).study.until == step

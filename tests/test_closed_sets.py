@@ -22,10 +22,19 @@ from recdistill.teacher.padding import training_batches
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 ENDED = {
-    "data/batches.py": 1, "data/interactions.py": 1, "data/new_items.py": 1, "data/prepare.py": 1,
-    "profiling/activations.py": 1, "profiling/plan_memory.py": 1, "students/losses.py": 1, "teacher/backbone.py": 1,
-    "teacher/gate.py": 2, "teacher/padding.py": 1, "training/distilled.py": 2, "training/selecting.py": 1,
-}  # fmt: skip
+    "data/batches.py": 1,
+    "data/interactions.py": 1,
+    "data/new_items.py": 1,
+    "data/prepare.py": 1,
+    "profiling/activations.py": 1,
+    "profiling/plan_memory.py": 1,
+    "students/losses.py": 1,
+    "teacher/backbone.py": 1,
+    "teacher/gate.py": 2,
+    "teacher/padding.py": 1,
+    "training/distilled.py": 2,
+    "training/selecting.py": 1,
+}
 """Files that choose by a closed set, and how many of their choices end in `assert_never`."""
 
 

@@ -54,7 +54,7 @@ def test_without_a_teacher_its_settings_are_no_matter() -> None:
     config = parse("--teacher.kind=none", "--teacher.title_decay=0.9", "--student.max_length=20")
     assert config.student.max_length < config.teacher.history_length
     with pytest.raises(UserError, match=r"goes with .*kind: llm; set title_decay: 0"):
-        TeacherConfig(kind="student")
+        TeacherConfig(kind="second_student")
 
 
 MISTAKES = {
@@ -64,12 +64,12 @@ MISTAKES = {
     "student.dropout=1.0": "student.dropout: 1.0 is out of range; it must be at least 0 and below 1",
     "distill.dropout=1.0": "distill.dropout: 1.0 is out of range; it must be at least 0 and below 1",
     "student.train.batch_size=0": "student.train.batch_size: 0 is out of range; it must be above 0",
-    "teacher.train.gradient_clip=.inf": "teacher.train.gradient_clip: inf is out of range; it must be 0 or more, and",
+    "teacher.train.max_grad_norm=.inf": "teacher.train.max_grad_norm: inf is out of range; it must be 0 or more, and",
     "student.train.learning_rate=.inf": "student.train.learning_rate: inf is out of range; it must be above 0, and",
     "data.min_rating=.inf": "data.min_rating: inf",
     "student.train.max_epochs=2.5": "student.train.max_epochs",
     "student.loss.name=hinge": "student.loss.name",
-    "student.heads=3": "student.heads",
+    "student.num_heads=3": "student.num_heads",
     "teacher.layers=0": "teacher.layers: 0 is out of range; it must be above 0",
     "teacher.precision=fp8": "teacher.precision",
     "teacher.adapter.rank=7": "teacher.adapter.rank: 7 is out of range; it must be a multiple of",
@@ -88,8 +88,8 @@ MISTAKES = {
     "data.source=csv": "data.path: needed for data.source csv",
     "data.validation_fraction=0.95": "data.validation_fraction + data.test_fraction",
     "data.limit_rows=-5": "data.limit_rows: -5",
-    "data.train_users=0": "data.train_users: 0.0 is out of range; it must be above 0 and at most 1",
-    "data.train_users=1.5": "data.train_users: 1.5",
+    "data.train_user_fraction=0": "data.train_user_fraction: 0.0 is out of range; it must be above 0 and at most 1",
+    "data.train_user_fraction=1.5": "data.train_user_fraction: 1.5",
     "data.planted.topics=41": "data.planted.topics: 41 is out of range; it must be between 2 and 40",
     "data.planted.items=39": "data.planted.items: 39",
     "data.planted.decay=0": "data.planted.decay: 0.0",

@@ -24,9 +24,8 @@ LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 @pytest.mark.parametrize("page", ["configuration", "results"])
 def test_generated_pages_are_up_to_date(page: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / f"docs/generate_{page}.py"), "--check"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, str(ROOT / f"docs/generate_{page}.py"), "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -98,15 +97,15 @@ def test_the_summary_tells_what_was_kept_and_passes_over_what_it_cannot_tell(res
     def row(
         gains: dict[str, float], metric: str = "ndcg@10", against: str = "student", cost: float | None = 90.0
     ) -> str:
-        entries: list[dict[str, Any]] = [{"arm": "main", "model": "student", "seeds": 5, "mean": 0.1}]
+        entries: list[dict[str, Any]] = [{"variant": "main", "model": "student", "seeds": 5, "mean": 0.1}]
         for model, gain in gains.items():
-            tested = {"against": {"arm": "main", "model": against}, "difference": gain, "p_holm": 0.002}
+            tested = {"against": {"variant": "main", "model": against}, "difference": gain, "p_holm": 0.002}
             tested |= {"difference_interval": [gain - 0.01, gain + 0.01], "gain_percent": 1000 * gain}
-            entries.append({"arm": "main", "model": model, "seeds": 5, "mean": 0.1 + gain, **tested})
+            entries.append({"variant": "main", "model": model, "seeds": 5, "mean": 0.1 + gain, **tested})
         steps = {"student": {"core_seconds": 30.0}, "teacher": {"core_seconds": cost}}
         (tmp_path / "mine").mkdir(exist_ok=True)
         path = tmp_path / "mine" / "test.json"
-        path.write_text(json.dumps({"metric": metric, "entries": entries, "arms": {"main": {"steps": steps}}}))
+        path.write_text(json.dumps({"metric": metric, "entries": entries, "variants": {"main": {"steps": steps}}}))
         return str(results.summary_row(path))
 
     both = {"teacher": 0.02, "distilled": 0.015}
@@ -134,8 +133,8 @@ def test_the_page_of_results_is_what_its_files_say(results: Any) -> None:
 
 
 def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: Path) -> None:
-    def entry(arm: str, model: str, mean: float) -> dict[str, Any]:
-        return {"arm": arm, "model": model, "seeds": 5, "mean": mean, "interval": [mean - 0.01, mean + 0.01]}
+    def entry(variant: str, model: str, mean: float) -> dict[str, Any]:
+        return {"variant": variant, "model": model, "seeds": 5, "mean": mean, "interval": [mean - 0.01, mean + 0.01]}
 
     models = [("main", "student"), ("main", "teacher"), ("main", "distilled"), ("titles-alone", "distilled")]
     for share in ("ml-latest-small-tenth", "ml-latest-small-quarter", "ml-latest-small-half", "ml-latest-small.epyc"):
@@ -143,7 +142,7 @@ def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: P
         entries = [entry(*model, 0.1 + 0.01 * place) for place, model in enumerate(models)]
         steps = {step: {"train": {"max_epochs": epochs}} for step, epochs in (("student", 4), ("teacher", 3))}
         steps["distilled"] = {"train": {"max_epochs": 2}, "weight": 8.0, "dropout": 0.1}
-        found = {"users": 7, "entries": entries, "arms": {"main": {"settings": steps}}}
+        found = {"users": 7, "entries": entries, "variants": {"main": {"settings": steps}}}
         (tmp_path / share / "test.json").write_text(json.dumps(found))
     text, drawing = results.learning_curve(tmp_path)
     assert "all 7 are\ntested" in text

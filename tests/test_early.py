@@ -24,7 +24,7 @@ WRONG = {
     ),
     "a missing model": (["teacher", *CSV, "--teacher.llm=./llm"], "teacher.llm: ./llm: no such folder"),
     "an encoder that is none": (
-        ["run", *CSV, "--teacher.kind=student", "--teacher.title_decay=0", "--teacher.title_encoder=./x"],
+        ["run", *CSV, "--teacher.kind=second_student", "--teacher.title_decay=0", "--teacher.title_encoder=./x"],
         "teacher.title_encoder: ./x",
     ),
     "a run to recommend from": (["recommend", "runs/deom", "Heat"], "runs/deom: no such run; did you mean runs/demo?"),

@@ -82,10 +82,13 @@ def test_all_is_every_setting(parser: ArgumentParser) -> None:
     [
         ("studnet", "--help studnet: no section, and no setting speaks of it; did you mean student?"),
         ("teacher.gaet", "--help teacher.gaet: no section, and no setting speaks of it; did you mean teacher.gate?"),
-        ("zebra", "--help zebra: no section, and no setting speaks of it; there are data, student, teacher, export, "
-                  "distill, evaluate, report"),
+        (
+            "zebra",
+            "--help zebra: no section, and no setting speaks of it; there are data, student, teacher, export, "
+            "distill, evaluate, report",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_section_is_named_with_the_nearest(word: str, told: str, parser: ArgumentParser) -> None:
     with pytest.raises(UserError) as refused:
         page_about(parser, word)

@@ -27,7 +27,7 @@ from recdistill.results_version import RESULTS
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
-MODELS = ["popularity", "neighbours", "student", "teacher", "distilled"]
+MODELS = ["popularity", "cooccurrence", "student", "teacher", "distilled"]
 Run = Callable[..., Path]
 
 
@@ -178,9 +178,13 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> Non
 
 
 def test_a_teacher_that_has_not_changed_is_not_ranked_again(
-    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str],
+    do: Run,
+    finished: Path,
+    folder: Path,
+    tiny_llm: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     committed = environment("cpu") | {"git": None}  # whatever is being worked on here
     monkeypatch.setattr(pipeline, "environment", lambda device: committed | {"device": device})
     run = do("kept")
@@ -227,9 +231,13 @@ def test_a_model_changed_in_place_is_read_again_and_its_file_named(
 
 
 def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
-    do: Run, finished: Path, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str],
+    do: Run,
+    finished: Path,
+    folder: Path,
+    tiny_llm: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     run = shutil.copytree(finished, folder / "other version")
     assert read(run / "evaluation" / "manifest.json")["code"] == {"version": recdistill.__version__, "results": 1}
     monkeypatch.setitem(RESULTS, "evaluate", 2)
@@ -254,14 +262,14 @@ def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
     ],
 )
 def test_a_language_model_for_titles_alone_is_asked_for_before_any_work(settings: dict[str, Any], word: str) -> None:
-    teacher = TeacherConfig(kind="student", title_encoder="llm", title_decay=0.0, **settings)
+    teacher = TeacherConfig(kind="second_student", title_encoder="llm", title_decay=0.0, **settings)
     with pytest.raises(UserError, match=word):
         check_models(RunConfig(device="cpu", teacher=teacher))
 
 
 def test_titles_are_embedded_by_all_blocks_so_their_number_is_not_checked(tiny_llm: Path) -> None:
     settings = {"llm": str(tiny_llm), "title_encoder": "llm", "title_decay": 0.0, "layers": 9}
-    check_models(RunConfig(device="cpu", teacher=TeacherConfig(kind="student", **settings)))
+    check_models(RunConfig(device="cpu", teacher=TeacherConfig(kind="second_student", **settings)))
     with pytest.raises(UserError, match=r"teacher\.layers: 9"):
         check_models(RunConfig(device="cpu", teacher=TeacherConfig(**settings)))
 
@@ -284,10 +292,10 @@ def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(do:
     store = {path.name: path.read_bytes() for path in (run / "teacher_outputs").iterdir() if path.is_file()}
     times = {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")}
     (run / "teacher_outputs").rename(run / "teacher_outputs.partial")
-    (run / "teacher_outputs.partial" / "known_targets.json").unlink()
+    (run / "teacher_outputs.partial" / "target_memorisation.json").unlink()
     do("cut off", command="export")
     assert {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")} == times
-    for name in ("outputs.json", "known_targets.json", "evidence.json"):
+    for name in ("outputs.json", "target_memorisation.json", "evidence.json"):
         assert (run / "teacher_outputs" / name).read_bytes() == store[name]
 
 
@@ -323,33 +331,45 @@ def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_le
 
 VARIANTS = {
     "the paper's teacher": (
-        "--teacher.prompt=text", "--teacher.targets=last", "--teacher.gate.kind=instance", "--teacher.candidates=5",
+        "--teacher.prompt=text",
+        "--teacher.targets=last",
+        "--teacher.gate.kind=instance",
+        "--teacher.candidates=5",
         "--teacher.head=plain",
     ),
-    "gru4rec": ("--student.model=gru4rec", "--distill.method=soft_labels"),
+    "gru4rec": ("--student.model=gru4rec", "--distill.method=topk_kl"),
     "global time": ("--data.split=global_time", "--data.validation_fraction=0.2", "--data.test_fraction=0.2"),
     "sampled rows": ("--data.limit_rows=120", "--student.loss.name=gbce", "--student.loss.negatives=8"),
     "dllm2rec, selected": (
-        "--distill.method=dllm2rec", "--distill.selection=student_misses", "--distill.embedding_weight=0",
+        "--distill.method=dllm2rec",
+        "--distill.selection=student_misses",
+        "--distill.embedding_weight=0",
         "--distill.dro_weight=0.1",
     ),
-    "made-up histories": ("--export.made_up=9", "--distill.method=soft_targets"),
+    "mixed histories": ("--export.mixed_histories=9", "--distill.method=full_catalog_ce"),
     "validation, unfiltered": ("--evaluate.split=validation", "--evaluate.filter_seen=false"),
     "QLoRA, packed, by tokens": (
-        "--teacher.quantization=nf4", "--teacher.prompt=text", "--teacher.padding=packed",
-        "--teacher.train.batch_tokens=400", "--teacher.activation_checkpointing=true", "--export.batch_size=auto",
+        "--teacher.quantization=nf4",
+        "--teacher.prompt=text",
+        "--teacher.padding=packed",
+        "--teacher.train.batch_tokens=400",
+        "--teacher.gradient_checkpointing=true",
+        "--export.batch_size=auto",
     ),
     "a growing cache": (
-        "--teacher.targets=last", "--export.use_cache=true", "--export.states=false",
-        "--student.train.batch_tokens=100", "--distill.train.batch_tokens=100",
+        "--teacher.targets=last",
+        "--export.use_cache=true",
+        "--export.states=false",
+        "--student.train.batch_tokens=100",
+        "--distill.train.batch_tokens=100",
     ),
     "compiled": ("--teacher.compile=true", "--teacher.compile_buckets=2"),
-    "recompute and text": ("--teacher.prompt=text", "--teacher.activation_checkpointing=true", "--teacher.layers=null"),
-}  # fmt: skip
+    "recompute and text": ("--teacher.prompt=text", "--teacher.gradient_checkpointing=true", "--teacher.layers=null"),
+}
 
 
 def test_the_teacher_is_asked_about_made_up_histories(do: Run) -> None:
-    run = do("made-up histories", *VARIANTS["made-up histories"])
+    run = do("mixed histories", *VARIANTS["mixed histories"])
     users = np.concatenate([np.load(path) for path in sorted(run.glob("teacher_outputs/shard-*/users.npy"))])
     people = len(json.loads((run / "prepare" / "users.json").read_text(encoding="utf-8")))
     assert sorted(set(users[users >= people].tolist())) == list(range(people, people + 9))
@@ -479,7 +499,7 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
 
 
 def test_a_second_student_takes_the_language_models_place(do: Run, finished: Path) -> None:
-    run = do("second_student", "--teacher.kind=student")
+    run = do("second_student", "--teacher.kind=second_student")
     found = metrics(run)["models"]
     assert list(found) == MODELS
     assert found["student"] == metrics(finished)["models"]["student"]

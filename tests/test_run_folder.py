@@ -164,12 +164,15 @@ def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> N
 
 def test_folders_above_go_with_it_but_only_those_it_made_and_only_while_empty(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with RunFolder(tmp_path / "there" / "arm" / "seed-1").lock():
+    with RunFolder(tmp_path / "there" / "variant" / "seed-1").lock():
         pass
     assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
-    with RunFolder(tmp_path / "there" / "arm" / "seed-1").lock():
-        (tmp_path / "there" / "arm" / "note").touch()
-    assert list((tmp_path / "there").rglob("*")) == [tmp_path / "there" / "arm", tmp_path / "there" / "arm" / "note"]
+    with RunFolder(tmp_path / "there" / "variant" / "seed-1").lock():
+        (tmp_path / "there" / "variant" / "note").touch()
+    assert list((tmp_path / "there").rglob("*")) == [
+        tmp_path / "there" / "variant",
+        tmp_path / "there" / "variant" / "note",
+    ]
 
 
 def test_a_run_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
 from recdistill.files import read_json, write_json
-from recdistill.pipeline import Story
+from recdistill.pipeline import Pipeline
 from recdistill.run_folder import RunFolder
 
 USERS, LOOP = 12, 4
@@ -70,8 +70,8 @@ def test_lists_hold_what_is_ranked(kept: Path) -> None:
     about = read_json(kept / "teacher_outputs" / "manifest.json")
     assert about["config"]["exclude_seen"] is False
     data = PreparedData.load(kept / "prepare")
-    story = Story(RunConfig(run=str(kept)), RunFolder(kept), "cpu")
-    prints = Fingerprints(data.fingerprint, data.split_fingerprint, story._made("teacher"))
+    pipeline = Pipeline(RunConfig(run=str(kept)), RunFolder(kept), "cpu")
+    prints = Fingerprints(data.fingerprint, data.split_fingerprint, pipeline._made("teacher"))
     targets = data.targets("validation")
     records = OutputsReader(kept / "teacher_outputs", prints).require(targets.users, targets.positions)
     seen = [
@@ -82,9 +82,13 @@ def test_lists_hold_what_is_ranked(kept: Path) -> None:
 
 
 def test_another_filter_is_another_training_and_misses_are_counted(
-    kept: Path, events: Path, tiny_llm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    kept: Path,
+    events: Path,
+    tiny_llm: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     run = tmp_path / "run"
     monkeypatch.setenv("RECDISTILL_CACHE", str(events.parent / "cache"))
 
@@ -123,13 +127,13 @@ def test_an_interrupted_evaluation_of_another_machine_begins_anew(
     run = RunFolder(shutil.copytree(kept, tmp_path / "run"))
     partial = run.path / "evaluation.partial"
     shutil.copytree(run.path / "evaluation", partial)
-    story = Story(RunConfig(run=str(run.path)), run, "cpu")
-    story._forget_other_machines_ranks()
+    pipeline = Pipeline(RunConfig(run=str(run.path)), run, "cpu")
+    pipeline._forget_other_machines_ranks()
     assert partial.is_dir(), "the same machine and code"
     manifest = read_json(partial / "manifest.json")
     write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": "another"}})
     with caplog.at_level(logging.INFO, "recdistill"):
-        story._forget_other_machines_ranks()
+        pipeline._forget_other_machines_ranks()
     assert not partial.exists()
     assert "since cpu differs" in caplog.text
 

@@ -25,4 +25,4 @@ def test_what_is_wrong_costs_one_line_that_names_the_key(settings: dict[str, obj
         run_config(settings)
     message = str(error.value)
     assert "\n" not in message
-    assert any(name in message for name in ("precison", "seed", "student.heads"))
+    assert any(name in message for name in ("precison", "seed", "student.num_heads"))

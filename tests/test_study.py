@@ -1,4 +1,4 @@
-"""Arms × seeds: what is shared, what is not, and files that say something wrong."""
+"""Variants × seeds: what is shared, what is not, and files that say something wrong."""
 
 import gc
 import weakref
@@ -14,7 +14,7 @@ from chain import options, write_interactions
 from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.files import read_json
-from recdistill.pipeline import Story
+from recdistill.pipeline import Pipeline
 from recdistill.study import read_study
 from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker
@@ -34,7 +34,7 @@ def make(tmp_path: Path, tiny_llm: Path, monkeypatch: pytest.MonkeyPatch) -> Mak
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"run": "runs/mine", "student": {"dropout": 0.2}}))
 
     def make(**keys: object) -> Path:
-        content = {"config": "config.yaml", "base": base, "seeds": [1, 2], "arms": {"main": {}}} | keys
+        content = {"config": "config.yaml", "base": base, "seeds": [1, 2], "variants": {"main": {}}} | keys
         path = tmp_path / "study.yaml"
         path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
         return path
@@ -47,12 +47,12 @@ def inode(run: Path, file: str) -> int:
 
 
 def test_equal_steps_are_done_once_and_others_anew(make: Make, tmp_path: Path) -> None:
-    arms = {"main": {}, "listwise": {"distill.method": "listwise"}, "short": {"student": {"max_length": 10}}}
+    variants = {"main": {}, "listwise": {"distill.method": "listwise"}, "short": {"student": {"max_length": 10}}}
     out = tmp_path / "out"
-    assert main(["study", str(make(arms=arms, seeds=[1])), "--out", str(out), "--quiet"]) == 0
-    two = ["study", str(make(arms=arms)), "--out", str(out), "--only", "main", "--until", "student", "--quiet"]
+    assert main(["study", str(make(variants=variants, seeds=[1])), "--out", str(out), "--quiet"]) == 0
+    two = ["study", str(make(variants=variants)), "--out", str(out), "--only", "main", "--until", "student", "--quiet"]
     assert main(two) == 0
-    main_run, listwise, short = (out / arm / "seed-1" for arm in arms)
+    main_run, listwise, short = (out / variant / "seed-1" for variant in variants)
     for file in ("student/student.safetensors", "teacher/ranker.safetensors", "teacher_outputs/outputs.json"):
         assert inode(main_run, file) == inode(listwise, file) == inode(short, file)  # short says what the base says
     assert inode(main_run, "distilled/student.safetensors") != inode(listwise, "distilled/student.safetensors")
@@ -64,8 +64,8 @@ def test_equal_steps_are_done_once_and_others_anew(make: Make, tmp_path: Path) -
     assert read_json(main_run / "student" / "manifest.json")["config"]["dropout"] == 0.2  # of the named file
 
 
-def test_a_second_call_does_nothing_and_only_chooses_arms(make: Make, tmp_path: Path) -> None:
-    study, out = make(seeds=[1], arms={"main": {}, "other": {"distill.weight": 0.5}}), tmp_path / "out"
+def test_a_second_call_does_nothing_and_only_chooses_variants(make: Make, tmp_path: Path) -> None:
+    study, out = make(seeds=[1], variants={"main": {}, "other": {"distill.weight": 0.5}}), tmp_path / "out"
     command = ["study", str(study), "--out", str(out), "--quiet"]
     assert main([*command, "--only", "main", "--until", "student"]) == 0
     run = out / "main" / "seed-1"
@@ -81,18 +81,18 @@ def test_no_step_begins_with_the_language_model_of_the_one_before(
 ) -> None:
     made: list[weakref.ref[nn.Module]] = []
     alive: dict[str, int] = {}
-    begin, do = Ranker.__init__, Story.do
+    begin, do = Ranker.__init__, Pipeline.do
 
     def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
         begin(self, *args, **keywords)
         made.append(weakref.ref(decoder_blocks(self.llm)[0]))  # which a forward of its own holds in a circle
 
-    def look(self: Story, step: Any) -> None:
+    def look(self: Pipeline, step: Any) -> None:
         alive[step] = sum(block() is not None for block in made)
         do(self, step)
 
     monkeypatch.setattr(Ranker, "__init__", remember)
-    monkeypatch.setattr(Story, "do", look)
+    monkeypatch.setattr(Pipeline, "do", look)
     gc.disable()  # else Python may collect by chance
     try:
         assert main(["study", str(make(seeds=[1])), "--out", str(tmp_path / "out"), "--quiet"]) == 0
@@ -105,13 +105,13 @@ def test_no_step_begins_with_the_language_model_of_the_one_before(
 @pytest.mark.parametrize(
     ("keys", "word"),
     [
-        ({"arms": None}, "arms"),
-        ({"arms": {"a/b": {}}}, r"arms\.a/b"),
-        ({"arms": {"main": {"student.dropuot": 1}}}, "dropuot"),
-        ({"arms": {"main": {"seed": 1}}}, r"study\.yaml: arms\.main\.seed"),
+        ({"variants": None}, "variants"),
+        ({"variants": {"a/b": {}}}, r"variants\.a/b"),
+        ({"variants": {"main": {"student.dropuot": 1}}}, "dropuot"),
+        ({"variants": {"main": {"seed": 1}}}, r"study\.yaml: variants\.main\.seed"),
         ({"base": {"seed": 1}}, r"study\.yaml: base\.seed"),
-        ({"arms": {"main": {"student.dropout": 2.0}}}, r"student\.dropout"),
-        ({"arms": {"main": 3}}, r"arms\.main"),
+        ({"variants": {"main": {"student.dropout": 2.0}}}, r"student\.dropout"),
+        ({"variants": {"main": 3}}, r"variants\.main"),
         ({"seeds": []}, "seeds"),
         ({"seeds": [1, 1]}, "seeds"),
         ({"seeds": ["x"]}, "seeds"),
@@ -127,21 +127,21 @@ def test_what_is_wrong_is_named_before_anything_runs(make: Make, keys: dict[str,
 def test_more_candidates_than_items_are_refused_before_anything_is_trained(
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    study, out = make(arms={"main": {"evaluate.candidates": 1000}}, seeds=[1]), tmp_path / "out"
+    study, out = make(variants={"main": {"evaluate.candidates": 1000}}, seeds=[1]), tmp_path / "out"
     assert main(["study", str(study), "--out", str(out), "--quiet"]) == 2
     assert "evaluate.candidates" in capsys.readouterr().err
     assert (out / "main" / "seed-1" / "prepare").is_dir()
     assert not (out / "main" / "seed-1" / "student").exists()
 
 
-def test_what_the_command_line_sets_wins_over_every_arm(make: Make, tmp_path: Path) -> None:
-    study, out = make(arms={"main": {"evaluate.split": "validation"}, "other": {}}), tmp_path / "out"
+def test_what_the_command_line_sets_wins_over_every_variant(make: Make, tmp_path: Path) -> None:
+    study, out = make(variants={"main": {"evaluate.split": "validation"}, "other": {}}), tmp_path / "out"
     words = ["study", str(study), "--out", str(out), "--quiet", "--until", "prepare", "--seeds", "2"]
     assert main([*words, "--set", "evaluate.split=test", "data.min_user_events=4"]) == 0
     assert sorted(path.name for path in out.glob("*/*")) == ["seed-2", "seed-2"]
     assert read_json(out / "main" / "seed-2" / "prepare" / "manifest.json")["config"]["min_user_events"] == 4
-    arms = read_study(study, {"evaluate.split": "test"})
-    assert {arms.config(arm, 1, out).evaluate.split for arm in arms.arms} == {"test"}
+    variants = read_study(study, {"evaluate.split": "test"})
+    assert {variants.config(variant, 1, out).evaluate.split for variant in variants.variants} == {"test"}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_cannot_be_set_is_told(
 
 def test_an_arm_written_twice_is_refused(make: Make) -> None:
     path = make()
-    path.write_text(path.read_text().replace("arms:\n", "arms:\n  main: {distill.weight: 0.5}\n"))
+    path.write_text(path.read_text().replace("variants:\n", "variants:\n  main: {distill.weight: 0.5}\n"))
     with pytest.raises(UserError, match="'main' is there twice"):
         read_study(path)
 
@@ -178,13 +178,13 @@ def test_an_arms_own_settings_that_nothing_reads_are_told_once_and_those_in_comm
     make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     study = yaml.safe_load(make().read_text())
-    arms = {"main": {}, "listwise": {"distill.method": "listwise", "distill.temperature": 4.0}}
-    path = make(base=study["base"] | {"student.loss.negatives": 64}, arms=arms)
+    variants = {"main": {}, "listwise": {"distill.method": "listwise", "distill.temperature": 4.0}}
+    path = make(base=study["base"] | {"student.loss.negatives": 64}, variants=variants)
     assert main(["study", str(path), "--out", str(tmp_path / "out"), "--until", "prepare"]) == 0
     told = [line for line in capsys.readouterr().err.splitlines() if "not read" in line]
     assert len(told) == 1
     assert told[0].endswith(
-        "arms.listwise: distill.temperature: 4.0 is not read without distill.method: soft_labels or soft_targets"
+        "variants.listwise: distill.temperature: 4.0 is not read without distill.method: topk_kl or full_catalog_ce"
     )
 
 

@@ -32,7 +32,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
     "data.columns.split": ("part", {"data.split": "column"}),
     "data.test_fraction": (0.2, {"data.split": "global_time"}),
     "data.validation_fraction": (0.2, {"data.split": "global_time"}),
-    "student.heads": (4, {}),
+    "student.num_heads": (4, {}),
     "student.loss.negatives": (64, {"student.loss.name": "bce"}),
     "student.loss.gbce_t": (0.5, {"student.loss.name": "gbce"}),
     "student.train.batch_size": (32, {}),
@@ -64,7 +64,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
 }
 UNREAD = {  # where the defaults read it: what keeps it from being read
     "data.path": {"data.source": "planted"},
-    "student.heads": {"student.model": "gru4rec"},
+    "student.num_heads": {"student.model": "gru4rec"},
     "student.train.batch_size": {"student.train.batch_tokens": 400},
     "teacher.windows": {"teacher.targets": "last"},
     "teacher.student_dropout": {"teacher.head": "plain", "teacher.title_decay": 0.0},
@@ -74,7 +74,7 @@ UNREAD = {  # where the defaults read it: what keeps it from being read
     "teacher.train.batch_size": {"teacher.train.batch_tokens": 400},
     "distill.method": {"distill.weight": 0.0},
     "distill.top_k": {"distill.weight": 0.0},
-    "distill.drop_target": {"distill.method": "soft_targets"},
+    "distill.drop_target": {"distill.method": "full_catalog_ce"},
     "distill.temperature": {"distill.method": "listwise"},
     "distill.train.batch_size": {"distill.train.batch_tokens": 400},
 }

@@ -1,4 +1,4 @@
-"""Do two arms compute the same? Loss, user states and every gradient, compared in fp32 with dropout off."""
+"""Do two variants compute the same? Loss, user states and every gradient, compared in fp32 with dropout off."""
 
 from typing import Any
 
@@ -10,14 +10,17 @@ from recdistill.data.batches import Windows
 from recdistill.training.checkpoint import trained_parameters
 
 RENAMED = (
-    ("llm.base_model.model.", "llm."), ("llm.model.", "llm."), (".base_layer.", "."),
-    (".lora_A.default.weight", ".down"), (".lora_B.default.weight", ".up"),
-)  # fmt: skip
+    ("llm.base_model.model.", "llm."),
+    ("llm.model.", "llm."),
+    (".base_layer.", "."),
+    (".lora_A.default.weight", ".down"),
+    (".lora_B.default.weight", ".up"),
+)
 """From the package's names of trained parameters, or transformers', to one name for both."""
 
 
 def gradients(module: nn.Module) -> dict[str, Tensor]:
-    """The gradients of what is trained, by names that all arms share; what got none is left out."""
+    """The gradients of what is trained, by names that all variants share; what got none is left out."""
     found = {}
     for name, parameter in trained_parameters(module).items():
         for old, new in RENAMED:
@@ -28,7 +31,7 @@ def gradients(module: nn.Module) -> dict[str, Tensor]:
 
 
 def computed(training: Any, batch: Any) -> dict[str, Tensor]:
-    """What an arm computes on a batch: `loss` (mean), `states` (M, S), and gradients by name."""
+    """What a variant computes on a batch: `loss` (mean), `states` (M, S), and gradients by name."""
     training.module.eval()
     training.module.zero_grad()
     with torch.no_grad():
@@ -46,7 +49,7 @@ def largest_difference(one: dict[str, Tensor], other: dict[str, Tensor]) -> floa
     Raises:
         AssertionError: the two do not hold the same tensors, or all of one are 0.
     """
-    assert set(one) == set(other), f"only one arm has {sorted(set(one) ^ set(other))}"
+    assert set(one) == set(other), f"only one variant has {sorted(set(one) ^ set(other))}"
     shares = []
     for name, tensor in one.items():
         largest = float(tensor.abs().max())
@@ -65,7 +68,7 @@ def single_targets(windows: Windows, rows: np.ndarray) -> Windows:
 
 
 def excite(module: nn.Module) -> None:
-    """Give experts and head weights that have an effect, the same in every arm: both start at 0."""
+    """Give experts and head weights that have an effect, the same in every variant: both start at 0."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in trained_parameters(module).items():

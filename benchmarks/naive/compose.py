@@ -1,4 +1,4 @@
-"""Arms between the naive teacher and the package's: the package's parts, with single habits put back."""
+"""Variants between the naive teacher and the package's: the package's parts, with single options put back."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from naive.experts import ExpertWeights, PerExpertLinear
-from naive.habits import Habits, can_pack
+from naive.options import NaiveOptions, can_pack
 from naive.prompts import FIXED_LENGTH
 from naive.ranker import adapted_layers, load_causal_lm
 from naive.training import NaiveTraining
@@ -76,58 +76,58 @@ def widen(batch: PromptBatch, length: int) -> PromptBatch:
     return replace(batch, **{name: pad(getattr(batch, name), (0, more)) for name in names})
 
 
-def with_habits(config: RunConfig, habits: Habits) -> RunConfig:
-    """The settings of the package that an arm needs; a gate that leaks is set afterwards, since the package refuses."""
-    kind = "causal" if habits.leaks else habits.gate
-    teacher = replace(config.teacher, targets=habits.targets, gate=replace(config.teacher.gate, kind=kind))
+def with_options(config: RunConfig, options: NaiveOptions) -> RunConfig:
+    """The settings of the package that a variant needs; a gate that leaks is set afterwards: the package refuses it."""
+    kind = "causal" if options.leaks else options.gate
+    teacher = replace(config.teacher, targets=options.targets, gate=replace(config.teacher.gate, kind=kind))
     if can_pack():
         # A fixed length is put on top: the package would choose its own.
-        teacher = replace(teacher, padding="bucketed" if habits.padding == "fixed" else habits.padding)  # type: ignore[call-arg]
-    elif habits.padding == "packed":
+        teacher = replace(teacher, padding="bucketed" if options.padding == "fixed" else options.padding)  # type: ignore[call-arg]
+    elif options.padding == "packed":
         raise ValueError("this version of the package has no teacher.padding, so it cannot pack")
     return replace(config, teacher=teacher)
 
 
 def make_training(
     config: RunConfig,
-    habits: Habits,
+    options: NaiveOptions,
     data: PreparedData,
     student: Path,
     excite: Callable[[nn.Module], None],
     length: int = FIXED_LENGTH,
 ) -> NaiveTraining | TeacherTraining:
-    """The training of one arm.
+    """The training of one variant.
 
     Args:
-        config: everything that no habit decides.
-        habits: the arm.
+        config: everything that no option decides.
+        options: the variant.
         data: the histories.
         student: folder of the finished student step.
         excite: called on the package's ranker before anything else, to give it weights.
         length: the fixed length, in tokens.
     """
-    config = with_habits(config, habits)
+    config = with_options(config, options)
     teacher = Teacher(config, data, student, "cpu")
     excite(teacher.ranker)
     tokenizer = load_tokenizer(config)
-    everything = Habits(padding=habits.padding, gate=habits.gate)
-    if habits == everything and habits.padding != "packed":
-        return NaiveTraining(teacher, tokenizer, habits, length)
-    return compose(teacher, tokenizer, habits, length)
+    everything = NaiveOptions(padding=options.padding, gate=options.gate)
+    if options == everything and options.padding != "packed":
+        return NaiveTraining(teacher, tokenizer, options, length)
+    return compose(teacher, tokenizer, options, length)
 
 
-def compose(teacher: Teacher, tokenizer: Any, habits: Habits, length: int = FIXED_LENGTH) -> TeacherTraining:
-    """A package's teacher with some habits put back; without any, just the package's own training."""
+def compose(teacher: Teacher, tokenizer: Any, options: NaiveOptions, length: int = FIXED_LENGTH) -> TeacherTraining:
+    """A package's teacher with some options put back; without any, just the package's own training."""
     ranker = teacher.ranker
-    if habits.experts == "per_expert":
+    if options.experts == "per_expert":
         use_per_expert(ranker)
-    if habits.vocabulary_head:
+    if options.vocabulary_head:
         run_vocabulary_head(ranker)
-    if habits.tokenise_in_loop:
+    if options.tokenise_in_loop:
         teacher.prompts = LoopPrompts(teacher.prompts, tokenizer, teacher.data.titles)
-    if habits.leaks and ranker.gate is not None:
+    if options.leaks and ranker.gate is not None:
         ranker.gate.kind = "instance"
-    make = FixedTeacherTraining if habits.padding == "fixed" else TeacherTraining
+    make = FixedTeacherTraining if options.padding == "fixed" else TeacherTraining
     training = make(teacher, seed=0)
     if isinstance(training, FixedTeacherTraining):
         training.fixed_length = length
@@ -150,9 +150,7 @@ def use_per_expert(ranker: Ranker) -> None:
     for name, layer in adapted_layers(ranker).items():
         parent, _, last = name.rpartition(".")
         down, up = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-        wrapped = PerExpertLinear(
-            layer.base_layer, down, up, adapter.alpha, adapter.dropout, weights, adapter.experts
-        )  # fmt: skip
+        wrapped = PerExpertLinear(layer.base_layer, down, up, adapter.alpha, adapter.dropout, weights, adapter.experts)
         setattr(decoder.get_submodule(parent), last, wrapped)
 
     def catch(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
@@ -173,7 +171,7 @@ def _discard(head: nn.Module, output: Any) -> None:
 
 
 class PlainLora:
-    """PEFT's own LoRA around the bare decoder, on the token batches of another arm: no gate, no soft token, no head."""
+    """PEFT's own LoRA around the bare decoder, on the token batches of another variant: no gate, soft token or head."""
 
     def __init__(self, config: RunConfig, batches: TeacherTraining) -> None:
         from peft import LoraConfig, get_peft_model
@@ -189,11 +187,11 @@ class PlainLora:
         self.module = get_peft_model(backbone.decoder, lora)
 
     def collate(self, rows: np.ndarray) -> PromptBatch:
-        """The other arm's batch."""
+        """The other variant's batch."""
         return self.batches.collate(rows)
 
     def num_targets(self, batch: PromptBatch) -> int:
-        """Predictions the other arm makes."""
+        """Predictions the other variant makes."""
         return self.batches.num_targets(batch)
 
     def loss(self, batch: PromptBatch) -> Tensor:
@@ -209,7 +207,7 @@ class PlainLora:
 
 
 def share_frozen(modules: list[nn.Module]) -> None:
-    """Let frozen parameters that are equal be one piece of memory, so that every arm reads the same weights."""
+    """Let frozen parameters that are equal be one piece of memory, so that every variant reads the same weights."""
     known: dict[tuple[Any, ...], Tensor] = {}
     for module in modules:
         for parameter in module.parameters():

@@ -35,9 +35,7 @@ def naive_export(training: NaiveTraining, windows: Windows, folder: Path, batch_
             "user_states": hidden.float().cpu().numpy(),
             "keys": torch.stack([batch.users, batch.positions], dim=1).cpu().numpy(),
         }
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()}, batch_file(folder, number)
-        )  # fmt: skip
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, batch_file(folder, number))
     return sum(path.stat().st_size for path in (folder / BATCHES).iterdir())
 
 

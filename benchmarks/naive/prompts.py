@@ -99,6 +99,13 @@ class NaivePrompts:
         steps[:, : self.head_tokens] = 0
         rows, last = torch.arange(len(lengths)), lengths - 1
         return NaiveBatch(
-            ids.masked_fill(soft, 0), mask, soft_items, steps, batch.items, lengths,
-            batch.targets[rows, last], batch.users, batch.positions[rows, last].long() + 1,
-        )  # fmt: skip
+            ids.masked_fill(soft, 0),
+            mask,
+            soft_items,
+            steps,
+            batch.items,
+            lengths,
+            batch.targets[rows, last],
+            batch.users,
+            batch.positions[rows, last].long() + 1,
+        )

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from naive.habits import Habits
+from naive.options import NaiveOptions
 from naive.prompts import FIXED_LENGTH, NaiveBatch, NaivePrompts
 from naive.ranker import NaiveRanker
 from recdistill.data.batches import Windows, collate
@@ -19,17 +19,17 @@ class NaiveTraining:
     Args:
         teacher: gives data, targets (`last`), tokenizer and weights.
         tokenizer: the language model's.
-        habits: padding (not packed) and gate are read; of the other habits it has all.
+        options: padding (not packed) and gate are read; of the other options it has all.
         length: the fixed length, in tokens.
     """
 
-    def __init__(self, teacher: Teacher, tokenizer: Any, habits: Habits, length: int = FIXED_LENGTH) -> None:
-        if habits.padding == "packed":
-            raise ValueError("the naive teacher does not pack; compose that arm from the package's parts")
+    def __init__(self, teacher: Teacher, tokenizer: Any, options: NaiveOptions, length: int = FIXED_LENGTH) -> None:
+        if options.padding == "packed":
+            raise ValueError("the naive teacher does not pack; compose that variant from the package's parts")
         self.data, self.windows = teacher.data, teacher.training_windows()
         self.lengths = teacher.prompt_lengths(self.windows)
-        self.module = NaiveRanker(teacher.ranker, causal=habits.gate == "causal")
-        self.prompts = NaivePrompts(teacher.config, tokenizer, teacher.data.titles, habits.padding, length)
+        self.module = NaiveRanker(teacher.ranker, causal=options.gate == "causal")
+        self.prompts = NaivePrompts(teacher.config, tokenizer, teacher.data.titles, options.padding, length)
 
     def batch(self, windows: Windows, rows: np.ndarray) -> NaiveBatch:
         """The prompts of some windows with one target each."""

@@ -1,6 +1,7 @@
 """recdistill: a large language model's judgement in a recommender, at the speed and price of a small model.
 
-The way in: `recdistill.cli` parses, `recdistill.pipeline` tells the story step by step, the rooms below do the work.
+The way in: `recdistill.cli` parses, `recdistill.pipeline` runs the pipeline step by step, the packages below do the
+work.
 
 Shape letters, the same everywhere:
 

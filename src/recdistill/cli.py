@@ -151,13 +151,13 @@ def _study(options: Any) -> None:
     sys.stdout.write(f"{out}\n")
 
 
-def _study_results(arms: dict[str, list[Path]]) -> str:
-    """The table at the end of a study; its arms may have been measured on other data, and then there is none."""
+def _study_results(variants: dict[str, list[Path]]) -> str:
+    """The table at the end of a study; its variants may have been measured on other data, and then there is none."""
     from recdistill.evaluation.compare import compare
     from recdistill.reporting.comparison import study_table
 
     try:
-        return study_table({name: compare(arms, metric=name, sliced=False) for name in STUDY_METRICS})
+        return study_table({name: compare(variants, metric=name, sliced=False) for name in STUDY_METRICS})
     except UserError as error:
         return f"No table: {error}"
 
@@ -174,13 +174,13 @@ def _tune(options: Namespace) -> None:
 
 def _compare(options: Namespace) -> None:
     from recdistill.evaluation.compare import compare
-    from recdistill.evaluation.stored import arms_of
+    from recdistill.evaluation.stored import variants_of
     from recdistill.reporting.comparison import comparison_tables
 
-    arms = arms_of([Path(run) for run in options.runs], options.group)
+    variants = variants_of([Path(run) for run in options.runs], options.group)
     models = [name.strip() for name in options.models.split(",") if name.strip()]
     names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
-    found = compare(arms, models, **{name: options[name] for name in names})
+    found = compare(variants, models, **{name: options[name] for name in names})
     sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
 
 

@@ -205,7 +205,7 @@ class DataConfig:
     """global_time: share of all events after the second moment (0 to 1)."""
     limit_rows: int | None = None
     """At most this many training targets, taken by whole users in a seeded sample. null: all."""
-    train_users: float = 1.0
+    train_user_fraction: float = 1.0
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
 
@@ -236,7 +236,12 @@ class DataConfig:
             require(math.isfinite(self.min_rating), "data.min_rating", self.min_rating, "finite")
         require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
         require(len(set(self.text)) == len(self.text), "data.text", self.text, "without repetitions")
-        require(0 < self.train_users <= 1, "data.train_users", self.train_users, "above 0 and at most 1")
+        require(
+            0 < self.train_user_fraction <= 1,
+            "data.train_user_fraction",
+            self.train_user_fraction,
+            "above 0 and at most 1",
+        )
         if self.source in ("csv", "parquet", "recbole") and not self.path:
             raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
         self._check_files()
@@ -288,7 +293,7 @@ class TrainConfig:
     """Share of all steps in which the learning rate climbs from 0 to its peak."""
     final_fraction: float = 0.0
     """Learning rate at the last step as a share of the peak; the way down is a cosine. 1: no decay."""
-    gradient_clip: float = 0.0
+    max_grad_norm: float = 0.0
     """Largest norm of the gradient; 0: not clipped."""
     patience: int = 10
     """Validations without a better NDCG@10 after which training stops. 0: never."""
@@ -306,7 +311,7 @@ class TrainConfig:
         turns = max(self.validate_every, 1 / self.validate_every)
         rule = "a whole number of epochs, or 1 over a whole number"
         require(abs(turns - round(turns)) < 1e-6, f"{prefix}.validate_every", self.validate_every, rule)
-        not_negative(self, prefix, "weight_decay", "gradient_clip", "patience", "checkpoint_seconds", "num_workers")
+        not_negative(self, prefix, "weight_decay", "max_grad_norm", "patience", "checkpoint_seconds", "num_workers")
         fraction(self, prefix, "warmup_fraction")
         require(
             self.batch_tokens is None or self.batch_tokens > 0, f"{prefix}.batch_tokens", self.batch_tokens, "above 0"
@@ -343,16 +348,18 @@ class StudentConfig:
     model: StudentModel = "sasrec"
     """sasrec (self-attention) or gru4rec (recurrent)."""
     block: StudentBlock = "sasrec"
-    """Kind of the blocks of model sasrec. sasrec: attention, then a perceptron. ligr: the same with gated residuals and
-    SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no perceptron."""
+    """Kind of the blocks of model sasrec. sasrec: attention, then a feed-forward layer. ligr: the same with gated
+    residuals and
+    SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no feed-forward
+    layer."""
     embedding_dim: int = 64
     """Width D of item vectors and states."""
-    blocks: int = 2
+    num_layers: int = 2
     """Transformer blocks, or GRU layers."""
-    heads: int = 2
+    num_heads: int = 2
     """Attention heads (sasrec)."""
-    mlp_factor: int = 1
-    """Hidden width of the perceptron in a block, in multiples of embedding_dim (blocks sasrec and ligr)."""
+    ffn_multiplier: int = 1
+    """Hidden width of the feed-forward layer in a block, in multiples of embedding_dim (blocks sasrec and ligr)."""
     dropout: float = 0.3
     """Share of units set to zero while training."""
     attention_dropout: float = 0.0
@@ -368,17 +375,24 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        positive(self, "student", "embedding_dim", "blocks", "heads", "max_length", "mlp_factor")
+        positive(self, "student", "embedding_dim", "num_layers", "num_heads", "max_length", "ffn_multiplier")
         fraction(self, "student", "dropout", "attention_dropout")
         require(
-            self.model != "sasrec" or self.embedding_dim % self.heads == 0,
-            "student.embedding_dim", self.embedding_dim, f"a multiple of student.heads ({self.heads})",
-        )  # fmt: skip
+            self.model != "sasrec" or self.embedding_dim % self.num_heads == 0,
+            "student.embedding_dim",
+            self.embedding_dim,
+            f"a multiple of student.num_heads ({self.num_heads})",
+        )
         if self.model != "sasrec" and self.block != "sasrec":
             raise UserError(f"student.block: {self.block} is a block of student.model sasrec, not of {self.model}")
         if self.model != "sasrec" or self.block == "hstu":
             kind = self.block if self.model == "sasrec" else self.model
-            require(self.mlp_factor == 1, "student.mlp_factor", self.mlp_factor, f"1: {kind} has no perceptron")
+            require(
+                self.ffn_multiplier == 1,
+                "student.ffn_multiplier",
+                self.ffn_multiplier,
+                f"1: {kind} has no feed-forward layer",
+            )
             rule = f"0: {kind} has no such dropout"
             require(self.attention_dropout == 0, "student.attention_dropout", self.attention_dropout, rule)
         self.loss.check("student.loss")
@@ -417,8 +431,8 @@ class AdapterConfig:
 class TeacherConfig:
     """The language model with its experts, its prompts and its head."""
 
-    kind: Literal["llm", "student", "none"] = "llm"
-    """llm: a language model. student: the control, a second student of another seed in its place. Any second
+    kind: Literal["llm", "second_student", "none"] = "llm"
+    """llm: a language model. second_student: the control, a second student of another seed in its place. Any second
     model would gain as much over one student; what the language model gains beyond that is its own knowledge. none: no
     teacher and nothing distilled, to compare students."""
     llm: str = "smollm2"
@@ -435,7 +449,7 @@ class TeacherConfig:
     """nf4: type that 4-bit weights are turned into for each product. auto: that of `precision`."""
     attention: Attention = "auto"
     """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
-    activation_checkpointing: bool = False
+    gradient_checkpointing: bool = False
     """Keep the inputs of each block alone and recompute the rest when going back: less memory, a third more time."""
     padding: Padding = "bucketed"
     """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
@@ -492,7 +506,7 @@ class TeacherConfig:
     """The experts."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            max_epochs=5, batch_size=16, learning_rate=2e-3, patience=0, final_fraction=0.1, gradient_clip=1.0
+            max_epochs=5, batch_size=16, learning_rate=2e-3, patience=0, final_fraction=0.1, max_grad_norm=1.0
         )
     )
     """The training run."""
@@ -505,9 +519,9 @@ class TeacherConfig:
         require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
         fraction(self, "teacher", "id_dropout")
         require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
-        if self.title_decay > 0 and (self.head != "residual" or self.kind == "student"):
+        if self.title_decay > 0 and (self.head != "residual" or self.kind == "second_student"):
             raise UserError(
-                "teacher.title_decay: the likeness of titles goes with head: residual and kind: llm; set title_decay: 0"
+                "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
             )
         require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
         positive(self.gate, "teacher.gate", "hidden_dim")
@@ -516,9 +530,10 @@ class TeacherConfig:
         require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
         require(
             self.adapter.rank % self.adapter.experts == 0,
-            "teacher.adapter.rank", self.adapter.rank,
+            "teacher.adapter.rank",
+            self.adapter.rank,
             f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
-        )  # fmt: skip
+        )
         if self.gate.kind == "instance" and self.targets == "every":
             raise UserError(
                 "teacher.gate.kind: instance sees the whole history, so targets: every would leak the future; "
@@ -569,14 +584,14 @@ class ExportConfig:
     are two fifths of a row."""
     shard_rows: int = 16384
     """Rows in one shard; an interrupted export goes on after its last whole shard."""
-    made_up: int = 0
+    mixed_histories: int = 0
     """Histories mixed from two people's, as long as a student's window, about which the teacher is asked too. The
     distilled student learns their lists; their items are never its targets. For data with few users."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         positive(self, "export", "top_k", "shard_rows")
-        not_negative(self, "export", "made_up")
+        not_negative(self, "export", "mixed_histories")
         if self.batch_size != "auto":
             positive(self, "export", "batch_size")
 
@@ -585,9 +600,10 @@ class ExportConfig:
 class DistillConfig:
     """How a fresh student learns from the teacher."""
 
-    method: Literal["dllm2rec", "soft_labels", "soft_targets", "listwise"] = "soft_labels"
-    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). soft_labels: KL over the top-K alone.
-    soft_targets: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the top-K."""
+    method: Literal["dllm2rec", "topk_kl", "full_catalog_ce", "listwise"] = "topk_kl"
+    """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). topk_kl: KL over the top-K alone.
+    full_catalog_ce: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the
+    top-K."""
     weight: float | Literal["auto"] = "auto"
     """Weight λ_d of the distillation loss beside the student's own loss. auto: 8 where an item of the
     catalog has 25 training events or more on average, else 1; what was chosen and why is recorded."""
@@ -595,8 +611,8 @@ class DistillConfig:
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = False
     """Take the target itself out of the teacher's list. The student's own loss tells it the target, which a teacher
-    that was trained on it names from memory, the more so the fewer the users. Not with soft_targets, which sets a list
-    above all items that are not in it."""
+    that was trained on it names from memory, the more so the fewer the users. Not with full_catalog_ce, which sets a
+    list above all items that are not in it."""
     position_weight: float = 0.3
     """dllm2rec: γ_p, weight by rank in the teacher's list."""
     confidence_weight: float = 0.5
@@ -606,7 +622,7 @@ class DistillConfig:
     position_temperature: float = 1.0
     """dllm2rec: β in exp(-rank/β)."""
     temperature: float = 1.0
-    """soft_labels: both distributions are softened by this; soft_targets: the teacher's."""
+    """topk_kl: both distributions are softened by this; full_catalog_ce: the teacher's."""
     start: Literal["random", "titles", "student"] = "random"
     """First weights: random; titles: item vectors from the teacher's embeddings of the titles, cut to their principal
     axes; student: the finished plain student's weights, trained on (with `embedding_weight`, titles come on top)."""
@@ -717,9 +733,10 @@ class RunConfig:
         require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
         require(
             self.teacher.history_length <= self.student.max_length or self.teacher.kind == "none",
-            "teacher.history_length", self.teacher.history_length,
+            "teacher.history_length",
+            self.teacher.history_length,
             f"at most student.max_length ({self.student.max_length})",
-        )  # fmt: skip
+        )
         if self.teacher.kind != "llm" and self.teacher.compile:
             kind = self.teacher.kind
             raise UserError(f"teacher.compile: compiles a language model's blocks; teacher.kind: {kind} has none")
@@ -729,16 +746,18 @@ class RunConfig:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
         if self.export.use_cache:
             self._check_cache()
-        if self.export.made_up and self.teacher.folds:
-            raise UserError("export.made_up: a made-up user belongs to no fold; set teacher.folds: 0")
-        if self.export.made_up and self.distill.selection != "all":
+        if self.export.mixed_histories and self.teacher.folds:
+            raise UserError("export.mixed_histories: a mixed history belongs to no fold; set teacher.folds: 0")
+        if self.export.mixed_histories and self.distill.selection != "all":
             raise UserError(
-                "export.made_up: nothing to select by where there are no targets; set distill.selection: all"
+                "export.mixed_histories: nothing to select by where there are no targets; set distill.selection: all"
             )
         require(
             self.distill.top_k <= self.export.top_k,
-            "distill.top_k", self.distill.top_k, f"at most export.top_k ({self.export.top_k})",
-        )  # fmt: skip
+            "distill.top_k",
+            self.distill.top_k,
+            f"at most export.top_k ({self.export.top_k})",
+        )
 
     def _check_cache(self) -> None:
         """A cache pays where a prompt is read again with something behind it, and nowhere else."""

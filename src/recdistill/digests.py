@@ -75,8 +75,11 @@ def _identity(path: Path) -> dict[str, Any]:
     """What changes when a file does."""
     found = path.stat()
     return {
-        "size": found.st_size, "modified_ns": found.st_mtime_ns, "changed_ns": found.st_ctime_ns, "inode": found.st_ino
-    }  # fmt: skip
+        "size": found.st_size,
+        "modified_ns": found.st_mtime_ns,
+        "changed_ns": found.st_ctime_ns,
+        "inode": found.st_ino,
+    }
 
 
 def _recall(entry: Path, identity: dict[str, Any]) -> str | None:

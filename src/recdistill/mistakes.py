@@ -9,6 +9,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from recdistill.errors import UserError
+from recdistill.renamed import new_name, new_value
 
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null"}
 LIKE = 0.7
@@ -79,7 +80,7 @@ def check_settings(settings: Mapping[str, Any], known: Mapping[str, Any], others
             continue
         hint = known.get(key)
         if hint is None:
-            raise UserError(f"{key}: unknown{did_you_mean(key, known)}")
+            raise UserError(f"{key}: unknown{new_name(key) or did_you_mean(key, known)}")
         if is_dataclass(hint):
             if value != {}:
                 raise UserError(
@@ -105,10 +106,10 @@ def told(complaint: str, known: Mapping[str, Any], options: Iterable[str] = ()) 
         return f"{found[1]}: takes no value; it holds settings, such as {_first(found[1], known)}"
     if found := NOT_ACCEPTED.search(complaint):
         key = f"{found[1]}.{found[2]}" if found[1] else found[2]
-        return f"{key}: unknown{did_you_mean(key, known)}"
+        return f"{key}: unknown{new_name(key) or did_you_mean(key, known)}"
     if found := OPTION.search(complaint):
         word = found[1].removeprefix("--")
-        return f"{found[1]}: no such option{did_you_mean(word, options, '--')}"
+        return f"{found[1]}: no such option{new_name(word) or did_you_mean(word, options, '--')}"
     if found := CHOICE.search(complaint):
         names = found[2].replace("'", "").split(", ")
         return f"{found[1]}: no such command{did_you_mean(found[1], names) or '; there are ' + ', '.join(names)}"
@@ -120,7 +121,7 @@ def _wrong_value(key: str, value: str, hint: Any) -> str:
     choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
     shown = "null" if value == "None" and NoneType not in kinds else value or "''"
     quotes = "; put it in quotes" if hint is str and value not in ("", "None") else ""
-    return f"{key}: {shown} is not {_article(hint)}{quotes}{did_you_mean(value, choices)}"
+    return f"{key}: {shown} is not {_article(hint)}{quotes}{new_value(key, value) or did_you_mean(value, choices)}"
 
 
 def _article(hint: Any) -> str:

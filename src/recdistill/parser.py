@@ -28,7 +28,7 @@ STEPS = {
     "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
 }
 WHOLE = {
-    "run": "The whole story: prepare, student, teacher, export, distill, evaluate, report.",
+    "run": "The full pipeline: prepare, student, teacher, export, distill, evaluate, report.",
     "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
 }
 FETCH = "Fetch data or a language model into the user's cache."
@@ -37,16 +37,18 @@ RECOMMEND = "What the distilled student recommends after a history."
 ADD_ITEMS = "Give a distilled student items that came after its training, by their titles; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
-STUDY = "Run arms × seeds from a YAML file, equal steps once; then `compare` the runs."
+STUDY = "Run variants × seeds from a YAML file, equal steps once; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
 LONG = (*STEPS, *WHOLE, "study")
 KEPT = dict.fromkeys(LONG, "finished steps are kept, and checkpoints of the one that ran") | {
-    "tune": "finished trials are kept", "bench": "finished cells are kept",
-}  # fmt: skip
+    "tune": "finished trials are kept",
+    "bench": "finished cells are kept",
+}
 """What is there of a command that was interrupted where nothing new was saved."""
 GOES_ON = dict.fromkeys(LONG, "with that step") | {
-    "tune": "with the trial that was interrupted", "bench": "with the cell that was interrupted",
-}  # fmt: skip
+    "tune": "with the trial that was interrupted",
+    "bench": "with the cell that was interrupted",
+}
 """Where a command that was interrupted goes on; others begin anew."""
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
@@ -109,10 +111,14 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
     for name, meaning in (STEPS | WHOLE).items():
         parsers[name] = _step_parser(meaning, READ.get(name, ()), name == command)
     return parsers | {
-        "tune": _tune_parser(command == "tune"), "bench": _bench_parser(), "study": _study_parser(),
-        "compare": _compare_parser(), "plan": _plan_parser(command == "plan"), "recommend": _recommend_parser(),
+        "tune": _tune_parser(command == "tune"),
+        "bench": _bench_parser(),
+        "study": _study_parser(),
+        "compare": _compare_parser(),
+        "plan": _plan_parser(command == "plan"),
+        "recommend": _recommend_parser(),
         "add-items": _add_items_parser(),
-    }  # fmt: skip
+    }
 
 
 def _subparser(description: str) -> ArgumentParser:
@@ -185,12 +191,16 @@ def _study_parser() -> ArgumentParser:
         help="YAML file of the study, such as configs/studies/planted.yaml (`recdistill configs` copies it here).",
     )
     study.add_argument("--out", type=str, default="", help="Folder of the runs. Empty: runs/studies/<its name>.")
-    study.add_argument("--only", type=str, nargs="+", default=[], help="Run these arms alone.")
+    study.add_argument("--only", type=str, nargs="+", default=[], help="Run these variants alone.")
     study.add_argument("--seeds", type=int, nargs="+", default=[], help="Run these of the study's seeds alone.")
     study.add_argument(
-        "--set", type=str, nargs="+", default=[], metavar="KEY=VALUE",
-        help="Settings of all arms, above the file's: evaluate.split=test for the last reading, data.path=...",
-    )  # fmt: skip
+        "--set",
+        type=str,
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="Settings of all variants, above the file's: evaluate.split=test for the last reading, data.path=...",
+    )
     study.add_argument("--until", choices=list(STEPS), default="evaluate", help="Last step of each run.")
     return study
 
@@ -198,12 +208,12 @@ def _study_parser() -> ArgumentParser:
 def _compare_parser() -> ArgumentParser:
     compare = _subparser(COMPARE)
     compare.add_argument(
-        "runs", type=str, nargs="+", help="Folders of finished runs, each an arm; or one study's folder."
+        "runs", type=str, nargs="+", help="Folders of finished runs, each a variant; or one study's folder."
     )
-    compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one arm.")
+    compare.add_argument("--group", action="store_true", help="Runs that differ in their seed alone are one variant.")
     compare.add_argument("--models", type=str, default="", help="Such as student,distilled. Empty: all trained ones.")
     compare.add_argument(
-        "--baseline", type=str, default="", help="ARM:MODEL. Empty: same model of the first arm (study: main)."
+        "--baseline", type=str, default="", help="VARIANT:MODEL. Empty: same model of the first variant (study: main)."
     )
     compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
     compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
@@ -243,10 +253,11 @@ def _add_items_parser() -> ArgumentParser:
     add_items = _subparser(ADD_ITEMS)
     add_items.add_argument("run", type=str, help="Folder of a finished run, or what an earlier call wrote.")
     add_items.add_argument(
-        "items", type=str,
+        "items",
+        type=str,
         help="CSV or Parquet file of items, columns called as at training (docs/distillation.md); known items are "
         "passed over.",
-    )  # fmt: skip
+    )
     add_items.add_argument("--out", type=str, required=True, help="Folder to write: what `recommend` reads.")
     add_items.add_argument(
         "--encoder", type=str, default="", help="Folder of the model that embedded the titles, if it has moved."

@@ -1,4 +1,4 @@
-"""The story, top to bottom: prepare → student → teacher → export → distill → evaluate → report.
+"""The pipeline, top to bottom: prepare → student → teacher → export → distill → evaluate → report.
 
 Each step is done once: where its folder already holds the result of the same configuration on the same inputs, it is
 read back; where it was interrupted, it goes on from its last checkpoint.
@@ -18,14 +18,14 @@ import torch
 from recdistill.config import DataConfig, RunConfig, TeacherConfig
 from recdistill.data.counts import tell_counts, tell_untitled
 from recdistill.data.fetch import cache_folder
-from recdistill.data.made_up import with_made_up
+from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
-from recdistill.distill.known_targets import known_targets
-from recdistill.distill.outputs import DONE_FILE, KNOWN_FILE, Fingerprints, OutputsReader
+from recdistill.distill.outputs import DONE_FILE, MEMORISATION_FILE, Fingerprints, OutputsReader
+from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import NeighbourScorer, OracleScorer, PopularityScorer
+from recdistill.evaluation.baselines import CooccurrenceScorer, OracleScorer, PopularityScorer
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import WITH, unchanged_models
@@ -54,10 +54,15 @@ logger = logging.getLogger("recdistill")
 
 Step = Literal["prepare", "student", "teacher", "export", "distill", "evaluate", "report"]
 FOLDERS: dict[str, str] = {
-    "prepare": "prepare", "student": "student", "teacher": "teacher", "export": "teacher_outputs",
-    "distill": "distilled", "evaluate": "evaluation", "report": "report",
-}  # fmt: skip
-STORY: tuple[Step, ...] = ("prepare", "student", "teacher", "export", "distill", "evaluate", "report")
+    "prepare": "prepare",
+    "student": "student",
+    "teacher": "teacher",
+    "export": "teacher_outputs",
+    "distill": "distilled",
+    "evaluate": "evaluation",
+    "report": "report",
+}
+ORDER: tuple[Step, ...] = ("prepare", "student", "teacher", "export", "distill", "evaluate", "report")
 
 
 def run(config: RunConfig, until: Step = "report") -> Path:
@@ -78,7 +83,7 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     return do_steps(config, until)
 
 
-def do_steps(config: RunConfig, until: Step, before: "Callable[[Story, Step], None] | None" = None) -> Path:
+def do_steps(config: RunConfig, until: Step, before: "Callable[[Pipeline, Step], None] | None" = None) -> Path:
     """The steps up to `until`, in the run's locked folder; `before` is called ahead of each that is not left out.
 
     Raises:
@@ -88,17 +93,19 @@ def do_steps(config: RunConfig, until: Step, before: "Callable[[Story, Step], No
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     folder = RunFolder(Path(config.run))
     with folder.lock():
-        story = Story(config, folder, device)
-        for step in STORY[: STORY.index(until) + 1]:
+        pipeline = Pipeline(config, folder, device)
+        for step in ORDER[: ORDER.index(until) + 1]:
             if before is not None and not left_out(config, step):
-                before(story, step)
-            if step == until == "prepare" and story.is_finished(step):
+                before(pipeline, step)
+            if step == until == "prepare" and pipeline.is_finished(step):
                 tell_counts(read_json(folder.step("prepare") / "data.json"))
-            story.do(step)
+            pipeline.do(step)
             if step == "prepare" and config.data.duplicates == "keep":
-                tell_certain_misses(story.data(), config.evaluate)
+                tell_certain_misses(pipeline.data(), config.evaluate)
             if step == "prepare" and until in ("evaluate", "report"):
-                check_candidates(story.data(), story.data().targets(config.evaluate.split), config.evaluate.candidates)
+                check_candidates(
+                    pipeline.data(), pipeline.data().targets(config.evaluate.split), config.evaluate.candidates
+                )
             gc.collect()
     return folder.path
 
@@ -140,7 +147,7 @@ def choose_device(wish: str) -> str:
 
 
 @dataclass
-class Story:
+class Pipeline:
     """One run's steps, each a method; what a later step needs from an earlier one is read from its folder."""
 
     config: RunConfig
@@ -161,9 +168,15 @@ class Story:
         if step == "evaluate":
             self._forget_other_machines_ranks()
         with self.folder.work_on(
-            name, plan.fingerprint, plan.section, plan.inputs, environment(self.device), self.device,
-            resumable=step not in ("prepare", "report"), results=RESULTS[step],
-        ) as (partial, profiler):  # fmt: skip
+            name,
+            plan.fingerprint,
+            plan.section,
+            plan.inputs,
+            environment(self.device),
+            self.device,
+            resumable=step not in ("prepare", "report"),
+            results=RESULTS[step],
+        ) as (partial, profiler):
             getattr(self, f"_{step}")(partial, profiler)
         logger.info("%s: done", step)
 
@@ -185,7 +198,7 @@ class Story:
         """What the step reads and is configured by; together they make its fingerprint."""
         config = self.config
         if step == "prepare":
-            sampled = config.data.limit_rows is not None or config.data.train_users < 1
+            sampled = config.data.limit_rows is not None or config.data.train_user_fraction < 1
             seed = {"seed": config.seed} if sampled else {}
             return Plan(step, config.data, {"source": self._source()} | seed)
         data = self.data()
@@ -222,10 +235,10 @@ class Story:
         return PreparedData.load(self.folder.step("prepare"))
 
     def asked(self) -> PreparedData:
-        """What the teacher is asked about and the distilled student learns from: the data, and made-up histories."""
+        """What the teacher is asked about and the distilled student learns from: the data, and mixed histories."""
         config = self.config
         length = config.student.max_length + 1  # So many inputs, and the target of the last one.
-        return with_made_up(self.data(), config.export.made_up, length, config.seed)
+        return with_mixed_histories(self.data(), config.export.mixed_histories, length, config.seed)
 
     def _models(self) -> tuple[Step, ...]:
         """The steps that leave a model to be evaluated."""
@@ -267,7 +280,7 @@ class Story:
     def _teacher(self, folder: Path, profiler: Profiler) -> None:
         student = self.folder.step("student")
         tell_untitled(read_json(self.folder.step("prepare") / "data.json"))
-        if self.config.teacher.kind == "student":
+        if self.config.teacher.kind == "second_student":
             train_second_student(self.config, self.data(), student, folder, profiler, self.device)
             return
         name = self.plan("teacher").fingerprint
@@ -279,9 +292,9 @@ class Story:
     def _export(self, folder: Path, profiler: Profiler) -> None:
         if not (folder / DONE_FILE).is_file():  # It is there where the try before was cut off behind it.
             self._write_lists(folder, profiler)
-        with profiler.phase("known targets"):
-            found = known_targets(OutputsReader(folder, self._fingerprints()), self.data(), self.config.seed)
-            write_json(folder / KNOWN_FILE, found)
+        with profiler.phase("target memorisation"):
+            found = target_memorisation(OutputsReader(folder, self._fingerprints()), self.data(), self.config.seed)
+            write_json(folder / MEMORISATION_FILE, found)
         if {"train", "validation"} <= set(found):
             logger.info(
                 "export: NDCG@10 of the lists %.3f on training targets, %.3f on validation targets",
@@ -289,7 +302,7 @@ class Story:
             )
 
     def _write_lists(self, folder: Path, profiler: Profiler) -> None:
-        if self.config.teacher.kind == "student":
+        if self.config.teacher.kind == "second_student":
             self._export_second_student(folder, profiler)
             return
         data = self.asked()
@@ -355,13 +368,13 @@ class Story:
         step, config, device = self.folder.step, self.config, self.device
         scorers: dict[str, Callable[[], Scorer]] = {
             "popularity": lambda: PopularityScorer(data),
-            "neighbours": lambda: NeighbourScorer(data),
+            "cooccurrence": lambda: CooccurrenceScorer(data),
             "student": lambda: student_scorer(step("student"), data, device),
             "teacher": lambda: teacher_scorer(
                 config, data, data.targets(config.evaluate.split), step("student"), step("teacher"), profiler, device
             ),
         }
-        if config.teacher.kind == "student":
+        if config.teacher.kind == "second_student":
             scorers["teacher"] = lambda: self._second_student(data).scorer()
         if left_out(config, "teacher"):
             del scorers["teacher"]

@@ -129,10 +129,16 @@ class RunFolder:
         partial = self.path / f"{name}.partial"
         manifest = self._open_partial(partial, expected, resumable)
         manifest |= {
-            "step": name, "status": "running", "fingerprint": expected, "inputs": inputs,
-            "config": asdict(config), "code": {"version": __version__, "results": results}, "environment": environment,
-            "started": manifest.get("started") or _now(), "attempts": manifest.get("attempts", 0) + 1,
-        }  # fmt: skip
+            "step": name,
+            "status": "running",
+            "fingerprint": expected,
+            "inputs": inputs,
+            "config": asdict(config),
+            "code": {"version": __version__, "results": results},
+            "environment": environment,
+            "started": manifest.get("started") or _now(),
+            "attempts": manifest.get("attempts", 0) + 1,
+        }
         began = time.perf_counter()
         profiler = Profiler(device)
         if (partial / "memory.json").is_file() and (partial / "timings.json").is_file():

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.mistakes import check_settings, did_you_mean, settings_of, told
+from recdistill.renamed import new_name
 from recdistill.yaml_files import BLANK, parse_yaml
 
 
@@ -57,7 +58,7 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
         if value is BLANK:
             blank = {name: default for name, default in defaults.items() if name == key or name.startswith(f"{key}.")}
             if not blank:
-                raise UserError(f"set: {key}: unknown{did_you_mean(key, defaults)}")
+                raise UserError(f"set: {key}: unknown{new_name(key) or did_you_mean(key, defaults)}")
             settings |= blank
         else:
             settings[key] = value

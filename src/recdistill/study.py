@@ -1,11 +1,11 @@
-"""A designed comparison: arms (sets of settings) × seeds, each a run of its own, with equal steps done once.
+"""A designed comparison: variants (sets of settings) × seeds, each a run of its own, with equal steps done once.
 
     recdistill study configs/studies/ml-latest-small.yaml
 
-writes `<out>/<arm>/seed-<seed>/`, each a whole run folder. Where another run of the study has finished a step of the
-same configuration on the same inputs, its files are linked, not made again: arms that differ in the distillation share
-their teacher, all arms of a seed share their student. Finished steps are kept, so that an interrupted study goes on
-where it was. `recdistill compare` then tells the arms apart.
+writes `<out>/<variant>/seed-<seed>/`, each a whole run folder. Where another run of the study has finished a step of
+the same configuration on the same inputs, its files are linked, not made again: variants that differ in the
+distillation share their teacher, all variants of a seed share their student. Finished steps are kept, so that an
+interrupted study goes on where it was. `recdistill compare` then tells the variants apart.
 """
 
 import errno
@@ -20,7 +20,7 @@ from typing import Any
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
-from recdistill.pipeline import FOLDERS, Step, Story, check_models, do_steps
+from recdistill.pipeline import FOLDERS, Pipeline, Step, check_models, do_steps
 from recdistill.run_folder import RunFolder
 from recdistill.settings import flat, nested, run_config
 from recdistill.unread import unread_settings
@@ -28,7 +28,7 @@ from recdistill.yaml_files import read_yaml
 
 logger = logging.getLogger("recdistill")
 
-KEYS = ("name", "base", "config", "seeds", "arms")
+KEYS = ("name", "base", "config", "seeds", "variants")
 OWN = ("run", "seed")
 """What a study sets itself."""
 WITHOUT_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK)
@@ -40,53 +40,54 @@ class Study:
 
     Attributes:
         name: of the study.
-        seeds: of the runs of each arm.
-        arms: dotted settings of each arm, all of them, in the file's order.
-        own: the settings that an arm makes itself; the others it has in common with all.
+        seeds: of the runs of each variant.
+        variants: dotted settings of each variant, all of them, in the file's order.
+        own: the settings that a variant makes itself; the others it has in common with all.
     """
 
     name: str
     seeds: tuple[int, ...]
-    arms: dict[str, dict[str, Any]]
+    variants: dict[str, dict[str, Any]]
     own: dict[str, frozenset[str]]
 
-    def config(self, arm: str, seed: int, out: Path) -> RunConfig:
+    def config(self, variant: str, seed: int, out: Path) -> RunConfig:
         """The configuration of one run.
 
         Raises:
-            UserError: a key of the arm is unknown, of the wrong type or out of range; names it.
+            UserError: a key of the variant is unknown, of the wrong type or out of range; names it.
         """
         try:
-            made = run_config(nested(self.arms[arm]))
+            made = run_config(nested(self.variants[variant]))
         except UserError as error:
-            raise UserError(f"arms.{arm}: {error}") from error
-        return replace(made, run=str(run_folder(out, arm, seed)), seed=seed)
+            raise UserError(f"variants.{variant}: {error}") from error
+        return replace(made, run=str(run_folder(out, variant, seed)), seed=seed)
 
 
-def run_folder(out: Path, arm: str, seed: int) -> Path:
+def run_folder(out: Path, variant: str, seed: int) -> Path:
     """Where a run of a study is."""
-    return out / arm / f"seed-{seed}"
+    return out / variant / f"seed-{seed}"
 
 
 def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
-    """Read a study and check all its arms, before anything runs.
+    """Read a study and check all its variants, before anything runs.
 
-    `config` names a file of settings, seen from the study's own folder, that all arms begin with; `base` holds more of
-    them; each of `arms` has its own on top. Later ones win, and `above` (dotted settings) wins over all of them.
+    `config` names a file of settings, seen from the study's own folder, that all variants begin with; `base` holds more
+    of them; each of `variants` has its own on top. Later ones win, and `above` (dotted settings) wins over all of them.
 
     Raises:
         UserError: names the key that is missing, unknown or wrong.
     """
-    content = _settings(read_yaml(path, "study", named="arms"), str(path))
+    content = _settings(read_yaml(path, "study", named="variants"), str(path))
     unknown = [key for key in content if key not in KEYS]
     if unknown:
-        raise UserError(f"{path}: {unknown[0]}: unknown; there are {', '.join(KEYS)}")
+        hint = "it is called variants now" if unknown[0] == "arms" else f"there are {', '.join(KEYS)}"
+        raise UserError(f"{path}: {unknown[0]}: unknown; {hint}")
     for key in ("name", "config"):
         if not isinstance(content.get(key, ""), str):
             raise UserError(f"{path}: {key}: {content[key]!r} is not text; leave it blank or put it in quotes")
-    arms, seeds = content.get("arms"), content.get("seeds")
-    if not isinstance(arms, dict) or not arms:
-        raise UserError(f"{path}: arms: must hold one arm at least (`main: {{}}`)")
+    variants, seeds = content.get("variants"), content.get("seeds")
+    if not isinstance(variants, dict) or not variants:
+        raise UserError(f"{path}: variants: must hold one variant at least (`main: {{}}`)")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise UserError(f"{path}: seeds: must be a list of whole numbers")
     if len(set(seeds)) < len(seeds):
@@ -97,74 +98,80 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
         common |= {key: value for key, value in file.items() if key not in OWN}
     common |= _changes(content.get("base", {}), f"{path}: base")
     last = _changes(dict(above or {}), "set")
-    changes = {_arm_name(arm): _changes(own, f"{path}: arms.{arm}") for arm, own in arms.items()}
+    changes = {
+        _variant_name(variant): _changes(own, f"{path}: variants.{variant}") for variant, own in variants.items()
+    }
     study = Study(
         name=content.get("name", path.stem),
         seeds=tuple(seeds),
-        arms={arm: common | own | last for arm, own in changes.items()},
-        own={arm: frozenset(own) for arm, own in changes.items()},
+        variants={variant: common | own | last for variant, own in changes.items()},
+        own={variant: frozenset(own) for variant, own in changes.items()},
     )
-    for arm in study.arms:
+    for variant in study.variants:
         for seed in seeds:
-            study.config(arm, seed, Path())
+            study.config(variant, seed, Path())
     return study
 
 
 def run_study(
     study: Study, out: Path, only: Sequence[str] = (), until: Step = "evaluate", seeds: Sequence[int] = ()
 ) -> None:
-    """Do all runs, seed by seed, so that every arm has its first seed before any has its second.
+    """Do all runs, seed by seed, so that every variant has its first seed before any has its second.
 
     Args:
         study: what to run.
         out: folder of the runs.
-        only: these arms alone; empty: all.
+        only: these variants alone; empty: all.
         until: the last step of each run.
         seeds: these seeds alone; empty: all.
 
     Raises:
-        UserError: an arm or a seed is not there, or a run cannot be done.
+        UserError: a variant or a seed is not there, or a run cannot be done.
     """
     for seed in seeds:
         if seed not in study.seeds:
             raise UserError(f"seeds: the study has no seed {seed}; it has {', '.join(map(str, study.seeds))}")
-    for arm in only:
-        if arm not in study.arms:
-            raise UserError(f"only: the study has no arm {arm!r}; it has {', '.join(study.arms)}")
-    chosen = [arm for arm in study.arms if not only or arm in only]
+    for variant in only:
+        if variant not in study.variants:
+            raise UserError(f"only: the study has no variant {variant!r}; it has {', '.join(study.variants)}")
+    chosen = [variant for variant in study.variants if not only or variant in only]
     if until not in ("prepare", "student"):
-        for arm in chosen:
-            check_models(study.config(arm, study.seeds[0], out))
-    for arm in chosen:
-        _tell_unread(study, arm, out)
+        for variant in chosen:
+            check_models(study.config(variant, study.seeds[0], out))
+    for variant in chosen:
+        _tell_unread(study, variant, out)
     for seed in seeds or study.seeds:
-        for arm in chosen:
-            logger.info("study %s: %s, seed %d", study.name, arm, seed)
-            do_steps(study.config(arm, seed, out), until, before=lambda story, step: _borrow(story, step, out))
+        for variant in chosen:
+            logger.info("study %s: %s, seed %d", study.name, variant, seed)
+            do_steps(
+                study.config(variant, seed, out), until, before=lambda pipeline, step: _borrow(pipeline, step, out)
+            )
 
 
 def study_runs(study: Study, out: Path, only: Sequence[str] = (), seeds: Sequence[int] = ()) -> dict[str, list[Path]]:
-    """The runs of each chosen arm, `main` first, as what the others are compared with."""
-    chosen = sorted((arm for arm in study.arms if not only or arm in only), key=lambda arm: arm != "main")
-    return {arm: [run_folder(out, arm, seed) for seed in seeds or study.seeds] for arm in chosen}
+    """The runs of each chosen variant, `main` first, as what the others are compared with."""
+    chosen = sorted(
+        (variant for variant in study.variants if not only or variant in only), key=lambda variant: variant != "main"
+    )
+    return {variant: [run_folder(out, variant, seed) for seed in seeds or study.seeds] for variant in chosen}
 
 
-def _tell_unread(study: Study, arm: str, out: Path) -> None:
-    """Say which of an arm's own settings nothing reads: it is then as if they were not there."""
-    for sentence in unread_settings(study.config(arm, study.seeds[0], out)):
-        if sentence.partition(":")[0] in study.own[arm]:
-            logger.warning("arms.%s: %s", arm, sentence)
+def _tell_unread(study: Study, variant: str, out: Path) -> None:
+    """Say which of a variant's own settings nothing reads: it is then as if they were not there."""
+    for sentence in unread_settings(study.config(variant, study.seeds[0], out)):
+        if sentence.partition(":")[0] in study.own[variant]:
+            logger.warning("variants.%s: %s", variant, sentence)
 
 
-def _borrow(story: Story, step: Step, out: Path) -> None:
+def _borrow(pipeline: Pipeline, step: Step, out: Path) -> None:
     """Link a step's finished folder from another run, if it is of the same fingerprint."""
-    wanted, name = story.plan(step).fingerprint, FOLDERS[step]
-    if story.folder.is_finished(name, wanted) or (step == "prepare" and story.folder.manifest(name)):
+    wanted, name = pipeline.plan(step).fingerprint, FOLDERS[step]
+    if pipeline.folder.is_finished(name, wanted) or (step == "prepare" and pipeline.folder.manifest(name)):
         return  # A run made with other data is refused, not replaced.
     for other in _runs(out):
-        if other.path != story.folder.path and other.is_finished(name, wanted):
+        if other.path != pipeline.folder.path and other.is_finished(name, wanted):
             logger.info("%s: as in %s", step, other.path)
-            _link(other.step(name), story.folder.step(name))
+            _link(other.step(name), pipeline.folder.step(name))
             return
 
 
@@ -200,7 +207,7 @@ def _settings(content: Any, name: str) -> dict[str, Any]:
 
 
 def _changes(content: Any, name: str) -> dict[str, Any]:
-    """Dotted settings of `base` or of an arm; what a study sets itself is refused."""
+    """Dotted settings of `base` or of a variant; what a study sets itself is refused."""
     settings = flat(_settings(content, name))
     for key in OWN:
         if key in settings:
@@ -208,8 +215,8 @@ def _changes(content: Any, name: str) -> dict[str, Any]:
     return settings
 
 
-def _arm_name(arm: Any) -> str:
-    name = str(arm)
+def _variant_name(variant: Any) -> str:
+    name = str(variant)
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"arms.{name}: an arm's name is a folder's name; use letters, digits and -")
+        raise UserError(f"variants.{name}: a variant's name is a folder's name; use letters, digits and -")
     return name

@@ -52,9 +52,17 @@ def _and(rule: Rule, condition: Callable[[RunConfig], bool]) -> Rule:
 
 
 LISTS = (
-    "method", "top_k", "drop_target", "temperature", "position_weight", "confidence_weight", "consistency_weight",
-    "position_temperature", "selection", "kl_threshold",
-)  # fmt: skip
+    "method",
+    "top_k",
+    "drop_target",
+    "temperature",
+    "position_weight",
+    "confidence_weight",
+    "consistency_weight",
+    "position_temperature",
+    "selection",
+    "kl_threshold",
+)
 """Settings of the distillation that are about the teacher's lists."""
 DLLM2REC = ("position_weight", "confidence_weight", "consistency_weight", "position_temperature")
 WITH_COLUMNS = ("csv", "parquet")
@@ -64,23 +72,27 @@ DATA = (
     Rule(("data.path",), lambda c: c.data.source == "planted", "another data.source"),
     Rule(
         tuple(f"data.{name}" for name in (*FORM, "names", "items", "items_path", "validation_path", "test_path")),
-        lambda c: c.data.source not in WITH_COLUMNS, "data.source: csv or parquet",
+        lambda c: c.data.source not in WITH_COLUMNS,
+        "data.source: csv or parquet",
     ),
     Rule(
         tuple(f"data.columns.{name}" for name in ("user", "item", "rating", "title")),
-        lambda c: c.data.source not in (*WITH_COLUMNS, "recbole"), "data.source: csv, parquet or recbole",
+        lambda c: c.data.source not in (*WITH_COLUMNS, "recbole"),
+        "data.source: csv, parquet or recbole",
     ),
     Rule(
         ("data.columns.split",),
-        lambda c: c.data.split not in ("column", "column_events"), "data.split: column or column_events",
+        lambda c: c.data.split not in ("column", "column_events"),
+        "data.split: column or column_events",
     ),
     Rule(
         ("data.validation_fraction", "data.test_fraction"),
-        lambda c: c.data.split != "global_time", "data.split: global_time",
+        lambda c: c.data.split != "global_time",
+        "data.split: global_time",
     ),
-)  # fmt: skip
+)
 STUDENT = (
-    Rule(("student.heads",), lambda c: c.student.model != "sasrec", "student.model: sasrec"),
+    Rule(("student.num_heads",), lambda c: c.student.model != "sasrec", "student.model: sasrec"),
     *_of_loss("student.loss", lambda c: c.student.loss),
     _of_training("student.train", lambda c: c.student.train),
 )
@@ -90,43 +102,49 @@ TEACHER = (
     Rule(("teacher.double_quantization",), lambda c: c.teacher.quantization != "nf4", "teacher.quantization: nf4"),
     Rule(
         ("teacher.compile_buckets", "teacher.compile_seconds"),
-        lambda c: not c.teacher.compile, "teacher.compile: true",
+        lambda c: not c.teacher.compile,
+        "teacher.compile: true",
     ),
     Rule(("teacher.student_dropout",), lambda c: c.teacher.head != "residual", "teacher.head: residual"),
     Rule(
         ("teacher.gate.router", "teacher.gate.hidden_dim", "teacher.adapter.experts"),
-        lambda c: c.teacher.gate.kind == "none", "teacher.gate.kind: causal or instance",
+        lambda c: c.teacher.gate.kind == "none",
+        "teacher.gate.kind: causal or instance",
     ),
     Rule(
         ("teacher.gate.hidden_dim",),
-        lambda c: c.teacher.gate.kind != "none" and c.teacher.gate.router != "mlp", "teacher.gate.router: mlp",
+        lambda c: c.teacher.gate.kind != "none" and c.teacher.gate.router != "mlp",
+        "teacher.gate.router: mlp",
     ),
     Rule(("teacher.folds",), lambda c: not c.export.enabled, "export.enabled: true"),
     _and(_of_training("teacher.train", lambda c: c.teacher.train), lambda c: not c.teacher.compile),
-)  # fmt: skip
+)
 DISTILLATION = (
     Rule(tuple(f"distill.{name}" for name in LISTS), lambda c: not c.distill.weight, "distill.weight above 0"),
     Rule(
         tuple(f"distill.{name}" for name in DLLM2REC),
-        lambda c: bool(c.distill.weight) and c.distill.method != "dllm2rec", "distill.method: dllm2rec",
+        lambda c: bool(c.distill.weight) and c.distill.method != "dllm2rec",
+        "distill.method: dllm2rec",
     ),
     Rule(
         ("distill.drop_target",),
-        lambda c: bool(c.distill.weight) and c.distill.method == "soft_targets", "another distill.method",
+        lambda c: bool(c.distill.weight) and c.distill.method == "full_catalog_ce",
+        "another distill.method",
     ),
     Rule(
         ("distill.temperature",),
-        lambda c: bool(c.distill.weight) and c.distill.method not in ("soft_labels", "soft_targets"),
-        "distill.method: soft_labels or soft_targets",
+        lambda c: bool(c.distill.weight) and c.distill.method not in ("topk_kl", "full_catalog_ce"),
+        "distill.method: topk_kl or full_catalog_ce",
     ),
     Rule(
         ("distill.kl_threshold",),
-        lambda c: bool(c.distill.weight) and c.distill.selection != "kl_above", "distill.selection: kl_above",
+        lambda c: bool(c.distill.weight) and c.distill.selection != "kl_above",
+        "distill.selection: kl_above",
     ),
     Rule(("distill.dro_temperature",), lambda c: not c.distill.dro_weight, "distill.dro_weight above 0"),
     *_of_loss("distill.loss", lambda c: c.distill.loss),
     _of_training("distill.train", lambda c: c.distill.train),
-)  # fmt: skip
+)
 RULES = (
     *DATA,
     *STUDENT,

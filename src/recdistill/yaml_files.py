@@ -89,7 +89,8 @@ def read_yaml(path: Path, what: str, named: str = "") -> Any:
     Args:
         path: the file.
         what: stands before the path in the message where it cannot be opened.
-        named: a key of the file below which there are names and what belongs to each, as the arms of a study. A name
+        named: a key of the file below which there are names and what belongs to each, as the variants of a study. A
+        name
             alone is a name with nothing of its own (`{}`), not a line that is not there.
 
     Raises:

@@ -90,8 +90,11 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     assert found[("base", 1)] == kept[("base", 1)]
     assert len(found) == 8
     assert {cell: found[(cell, 1)]["status"] for cell in made.cells} == {
-        "base": "finished", "base-again": "finished", "fp16": "refused", "deep": "refused",
-    }  # fmt: skip
+        "base": "finished",
+        "base-again": "finished",
+        "fp16": "refused",
+        "deep": "refused",
+    }
     one, again = (found[(cell, 1)] for cell in ("base", "base-again"))
     # The base is judged by every setting of any cell; nothing looks for the learning rate.
     judged = {entry["key"]: entry["in_effect"] for entry in one["evidence"]["settings"]}

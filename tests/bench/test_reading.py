@@ -80,7 +80,7 @@ def test_mistakes_in_cells_and_sections_name_their_key(change: tuple[str, str], 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["student", "none"])
+@pytest.mark.parametrize("kind", ["second_student", "none"])
 def test_a_cell_without_a_language_model_is_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(UserError, match=rf"^cells\.bf16: teacher\.kind: {kind} has no language model"):
         matrix(tmp_path, MATRIX.replace("bf16: {", f"bf16: {{teacher.kind: {kind}, teacher.title_decay: 0.0, ", 1))

@@ -50,7 +50,7 @@ def test_the_same_in_japanese(study: Results) -> None:
 
 def test_a_setting_without_evidence_is_not_in_effect_and_nothing_else(study: Results) -> None:
     told = finding(study, "saved", "base", EN)
-    assert told.startswith("saved: not in effect, since teacher.activation_checkpointing left no evidence")
+    assert told.startswith("saved: not in effect, since teacher.gradient_checkpointing left no evidence")
     assert "noise" not in told
     assert verdict(study, "saved", "base", ("train_seconds",), EN) == "not in effect"
 

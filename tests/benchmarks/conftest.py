@@ -36,7 +36,7 @@ def student_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "student"
     folder.mkdir()
     torch.manual_seed(3)
-    student = make_student(StudentConfig(embedding_dim=16, blocks=1, heads=2, max_length=10), NUM_ITEMS)
+    student = make_student(StudentConfig(embedding_dim=16, num_layers=1, num_heads=2, max_length=10), NUM_ITEMS)
     with torch.no_grad():
         student.items.ids[1:] = torch.randn(NUM_ITEMS, 16) * 0.5
     save_student(student, folder)
@@ -47,8 +47,17 @@ def student_folder(tmp_path: Path) -> Path:
 def config(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     teacher = TeacherConfig(
-        llm=str(tiny_llm), layers=2, prompt="text", targets="last", gate=GateConfig(kind="instance"), history_length=4,
-        head_dim=8, title_dim=6, title_encoder="llm", title_decay=0.0, adapter=AdapterConfig(dropout=0.1),
+        llm=str(tiny_llm),
+        layers=2,
+        prompt="text",
+        targets="last",
+        gate=GateConfig(kind="instance"),
+        history_length=4,
+        head_dim=8,
+        title_dim=6,
+        title_encoder="llm",
+        title_decay=0.0,
+        adapter=AdapterConfig(dropout=0.1),
         train=TrainConfig(max_epochs=1, batch_size=5, patience=0),
-    )  # fmt: skip
+    )
     return RunConfig(student=StudentConfig(max_length=10), teacher=teacher)

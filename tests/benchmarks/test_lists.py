@@ -42,5 +42,5 @@ def test_lists_on_validation_are_as_good_as_the_teacher(
         ranks = rank(data, targets, TeacherScorer(teacher), 16, filter_seen=True, top_k=1).ranks
         assert found[split]["targets"] == len(targets)
         assert found[split]["ndcg@10"] == pytest.approx(float(ndcg(ranks, 10).mean()), abs=2e-3)
-    written = read_json(run / "teacher_outputs" / "known_targets.json")
+    written = read_json(run / "teacher_outputs" / "target_memorisation.json")
     assert written == {split: found[split] for split in ("train", "validation")}

@@ -1,4 +1,4 @@
-"""Every arm of the speed benchmark computes what the package's teacher computes."""
+"""Every variant of the speed benchmark computes what the package's teacher computes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from torch import nn
 from naive.checks import computed, excite, largest_difference, single_targets
 from naive.compose import load_tokenizer, make_training, share_frozen, widen
 from naive.experts import ExpertWeights, PerExpertLinear
-from naive.habits import NAIVE, Habits, can_pack, road
+from naive.options import NAIVE, NaiveOptions, ablation, can_pack
 from naive.training import NaiveTraining
 from recdistill.config import RunConfig
 from recdistill.data.batches import collate
@@ -23,27 +23,27 @@ from recdistill.training.teacher import TeacherTraining
 
 LENGTH = 96
 ROWS = np.array([0, 3, 7, 11, 20])
-PACKAGE = Habits("bucketed", "fused", vocabulary_head=False, tokenise_in_loop=False)
+PACKAGE = NaiveOptions("bucketed", "fused", vocabulary_head=False, tokenise_in_loop=False)
 Make = Callable[..., Any]
 
 
 @pytest.fixture
 def make(config: RunConfig, data: PreparedData, student_folder: Path) -> Make:
-    def training(habits: Habits, **settings: Any) -> Any:
+    def training(options: NaiveOptions, **settings: Any) -> Any:
         own = replace(config, teacher=replace(config.teacher, **settings))
-        return make_training(own, habits, data, student_folder, excite, LENGTH)
+        return make_training(own, options, data, student_folder, excite, LENGTH)
 
     return training
 
 
-def test_the_road_gives_up_one_habit_at_a_time() -> None:
-    arms = list(road(packed=True).values())
-    assert arms[0] == NAIVE
-    assert arms[-1] == Habits("packed", "fused", False, False, "every", "causal")
-    for before, after in pairwise(arms):
+def test_the_ablation_gives_up_one_option_at_a_time() -> None:
+    variants = list(ablation(packed=True).values())
+    assert variants[0] == NAIVE
+    assert variants[-1] == NaiveOptions("packed", "fused", False, False, "every", "causal")
+    for before, after in pairwise(variants):
         assert sum(one != other for one, other in zip(vars(before).values(), vars(after).values(), strict=True)) == 1
-    assert "packed" not in road(packed=False)
-    assert [arm.leaks for arm in arms] == [False] * 6 + [True, False]
+    assert "packed" not in ablation(packed=False)
+    assert [variant.leaks for variant in variants] == [False] * 6 + [True, False]
 
 
 def test_naive_and_package_have_the_same_loss_states_and_gradients(make: Make) -> None:
@@ -71,25 +71,27 @@ def test_a_wrong_gate_shows_in_the_comparison(make: Make) -> None:
     assert differ > 1e-3
 
 
-@pytest.mark.parametrize("name", [name for name in road(can_pack()) if name not in ("naive", "every_target")])
-def test_every_arm_of_the_road_computes_the_same(make: Make, name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in ablation(can_pack()) if name not in ("naive", "every_target")])
+def test_every_variant_of_the_ablation_computes_the_same(make: Make, name: str) -> None:
     """With one target a prompt, the package's; with every target, the naive teacher's, target by target."""
-    habits = road(can_pack())[name]
-    if habits.targets == "last":
-        arm, package = make(habits), make(PACKAGE)
+    options = ablation(can_pack())[name]
+    if options.targets == "last":
+        variant, package = make(options), make(PACKAGE)
         expected = computed(package, package.collate(ROWS))
-        assert largest_difference(computed(arm, arm.collate(ROWS)), expected) < 1e-4
+        assert largest_difference(computed(variant, variant.collate(ROWS)), expected) < 1e-4
         return
-    arm = make(habits, history_length=10)
+    variant = make(options, history_length=10)
     naive = make(replace(NAIVE, padding="bucketed", gate="causal"), history_length=10)
     assert isinstance(naive, NaiveTraining)
     rows = np.arange(5)
-    singles = naive.batch(single_targets(arm.windows, rows), np.arange(int(arm.windows.num_targets[rows].sum())))
-    assert largest_difference(computed(arm, arm.collate(rows)), computed(naive, singles)) < 1e-4
+    singles = naive.batch(
+        single_targets(variant.windows, rows), np.arange(int(variant.windows.num_targets[rows].sum()))
+    )
+    assert largest_difference(computed(variant, variant.collate(rows)), computed(naive, singles)) < 1e-4
 
 
 def test_the_leaking_arm_equals_the_naive_one_where_nothing_leaks(make: Make) -> None:
-    leaking = make(road(packed=False)["every_target"], history_length=10)
+    leaking = make(ablation(packed=False)["every_target"], history_length=10)
     naive = make(replace(NAIVE, padding="bucketed"), history_length=10)
     rows = np.arange(5)
     ends = np.cumsum(leaking.windows.num_targets[rows]) - 1
@@ -104,19 +106,19 @@ def test_the_leaking_arm_equals_the_naive_one_where_nothing_leaks(make: Make) ->
 
 
 @pytest.mark.parametrize(
-    "habits",
+    "options",
     [
-        Habits("fixed", "fused", vocabulary_head=False, tokenise_in_loop=False),
-        Habits("fixed", "per_expert", vocabulary_head=False, tokenise_in_loop=True),
-        Habits("bucketed", "per_expert", vocabulary_head=True, tokenise_in_loop=False),
+        NaiveOptions("fixed", "fused", vocabulary_head=False, tokenise_in_loop=False),
+        NaiveOptions("fixed", "per_expert", vocabulary_head=False, tokenise_in_loop=True),
+        NaiveOptions("bucketed", "per_expert", vocabulary_head=True, tokenise_in_loop=False),
     ],
 )
-def test_habits_are_switches_of_their_own(make: Make, habits: Habits) -> None:
-    arm, package = make(habits), make(PACKAGE)
-    assert not isinstance(arm, NaiveTraining)
-    batch = arm.collate(ROWS)
-    assert (batch.token_ids.shape[1] == LENGTH) == (habits.padding == "fixed")
-    assert largest_difference(computed(arm, batch), computed(package, package.collate(ROWS))) < 1e-4
+def test_options_are_switches_of_their_own(make: Make, options: NaiveOptions) -> None:
+    variant, package = make(options), make(PACKAGE)
+    assert not isinstance(variant, NaiveTraining)
+    batch = variant.collate(ROWS)
+    assert (batch.token_ids.shape[1] == LENGTH) == (options.padding == "fixed")
+    assert largest_difference(computed(variant, batch), computed(package, package.collate(ROWS))) < 1e-4
 
 
 def test_the_vocabulary_head_runs_at_every_token(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,18 +131,18 @@ def test_the_vocabulary_head_runs_at_every_token(make: Make, monkeypatch: pytest
         return output
 
     monkeypatch.setattr(nn.Linear, "forward", forward)
-    for habits, runs in ((NAIVE, 1), (road(packed=False)["fused_experts"], 1), (PACKAGE, 0)):
-        arm = make(habits)
-        vocabulary = len(load_tokenizer_of(arm))
-        batch = arm.collate(ROWS)
+    for options, runs in ((NAIVE, 1), (ablation(packed=False)["fused_experts"], 1), (PACKAGE, 0)):
+        variant = make(options)
+        vocabulary = len(load_tokenizer_of(variant))
+        batch = variant.collate(ROWS)
         shapes.clear()
-        arm.module(batch)
+        variant.module(batch)
         assert sum(shape == (*batch.token_ids.shape, vocabulary) for shape in shapes) == runs
 
 
-def load_tokenizer_of(arm: Any) -> Any:
+def load_tokenizer_of(variant: Any) -> Any:
     """The language model's tokenizer; it has a token for each row of the vocabulary head."""
-    return load_tokenizer(RunConfig(teacher=replace(arm.module.config, history_length=10)))
+    return load_tokenizer(RunConfig(teacher=replace(variant.module.config, history_length=10)))
 
 
 def test_what_is_no_number_is_no_small_difference() -> None:
@@ -164,9 +166,9 @@ def test_experts_by_hand() -> None:
 
 
 def test_too_long_prompts_are_refused_not_cut(config: RunConfig, data: PreparedData, student_folder: Path) -> None:
-    arm = make_training(config, NAIVE, data, student_folder, excite, length=20)
+    variant = make_training(config, NAIVE, data, student_folder, excite, length=20)
     with pytest.raises(ValueError, match="does not fit the fixed length of 20"):
-        arm.collate(ROWS)
+        variant.collate(ROWS)
     package = make_training(config, PACKAGE, data, student_folder, excite)
     with pytest.raises(ValueError, match="cannot be padded to the right to 20"):
         widen(package.teacher.prompts.build(collate(data, package.windows, ROWS)), 20)

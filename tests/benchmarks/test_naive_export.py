@@ -13,7 +13,7 @@ import naive_export as benchmark
 from naive.checks import excite
 from naive.compose import load_tokenizer
 from naive.export import naive_export, read_naive_export
-from naive.habits import NAIVE
+from naive.options import NAIVE
 from naive.training import NaiveTraining
 from recdistill.config import ExportConfig, RunConfig
 from recdistill.data.prepared import PreparedData
@@ -70,10 +70,19 @@ def command(data: PreparedData, config: RunConfig, tmp_path: Path, monkeypatch: 
     """A command line of a small comparison."""
     monkeypatch.setattr(benchmark.PreparedData, "load", lambda folder: replace(data))
     return [
-        "naive_export.py", "--data=unused", f"--llm={config.teacher.llm}", f"--out={tmp_path / 'export.jsonl'}",
-        "--layers=2", "--history=4", "--window=10", "--users=6", "--single-rows=8", "--batch=4", "--top-k=5",
+        "naive_export.py",
+        "--data=unused",
+        f"--llm={config.teacher.llm}",
+        f"--out={tmp_path / 'export.jsonl'}",
+        "--layers=2",
+        "--history=4",
+        "--window=10",
+        "--users=6",
+        "--single-rows=8",
+        "--batch=4",
+        "--top-k=5",
         "--repeats=2",
-    ]  # fmt: skip
+    ]
 
 
 def test_all_arms_are_checked_and_measured(
@@ -84,10 +93,10 @@ def test_all_arms_are_checked_and_measured(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [json.loads(line) for line in (tmp_path / "export.jsonl").read_text().splitlines()] == lines
     assert {line["check"] for line in lines if "check" in line} == {"text_last", "text_every"}
-    arms = {line["arm"]: line for line in lines if "arm" in line}
-    assert arms["naive"]["rows"] == arms["text_last"]["rows"] == 8
-    assert arms["text_every"]["rows"] == arms["item_every"]["rows"] > 8
-    assert arms["naive"]["bytes_per_row"] > 4 * 31 + 4 * 64 + 16
+    variants = {line["variant"]: line for line in lines if "variant" in line}
+    assert variants["naive"]["rows"] == variants["text_last"]["rows"] == 8
+    assert variants["text_every"]["rows"] == variants["item_every"]["rows"] > 8
+    assert variants["naive"]["bytes_per_row"] > 4 * 31 + 4 * 64 + 16
     ratios = lines[-1]["ratios"]
-    expected = arms["naive"]["bytes_per_row"] / arms["item_every"]["bytes_per_row"]
+    expected = variants["naive"]["bytes_per_row"] / variants["item_every"]["bytes_per_row"]
     assert ratios["item_every"]["naive_bytes_per_byte"] == pytest.approx(expected, rel=0.05)

@@ -51,10 +51,16 @@ def test_a_question_is_a_new_item_behind_the_known_ones_before_it() -> None:
     lengths = np.array([len(history) for history in histories])
     names = ["", "a", "b", "c", "x", "y"]
     whole = PreparedData(
-        np.concatenate(histories).astype(np.int32), np.zeros(lengths.sum(), np.int64),
-        np.concatenate([[0], np.cumsum(lengths)]), (lengths - 2).astype(np.int32), (lengths - 1).astype(np.int32),
-        names, names, "d", "s",
-    )  # fmt: skip
+        np.concatenate(histories).astype(np.int32),
+        np.zeros(lengths.sum(), np.int64),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        (lengths - 2).astype(np.int32),
+        (lengths - 1).astype(np.int32),
+        names,
+        names,
+        "d",
+        "s",
+    )
     numbered = ["", "b", "a", "y", "x"]  # "c" is not known to the run; "y" and "x" are its new items
     data, targets, seen = new_items.questions(whole, numbered, 2, half=0)
     # Users 0 and 2; user 2's new item stands first, behind nothing. User 0 has had "x" before "y".
@@ -71,9 +77,16 @@ def test_a_question_is_a_new_item_behind_the_known_ones_before_it() -> None:
 def test_known_items_are_out_of_the_way_and_likeness_prefers_the_like() -> None:
     names = ["", "a", "b", "x", "y"]
     data = PreparedData(
-        np.array([1, 2, 3], np.int32), np.zeros(3, np.int64), np.array([0, 3]), np.array([2], np.int32),
-        np.array([3], np.int32), names, names, "d", "s",
-    )  # fmt: skip
+        np.array([1, 2, 3], np.int32),
+        np.zeros(3, np.int64),
+        np.array([0, 3]),
+        np.array([2], np.int32),
+        np.array([3], np.int32),
+        names,
+        names,
+        "d",
+        "s",
+    )
     vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.1, 2.0], [2.0, 0.1]])
     likeness = new_items.Likeness(vectors, data, 10)
     scores = likeness.score(np.array([0], np.int32), np.array([2], np.int32))[0]

@@ -95,8 +95,13 @@ def test_one_line_is_printed_and_the_teacher_read_once(
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sum(read) == line["targets"] == len(PreparedData.load(run / "prepare").targets("validation"))
     assert set(line["ndcg@10"]) == {
-        "student", "correction", "titles", "student + correction", "student + titles", "student + correction + titles",
-    }  # fmt: skip
+        "student",
+        "correction",
+        "titles",
+        "student + correction",
+        "student + titles",
+        "student + correction + titles",
+    }
     whole = line["weights"]["student + correction + titles"]
     assert line["kept"] == pytest.approx(whole), "a finished run has kept what validation chose"
 
@@ -110,7 +115,7 @@ def test_a_teacher_of_one_part_or_of_another_kind_is_refused(
         parts.measure(teacher)
     monkeypatch.setattr(sys, "argv", ["parts.py", f"--run={run}"])
     config = config_of(run)
-    object.__setattr__(config.teacher, "kind", "student")
+    object.__setattr__(config.teacher, "kind", "second_student")
     monkeypatch.setattr(parts, "config_of", lambda folder: config)
-    with pytest.raises(SystemExit, match=r"teacher\.kind is student"):
+    with pytest.raises(SystemExit, match=r"teacher\.kind is second_student"):
         parts.main()

@@ -107,7 +107,7 @@ def test_a_distilled_epoch_has_plain_ones_of_its_own(run: Run, monkeypatch: pyte
     plain, distilled = "StudentTraining", "DistilledTraining"
     assert order[:6] == [(plain, 0), (distilled, 0), (distilled, 1), (plain, 1), (plain, 2), (distilled, 2)]
     # The second pair of each method is (4, 3), the third (5, 6); and six calls later with each method.
-    found = [line[f"{name}_plain_seconds"] for name in ("dllm2rec", "dllm2rec_without_consistency", "soft_labels")]
+    found = [line[f"{name}_plain_seconds"] for name in ("dllm2rec", "dllm2rec_without_consistency", "topk_kl")]
     assert found == [4, 10, 16]
     assert line["dllm2rec_seconds"] == 3
     assert line["dllm2rec_ratio"] == pytest.approx(np.median([3 / 4, 6 / 5]), abs=1e-3)

@@ -1,4 +1,4 @@
-"""The comparison's clock, its best weights and its turns; our own arm is trained for an epoch."""
+"""The comparison's clock, its best weights and its turns; our own variant is trained for an epoch."""
 
 import argparse
 import json
@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from other_libraries.curve import BestWeights, Curve, quality, write_result
+from other_libraries.events import refuse_what_recbole_cannot_split, train_events
+from other_libraries.ours import WatchedTraining
 from recdistill.config import EvaluateConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import student_sequence_scorer, student_training
-from rivals.curve import BestWeights, Curve, quality, write_result
-from rivals.events import refuse_what_recbole_cannot_split, train_events
-from rivals.ours import WatchedTraining
 from students import command, finished, refuse_other_data, turns
 
 
@@ -72,7 +72,7 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
     out = tmp_path / "out.jsonl"
     write_result(out, "ours", curve, test, asdict(config) | {"seed": 1}, ("recdistill",))
     line = json.loads(out.read_text())
-    assert [line[key] for key in ("arm", "data", "split", "epochs", "test")] == ["ours", "data", "split", 2, test]
+    assert [line[key] for key in ("variant", "data", "split", "epochs", "test")] == ["ours", "data", "split", 2, test]
     threads, patience = line["threads"], train.patience
     assert finished(out, threads, 2, patience) == {("ours", 1)}
     assert finished(out, threads + 1, 2, patience) == set()
@@ -83,8 +83,8 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
 
 def test_without_epochs_an_arms_own_count(tmp_path: Path) -> None:
     lines = [
-        {"arm": arm, "threads": 2, "settings": {"seed": 1, "max_epochs": epochs, "patience": 10}}
-        for arm, epochs in (("rectools", 100), ("recbole", 100))
+        {"variant": variant, "threads": 2, "settings": {"seed": 1, "max_epochs": epochs, "patience": 10}}
+        for variant, epochs in (("rectools", 100), ("recbole", 100))
     ]
     (tmp_path / "out").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert finished(tmp_path / "out", 2, None, 10) == {("rectools", 1)}
@@ -132,6 +132,6 @@ def test_an_arm_runs_in_its_own_python(tmp_path: Path) -> None:
     arguments = argparse.Namespace(
         others=tmp_path / "python", data=tmp_path, out=tmp_path / "out", patience=3, epochs=None
     )
-    assert command("rectools", 7, arguments)[:3] == [str(tmp_path / "python"), "-m", "rivals.rectools_sasrec"]
+    assert command("rectools", 7, arguments)[:3] == [str(tmp_path / "python"), "-m", "other_libraries.rectools_sasrec"]
     assert command("ours", 7, arguments)[0] != str(tmp_path / "python")
     assert "--epochs" not in command("ours", 7, arguments)

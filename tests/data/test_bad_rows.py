@@ -14,9 +14,11 @@ from recdistill.profiling.profiler import Profiler
 HEAD = "user_id,item_id,timestamp\n"
 MIXED = HEAD + "u1,i1,1\nu1,i2\nu1,i3,3,4\n,i4,4\nu1,i5,soon\nu1,i6,6\n"
 PROBLEMS = [
-    "3: timestamp: the value is empty", "4: 4 values for 3 columns", "5: user_id: the value is empty",
+    "3: timestamp: the value is empty",
+    "4: 4 values for 3 columns",
+    "5: user_id: the value is empty",
     "6: timestamp: 'soon' is not a number",
-]  # fmt: skip
+]
 
 
 def config_of(path: Path, content: str | bytes, **settings: Any) -> DataConfig:

@@ -15,7 +15,7 @@ from recdistill.data.batches import (
     sorted_batches,
     token_batches,
     training_windows,
-)  # fmt: skip
+)
 from recdistill.data.prepared import PreparedData, Targets
 
 Prepared = Callable[[Sequence[Sequence[int]]], PreparedData]

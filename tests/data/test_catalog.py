@@ -6,10 +6,26 @@ from recdistill.data.catalog import Catalog, Match, is_ambiguous, plain_name, sh
 from recdistill.errors import UserError
 
 TITLES = [
-    "Toy Story", "Usual Suspects, The", "Heat", "Godfather, The", "Godfather: Part II, The", "Chasing Amy",
-    "Chasing Amy", "Sabrina (1954)", "Sabrina (1995)", "Amélie & Co", "Schindler's List", "Star Wars", "Star Trek",
-    "Heathers", "Terminator 2: Judgment Day", "Terminator, The", "千と千尋の神隠し", "3", "$",
-]  # fmt: skip
+    "Toy Story",
+    "Usual Suspects, The",
+    "Heat",
+    "Godfather, The",
+    "Godfather: Part II, The",
+    "Chasing Amy",
+    "Chasing Amy",
+    "Sabrina (1954)",
+    "Sabrina (1995)",
+    "Amélie & Co",
+    "Schindler's List",
+    "Star Wars",
+    "Star Trek",
+    "Heathers",
+    "Terminator 2: Judgment Day",
+    "Terminator, The",
+    "千と千尋の神隠し",
+    "3",
+    "$",
+]
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +114,18 @@ def test_the_nearest_are_near() -> None:
 
 
 SHOP = {
-    "GM-02560-A": "Brake disc 280 mm", "GM-05864-A": "", "GM-05864-B": "", "GM-00007-C": "Nut M8", "AB-1": "Bolt",
-    "ab-1": "", "77": "Oil 5W-30", "078": "", "2001": "GM-09999-Z", "Slug-one": "Gear oil", "Ü-1": "Wiper",
-}  # fmt: skip
+    "GM-02560-A": "Brake disc 280 mm",
+    "GM-05864-A": "",
+    "GM-05864-B": "",
+    "GM-00007-C": "Nut M8",
+    "AB-1": "Bolt",
+    "ab-1": "",
+    "77": "Oil 5W-30",
+    "078": "",
+    "2001": "GM-09999-Z",
+    "Slug-one": "Gear oil",
+    "Ü-1": "Wiper",
+}
 
 
 @pytest.fixture(scope="module")

@@ -132,10 +132,17 @@ def test_numbers_read_as_whole_and_ids_in_two_forms_are_told(caplog: pytest.LogC
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        ("7", "007"), ("7", "7.0"), ("7", "7,00"), ("0", "000"), ("GM-1", "gm-1"), ("7", " 7 "), ("7", "'7"),
-        ("a", '"A"'), ("７", "7"),
+        ("7", "007"),
+        ("7", "7.0"),
+        ("7", "7,00"),
+        ("0", "000"),
+        ("GM-1", "gm-1"),
+        ("7", " 7 "),
+        ("7", "'7"),
+        ("a", '"A"'),
+        ("７", "7"),
     ],
-)  # fmt: skip
+)
 def test_forms_of_one_id(one: str, other: str) -> None:
     assert loose_form(one) == loose_form(other)
 

@@ -55,8 +55,13 @@ def test_k_core_goes_on_until_nothing_changes() -> None:
     users, items = (np.array([event[k] for event in events], dtype=np.int32) for k in (0, 1))
     kept = k_core(users, items, 3, 2)
     assert [event for event, stays in zip(events, kept, strict=True) if stays] == [
-        (0, 0), (0, 1), (0, 4), (3, 0), (3, 1), (3, 4),
-    ]  # fmt: skip
+        (0, 0),
+        (0, 1),
+        (0, 4),
+        (3, 0),
+        (3, 1),
+        (3, 4),
+    ]
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=80), st.integers(1, 4), st.integers(1, 4))

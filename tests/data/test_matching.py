@@ -40,10 +40,18 @@ def named(form: str) -> list[str]:
 @pytest.mark.parametrize(
     ("here", "there"),
     [
-        ("{}", "{}"), ("{}.0", "{}"), ("{}", "{}.0"), ("{}.00", "{}.0"), ("{}.", "{}"), ("{}e+00", "{}"),
-        ("-{}.0", "-{}"), ("A{}", "A{}"), ("00{}", "00{}"), ("{}.5", "{}.5"),
+        ("{}", "{}"),
+        ("{}.0", "{}"),
+        ("{}", "{}.0"),
+        ("{}.00", "{}.0"),
+        ("{}.", "{}"),
+        ("{}e+00", "{}"),
+        ("-{}.0", "-{}"),
+        ("A{}", "A{}"),
+        ("00{}", "00{}"),
+        ("{}.5", "{}.5"),
     ],
-)  # fmt: skip
+)
 def test_whole_numbers_match_however_a_float_wrote_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, here: str, there: str
 ) -> None:
@@ -55,10 +63,17 @@ def test_whole_numbers_match_however_a_float_wrote_them(
 @pytest.mark.parametrize(
     ("here", "there"),
     [
-        ("{}", "00{}"), ("00{}", "{}"), ("a{}", "A{}"), ("{}", " {}"), ("{} ", "{}"), ("{}", "'{}"), ("{}", "{},0"),
-        ("x-{}", "X-{}.0"), ("GM-0{}-A", "gm-0{}-a"),
+        ("{}", "00{}"),
+        ("00{}", "{}"),
+        ("a{}", "A{}"),
+        ("{}", " {}"),
+        ("{} ", "{}"),
+        ("{}", "'{}"),
+        ("{}", "{},0"),
+        ("x-{}", "X-{}.0"),
+        ("GM-0{}-A", "gm-0{}-a"),
     ],
-)  # fmt: skip
+)
 def test_files_that_share_no_id_are_an_error_with_both_forms(tmp_path: Path, here: str, there: str) -> None:
     with pytest.raises(UserError) as caught:
         prepared(tmp_path, named(here), [(name, f"T {name}") for name in named(there)])
@@ -99,7 +114,7 @@ def test_items_without_a_title_are_told(
     ("rows", "said"),
     [
         ([("1", "One")], "such as '2', '3', '4'; the teacher knows these by their ids alone"),
-        (None, "(data.items_path); the teacher's title vectors and the likeness of titles are off"),
+        (None, "(data.items_path); the teacher's title vectors and title similarity are off"),
         ([(str(n), "x") for n in range(1, 9)], ""),
     ],
 )

@@ -15,8 +15,10 @@ from recdistill.profiling.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
 FILES = {"items.npy", "timestamps.npy", "offsets.npy", "train_ends.npy", "validation_ends.npy"} | {
-    "catalog.json", "users.json", "data.json",
-}  # fmt: skip
+    "catalog.json",
+    "users.json",
+    "data.json",
+}
 
 EVENTS = """user_id,item_id,timestamp,stars
 u10,10,5,3
@@ -75,9 +77,13 @@ def test_what_is_written_beside_the_arrays(config: DataConfig, tmp_path: Path) -
     assert written["filters"]["read"] == {"events": 10, "users": 3, "items": 4}
     assert written["filters"]["duplicates"]["events"] == 9
     assert written["statistics"] == {
-        "events": 8, "users": 2, "items": 4, "targets": {"train": 2, "validation": 2, "test": 2},
-        "titles_missing": 2, "tied_events": 2,
-    }  # fmt: skip
+        "events": 8,
+        "users": 2,
+        "items": 4,
+        "targets": {"train": 2, "validation": 2, "test": 2},
+        "titles_missing": 2,
+        "tied_events": 2,
+    }
     assert written["titles"]["unmatched"] == 2
 
 

@@ -33,9 +33,13 @@ def of_files(folder: Path, **parts: Rows) -> DataConfig:
     rows = PARTS | parts
     paths = {part: write(folder / f"{part}.csv", rows[part]) for part in PARTS}
     return DataConfig(
-        source="csv", path=paths["train"], validation_path=paths["validation"], test_path=paths["test"], split="files",
+        source="csv",
+        path=paths["train"],
+        validation_path=paths["validation"],
+        test_path=paths["test"],
+        split="files",
         min_user_events=3,
-    )  # fmt: skip
+    )
 
 
 def prepared(config: DataConfig, folder: Path) -> PreparedData:
@@ -139,29 +143,35 @@ def test_the_fingerprint_follows_every_file(tmp_path: Path) -> None:
         (  # Steam
             "user_id:token\tproduct_id:token\tplay_hours:float\ttimestamp:float\nu\tp\t1.5\t7\n",
             "product_id:token\tapp_name:token_seq\tprice:float\np\tHalf-Life\t5\n",
-            ColumnsConfig(item="product_id"), {"p": "Half-Life"},
+            ColumnsConfig(item="product_id"),
+            {"p": "Half-Life"},
         ),
         (  # Yelp
             "user_id:token\tbusiness_id:token\tstars:float\tdate:float\nu\tb\t5\t7\n",
             "business_id:token\titem_name:token_seq\tcity:token\nb\tCafé\tX\n",
-            ColumnsConfig(item="business_id", timestamp="date", rating="stars"), {"b": "Café"},
+            ColumnsConfig(item="business_id", timestamp="date", rating="stars"),
+            {"b": "Café"},
         ),
         (  # LastFM
             "user_id:token\tartist_id:token\tweight:float\nu\t52\t11690\n",
             "artist_id:token\tname:token_seq\turl:token\n52\tMorcheeba\thttp\n",
-            ColumnsConfig(item="artist_id", timestamp=""), {"52": "Morcheeba"},
+            ColumnsConfig(item="artist_id", timestamp=""),
+            {"52": "Morcheeba"},
         ),
         (  # Foursquare
             "user_id:token\tvenue_id:token\ttimestamp:float\nu\tv\t7\n",
             "venue_id:token\tvenue_category_name:token_seq\nv\tArts\n",
-            ColumnsConfig(item="venue_id", title="venue_category_name"), {"v": "Arts"},
+            ColumnsConfig(item="venue_id", title="venue_category_name"),
+            {"v": "Arts"},
         ),
         (  # Retailrocket
-            "timestamp:float\tvisitor_id:token\tevent:token\titem_id:token\n7\tu\tview\ti\n", "",
-            ColumnsConfig(user="visitor_id"), {},
+            "timestamp:float\tvisitor_id:token\tevent:token\titem_id:token\n7\tu\tview\ti\n",
+            "",
+            ColumnsConfig(user="visitor_id"),
+            {},
         ),
     ],
-)  # fmt: skip
+)
 def test_recbole_s_files_with_columns_of_any_name(
     tmp_path: Path, inter: str, item: str, columns: ColumnsConfig, titles: dict[str, str]
 ) -> None:

@@ -15,7 +15,7 @@ from recdistill.data.prepare import prepare
 from recdistill.data.prepared import PreparedData
 from recdistill.data.splits import by_user, leave_one_out, train_share
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import NeighbourScorer
+from recdistill.evaluation.baselines import CooccurrenceScorer
 from recdistill.profiling.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
@@ -72,7 +72,7 @@ def test_the_column_splits_whole_users(config: DataConfig, tmp_path: Path) -> No
 
 def test_neighbours_are_counted_in_trained_histories_only(config: DataConfig, tmp_path: Path) -> None:
     data = run(config, tmp_path / "out")
-    scores = NeighbourScorer(data).score(*(np.array([value], dtype=np.int32) for value in (2, 2)))
+    scores = CooccurrenceScorer(data).score(*(np.array([value], dtype=np.int32) for value in (2, 2)))
     # After item 3 come items 1 and 2, of user a; item 5 of user c is nowhere.
     assert scores[0].floor().tolist() == [0, 1, 1, 0, 0, 0]
 
@@ -128,7 +128,7 @@ def many_users(write: Write) -> DataConfig:
 def test_a_share_trains_on_some_and_evaluates_all(write: Write, tmp_path: Path) -> None:
     config = many_users(write)
     whole = run(config, tmp_path / "whole", seed=3)
-    part = run(replace(config, train_users=0.25), tmp_path / "part", seed=3)
+    part = run(replace(config, train_user_fraction=0.25), tmp_path / "part", seed=3)
     assert whole.trained_users is None
     assert part.trained_users is not None
     assert part.trained_users.sum() == 10
@@ -143,8 +143,8 @@ def test_a_share_trains_on_some_and_evaluates_all(write: Write, tmp_path: Path) 
 def test_fingerprints_say_that_targets_are_equal_and_training_is_not(write: Write, tmp_path: Path) -> None:
     config = many_users(write)
     whole = run(config, tmp_path / "whole", seed=3)
-    part = run(replace(config, train_users=0.25), tmp_path / "part", seed=3)
-    other = run(replace(config, train_users=0.25), tmp_path / "other", seed=4)
+    part = run(replace(config, train_user_fraction=0.25), tmp_path / "part", seed=3)
+    other = run(replace(config, train_user_fraction=0.25), tmp_path / "other", seed=4)
     assert whole.fingerprint == part.fingerprint == other.fingerprint
     assert len({whole.split_fingerprint, part.split_fingerprint, other.split_fingerprint}) == 3
     assert whole.evaluation_fingerprint == part.evaluation_fingerprint == other.evaluation_fingerprint
@@ -157,7 +157,7 @@ def test_limit_rows_draws_the_same_users_at_every_share(write: Write, tmp_path: 
     config = replace(many_users(write), limit_rows=100)
     users = {}
     for name, share in {"whole": 1.0, "part": 0.5}.items():
-        data = run(replace(config, train_users=share), tmp_path / name, seed=3)
+        data = run(replace(config, train_user_fraction=share), tmp_path / name, seed=3)
         users[name] = json.loads((tmp_path / name / "users.json").read_text())
         assert len(data.targets("train")) == 6 * round(16 * share)
     assert users["whole"] == users["part"]

@@ -503,9 +503,13 @@ def test_a_form_for_each_file(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("user_id;item_id;timestamp\nu1;i1;5,5\n")
     (tmp_path / "t.csv").write_bytes('item_id\ttitle\ni1\tCafé 32"\n'.encode("latin-1"))
     config = DataConfig(
-        source="csv", path=str(tmp_path / "e.csv"), items_path=str(tmp_path / "t.csv"), separator=";", decimal=",",
+        source="csv",
+        path=str(tmp_path / "e.csv"),
+        items_path=str(tmp_path / "t.csv"),
+        separator=";",
+        decimal=",",
         items=ItemsFormConfig(separator="tab", encoding="latin-1", quote="none"),
-    )  # fmt: skip
+    )
     assert events(config) == [("u1", "i1", 5.5)]
     assert open_source(config).read_items().titles == {"i1": 'Café 32"'}
 

@@ -10,7 +10,7 @@ from recdistill.distill.dllm2rec import (
     dro_loss,
     ranking_loss,
 )
-from recdistill.distill.list_losses import list_divergence, listwise_loss, soft_label_loss, soft_target_excess
+from recdistill.distill.list_losses import full_catalog_ce_excess, list_divergence, listwise_loss, topk_kl_loss
 
 INF = torch.inf
 
@@ -19,15 +19,15 @@ def test_soft_label_loss_by_hand() -> None:
     # p = (.75, .25), q = (.5, .5): .75 ln 1.5 + .25 ln .5 = .304099 - .173287 = .130812.
     teacher, student = torch.tensor([[3.0, 1.0]]).log(), torch.tensor([[2.0, 2.0]])
     assert close(list_divergence(student, teacher), [0.130812])
-    assert close(soft_label_loss(student, teacher, 1.0), 0.130812)
+    assert close(topk_kl_loss(student, teacher, 1.0), 0.130812)
     # T = 2 on scores twice as large gives the same p and q, and T² = 4 times the loss.
-    assert close(soft_label_loss(2 * student, 2 * teacher, 2.0), 0.523248)
+    assert close(topk_kl_loss(2 * student, 2 * teacher, 2.0), 0.523248)
 
 
 def test_soft_labels_ignore_empty_places_whatever_the_student_scores_there() -> None:
     teacher = torch.tensor([[math.log(3), 0.0, -INF]])
     student = torch.tensor([[2.0, 2.0, 50.0]], requires_grad=True)
-    loss = soft_label_loss(student, teacher, 1.0)
+    loss = topk_kl_loss(student, teacher, 1.0)
     loss.backward()
     assert close(loss.detach(), 0.130812)
     # The gradient is q - p on the list: (.5 - .75, .5 - .25), and 0 off it.
@@ -38,7 +38,7 @@ def test_soft_labels_ignore_empty_places_whatever_the_student_scores_there() -> 
 def test_equal_distributions_diverge_by_nothing_and_pull_nowhere() -> None:
     teacher = torch.tensor([[4.0, 1.0, -20.0]])
     student = (teacher + 7).requires_grad_()
-    loss = soft_label_loss(student, teacher, 3.0)
+    loss = topk_kl_loss(student, teacher, 3.0)
     loss.backward()
     assert close(loss.detach(), 0.0)
     assert student.grad is not None
@@ -48,7 +48,7 @@ def test_equal_distributions_diverge_by_nothing_and_pull_nowhere() -> None:
 def test_extreme_scores_stay_finite() -> None:
     teacher = torch.tensor([[1e4, -1e4], [1e4, -1e4]])
     student = torch.tensor([[1e4, -1e4], [300.0, -300.0]], requires_grad=True)
-    loss = soft_label_loss(student, teacher, 1.0)
+    loss = topk_kl_loss(student, teacher, 1.0)
     loss.backward()
     assert close(loss.detach(), 0.0)
     assert student.grad is not None
@@ -80,14 +80,14 @@ def test_soft_targets_are_cross_entropy_over_the_whole_catalog() -> None:
                 total = sum(math.exp(one / 2) for one in teacher[row].tolist() if one > -INF)
                 p[row, items[row, place] - 1] += math.exp(teacher[row, place].item() / 2) / total
     wanted = -(p * scores.log_softmax(dim=1)).sum()
-    found = plain + soft_target_excess(listed, own, teacher, 2.0)
+    found = plain + full_catalog_ce_excess(listed, own, teacher, 2.0)
     torch.testing.assert_close(found, wanted)
 
 
 def test_soft_targets_ignore_empty_places_whatever_the_student_scores_there() -> None:
     teacher = torch.tensor([[1.0, -INF]])
     student = torch.tensor([[2.0, INF]], requires_grad=True)
-    loss = soft_target_excess(student, torch.tensor([5.0]), teacher, 1.0)
+    loss = full_catalog_ce_excess(student, torch.tensor([5.0]), teacher, 1.0)
     loss.backward()
     assert close(loss.detach(), 3.0)
     assert student.grad is not None

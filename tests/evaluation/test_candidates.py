@@ -91,7 +91,7 @@ def test_a_repeat_is_a_miss_among_candidates_too_where_seen_items_are_filtered(m
         ([[1, 2, 3], [3, 2, 1]], 3, 1, "2 of 2 targets .*; set it to 0 to leave"),  # they have everything
         ([[1, 2, 3, 2, 3, 1, 2, 3]], 3, 5, "1 of 1 targets .*; set it to 0 to leave"),  # more events than items
     ],
-)  # fmt: skip
+)
 def test_too_few_items_for_most_targets_are_told_with_what_would_do(make_data, histories, items, count, told):
     data = make_data(*histories, num_items=items)
     with pytest.raises(UserError, match=rf"evaluate\.candidates: {told}"):

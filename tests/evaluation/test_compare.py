@@ -11,7 +11,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
 from recdistill.evaluation.significance import holm
-from recdistill.evaluation.stored import arms_of
+from recdistill.evaluation.stored import variants_of
 from recdistill.reporting.comparison import comparison_tables
 
 FEW = {"bootstrap_samples": 50, "permutations": 64}
@@ -33,9 +33,10 @@ def test_hand_worked(data, store_run, tmp_path):
     ]
     new = [store_run(tmp_path / "new", data, {"popularity": [9, 9, 9], "student": [1, 1, 3]}, seed=1)]
     found = compare({"old": old, "new": new}, **FEW)
-    assert [(entry["arm"], entry["model"], entry["seeds"]) for entry in found["entries"]] == [
-        ("old", "student", 2), ("new", "student", 1),
-    ]  # fmt: skip
+    assert [(entry["variant"], entry["model"], entry["seeds"]) for entry in found["entries"]] == [
+        ("old", "student", 2),
+        ("new", "student", 1),
+    ]
     first, second = found["entries"]
     seeds = [(1 + 0.5 + 0) / 3, (0.5 + 0.5 + 0) / 3]
     assert first["mean"] == pytest.approx(np.mean(seeds))
@@ -43,7 +44,7 @@ def test_hand_worked(data, store_run, tmp_path):
     assert "difference" not in first
     assert second["mean"] == pytest.approx(2.5 / 3)
     assert second["std"] is None
-    assert second["against"] == {"arm": "old", "model": "student"}
+    assert second["against"] == {"variant": "old", "model": "student"}
     assert second["difference"] == pytest.approx(2.5 / 3 - 1.25 / 3)
     assert second["gain_percent"] == pytest.approx(100)
     # Users' differences of means over seeds: 0.25, 0.5, 0.5, all of one sign: +++ and --- of eight patterns.
@@ -51,25 +52,27 @@ def test_hand_worked(data, store_run, tmp_path):
     assert second["p_holm"] == second["p"]
     low, high = second["difference_interval"]
     assert 0 <= low <= second["difference"] <= high <= 0.5 + 1e-9
-    assert found["arms"]["old"]["seeds"] == [1, 2]
-    assert found["arms"]["old"]["steps"]["student"] == {"seconds": 4.5, "core_seconds": 4.5}
-    assert list(found["arms"]["old"]["steps"]) == ["prepare", "student", "evaluation"]
+    assert found["variants"]["old"]["seeds"] == [1, 2]
+    assert found["variants"]["old"]["steps"]["student"] == {"seconds": 4.5, "core_seconds": 4.5}
+    assert list(found["variants"]["old"]["steps"]) == ["prepare", "student", "evaluation"]
     json.dumps(found, allow_nan=False)
 
 
 def test_devices_are_told(data, store_run, tmp_path):
     gpu = {"device": "cuda", "cpu": {"model": "A processor"}, "gpu": {"name": "A card"}}
     places = {"here": gpu | {"device": "cpu"}, "there": gpu, "silent": {}}
-    arms = {}
-    for arm, environment in places.items():
-        run = store_run(tmp_path / arm, data, {"student": [1, 3, 20]}, seed=1)
+    variants = {}
+    for variant, environment in places.items():
+        run = store_run(tmp_path / variant, data, {"student": [1, 3, 20]}, seed=1)
         manifest = run / "student" / "manifest.json"
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"environment": environment}))
-        arms[arm] = [run]
-    found = compare(arms, **FEW)
-    assert [found["arms"][arm]["devices"] for arm in places] == [
-        {"student": ["A processor"]}, {"student": ["A card"]}, {},
-    ]  # fmt: skip
+        variants[variant] = [run]
+    found = compare(variants, **FEW)
+    assert [found["variants"][variant]["devices"] for variant in places] == [
+        {"student": ["A processor"]},
+        {"student": ["A card"]},
+        {},
+    ]
     assert "costs cannot be compared: here: A processor; there: A card; silent: not recorded." in (
         comparison_tables(found)
     )
@@ -84,7 +87,7 @@ def test_code_and_settings_are_told(data, store_run, tmp_path):
         made = {"environment": environment, "config": {"dropout": 0.1 * (1 + seed)}}
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | made))
         runs.append(run)
-    about = compare({"a": runs}, **FEW)["arms"]["a"]
+    about = compare({"a": runs}, **FEW)["variants"]["a"]
     assert about["code"] == {"commit": ["a1", "b2 with changes"], "torch": ["2.13.0"]}
     assert about["settings"]["student"] == {"dropout": 0.1}
 
@@ -100,8 +103,8 @@ def test_all_comparisons_are_one_family_of_holm(data, store_run, tmp_path):
 
 
 def test_a_baseline_that_is_zero_has_no_relative_gain(data, store_run, tmp_path):
-    arms = {name: [store_run(tmp_path / name, data, {"student": [r] * 3})] for name, r in (("a", 30), ("b", 1))}
-    assert compare(arms, **FEW)["entries"][1]["gain_percent"] is None
+    variants = {name: [store_run(tmp_path / name, data, {"student": [r] * 3})] for name, r in (("a", 30), ("b", 1))}
+    assert compare(variants, **FEW)["entries"][1]["gain_percent"] is None
 
 
 def test_one_arm_without_a_baseline_has_no_differences(data, store_run, tmp_path):
@@ -113,11 +116,11 @@ def test_one_arm_without_a_baseline_has_no_differences(data, store_run, tmp_path
 @given(st.lists(st.lists(st.integers(1, 25), min_size=3, max_size=3), min_size=1, max_size=3), st.integers(0, 99))
 def test_identical_runs_differ_by_nothing(data, store_run, tmp_path_factory, ranks, seed):
     folder = tmp_path_factory.mktemp("runs")
-    arms = {
-        arm: [store_run(folder / f"{arm}{s}", data, {"student": row}, seed=s) for s, row in enumerate(ranks)]
-        for arm in ("a", "b")
+    variants = {
+        variant: [store_run(folder / f"{variant}{s}", data, {"student": row}, seed=s) for s, row in enumerate(ranks)]
+        for variant in ("a", "b")
     }
-    found = compare(arms, seed=seed, **FEW)
+    found = compare(variants, seed=seed, **FEW)
     other = found["entries"][1]
     assert (other["difference"], other["difference_interval"], other["p"], other["p_holm"]) == (0, [0, 0], 1, 1)
     inside = [entry for parts in found["slices"].values() for part in parts for entry in part["entries"][1:]]
@@ -126,14 +129,15 @@ def test_identical_runs_differ_by_nothing(data, store_run, tmp_path_factory, ran
 
 
 def test_slices_hold_all_rows_and_differences_within(data, store_run, tmp_path):
-    arms = {
+    variants = {
         "a": [store_run(tmp_path / "a", data, {"student": [9, 9, 9]})],
         "b": [store_run(tmp_path / "b", data, {"student": [1, 9, 9]})],
     }
-    slices = compare(arms, **FEW)["slices"]
+    slices = compare(variants, **FEW)["slices"]
     assert {kind: sum(part["rows"] for part in parts) for kind, parts in slices.items()} == {
-        "popularity": 3, "history_length": 3,
-    }  # fmt: skip
+        "popularity": 3,
+        "history_length": 3,
+    }
     assert slices["popularity"][0]["name"] == "cold"
     difference = slices["popularity"][0]["entries"][1]["difference"]
     assert difference == pytest.approx((1 - ndcg(9)) / 3)
@@ -149,15 +153,15 @@ def test_what_stands_beside_the_metric_is_a_mean_over_seeds(data, store_run, cha
     change_json(runs[0] / "student" / "timings.json", core_seconds=None)
     found = compare({"a": runs}, **FEW)
     assert "hit_rate@1 among 3" not in found["entries"][0]["beside"]
-    assert found["arms"]["a"]["steps"]["student"]["core_seconds"] is None
+    assert found["variants"]["a"]["steps"]["student"]["core_seconds"] is None
 
 
 def test_other_metrics_and_models_by_name(data, store_run, tmp_path):
     ranks = {"popularity": [20, 20, 1], "student": [1, 6, 7], "teacher": [1, 1, 1]}
-    arms = {name: [store_run(tmp_path / name, data, ranks)] for name in "ab"}
-    found = compare(arms, models=["student", "popularity"], metric="hit_rate@5", **FEW)
-    assert [(one["arm"], one["model"], one["mean"]) for one in found["entries"]] == [
-        (arm, model, pytest.approx(1 / 3)) for arm in "ab" for model in ("student", "popularity")
+    variants = {name: [store_run(tmp_path / name, data, ranks)] for name in "ab"}
+    found = compare(variants, models=["student", "popularity"], metric="hit_rate@5", **FEW)
+    assert [(one["variant"], one["model"], one["mean"]) for one in found["entries"]] == [
+        (variant, model, pytest.approx(1 / 3)) for variant in "ab" for model in ("student", "popularity")
     ]
     everything = compare({"a": [store_run(tmp_path / "c", data, {"popularity": [1, 1, 1]})]}, **FEW)
     assert [one["model"] for one in everything["entries"]] == ["popularity"]
@@ -166,20 +170,22 @@ def test_other_metrics_and_models_by_name(data, store_run, tmp_path):
 def test_seeds_are_told_from_users_by_the_interval(make_data, store_run, tmp_path):
     """All users alike and seeds apart: the interval spans the seeds; with one seed it has no width."""
     data = make_data(*[[1, 2, 3, 4]] * 30, num_items=30)
-    arms = {
+    variants = {
         "seeds": [store_run(tmp_path / str(s), data, {"student": [r] * 30}, seed=s) for s, r in enumerate((1, 3, 7))],
         "one": [store_run(tmp_path / "one", data, {"student": [3] * 30})],
     }
-    apart, alone = compare(arms, bootstrap_samples=400, permutations=20)["entries"]
+    apart, alone = compare(variants, bootstrap_samples=400, permutations=20)["entries"]
     assert apart["interval"] == pytest.approx([ndcg(7), 1], abs=0.12)
     assert alone["interval"] == pytest.approx([0.5, 0.5])
 
 
 def test_the_same_arguments_give_the_same_numbers(data, store_run, tmp_path):
-    arms = {name: [store_run(tmp_path / name, data, {"student": ranks})] for name, ranks in
-            (("a", [1, 5, 9]), ("b", [2, 2, 8]))}  # fmt: skip
-    assert compare(arms, **FEW) == compare(arms, **FEW)
-    assert compare(arms, seed=1, **FEW)["entries"] != compare(arms, **FEW)["entries"]
+    variants = {
+        name: [store_run(tmp_path / name, data, {"student": ranks})]
+        for name, ranks in (("a", [1, 5, 9]), ("b", [2, 2, 8]))
+    }
+    assert compare(variants, **FEW) == compare(variants, **FEW)
+    assert compare(variants, seed=1, **FEW)["entries"] != compare(variants, **FEW)["entries"]
 
 
 UNLIKE = {
@@ -206,11 +212,13 @@ def test_seeds_that_train_on_other_users_are_one_arm(data, store_run, change_jso
         part = replace(data, trained_users=np.array(trained), split_fingerprint=f"{trained}")
         folder = store_run(tmp_path / name, part, {"student": [1, 2, 3]}, seed=seed)
         np.save(folder / "prepare" / "trained_users.npy", np.array(trained))
-        change_json(folder / "prepare" / "manifest.json", config={"train_users": share}, inputs={"split": f"{trained}"})
+        change_json(
+            folder / "prepare" / "manifest.json", config={"train_user_fraction": share}, inputs={"split": f"{trained}"}
+        )
         return folder
 
     first, second = run("half-1", 1, [True, False, True], 0.5), run("half-2", 2, [False, True, True], 0.5)
-    assert arms_of([first, second], group=True) == {"half": [first, second]}
+    assert variants_of([first, second], group=True) == {"half": [first, second]}
     found = compare({"half": [first, second]}, **FEW)
     assert found["entries"][0]["seeds"] == 2
     assert list(found["slices"]) == ["history_length"]  # a target's train events differ between the two
@@ -219,20 +227,20 @@ def test_seeds_that_train_on_other_users_are_one_arm(data, store_run, change_jso
     assert list(alone["slices"]) == ["popularity", "history_length"]
     assert "trained on different users" not in comparison_tables(alone)
     third = run("third-1", 1, [True, False, False], 0.3)
-    with pytest.raises(UserError, match=r"data\.train_users 0\.3 against 0\.5"):
+    with pytest.raises(UserError, match=r"data\.train_user_fraction 0\.3 against 0\.5"):
         compare({"half": [first], "third": [third]}, **FEW)
 
 
 def test_one_model_in_two_arms_is_no_test(data, store_run, tmp_path):
     ranks = {"student": [3, 9, 1], "teacher": [1, 4, 2]}
-    arms = {
+    variants = {
         name: [store_run(tmp_path / name, data, ranks | {"distilled": other})]
         for name, other in (("a", [2, 2, 2]), ("b", [2, 3, 9]), ("c", [5, 1, 1]))
     }
-    found = compare(arms, **FEW)
-    tests = {(entry["arm"], entry["model"]): entry for entry in found["entries"] if "p" in entry}
-    assert all(tests[arm, model]["p_holm"] == 1 for arm in "bc" for model in ("student", "teacher"))
-    different = [tests[arm, "distilled"] for arm in "bc"]
+    found = compare(variants, **FEW)
+    tests = {(entry["variant"], entry["model"]): entry for entry in found["entries"] if "p" in entry}
+    assert all(tests[variant, model]["p_holm"] == 1 for variant in "bc" for model in ("student", "teacher"))
+    different = [tests[variant, "distilled"] for variant in "bc"]
     assert [entry["p_holm"] for entry in different] == holm(np.array([entry["p"] for entry in different])).tolist()
     assert found["tests"] == 2
     assert "Holm over 2 tests" in comparison_tables(found)
@@ -240,32 +248,32 @@ def test_one_model_in_two_arms_is_no_test(data, store_run, tmp_path):
 
 def test_a_model_that_arms_share_is_one_question_to_another_model(data, store_run, tmp_path):
     ranks = {"student": [3, 9, 1], "teacher": [1, 4, 2]}
-    arms = {
+    variants = {
         name: [store_run(tmp_path / name, data, ranks | {"distilled": other})]
         for name, other in (("a", [2, 2, 2]), ("b", [2, 3, 9]), ("c", [5, 1, 1]))
     }
-    found = compare(arms, baseline="a:student", **FEW)
-    tests = {(entry["arm"], entry["model"]): entry for entry in found["entries"]}
+    found = compare(variants, baseline="a:student", **FEW)
+    tests = {(entry["variant"], entry["model"]): entry for entry in found["entries"]}
     assert found["tests"] == 4  # the teacher, and three distilled students
-    asked = [tests["a", "teacher"], *(tests[arm, "distilled"] for arm in "abc")]
+    asked = [tests["a", "teacher"], *(tests[variant, "distilled"] for variant in "abc")]
     assert [entry["p_holm"] for entry in asked] == holm(np.array([entry["p"] for entry in asked])).tolist()
-    assert all(tests[arm, "teacher"]["p_holm"] == tests["a", "teacher"]["p_holm"] for arm in "bc")
-    assert all(tests[arm, "student"]["p_holm"] == 1 for arm in "bc")
+    assert all(tests[variant, "teacher"]["p_holm"] == tests["a", "teacher"]["p_holm"] for variant in "bc")
+    assert all(tests[variant, "student"]["p_holm"] == 1 for variant in "bc")
 
 
 def test_rows_in_another_order_are_refused(data, store_run, tmp_path):
-    arms = {name: [store_run(tmp_path / name, data, {"student": [1, 2, 3]})] for name in "ab"}
+    variants = {name: [store_run(tmp_path / name, data, {"student": [1, 2, 3]})] for name in "ab"}
     np.save(tmp_path / "b" / "evaluation" / "users.npy", np.array([2, 1, 0], dtype=np.int32))
     with pytest.raises(UserError, match=r"differ in evaluation/users\.npy"):
-        compare(arms, **FEW)
+        compare(variants, **FEW)
 
 
 def test_wrong_input_is_named(data, store_run, change_json, tmp_path):
     run = store_run(tmp_path / "a", data, {"student": [1, 2, 3]}, seed=3)
-    arms = {"a": [run]}
+    variants = {"a": [run]}
     for settings_, message in (
         ({"models": ["teacher"]}, "models: no run has 'teacher'; there are student"),
-        ({"baseline": "a"}, "baseline: 'a' is not ARM:MODEL of what is compared: a:student"),
+        ({"baseline": "a"}, "baseline: 'a' is not VARIANT:MODEL of what is compared: a:student"),
         ({"baseline": "b:student"}, "baseline: 'b:student' is not"),
         ({"metric": "ndcg@7"}, "metric: 'ndcg@7' is out of range"),
         ({"metric": "precision@10"}, "metric: 'precision@10' is out of range"),
@@ -273,10 +281,10 @@ def test_wrong_input_is_named(data, store_run, change_json, tmp_path):
         ({"seed": -1}, "seed: -1 is out of range"),
     ):
         with pytest.raises(UserError, match=f"^{message}"):
-            compare(arms, **FEW | settings_)
-    with pytest.raises(UserError, match=r"arm a: .*a and .*a have the same seed 3"):
+            compare(variants, **FEW | settings_)
+    with pytest.raises(UserError, match=r"variant a: .*a and .*a have the same seed 3"):
         compare({"a": [run, run]}, **FEW)
-    with pytest.raises(UserError, match="an arm without a run"):
+    with pytest.raises(UserError, match="a variant without a run"):
         compare({"a": []}, **FEW)
     with pytest.raises(UserError, match=r"nowhere: not an evaluated run .* run `recdistill evaluate` first"):
         compare({"a": [tmp_path / "nowhere"]}, **FEW)
@@ -301,8 +309,12 @@ def test_files_that_are_broken_or_missing_are_named(data, store_run, change_json
 
 def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
     runs = [
-        str(store_run(tmp_path / f"{arm}-{seed}", data, {"student": [3, 9, 9], "distilled": [best, 9, 9]}, seed=seed))
-        for arm, best in (("base", 3), ("kd", 1))
+        str(
+            store_run(
+                tmp_path / f"{variant}-{seed}", data, {"student": [3, 9, 9], "distilled": [best, 9, 9]}, seed=seed
+            )
+        )
+        for variant, best in (("base", 3), ("kd", 1))
         for seed in (1, 2)
     ]
     for path in tmp_path.glob("kd-*/student/manifest.json"):
@@ -318,8 +330,8 @@ def test_the_command_prints_tables_or_json(data, store_run, tmp_path, capsys):
     )
     assert main(["compare", *runs, *options, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found["arms"]) == ["base", "kd"]
-    assert found["arms"]["kd"]["seeds"] == [1, 2]
+    assert list(found["variants"]) == ["base", "kd"]
+    assert found["variants"]["kd"]["seeds"] == [1, 2]
     assert main(["compare", runs[0], str(tmp_path / "nowhere")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("recdistill: error: ")

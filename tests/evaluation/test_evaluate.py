@@ -175,9 +175,14 @@ def test_without_candidates_nothing_else_changes(data, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "seed", "read_back"),
-    [({}, 5, True), ({"permutations": 100}, 5, True), ({}, 6, False), ({"split": "validation"}, 5, False),
-     ({"candidates": 18}, 5, False)],
-)  # fmt: skip
+    [
+        ({}, 5, True),
+        ({"permutations": 100}, 5, True),
+        ({}, 6, False),
+        ({"split": "validation"}, 5, False),
+        ({"candidates": 18}, 5, False),
+    ],
+)
 def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_path, change, seed, read_back):
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
     evaluate(data, CONFIG, scorers, 5, tmp_path / "first", Profiler())

@@ -15,9 +15,14 @@ INPUTS = {"data": "d", "split": "s", "seed": "1", "student": "a", "teacher": "b"
 
 
 HERE = {
-    "device": "cpu", "time": "now", "cpu": {"model": "A", "threads": 2}, "gpu": None, "python": "3.11",
-    "packages": {"torch": "2.13.0"}, "git": {"commit": "abc", "dirty": False},
-}  # fmt: skip
+    "device": "cpu",
+    "time": "now",
+    "cpu": {"model": "A", "threads": 2},
+    "gpu": None,
+    "python": "3.11",
+    "packages": {"torch": "2.13.0"},
+    "git": {"commit": "abc", "dirty": False},
+}
 
 
 def manifest(**inputs):
@@ -57,10 +62,15 @@ def test_what_is_made_of_the_ranks_afterwards_asks_nothing_anew():
 @pytest.mark.parametrize(
     "other",
     [
-        {"device": "cuda"}, {"cpu": {"model": "A", "threads": 1}}, {"gpu": {"name": "B"}}, {"python": "3.12"},
-        {"packages": {"torch": "2.14.0"}}, {"git": {"commit": "abd", "dirty": False}}, {"git": None},
+        {"device": "cuda"},
+        {"cpu": {"model": "A", "threads": 1}},
+        {"gpu": {"name": "B"}},
+        {"python": "3.12"},
+        {"packages": {"torch": "2.14.0"}},
+        {"git": {"commit": "abd", "dirty": False}},
+        {"git": None},
     ],
-)  # fmt: skip
+)
 def test_with_other_code_or_on_another_machine_all_is_ranked_anew(other):
     assert unchanged_models(manifest(), INPUTS, CONFIG, HERE | other) == set()
 

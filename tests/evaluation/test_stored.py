@@ -1,7 +1,7 @@
 import pytest
 
 from recdistill.errors import UserError
-from recdistill.evaluation.stored import arms_of, study_arms
+from recdistill.evaluation.stored import study_variants, variants_of
 
 RANKS = {"student": [1, 2, 3]}
 
@@ -15,14 +15,14 @@ def test_runs_that_differ_in_their_seed_alone_are_one_arm(data, store_run, chang
     first, second = (store_run(tmp_path / f"plain-seed{seed}", data, RANKS, seed=seed) for seed in (1, 2))
     other = store_run(tmp_path / "more_dropout", data, RANKS, seed=1)
     change_json(other / "student" / "manifest.json", config={"dropout": 0.5})
-    assert arms_of([first, other, second], group=True) == {"plain": [first, second], "more_dropout": [other]}
-    assert list(arms_of([first, other, second], group=False)) == ["plain-seed1", "more_dropout", "plain-seed2"]
+    assert variants_of([first, other, second], group=True) == {"plain": [first, second], "more_dropout": [other]}
+    assert list(variants_of([first, other, second], group=False)) == ["plain-seed1", "more_dropout", "plain-seed2"]
 
 
-def test_another_language_model_is_another_arm(data, store_run, change_json, tmp_path):
+def test_another_language_model_is_another_variant(data, store_run, change_json, tmp_path):
     first, second = (store_run(tmp_path / f"run{seed}", data, RANKS, seed=seed) for seed in (1, 2))
     change_json(second / "student" / "manifest.json", inputs={"data": "data", "seed": "2", "llm": "larger"})
-    assert len(arms_of([first, second], group=True)) == 2
+    assert len(variants_of([first, second], group=True)) == 2
 
 
 def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_json, tmp_path):
@@ -30,21 +30,21 @@ def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_j
     for step in ("report", "teacher.partial"):
         (second / step).mkdir()
         (second / step / "manifest.json").write_text((second / "student" / "manifest.json").read_text())
-    assert list(arms_of([first, second], group=True)) == ["run"]
+    assert list(variants_of([first, second], group=True)) == ["run"]
 
 
 def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_path):
     runs = [store_run(tmp_path / "kd" / str(seed), data, RANKS, seed=seed) for seed in (1, 2)]
-    assert list(arms_of(runs, group=True)) == ["kd"]
-    assert list(arms_of(runs[:1], group=True)) == ["kd"]
-    assert list(arms_of(runs[:1], group=False)) == ["1"]
+    assert list(variants_of(runs, group=True)) == ["kd"]
+    assert list(variants_of(runs[:1], group=True)) == ["kd"]
+    assert list(variants_of(runs[:1], group=False)) == ["1"]
     names = [store_run(tmp_path / name, data, RANKS, seed=seed) for name, seed in (("x", 1), ("y", 2))]
-    assert list(arms_of(names, group=True)) == ["x"]
+    assert list(variants_of(names, group=True)) == ["x"]
 
 
 def test_folders_of_one_name_are_called_by_their_paths(data, store_run, tmp_path):
     runs = [store_run(tmp_path / parent / "demo", data, RANKS) for parent in "ab"]
-    assert list(arms_of(runs, group=False)) == [str(run) for run in runs]
+    assert list(variants_of(runs, group=False)) == [str(run) for run in runs]
 
 
 def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
@@ -52,11 +52,12 @@ def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
         (tmp_path / name / "evaluation").mkdir(parents=True)
         if name != "zero/seed-1":
             (tmp_path / name / "evaluation/metrics.json").write_text("{}")
-    arms = arms_of([tmp_path], group=False)
-    assert list(arms.items()) == [
-        ("main", [tmp_path / "main/seed-1", tmp_path / "main/seed-2"]), ("another", [tmp_path / "another/seed-1"])
-    ]  # fmt: skip
+    variants = variants_of([tmp_path], group=False)
+    assert list(variants.items()) == [
+        ("main", [tmp_path / "main/seed-1", tmp_path / "main/seed-2"]),
+        ("another", [tmp_path / "another/seed-1"]),
+    ]
     assert "zero/seed-1 has not been evaluated and is left out" in caplog.text
     with pytest.raises(UserError, match="no run of this study has been evaluated"):
         (tmp_path / "b/main/seed-1").mkdir(parents=True)
-        study_arms(tmp_path / "b")
+        study_variants(tmp_path / "b")

@@ -45,7 +45,7 @@ CASES = {
     "per expert": PER_EXPERT,
     "per expert fp32": replace(PER_EXPERT, precision="fp32"),
     "opt fp32 per expert": replace(PER_EXPERT, **OPT, precision="fp32"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("config", CASES.values(), ids=CASES)
@@ -57,9 +57,22 @@ def test_what_is_kept_on_paper_is_what_autograd_keeps(config: PlanConfig) -> Non
 
 SMALL = {
     "gated": LlmShapes(64, 160, 2, 4, 2, 16, 100),
-    "plain": LlmShapes(64, 160, 2, 4, 4, 16, 100, mlp="plain", norm="layer", qkv_bias=True, linear_bias=True,
-                       positions=514, dropout=0.1),
-}  # fmt: skip
+    "plain": LlmShapes(
+        64,
+        160,
+        2,
+        4,
+        4,
+        16,
+        100,
+        mlp="plain",
+        norm="layer",
+        qkv_bias=True,
+        linear_bias=True,
+        positions=514,
+        dropout=0.1,
+    ),
+}
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -70,9 +83,7 @@ SMALL = {
 def test_the_cpu_keeps_what_stands_on_paper(
     shapes: LlmShapes, precision: str, attention: str, adapters: PlanConfig, dropout: float
 ) -> None:
-    config = replace(
-        adapters, precision=precision, attention=attention, device="cpu", tokens=96, dropout=dropout
-    )  # fmt: skip
+    config = replace(adapters, precision=precision, attention=attention, device="cpu", tokens=96, dropout=dropout)
     paper = sum(block_activations(shapes, config).values())
     assert paper == pytest.approx(counted_block_bytes(shapes, config), rel=0.01)
 
@@ -80,7 +91,7 @@ def test_the_cpu_keeps_what_stands_on_paper(
 @pytest.mark.parametrize("adapters", [BASE, PEFT], ids=["ours", "peft"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 def test_a_checkpointed_block_keeps_its_input(precision: str, adapters: PlanConfig) -> None:
-    config = replace(adapters, activation_checkpointing=True, precision=precision)
+    config = replace(adapters, gradient_checkpointing=True, precision=precision)
     shapes = PRESETS[config.llm]
     assert checkpoint_bytes(shapes, config) == pytest.approx(counted_block_bytes(shapes, config), rel=0.02)
 
@@ -107,8 +118,8 @@ def test_the_peak_on_paper_is_the_most_that_was_ever_alive(
     llm: str, precision: str, checkpointing: bool, adapters: PlanConfig
 ) -> None:
     config = replace(
-        adapters, llm=llm, precision=precision, activation_checkpointing=checkpointing, soft_tokens=False, items=10
-    )  # fmt: skip
+        adapters, llm=llm, precision=precision, gradient_checkpointing=checkpointing, soft_tokens=False, items=10
+    )
     shapes = replace(PRESETS[llm], layers=6)
     parts = memory_parts(shapes, config)
     assert parts["activations"] + parts["transient"] == pytest.approx(peak_bytes(shapes, config), rel=0.05)

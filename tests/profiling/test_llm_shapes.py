@@ -36,9 +36,13 @@ def test_qwen_has_as_many_parameters_as_the_model_transformers_builds() -> None:
     from transformers import Qwen2Config, Qwen2Model
 
     config = Qwen2Config(
-        vocab_size=152064, hidden_size=3584, intermediate_size=18944, num_hidden_layers=2, num_attention_heads=28,
+        vocab_size=152064,
+        hidden_size=3584,
+        intermediate_size=18944,
+        num_hidden_layers=2,
+        num_attention_heads=28,
         num_key_value_heads=4,
-    )  # fmt: skip
+    )
     with torch.device("meta"):
         model = Qwen2Model(config)
     shapes = replace(PRESETS["qwen2.5-7b"], layers=2)

@@ -17,11 +17,18 @@ from recdistill.profiling.plan_memory import bits_per_weight, memory_parts, weig
 from recdistill.profiling.plan_table import in_best_unit
 
 REPORT = PlanConfig(
-    llm="llama2-7b", precision="bf16", batch_size=64, tokens=128, items=3706, gate=False, soft_tokens=False,
-    vocabulary_head=True, lora_saves="fp32_copy",
-)  # fmt: skip
+    llm="llama2-7b",
+    precision="bf16",
+    batch_size=64,
+    tokens=128,
+    items=3706,
+    gate=False,
+    soft_tokens=False,
+    vocabulary_head=True,
+    lora_saves="fp32_copy",
+)
 """The report's system: the whole causal model with its vocabulary head, PEFT's LoRA on q and v."""
-KBIT = {"quantization": "nf4", "kbit_preparation": True, "activation_checkpointing": True}
+KBIT = {"quantization": "nf4", "kbit_preparation": True, "gradient_checkpointing": True}
 OPT = {"llm": "opt-125m", "precision": "fp16-mixed", "rank": 9, "experts": 3, "expert_form": "per_expert"}
 FIGURES = {
     "LoRA, batch 64": (REPORT, 53.88),
@@ -57,7 +64,7 @@ def test_the_cpus_measured_peaks_are_met_within_ten_per_cent() -> None:
 def test_the_page_tells_what_was_measured_on_a_cpu() -> None:
     page = (DOCS / "planning.md").read_text(encoding="utf-8")
     for line in map(json.loads, (DOCS / "benchmarks" / "plan-cpu.jsonl").read_text(encoding="utf-8").splitlines()):
-        kind = "checkpointing" if line["activation_checkpointing"] else line["attention"]
+        kind = "checkpointing" if line["gradient_checkpointing"] else line["attention"]
         sizes = " | ".join(str(line[name]) for name in ("layers", "batch_size", "tokens", "targets_per_prompt"))
         assert f"| {sizes} | {kind} | {line['measured_gib']:.3f} | {line['plan_gib']:.3f} |" in page
         assert line["lora_saves"] == PlanConfig().lora_saves, "measured with the experts of today"
@@ -88,7 +95,7 @@ def test_the_reports_slope_is_met() -> None:
 def test_most_of_what_four_bits_seemed_to_save_is_checkpointings() -> None:
     whole, four, both = (
         make_plan(replace(REPORT, **settings)).peak_gib
-        for settings in ({}, {"quantization": "nf4"}, {"quantization": "nf4", "activation_checkpointing": True})
+        for settings in ({}, {"quantization": "nf4"}, {"quantization": "nf4", "gradient_checkpointing": True})
     )
     assert whole - four < 10
     assert four - both > 30
@@ -140,14 +147,21 @@ def test_attention_is_half_a_per_cent_of_llamas_work_at_128_tokens() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    batch=st.integers(1, 64), tokens=st.integers(8, 512), checkpointing=st.booleans(),
-    precision=st.sampled_from(["fp32", "bf16", "fp16-mixed"]), device=st.sampled_from(["cpu", "cuda"]),
-)  # fmt: skip
+    batch=st.integers(1, 64),
+    tokens=st.integers(8, 512),
+    checkpointing=st.booleans(),
+    precision=st.sampled_from(["fp32", "bf16", "fp16-mixed"]),
+    device=st.sampled_from(["cpu", "cuda"]),
+)
 def test_more_asked_for_never_costs_less(batch, tokens, checkpointing, precision, device) -> None:
     config = PlanConfig(
-        layers=4, batch_size=batch, tokens=tokens, activation_checkpointing=checkpointing, precision=precision,
+        layers=4,
+        batch_size=batch,
+        tokens=tokens,
+        gradient_checkpointing=checkpointing,
+        precision=precision,
         device=device,
-    )  # fmt: skip
+    )
     plan = make_plan(config)
     assert plan.peak_gib == pytest.approx(sum(plan.parts_gib.values()))
     for more in ({"batch_size": batch + 1}, {"tokens": tokens + 1}, {"layers": 5}, {"rank": 12}, {"items": 9999}):
@@ -170,7 +184,7 @@ def test_the_largest_batch_fits_and_the_next_does_not(batch_size: int) -> None:
 
 def test_time_counts_what_is_computed_twice_and_the_models_flops_do_not() -> None:
     config = replace(REPORT, card="a100-80", utilisation=0.5, rows=640)
-    once, twice = make_plan(config), make_plan(replace(config, activation_checkpointing=True))
+    once, twice = make_plan(config), make_plan(replace(config, gradient_checkpointing=True))
     assert once.model_flops_per_step == once.executed_flops_per_step == twice.model_flops_per_step
     assert once.step_seconds == pytest.approx(once.executed_flops_per_step / (312e12 * 0.5))
     assert once.epoch_seconds == pytest.approx(10 * once.step_seconds)
@@ -218,7 +232,7 @@ def test_a_mistake_is_told_in_one_line(words: list[str], said: str, capsys: pyte
 
 def test_the_command_prints_a_table_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plan", "--llm", "llama2-7b", "--precision", "bf16", "--batch_size", "64", "--card", "a100-80"]
-    assert main([*words, "--activation_checkpointing", "true", "--adapter_layers", "q_proj", "k_proj"]) == 0
+    assert main([*words, "--gradient_checkpointing", "true", "--adapter_layers", "q_proj", "k_proj"]) == 0
     table = capsys.readouterr().out
     for part in ("weights", "optimiser", "activations", "total", "largest batch", "computed twice", "assumed"):
         assert part in table

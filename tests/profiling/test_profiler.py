@@ -80,8 +80,9 @@ def test_a_step_that_goes_on_adds_times_and_keeps_the_larger_peak(clock: list[fl
         clock[0] += 2
     profiler.write(tmp_path)
     assert json.loads((tmp_path / "timings.json").read_text()) == {
-        "phases": {"train step": 4.5, "old": 1.0}, "core_seconds": {"train step": 9.5, "old": 2.0},
-    }  # fmt: skip
+        "phases": {"train step": 4.5, "old": 1.0},
+        "core_seconds": {"train step": 9.5, "old": 2.0},
+    }
     memory = json.loads((tmp_path / "memory.json").read_text())["phases"]
     assert memory["train step"]["peak_rss_gib"] == 5000.0
     assert memory["old"]["peak_rss_gib"] == 0.5

@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 
 METRICS = [f"{name}@{k}" for name in ("recall", "hit_rate", "ndcg", "mrr") for k in (5, 10, 20)]
-MODELS = {"popularity": 0.04, "neighbours": 0.09, "student": 0.1, "teacher": 0.102, "distilled": 0.12}
+MODELS = {"popularity": 0.04, "cooccurrence": 0.09, "student": 0.1, "teacher": 0.102, "distilled": 0.12}
 ENVIRONMENT = {
-    "device": "cpu", "time": "2030-01-02T03:04:05+00:00", "system": "Linux x86_64",
-    "cpu": {"model": "Some CPU", "cores": 2, "threads": 2}, "memory_gib": 7.7, "gpu": None, "python": "3.12.1",
-    "packages": {"torch": "2.9.0", "bitsandbytes": None}, "git": {"commit": "0123abcd", "dirty": True},
-}  # fmt: skip
+    "device": "cpu",
+    "time": "2030-01-02T03:04:05+00:00",
+    "system": "Linux x86_64",
+    "cpu": {"model": "Some CPU", "cores": 2, "threads": 2},
+    "memory_gib": 7.7,
+    "gpu": None,
+    "python": "3.12.1",
+    "packages": {"torch": "2.9.0", "bitsandbytes": None},
+    "git": {"commit": "0123abcd", "dirty": True},
+}
 
 
 def compared(models: dict[str, float], rows: int, metrics: list[str]) -> dict[str, Any]:
@@ -25,10 +31,17 @@ def compared(models: dict[str, float], rows: int, metrics: list[str]) -> dict[st
         for a, b in pairs:
             gap = models[a] - models[b]
             p = 0.0004 if abs(gap) >= 0.015 else 0.03 if abs(gap) >= 0.005 else 0.6
-            tests.append({
-                "a": a, "b": b, "metric": metric, "difference": gap, "interval": [gap - 0.004, gap + 0.004],
-                "p": p, "p_holm": min(1.0, 10 * p),
-            })  # fmt: skip
+            tests.append(
+                {
+                    "a": a,
+                    "b": b,
+                    "metric": metric,
+                    "difference": gap,
+                    "interval": [gap - 0.004, gap + 0.004],
+                    "p": p,
+                    "p_holm": min(1.0, 10 * p),
+                }
+            )
     return {
         "rows": rows,
         "users": rows,
@@ -56,14 +69,24 @@ def made_up_metrics(models: dict[str, float]) -> dict[str, Any]:
     }
     metric = "hit_rate@1 among 20"
     among = {
-        "random": 19, "metric": metric, "models": {name: {metric: 5 * value} for name, value in models.items()},
+        "random": 19,
+        "metric": metric,
+        "models": {name: {metric: 5 * value} for name, value in models.items()},
         "intervals": {name: {metric: [5 * value - 0.01, 5 * value + 0.01]} for name, value in models.items()},
-    }  # fmt: skip
+    }
     return {
-        "split": "test", "filter_seen": True, "items": 1682, "repeats": 3, "seed": 42, "bootstrap_samples": 2000,
-        "permutations": 10000, "fingerprints": {"data": "d", "split": "s"}, **overall, "slices": slices,
+        "split": "test",
+        "filter_seen": True,
+        "items": 1682,
+        "repeats": 3,
+        "seed": 42,
+        "bootstrap_samples": 2000,
+        "permutations": 10000,
+        "fingerprints": {"data": "d", "split": "s"},
+        **overall,
+        "slices": slices,
         "candidates": among,
-    }  # fmt: skip
+    }
 
 
 def training_csv(rows: int) -> str:
@@ -82,19 +105,28 @@ def write(path: Path, value: Any) -> None:
 
 def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, float] | None = None) -> Path:
     configs = {
-        "prepare": {"source": "ml-100k", "split": "leave_one_out"}, "student": {"model": "sasrec"},
-        "teacher": {"llm": "smollm2"}, "teacher_outputs": {"top_k": 20}, "distilled": {"weight": 0.5},
+        "prepare": {"source": "ml-100k", "split": "leave_one_out"},
+        "student": {"model": "sasrec"},
+        "teacher": {"llm": "smollm2"},
+        "teacher_outputs": {"top_k": 20},
+        "distilled": {"weight": 0.5},
         "evaluation": {"split": "test"},
-    }  # fmt: skip
+    }
     phases = {"load data": 0.5, "train step": 90.25, "validation": 8.0, "write": 0.004}
     for step, config in configs.items():
         if step in without:
             continue
         manifest = {
-            "step": step, "status": "finished", "fingerprint": "f" * 16, "inputs": {"seed": "42"}, "config": config,
-            "environment": ENVIRONMENT, "started": "2030-01-02T03:04:05+00:00",
-            "finished": "2030-01-02T03:10:05+00:00", "seconds": 98.754,
-        }  # fmt: skip
+            "step": step,
+            "status": "finished",
+            "fingerprint": "f" * 16,
+            "inputs": {"seed": "42"},
+            "config": config,
+            "environment": ENVIRONMENT,
+            "started": "2030-01-02T03:04:05+00:00",
+            "finished": "2030-01-02T03:10:05+00:00",
+            "seconds": 98.754,
+        }
         write(folder / step / "manifest.json", manifest)
         write(folder / step / "timings.json", {"phases": phases})
         peaks = {"peak_rss_gib": 1.5, "peak_allocated_gib": None, "peak_reserved_gib": None, "peak_device_gib": None}
@@ -123,7 +155,7 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
     if "teacher_outputs" not in without:
         remembered = {"targets": 97171, "ndcg@10": 0.5856, "probability": 0.337, "entropy": 1.4912}
         others = {"targets": 943, "ndcg@10": 0.0616, "probability": 0.0193, "entropy": 2.007}
-        write(folder / "teacher_outputs" / "known_targets.json", {"train": remembered, "validation": others})
+        write(folder / "teacher_outputs" / "target_memorisation.json", {"train": remembered, "validation": others})
     if "evaluation" not in without:
         write(folder / "evaluation" / "metrics.json", made_up_metrics(MODELS if models is None else models))
     return folder

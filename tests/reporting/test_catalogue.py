@@ -27,10 +27,14 @@ def test_a_message_may_choose_a_plural_by_a_number(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "values", "complaint"),
-    [("b", {}, "no message is called 'b'"), ("a", {}, "values are v; given: none"),
-     ("a", {"v": "1", "w": "2"}, "values are v; given: v, w"), ("a", {"w": "2"}, "values are v; given: w"),
-     ("plain", {"v": "1"}, "values are none; given: v")],
-)  # fmt: skip
+    [
+        ("b", {}, "no message is called 'b'"),
+        ("a", {}, "values are v; given: none"),
+        ("a", {"v": "1", "w": "2"}, "values are v; given: v, w"),
+        ("a", {"w": "2"}, "values are v; given: w"),
+        ("plain", {"v": "1"}, "values are none; given: v"),
+    ],
+)
 def test_other_names_than_the_messages_own_are_errors(tmp_path, key, values, complaint) -> None:
     with pytest.raises(MessageError, match=complaint):
         messages(tmp_path, "a = x { $v }\nplain = y").format(key, values)
@@ -44,10 +48,15 @@ def test_a_value_that_needs_formatting_is_an_error(tmp_path, value) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("a = x\njunk here\n", "cannot be parsed from here: 'junk here'"), ("a = { }\n", "cannot be parsed"),
-     ("a = x\na = y\n", "a is there twice"), ("a =\n    .other = x\n", "a has no text"),
-     ("a = x\nb = see { a }\n", "refers to a"), ("-t = x\nb = see { -t }\n", "refers to t")],
-)  # fmt: skip
+    [
+        ("a = x\njunk here\n", "cannot be parsed from here: 'junk here'"),
+        ("a = { }\n", "cannot be parsed"),
+        ("a = x\na = y\n", "a is there twice"),
+        ("a =\n    .other = x\n", "a has no text"),
+        ("a = x\nb = see { a }\n", "refers to a"),
+        ("-t = x\nb = see { -t }\n", "refers to t"),
+    ],
+)
 def test_a_broken_file_is_an_error_when_it_is_read(tmp_path, text, complaint) -> None:
     with pytest.raises(MessageError, match=complaint):
         messages(tmp_path, text)

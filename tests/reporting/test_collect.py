@@ -40,10 +40,12 @@ def test_a_folder_without_steps_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("epoch,step\n1,2\n", "no column 'targets'"),
-     ("epoch,step,targets,loss,ndcg@10,seconds\n1,2,3,x,0.1,1\n", r"training\.csv:2: not a row of numbers"),
-     ("epoch,step,targets,loss,ndcg@10,seconds\n1,2\n", r"training\.csv:2: not a row of numbers")],
-)  # fmt: skip
+    [
+        ("epoch,step\n1,2\n", "no column 'targets'"),
+        ("epoch,step,targets,loss,ndcg@10,seconds\n1,2,3,x,0.1,1\n", r"training\.csv:2: not a row of numbers"),
+        ("epoch,step,targets,loss,ndcg@10,seconds\n1,2\n", r"training\.csv:2: not a row of numbers"),
+    ],
+)
 def test_a_broken_curve_is_named(make_run, tmp_path, text, message):
     folder = make_run(tmp_path)
     (folder / "student" / "training.csv").write_text(text)

@@ -1,24 +1,48 @@
 from recdistill.reporting.comparison import comparison_tables, study_table
 
 BASE = {
-    "arm": "base", "model": "student", "seeds": 2, "mean": 0.1, "std": 0.002, "interval": [0.08, 0.12],
+    "variant": "base",
+    "model": "student",
+    "seeds": 2,
+    "mean": 0.1,
+    "std": 0.002,
+    "interval": [0.08, 0.12],
     "beside": {"coverage@10": 0.25, "novelty@10": 9.5},
-}  # fmt: skip
+}
 KD = BASE | {
-    "arm": "kd", "seeds": 1, "mean": 0.11, "std": None, "against": {"arm": "base", "model": "student"},
-    "difference": 0.01, "difference_interval": [-0.001, 0.021], "gain_percent": 10.0, "p": 0.04, "p_holm": 0.0004,
+    "variant": "kd",
+    "seeds": 1,
+    "mean": 0.11,
+    "std": None,
+    "against": {"variant": "base", "model": "student"},
+    "difference": 0.01,
+    "difference_interval": [-0.001, 0.021],
+    "gain_percent": 10.0,
+    "p": 0.04,
+    "p_holm": 0.0004,
     "beside": {"coverage@10": 0.5},
-}  # fmt: skip
+}
 FOUND = {
-    "split": "test", "filter_seen": True, "items": 1682, "rows": 943, "users": 943, "repeats": 0, "metric": "ndcg@10",
-    "bootstrap_samples": 2000, "permutations": 10000, "tests": 1, "entries": [BASE, KD],
+    "split": "test",
+    "filter_seen": True,
+    "items": 1682,
+    "rows": 943,
+    "users": 943,
+    "repeats": 0,
+    "metric": "ndcg@10",
+    "bootstrap_samples": 2000,
+    "permutations": 10000,
+    "tests": 1,
+    "entries": [BASE, KD],
     "slices": {
         "popularity": [{"name": "cold", "from": 0, "to": 4, "rows": 1943, "entries": [BASE, KD]}],
         "history_length": [{"name": "1", "from": 3, "to": 20, "rows": 943, "entries": [BASE]}],
     },
-    "arms": {"base": {"steps": {"student": {"seconds": 105.25, "core_seconds": None}}},
-             "kd": {"steps": {"student": {"seconds": 90.0, "core_seconds": 1180.0}}}},
-}  # fmt: skip
+    "variants": {
+        "base": {"steps": {"student": {"seconds": 105.25, "core_seconds": None}}},
+        "kd": {"steps": {"student": {"seconds": 90.0, "core_seconds": 1180.0}}},
+    },
+}
 
 
 def test_contenders_with_differences_and_without():
@@ -26,9 +50,21 @@ def test_contenders_with_differences_and_without():
     assert lines[0].startswith("NDCG@10. Ranked: 943 targets (test split) of 943 users among all 1,682 items")
     assert lines[3].split() == ["base", "student", "2", "0.1000", "0.0020", "[0.0800,", "0.1200]"]
     assert lines[4].split() == [
-        "kd", "student", "1", "0.1100", "[0.0800,", "0.1200]", "+0.0100", "[-0.0010,", "+0.0210]", "+10.0", "%",
-        "0.040", "<", "0.001",
-    ]  # fmt: skip
+        "kd",
+        "student",
+        "1",
+        "0.1100",
+        "[0.0800,",
+        "0.1200]",
+        "+0.0100",
+        "[-0.0010,",
+        "+0.0210]",
+        "+10.0",
+        "%",
+        "0.040",
+        "<",
+        "0.001",
+    ]
     assert len(lines[2]) == len(lines[4])
     assert lines[6].startswith("Differences to base:student. Intervals: 2,000 redraws")
     assert lines[6].endswith("Holm over 1 test.")
@@ -41,7 +77,7 @@ def test_slices_what_stands_beside_and_cost():
     (cold,) = [line for line in text.splitlines() if line.startswith("cold")]
     assert cold.split()[:5] == ["cold,", "0–4", "events", "1,943", "base"]
     rows = [line.split() for line in text.splitlines()]
-    assert ["arm", "model", "coverage@10", "novelty@10"] in rows
+    assert ["variant", "model", "coverage@10", "novelty@10"] in rows
     assert ["kd", "student", "0.5000"] in rows
     assert ["base", "student", "105.2"] in rows
     assert ["kd", "student", "90.0", "1,180.0"] in rows
@@ -49,22 +85,24 @@ def test_slices_what_stands_beside_and_cost():
 
 def test_devices_stand_last_where_they_are_known():
     assert "Device" not in comparison_tables(FOUND)
-    arms = {arm: about | {"devices": {"student": ["A card"]}} for arm, about in FOUND["arms"].items()}
-    assert comparison_tables(FOUND | {"arms": arms}).endswith("\n\nDevice: A card.")
+    variants = {variant: about | {"devices": {"student": ["A card"]}} for variant, about in FOUND["variants"].items()}
+    assert comparison_tables(FOUND | {"variants": variants}).endswith("\n\nDevice: A card.")
 
 
 def test_arms_that_used_the_same_devices_for_other_steps_are_told_apart():
-    arms = {
-        arm: {"steps": {step: {"seconds": 1.0, "core_seconds": 1.0} for step in ("student", "teacher")},
-              "devices": {"student": [one], "teacher": [other]}}
-        for arm, one, other in (("base", "A card", "A processor"), ("kd", "A processor", "A card"))
-    }  # fmt: skip
-    assert "Devices differ" in comparison_tables(FOUND | {"arms": arms})
+    variants = {
+        variant: {
+            "steps": {step: {"seconds": 1.0, "core_seconds": 1.0} for step in ("student", "teacher")},
+            "devices": {"student": [one], "teacher": [other]},
+        }
+        for variant, one, other in (("base", "A card", "A processor"), ("kd", "A processor", "A card"))
+    }
+    assert "Devices differ" in comparison_tables(FOUND | {"variants": variants})
 
 
 def test_one_arm_alone():
     text = comparison_tables(FOUND | {"entries": [BASE], "slices": {}})
-    assert "One arm and no baseline: no differences." in text
+    assert "One variant and no baseline: no differences." in text
 
 
 def test_a_row_whose_interval_and_p_disagree_says_why():
@@ -85,5 +123,5 @@ def test_a_study_ends_with_arms_and_metrics():
     lines = study_table(found).splitlines()
     assert lines[0] == "NDCG@10"
     assert any(line.split()[:3] == ["kd", "student", "1"] for line in lines)
-    assert lines[-3].split() == ["arm", "model", "HR@10", "MRR@10"]
+    assert lines[-3].split() == ["variant", "model", "HR@10", "MRR@10"]
     assert lines[-1].split()[:3] == ["kd", "student", "0.1100"]

@@ -7,9 +7,15 @@ ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;q&quot;
 
 def test_every_text_is_escaped():
     blocks = (
-        Heading(BAD), Paragraph(BAD), Remark(BAD), Bullets((BAD,)), table([BAD], [[BAD]], BAD),
-        Figure("plot", "<svg ></svg>", BAD), Code(BAD, "yaml", title=BAD), Code(BAD, "sh"),
-    )  # fmt: skip
+        Heading(BAD),
+        Paragraph(BAD),
+        Remark(BAD),
+        Bullets((BAD,)),
+        table([BAD], [[BAD]], BAD),
+        Figure("plot", "<svg ></svg>", BAD),
+        Code(BAD, "yaml", title=BAD),
+        Code(BAD, "sh"),
+    )
     page = to_html(Document(BAD, "en", blocks, BAD))
     assert "<script" not in page
     # Title, heading and its link, paragraph, remark, bullet, table and its label, figure and its label, code and title.

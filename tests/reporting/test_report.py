@@ -112,7 +112,9 @@ def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
     )
     assert page.says("The distilled student is above the student by 0.0200 NDCG@10")
     assert page.says("Between the teacher and the student there is no detectable difference: +0.0020 NDCG@10")
-    assert page.says("Between the student and the neighbours baseline a difference of +0.0100 NDCG@10 is likely, not")
+    assert page.says(
+        "Between the student and the co-occurrence baseline a difference of +0.0100 NDCG@10 is likely, not"
+    )
     assert page.says("not the language model's knowledge by itself")
     assert page.says("3 of 940 targets repeat an item of their own history")
 
@@ -121,10 +123,17 @@ def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
 def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_path):
     page, markdown = written(make_run(tmp_path / "run"), tmp_path / "out")
     shown = (
-        "90.25", "592.52", "1.280 nats, of 1.386 at most", "attention_in_use", "49,000,000", "Some CPU, 2 cores",
-        "were not in effect: teacher.compile", "teacher.compile True NOT IN EFFECT 0 graphs",
-        "0123abcd, with uncommitted changes", "recdistill run --config config.yaml",
-    )  # fmt: skip
+        "90.25",
+        "592.52",
+        "1.280 nats, of 1.386 at most",
+        "attention_in_use",
+        "49,000,000",
+        "Some CPU, 2 cores",
+        "were not in effect: teacher.compile",
+        "teacher.compile True NOT IN EFFECT 0 graphs",
+        "0123abcd, with uncommitted changes",
+        "recdistill run --config config.yaml",
+    )
     for text in shown:
         assert page.says(text)
     assert "llm: smollm2" in markdown
@@ -136,7 +145,7 @@ def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")
     assert page.says("train targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
-    (run / "teacher_outputs" / "known_targets.json").unlink()  # as an earlier version left it
+    (run / "teacher_outputs" / "target_memorisation.json").unlink()  # as an earlier version left it
     assert not written(run, tmp_path / "out")[0].says("The teacher's lists")
 
 
@@ -176,10 +185,15 @@ def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("without", "key"),
-    [(("teacher", "teacher_outputs", "distilled"), "no_teacher"), (("teacher_outputs", "distilled"), "no_outputs"),
-     (("distilled",), "no_distilled"), (("evaluation",), "no_metrics"), (("prepare",), "no_data"),
-     (("student", "teacher", "distilled"), "no_curves")],
-)  # fmt: skip
+    [
+        (("teacher", "teacher_outputs", "distilled"), "no_teacher"),
+        (("teacher_outputs", "distilled"), "no_outputs"),
+        (("distilled",), "no_distilled"),
+        (("evaluation",), "no_metrics"),
+        (("prepare",), "no_data"),
+        (("student", "teacher", "distilled"), "no_curves"),
+    ],
+)
 @pytest.mark.usefixtures("no_drawing")
 def test_missing_parts_are_left_out_and_said(make_run, tmp_path, without, key):
     models = {name: 0.1 for name in ("popularity", "student", "teacher", "distilled") if name not in without}

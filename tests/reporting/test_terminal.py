@@ -11,7 +11,7 @@ def test_table_of_all_models_with_what_was_ranked(make_run, tmp_path):
     assert len({len(line) for line in lines[:6]}) == 1
     assert "items already in the history left out" in lines[7]
     assert lines[8].startswith("3 of 940 targets repeat an item of their own history.")
-    assert "the neighbours baseline" in lines[9] or "the popularity baseline" in lines[9]
+    assert "the co-occurrence baseline" in lines[9] or "the popularity baseline" in lines[9]
     assert any(line.startswith("The distilled student is above the student by 0.0200") for line in lines)
 
 

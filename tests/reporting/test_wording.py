@@ -15,16 +15,27 @@ from recdistill.reporting.wording import (
 
 def made(difference, low, high, p_holm, a="distilled", b="student"):
     return {
-        "a": a, "b": b, "metric": "ndcg@10", "difference": difference, "interval": [low, high],
-        "p": p_holm / 2, "p_holm": p_holm,
-    }  # fmt: skip
+        "a": a,
+        "b": b,
+        "metric": "ndcg@10",
+        "difference": difference,
+        "interval": [low, high],
+        "p": p_holm / 2,
+        "p_holm": p_holm,
+    }
 
 
 @pytest.mark.parametrize(
     ("low", "high", "p_holm", "expected"),
-    [(0.01, 0.03, 0.01, "clear"), (-0.03, -0.01, 0.01, "clear"), (0.01, 0.03, 0.2, "perhaps"),
-     (-0.01, 0.03, 0.2, "level"), (-0.01, 0.03, 0.01, "level"), (0.0, 0.03, 0.01, "level")],
-)  # fmt: skip
+    [
+        (0.01, 0.03, 0.01, "clear"),
+        (-0.03, -0.01, 0.01, "clear"),
+        (0.01, 0.03, 0.2, "perhaps"),
+        (-0.01, 0.03, 0.2, "level"),
+        (-0.01, 0.03, 0.01, "level"),
+        (0.0, 0.03, 0.01, "level"),
+    ],
+)
 def test_verdict(low, high, p_holm, expected):
     assert verdict(made(0.01, low, high, p_holm)) == expected
 
@@ -72,15 +83,15 @@ def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead():
             "p_holm": 0.02,
         }
 
-    values = {"popularity": 0.05, "neighbours": 0.12, "student": 0.08, "distilled": 0.10}
+    values = {"popularity": 0.05, "cooccurrence": 0.12, "student": 0.08, "distilled": 0.10}
     models = {name: {"ndcg@10": value} for name, value in values.items()}
-    tests = [test("distilled", "student", 0.02), test("distilled", "neighbours", -0.02)]
+    tests = [test("distilled", "student", 0.02), test("distilled", "cooccurrence", -0.02)]
     for language, ahead in (("en", "ranks above the distilled student here"), ("ja", "上回っています")):
         told = story_sentences({"models": models, "tests": tests}, Texts(language), "ndcg@10")
         assert ahead in told[1]
         assert len(told) == 3
-    models["neighbours"]["ndcg@10"] = 0.09
-    tests[1] = test("distilled", "neighbours", 0.01)
+    models["cooccurrence"]["ndcg@10"] = 0.09
+    tests[1] = test("distilled", "cooccurrence", 0.01)
     told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
-    assert "neighbours baseline" in told[0]
+    assert "co-occurrence baseline" in told[0]
     assert not any("ranks above" in line for line in told)

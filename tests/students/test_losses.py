@@ -18,7 +18,7 @@ from recdistill.students.losses import (
     sampled_softmax,
     shared_negatives,
     training_loss,
-)  # fmt: skip
+)
 
 
 def problem(rows: int, items: int, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,10 +161,12 @@ def test_shared_negatives_are_what_each_target_would_have_without_itself(loss: C
     targets = torch.tensor([2, 4, 1, 2, 6])
     shared = torch.tensor([2, 6, 3])
     together = loss(states, vectors, targets, shared)
-    apart = torch.stack([
-        loss(states[row : row + 1], vectors, targets[row : row + 1], shared[shared != targets[row]].unsqueeze(0))
-        for row in range(5)
-    ]).sum()  # fmt: skip
+    apart = torch.stack(
+        [
+            loss(states[row : row + 1], vectors, targets[row : row + 1], shared[shared != targets[row]].unsqueeze(0))
+            for row in range(5)
+        ]
+    ).sum()
     torch.testing.assert_close(together, apart)
     for one, other in zip(gradients(together, states, vectors), gradients(apart, states, vectors), strict=True):
         torch.testing.assert_close(one, other)

@@ -177,14 +177,14 @@ def test_a_file_from_before_the_kinds_of_blocks_is_read_as_what_it_was(tmp_path:
     student = student_of("sasrec")
     save_student(student, tmp_path)
     shape = json.loads((tmp_path / "student.json").read_text())
-    for key in ("block", "mlp_factor", "attention_dropout"):
+    for key in ("block", "ffn_multiplier", "attention_dropout"):
         del shape[key]
     (tmp_path / "student.json").write_text(json.dumps(shape))
     items = padded(histories(), "right")
     torch.testing.assert_close(load_student(tmp_path).last_scores(items), student.last_scores(items), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("changed", [{"block": "ligr"}, {"block": "hstu"}, {"mlp_factor": 2}, {"embedding_dim": 8}])
+@pytest.mark.parametrize("changed", [{"block": "ligr"}, {"block": "hstu"}, {"ffn_multiplier": 2}, {"embedding_dim": 8}])
 def test_weights_of_another_shape_are_refused(changed: dict[str, object], tmp_path: Path) -> None:
     save_student(student_of("sasrec"), tmp_path)
     shape = json.loads((tmp_path / "student.json").read_text())
@@ -196,7 +196,7 @@ def test_weights_of_another_shape_are_refused(changed: dict[str, object], tmp_pa
 @pytest.mark.parametrize("block", ["sasrec", "ligr"])
 def test_the_perceptron_is_as_wide_as_said(block: str) -> None:
     def parameters(factor: int) -> int:
-        config = StudentConfig(block=block, embedding_dim=8, blocks=1, mlp_factor=factor)  # type: ignore[arg-type]
+        config = StudentConfig(block=block, embedding_dim=8, num_layers=1, ffn_multiplier=factor)  # type: ignore[arg-type]
         return sum(parameter.numel() for parameter in make_student(config, ITEMS).parameters())
 
     # Two matrices and a bias for each hidden unit; three matrices and no bias in SwiGLU.
@@ -216,7 +216,7 @@ def test_attention_dropout_acts_in_training_alone(block: str) -> None:
 
 @torch.no_grad()
 def test_hstu_attention_is_that_of_the_paper_written_out() -> None:
-    block = HSTUBlock(StudentConfig(block="hstu", embedding_dim=4, heads=2, max_length=5)).eval()
+    block = HSTUBlock(StudentConfig(block="hstu", embedding_dim=4, num_heads=2, max_length=5)).eval()
     torch.nn.init.normal_(block.distance_bias)
     x = torch.randn(1, 3, 4)
     silu = torch.nn.functional.silu
@@ -244,10 +244,16 @@ def test_a_closed_gate_lets_nothing_into_a_ligr_block() -> None:
     ("settings", "message"),
     [
         ({"model": "gru4rec", "block": "hstu"}, "student.block: hstu is a block of student.model sasrec"),
-        ({"model": "gru4rec", "mlp_factor": 4}, "student.mlp_factor: 4 is out of range; it must be 1: gru4rec has no"),
-        ({"block": "hstu", "mlp_factor": 4}, "student.mlp_factor: 4 is out of range; it must be 1: hstu has no"),
+        (
+            {"model": "gru4rec", "ffn_multiplier": 4},
+            "student.ffn_multiplier: 4 is out of range; it must be 1: gru4rec has no",
+        ),
+        (
+            {"block": "hstu", "ffn_multiplier": 4},
+            "student.ffn_multiplier: 4 is out of range; it must be 1: hstu has no",
+        ),
         ({"block": "hstu", "attention_dropout": 0.1}, "student.attention_dropout: 0.1 is out of range; it must be 0"),
-        ({"mlp_factor": 0}, "student.mlp_factor: 0 is out of range; it must be above 0"),
+        ({"ffn_multiplier": 0}, "student.ffn_multiplier: 0 is out of range; it must be above 0"),
         (
             {"attention_dropout": 1.0},
             "student.attention_dropout: 1.0 is out of range; it must be at least 0 and below 1",

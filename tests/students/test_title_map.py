@@ -56,7 +56,7 @@ def test_a_saved_map_is_the_same_and_what_is_missing_is_told(tmp_path: Path) -> 
 
 
 def test_appended_items_are_scored_and_leave_the_others_alone() -> None:
-    student = make_student(StudentConfig(embedding_dim=3, heads=1, blocks=1, max_length=4), 5).eval()
+    student = make_student(StudentConfig(embedding_dim=3, num_heads=1, num_layers=1, max_length=4), 5).eval()
     history = torch.tensor([[1, 4, 2]])
     before = student.last_scores(history)
     student.append_items(torch.ones(2, 3))
@@ -64,6 +64,6 @@ def test_appended_items_are_scored_and_leave_the_others_alone() -> None:
     assert after.shape == (1, 8)
     assert torch.equal(after[:, :6], before)
     torch.testing.assert_close(after[:, 6], student.last_states(history).sum(dim=1))
-    with_titles = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), 5, torch.randn(6, 7), 1.0)
+    with_titles = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), 5, torch.randn(6, 7), 1.0)
     with pytest.raises(ValueError, match="folded in"):
         with_titles.append_items(torch.ones(1, 4))

@@ -44,7 +44,7 @@ def student_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "student"
     folder.mkdir()
     torch.manual_seed(3)
-    student = make_student(StudentConfig(embedding_dim=16, blocks=1, heads=2, max_length=10), NUM_ITEMS)
+    student = make_student(StudentConfig(embedding_dim=16, num_layers=1, num_heads=2, max_length=10), NUM_ITEMS)
     with torch.no_grad():
         student.items.ids[1:] = torch.randn(NUM_ITEMS, 16) * 0.5
     save_student(student, folder)

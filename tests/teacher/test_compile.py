@@ -10,9 +10,14 @@ from recdistill.teacher.experts import BlockOptions, attach_experts, base_decode
 def test_compiled_blocks_give_the_same_states_and_gradients():
     torch.manual_seed(0)
     shape = LlamaConfig(
-        vocab_size=50, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4,
-        num_key_value_heads=2, initializer_range=0.1,
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.1,
+    )
     plain = LlamaModel(shape).requires_grad_(requires_grad=False)
     config = AdapterConfig(dropout=0.0)
     models = [

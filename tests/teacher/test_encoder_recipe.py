@@ -76,14 +76,16 @@ def test_pooling(tmp_path: Path, content: dict[str, Any], expected: Pooling) -> 
         ({LIMIT: {"max_seq_length": None, "do_lower_case": True}}, {"lower_case": True}),
         ({"sentence_roberta_config.json": {"max_seq_length": 12}}, {"max_tokens": 12}),
         ({LIMIT: NEW_LIMIT}, {}),
-        ({LIMIT: {"tokenizer_args": {"use_fast": True, "padding_side": "left", "trust_remote_code": True}}},
-         {"tokenizer_options": {"use_fast": True}}),
+        (
+            {LIMIT: {"tokenizer_args": {"use_fast": True, "padding_side": "left", "trust_remote_code": True}}},
+            {"tokenizer_options": {"use_fast": True}},
+        ),
         ({MODEL: {"prompts": {"query": "q: ", "title": "t: "}, "default_prompt_name": None}}, {}),
         ({MODEL: {"prompts": {"query": "q: ", "title": "t: "}, "default_prompt_name": "title"}}, {"prompt": "t: "}),
         ({MODEL: {"default_prompt_name": "query"}}, {"prompt": ""}),
         ({MODEL: {"__version__": {}, "similarity_fn_name": "cosine", "truncate_dim": 32}}, {"truncate_dim": 32}),
     ],
-)  # fmt: skip
+)
 def test_limit_and_prompt(tmp_path: Path, files: dict[str, Any], expected: dict[str, Any]) -> None:
     location = write(tmp_path, "Pooling", "Normalize", **files)
     assert read_recipe(location) == Recipe(Pooling(("mean",)), (Normalize(),), **expected)
@@ -94,9 +96,11 @@ def test_modules_in_their_order_by_their_old_and_new_names(tmp_path: Path) -> No
     kinds = [NEW["Pooling"], "Dropout", NEW["Dense"], NEW["Normalize"], "LayerNorm", "Dense"]
     location = write(tmp_path, *kinds, **{"3_Dense/config.json": tanh, "6_Dense/config.json": none})
     assert read_recipe(location).behind == (
-        Dense("3_Dense", "Tanh", residual=False), Normalize(), LayerNorm("5_LayerNorm"),
+        Dense("3_Dense", "Tanh", residual=False),
+        Normalize(),
+        LayerNorm("5_LayerNorm"),
         Dense("6_Dense", "Tanh", residual=True),
-    )  # fmt: skip
+    )
 
 
 def test_an_old_folder_has_its_transformer_inside(tmp_path: Path) -> None:

@@ -14,14 +14,28 @@ from recdistill.teacher.fingerprints import changed_files, changed_models, model
 from recdistill.teacher.titles import title_embeddings
 
 FILES = {
-    "config.json": "{}", "model.safetensors": "a" * 3_000_000, "tokenizer.json": "{}", "tokenizer.model": "m",
-    "tokenizer_config.json": "{}", "special_tokens_map.json": "{}", "added_tokens.json": "{}", "vocab.txt": "v",
-    "vocab.json": "{}", "merges.txt": "m", "spiece.model": "s", "sentencepiece.bpe.model": "s",
-    "chat_template.jinja": "c", "model-00001-of-00002.safetensors": "1", "model-00002-of-00002.safetensors": "2",
-    "model.safetensors.index.json": "{}", "model.Q4_1.gguf": "g", "sentence_bert_config.json": "{}",
-    "config_sentence_transformers.json": "{}", "modules.json": json.dumps([{"path": ""}, {"path": "1_Pooling"}]),
+    "config.json": "{}",
+    "model.safetensors": "a" * 3_000_000,
+    "tokenizer.json": "{}",
+    "tokenizer.model": "m",
+    "tokenizer_config.json": "{}",
+    "special_tokens_map.json": "{}",
+    "added_tokens.json": "{}",
+    "vocab.txt": "v",
+    "vocab.json": "{}",
+    "merges.txt": "m",
+    "spiece.model": "s",
+    "sentencepiece.bpe.model": "s",
+    "chat_template.jinja": "c",
+    "model-00001-of-00002.safetensors": "1",
+    "model-00002-of-00002.safetensors": "2",
+    "model.safetensors.index.json": "{}",
+    "model.Q4_1.gguf": "g",
+    "sentence_bert_config.json": "{}",
+    "config_sentence_transformers.json": "{}",
+    "modules.json": json.dumps([{"path": ""}, {"path": "1_Pooling"}]),
     "1_Pooling/config.json": "{}",
-}  # fmt: skip
+}
 """Files of language models and title encoders that decide what comes out."""
 PARTS = "an earlier version looked at parts of its files only, so they may be others today"
 NOTHING_READS = (
@@ -80,8 +94,9 @@ def test_files_that_come_and_go_are_told(digests: Callable[[], dict[str, str]], 
     (model / "merges.txt").unlink()
     (model / "vocab.bpe").write_text("x")
     assert changed_files("teacher.llm", before, digests()) == [
-        "teacher.llm: merges.txt is not there any more", "teacher.llm: vocab.bpe is new",
-    ]  # fmt: skip
+        "teacher.llm: merges.txt is not there any more",
+        "teacher.llm: vocab.bpe is new",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +134,7 @@ def test_modules_that_are_no_json_are_named(model: Path, digests: Callable[[], d
     [
         ({}, {"llm", "title_encoder"}),
         ({"title_encoder": "llm"}, {"llm"}),
-        ({"kind": "student", "title_decay": 0.0}, {"title_encoder"}),
+        ({"kind": "second_student", "title_decay": 0.0}, {"title_encoder"}),
     ],
 )
 def test_a_teacher_reads_these_models(

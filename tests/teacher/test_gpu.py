@@ -75,7 +75,7 @@ def test_compiled_blocks_stay_whole_and_are_compiled_once(make_teacher, data):
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_quantised_layers_train(make_teacher, data, quantization, checkpointing):
-    settings = {"quantization": quantization, "precision": "bf16", "activation_checkpointing": checkpointing}
+    settings = {"quantization": quantization, "precision": "bf16", "gradient_checkpointing": checkpointing}
     _, teacher = scores(make_teacher, data, device="cuda", **settings)
     teacher.ranker.train()
     windows = teacher.training_windows()
@@ -94,7 +94,7 @@ def test_four_bits_score_as_on_the_cpu(make_teacher, data):
 def test_checkpointing_changes_no_gradient(make_teacher, data):
     gradients = []
     for checkpointing in (False, True):
-        teacher = make_teacher(data, device="cuda", activation_checkpointing=checkpointing)
+        teacher = make_teacher(data, device="cuda", gradient_checkpointing=checkpointing)
         windows = teacher.training_windows()
         teacher.ranker.train()
         teacher.ranker(teacher.batch(windows, np.arange(4)).to("cuda")).square().sum().backward()

@@ -24,7 +24,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS)
 def test_growing_equals_reading_anew(make_teacher, data, kind):
     teacher = make_teacher(data, targets="last", **kind)
-    if "title_decay" in kind:  # the likeness of titles must count for something, or nothing of it is tested
+    if "title_decay" in kind:  # title similarity must count for something, or nothing of it is tested
         head = teacher.ranker.head
         head.title_vectors.copy_(torch.randn(head.title_vectors.shape, generator=torch.Generator().manual_seed(0)))
         head.titles_weight.data.fill_(1.0)

@@ -8,9 +8,14 @@ from transformers import GemmaConfig, GemmaModel, LlamaConfig, LlamaModel
 from recdistill.teacher.norms import LeanNorm, use_lean_norms
 
 SHAPE = {
-    "vocab_size": 20, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "initializer_range": 0.3,
-}  # fmt: skip
+    "vocab_size": 20,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+}
 
 
 def llama() -> LlamaModel:

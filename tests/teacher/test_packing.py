@@ -30,8 +30,11 @@ def test_gradients_are_those_of_padded_prompts(make_teacher, data, attention, sp
     if spare and attention == "eager":
         pytest.skip("only compiled rows are filled up, and those run sdpa here")
     settings = {
-        "prompt": "text", "attention": attention, "student_dropout": 0.0, "activation_checkpointing": checkpointing,
-    }  # fmt: skip
+        "prompt": "text",
+        "attention": attention,
+        "student_dropout": 0.0,
+        "gradient_checkpointing": checkpointing,
+    }
     packed = make_teacher(data, padding="packed", **settings)
     padded = make_teacher(data, padding="bucketed", **settings)
     windows = packed.training_windows()

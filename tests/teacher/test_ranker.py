@@ -150,7 +150,7 @@ def test_saved_and_loaded_teachers_score_alike(make_teacher, data, tmp_path, qua
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_everything_that_should_learn_gets_a_gradient(make_teacher, data, checkpointing):
-    teacher = make_teacher(data, activation_checkpointing=checkpointing)
+    teacher = make_teacher(data, gradient_checkpointing=checkpointing)
     teacher.ranker.train()
     windows = teacher.training_windows()
     teacher.ranker(teacher.batch(windows, np.arange(4))).square().sum().backward()

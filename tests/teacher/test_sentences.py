@@ -153,17 +153,28 @@ def one_by_one(encoder: Path, texts: list[str]) -> list[torch.Tensor]:
     ("files", "read", "pooled"),
     [
         ({"1_Pooling/config.json": {"pooling_mode_cls_token": True}}, lambda text: text, lambda s: s[0]),
-        ({"1_Pooling/config.json": {"pooling_mode": ["max", "lasttoken"]}}, lambda text: text,
-         lambda s: torch.cat([s.amax(dim=0), s[-1]])),
+        (
+            {"1_Pooling/config.json": {"pooling_mode": ["max", "lasttoken"]}},
+            lambda text: text,
+            lambda s: torch.cat([s.amax(dim=0), s[-1]]),
+        ),
         ({"sentence_bert_config.json": {"max_seq_length": 5}}, lambda text: text[:5], lambda s: s.mean(dim=0)),
-        ({"config_sentence_transformers.json": {"prompts": {"t": "itemx"}, "default_prompt_name": "t"}},
-         lambda text: f"itemx{text}", lambda s: s.mean(dim=0)),
-        ({"config_sentence_transformers.json": {"prompts": {"t": "itemx"}, "default_prompt_name": "t"},
-          "1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False}},
-         lambda text: f"itemx{text}", lambda s: s[5:].mean(dim=0)),
+        (
+            {"config_sentence_transformers.json": {"prompts": {"t": "itemx"}, "default_prompt_name": "t"}},
+            lambda text: f"itemx{text}",
+            lambda s: s.mean(dim=0),
+        ),
+        (
+            {
+                "config_sentence_transformers.json": {"prompts": {"t": "itemx"}, "default_prompt_name": "t"},
+                "1_Pooling/config.json": {"pooling_mode": "mean", "include_prompt": False},
+            },
+            lambda text: f"itemx{text}",
+            lambda s: s[5:].mean(dim=0),
+        ),
         ({"config_sentence_transformers.json": {"truncate_dim": 3}}, lambda text: text, lambda s: s.mean(dim=0)[:3]),
     ],
-)  # fmt: skip
+)
 def test_the_folder_decides_how_texts_become_embeddings(
     encoder: Path, tmp_path: Path, files: dict[str, Any], read: Any, pooled: Any
 ) -> None:
@@ -224,8 +235,13 @@ def test_what_is_not_read_is_told_once_made_and_again_from_the_cache(
         assert f"{encoder} has no modules.json" in caplog.text
         assert f"1 of 2 texts are longer than the 512 tokens that {encoder} reads" in caplog.text
     assert facts == {
-        "pooling": "mean, normalize", "max_tokens": 512, "texts": 2, "cut": 1, "prompt": "", "modules_file": False
-    }  # fmt: skip
+        "pooling": "mean, normalize",
+        "max_tokens": 512,
+        "texts": 2,
+        "cut": 1,
+        "prompt": "",
+        "modules_file": False,
+    }
 
 
 def test_minilm_is_read_as_its_own_files_ask_though_they_are_not_fetched(encoder: Path) -> None:

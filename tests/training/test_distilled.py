@@ -10,7 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from recdistill.config import DistillConfig, EvaluateConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import training_windows
-from recdistill.data.made_up import with_made_up
+from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill import strength
 from recdistill.distill.dllm2rec import propensities
@@ -36,10 +36,16 @@ def data() -> PreparedData:
     lengths = np.array([len(history) for history in histories])
     names = ["", *(str(item) for item in range(1, ITEMS + 1))]
     return PreparedData(
-        np.concatenate(histories).astype(np.int32), np.zeros(lengths.sum(), np.int64),
-        np.concatenate([[0], np.cumsum(lengths)]), (lengths - 2).astype(np.int32), (lengths - 1).astype(np.int32),
-        names, names, PRINTS.data, PRINTS.split,
-    )  # fmt: skip
+        np.concatenate(histories).astype(np.int32),
+        np.zeros(lengths.sum(), np.int64),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        (lengths - 2).astype(np.int32),
+        (lengths - 1).astype(np.int32),
+        names,
+        names,
+        PRINTS.data,
+        PRINTS.split,
+    )
 
 
 def record_of(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +74,7 @@ def reader(data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Outp
 
 def make_config(max_epochs: int = 1, **distill: Any) -> RunConfig:
     train = TrainConfig(max_epochs=max_epochs, batch_size=8, patience=0)
-    student = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=6, dropout=0.1, train=train)
+    student = StudentConfig(embedding_dim=8, num_layers=1, num_heads=1, max_length=6, dropout=0.1, train=train)
     base = RunConfig()
     teacher = replace(base.teacher, history_length=6, title_dim=4)
     settings = DistillConfig(**({"top_k": 4, "weight": 8.0, "dropout": 0.1, "train": train} | distill))
@@ -76,9 +82,12 @@ def make_config(max_epochs: int = 1, **distill: Any) -> RunConfig:
 
 
 def make_training(
-    config: RunConfig, data: PreparedData, reader: OutputsReader, selected: np.ndarray | None = None,
+    config: RunConfig,
+    data: PreparedData,
+    reader: OutputsReader,
+    selected: np.ndarray | None = None,
     folder: Path | None = None,
-) -> DistilledTraining:  # fmt: skip
+) -> DistilledTraining:
     windows = training_windows(data, config.student.max_length, "all")
     student = make_distilled(config, data, reader, folder).eval()
     plain = StudentTraining(
@@ -137,14 +146,18 @@ def test_the_loss_is_the_paper_formula_row_by_row(data: PreparedData, reader: Ou
         weights = 0.3 * place / place.sum() + 0.5 * teacher.softmax(0) + 0.1 * shared / shared.sum().clamp_min(1)
         expected = expected - 0.7 * (weights / weights.sum() * logsigmoid(scores[items])).sum()
         exponents = propensity * scores[1:] ** 2 / 2.0
-        exponents = torch.cat([
-            exponents[: target - 1], exponents[target:], propensity[target - 1 : target] * (scores[target] - 1) ** 2 / 2
-        ])  # fmt: skip
+        exponents = torch.cat(
+            [
+                exponents[: target - 1],
+                exponents[target:],
+                propensity[target - 1 : target] * (scores[target] - 1) ** 2 / 2,
+            ]
+        )
         expected = expected + 0.3 * exponents.logsumexp(0)
     torch.testing.assert_close(training.loss(batch), expected.float(), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels", "soft_targets", "listwise"])
+@pytest.mark.parametrize("method", ["dllm2rec", "topk_kl", "full_catalog_ce", "listwise"])
 def test_a_list_that_holds_its_target_alone_teaches_nothing(data: PreparedData, tmp_path: Path, method: str) -> None:
     def target_alone(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         items, scores = np.zeros(TOP_K, np.int64), np.full(TOP_K, -np.inf)
@@ -157,15 +170,15 @@ def test_a_list_that_holds_its_target_alone_teaches_nothing(data: PreparedData, 
         for weight in (3.0, 0.0)
     )
     batch = taught.collate(taught.plan(0)[0])
-    assert bool(batch.selected.any()) == (method == "soft_targets")  # whose lists keep their targets
-    if method == "soft_targets":
+    assert bool(batch.selected.any()) == (method == "full_catalog_ce")  # whose lists keep their targets
+    if method == "full_catalog_ce":
         torch.testing.assert_close(taught.loss(batch), 4 * plain.loss(batch), rtol=1e-5, atol=1e-4)
     else:
         torch.testing.assert_close(taught.loss(batch), plain.loss(batch))
 
 
 def test_what_stands_next_in_a_made_up_history_stays_in_its_list(data: PreparedData, tmp_path: Path) -> None:
-    asked = with_made_up(data, 6, 5, seed=3)
+    asked = with_mixed_histories(data, 6, 5, seed=3)
 
     def with_target(user: int, position: int) -> tuple[np.ndarray, np.ndarray]:
         items, scores = record_of(user, position)
@@ -182,16 +195,16 @@ def test_what_stands_next_in_a_made_up_history_stays_in_its_list(data: PreparedD
     training = DistilledTraining(plain, config.distill, reader, np.ones(len(asked.items), np.bool_), data)
     batch = training.collate(np.arange(len(windows)))
     real = batch.batch.targets > 0
-    made_up = (batch.batch.users >= data.num_users).unsqueeze(1).expand_as(real)[real]
-    assert bool(made_up.any())
-    assert not bool(made_up.all())
-    assert torch.equal(batch.top_items[:, 0] == batch.batch.targets[real], made_up)
+    mixed_histories = (batch.batch.users >= data.num_users).unsqueeze(1).expand_as(real)[real]
+    assert bool(mixed_histories.any())
+    assert not bool(mixed_histories.all())
+    assert torch.equal(batch.top_items[:, 0] == batch.batch.targets[real], mixed_histories)
 
 
 def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_path: Path) -> None:
-    asked = with_made_up(data, 6, 5, seed=3)
+    asked = with_mixed_histories(data, 6, 5, seed=3)
     reader = write_store(tmp_path, asked.targets("train"))
-    config = make_config(method="soft_labels", weight=0.7, temperature=2.0, dro_weight=0.2)
+    config = make_config(method="topk_kl", weight=0.7, temperature=2.0, dro_weight=0.2)
     windows = training_windows(asked, config.student.max_length, "all")
     student = make_distilled(config, data, reader).eval()
 
@@ -203,10 +216,10 @@ def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_pa
         training = DistilledTraining(plain, distill, reader, np.ones(len(asked.items), np.bool_), data)
         return training.loss(training.collate(np.flatnonzero(np.isin(windows.users, list(users)))))
 
-    own, made_up = range(data.num_users), range(data.num_users, asked.num_users)
-    assert float(loss(0.0, 0.0, made_up)) == 0.0
-    assert float(loss(0.0, 0.2, made_up)) == pytest.approx(0.0, abs=1e-6)
-    assert float(loss(0.7, 0.0, made_up)) > 0
+    own, mixed_histories = range(data.num_users), range(data.num_users, asked.num_users)
+    assert float(loss(0.0, 0.0, mixed_histories)) == 0.0
+    assert float(loss(0.0, 0.2, mixed_histories)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss(0.7, 0.0, mixed_histories)) > 0
     every, plain_windows = np.ones(len(asked.items), np.bool_), training_windows(data, 6, "all")
     alone = StudentTraining(
         student, data, plain_windows, config.distill.loss, TrainConfig(), 0, "cpu", EvaluateConfig()
@@ -217,12 +230,12 @@ def test_of_made_up_users_the_lists_alone_are_learned(data: PreparedData, tmp_pa
         DistilledTraining(alone, config.distill, reader, every).propensity,
     )
     both = loss(0.7, 0.2, range(asked.num_users))
-    torch.testing.assert_close(both, loss(0.7, 0.2, own) + loss(0.7, 0.0, made_up), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(both, loss(0.7, 0.2, own) + loss(0.7, 0.0, mixed_histories), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["soft_labels", "soft_targets", "listwise", "dllm2rec"])
+@pytest.mark.parametrize("method", ["topk_kl", "full_catalog_ce", "listwise", "dllm2rec"])
 def test_what_stands_next_in_a_made_up_history_is_not_learned(data: PreparedData, tmp_path: Path, method: str) -> None:
-    asked = with_made_up(data, 6, 5, seed=3)
+    asked = with_mixed_histories(data, 6, 5, seed=3)
     reader = write_store(tmp_path, asked.targets("train"))
     config = make_config(method=method)
     windows = training_windows(asked, config.student.max_length, "all")
@@ -240,7 +253,7 @@ def test_what_stands_next_in_a_made_up_history_is_not_learned(data: PreparedData
 def test_without_weight_on_the_lists_made_up_histories_change_nothing(
     data: PreparedData, plain_student: Path, tmp_path: Path
 ) -> None:
-    asked = with_made_up(data, 6, 5, seed=3)
+    asked = with_mixed_histories(data, 6, 5, seed=3)
     (tmp_path / "outputs").mkdir()
     reader = write_store(tmp_path / "outputs", asked.targets("train"))
     results = []
@@ -256,9 +269,15 @@ def test_without_weight_on_the_lists_made_up_histories_change_nothing(
 
 @pytest.mark.parametrize(("limit", "weight", "dropout"), [(1.0, 8.0, 0.1), (1000.0, 1.0, None)])
 def test_auto_trains_as_with_the_numbers_that_the_data_decides(
-    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    limit: float, weight: float, dropout: float | None,
-) -> None:  # fmt: skip
+    data: PreparedData,
+    reader: OutputsReader,
+    plain_student: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: float,
+    weight: float,
+    dropout: float | None,
+) -> None:
     monkeypatch.setattr(strength, "MANY_EVENTS", limit)
     losses = []
     for number, settings in enumerate(({"weight": "auto", "dropout": "auto"}, {"weight": weight, "dropout": dropout})):
@@ -275,7 +294,7 @@ def test_auto_trains_as_with_the_numbers_that_the_data_decides(
 
 
 def test_only_selected_targets_are_distilled(data: PreparedData, reader: OutputsReader) -> None:
-    config = make_config(method="soft_labels", weight=2.0, temperature=1.5)
+    config = make_config(method="topk_kl", weight=2.0, temperature=1.5)
     every = np.ones(len(data.items), dtype=np.bool_)
     odd = every.copy()
     odd[::2] = False
@@ -383,7 +402,7 @@ def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, rea
     assert make_distilled(make_config(embedding_weight=0.0), data, reader).items.projection is None
 
 
-@pytest.mark.parametrize("method", ["dllm2rec", "soft_labels", "soft_targets", "listwise"])
+@pytest.mark.parametrize("method", ["dllm2rec", "topk_kl", "full_catalog_ce", "listwise"])
 def test_the_student_learns_the_order_of_the_teachers_list(data: PreparedData, tmp_path: Path, method: str) -> None:
     """A teacher that says the same to everybody, best item first, is followed; without its loss it is not."""
     listed = np.array([31, 5, 17, 8, 22, 40])
@@ -461,9 +480,14 @@ def test_the_frozen_student_is_asked_target_by_target(
     ],
 )
 def test_a_selection_that_selects_nothing_is_told(
-    data: PreparedData, reader: OutputsReader, plain_student: Path, tmp_path: Path,
-    caplog: pytest.LogCaptureFixture, threshold: float, told: str | None,
-) -> None:  # fmt: skip
+    data: PreparedData,
+    reader: OutputsReader,
+    plain_student: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    threshold: float,
+    told: str | None,
+) -> None:
     config = make_config(selection="kl_above", kl_threshold=threshold)
     with caplog.at_level("INFO", logger="recdistill"):
         selected = selected_events(config, data, reader, plain_student, tmp_path, "cpu")

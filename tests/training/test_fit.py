@@ -146,8 +146,16 @@ def test_a_signal_costs_nothing(tiny_data: PreparedData, tmp_path: Path, where: 
     anew = training(tiny_data, seed=5 if untrained else 6)  # other first weights: all must come from the checkpoint
     anew.seed = 5
     rows: list[dict[str, Any]] = []
-    result = fit(anew, config, tmp_path / "cut", Profiler(), 5, "one", "student",
-                 after_validation=lambda row: rows.append(row) is not None)  # fmt: skip
+    result = fit(
+        anew,
+        config,
+        tmp_path / "cut",
+        Profiler(),
+        5,
+        "one",
+        "student",
+        after_validation=lambda row: rows.append(row) is not None,
+    )
 
     assert without_seconds(result) == without_seconds(expected)
     assert [row["epoch"] for row in rows] == [row["epoch"] for row in expected.history], "those before the signal too"
@@ -320,15 +328,15 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tiny_data:
 @pytest.mark.parametrize(
     ("name", "clip", "precision", "advice"),
     [
-        ("distilled student", 0.0, "fp32", "a lower distill.train.learning_rate or distill.train.gradient_clip: 1"),
-        ("teacher", 1.0, "fp32", "a lower teacher.train.learning_rate or a lower teacher.train.gradient_clip$"),
-        ("teacher", 1.0, "bf16", "a lower teacher.train.gradient_clip or teacher.precision: fp32$"),
+        ("distilled student", 0.0, "fp32", "a lower distill.train.learning_rate or distill.train.max_grad_norm: 1"),
+        ("teacher", 1.0, "fp32", "a lower teacher.train.learning_rate or a lower teacher.train.max_grad_norm$"),
+        ("teacher", 1.0, "bf16", "a lower teacher.train.max_grad_norm or teacher.precision: fp32$"),
     ],
 )
 def test_advice_names_settings_that_are_there_and_can_be_changed(
     tiny_data: PreparedData, tmp_path: Path, name: str, clip: float, precision: Precision, advice: str
 ) -> None:
-    trainable, config = training(tiny_data), replace(TRAIN, gradient_clip=clip)
+    trainable, config = training(tiny_data), replace(TRAIN, max_grad_norm=clip)
     trainable.loss = lambda batch: float("nan") * trainable.module.items.ids.sum()  # type: ignore[method-assign]
     with pytest.raises(DivergedError, match=advice):
         fit(trainable, config, tmp_path, Profiler(), 5, "x", name, precision=precision)
@@ -348,7 +356,7 @@ def test_gradients_are_clipped(tiny_data: PreparedData, tmp_path: Path, monkeypa
     trainable = training(tiny_data)
     trainable.loss = lambda batch: 1e6 * trainable.module.items.ids.sum()  # type: ignore[method-assign]
     gradients = watch_gradients(monkeypatch)
-    run(trainable, tmp_path, replace(TRAIN, max_epochs=1, gradient_clip=0.5))
+    run(trainable, tmp_path, replace(TRAIN, max_epochs=1, max_grad_norm=0.5))
     norms = [gradient.norm().item() for gradient in gradients]
     assert norms
     assert norms == pytest.approx([0.5] * len(norms), rel=1e-4)
@@ -374,9 +382,7 @@ def test_phases_are_timed_apart_and_logs_written(tiny_data: PreparedData, tmp_pa
     assert set(profiler.seconds) == {"set-up", "data wait", "train step", "validation", "checkpoint"}
     with (tmp_path / "training.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == [
-        "epoch", "step", "targets", "loss", "learning_rate", "ndcg@10", "hit_rate@10", "seconds"
-    ]  # fmt: skip
+    assert list(rows[0]) == ["epoch", "step", "targets", "loss", "learning_rate", "ndcg@10", "hit_rate@10", "seconds"]
     assert rows[0]["loss"] == ""
     assert float(rows[-1]["loss"]) < float(rows[1]["loss"])
     assert list((tmp_path / "tensorboard").iterdir())

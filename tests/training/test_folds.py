@@ -54,10 +54,19 @@ def data() -> PreparedData:
 def make_config(llm: Path) -> RunConfig:
     train = TrainConfig(max_epochs=4, batch_size=8, learning_rate=0.02)
     teacher = TeacherConfig(
-        llm=str(llm), layers=1, history_length=6, head_dim=4, title_dim=4, folds=FOLDS, train=train,
-        title_encoder="llm", title_decay=0.0, student_dropout=0.0, adapter=AdapterConfig(rank=2, experts=2),
-    )  # fmt: skip
-    return RunConfig(student=StudentConfig(embedding_dim=8, blocks=1, max_length=6, train=train), teacher=teacher)
+        llm=str(llm),
+        layers=1,
+        history_length=6,
+        head_dim=4,
+        title_dim=4,
+        folds=FOLDS,
+        train=train,
+        title_encoder="llm",
+        title_decay=0.0,
+        student_dropout=0.0,
+        adapter=AdapterConfig(rank=2, experts=2),
+    )
+    return RunConfig(student=StudentConfig(embedding_dim=8, num_layers=1, max_length=6, train=train), teacher=teacher)
 
 
 def test_folds_are_a_deal_of_the_users(data: PreparedData) -> None:
@@ -200,8 +209,13 @@ def test_a_fold_that_was_cut_off_while_it_was_written_is_done_again(
     monkeypatch.setenv("RECDISTILL_CACHE", str(trained / "cache"))
     folder = shutil.copytree(trained / "teacher", tmp_path / "teacher")
     fold = folder / "folds" / "0"
-    written = ["student/student.safetensors", "student/student.json", "teacher/ranker.safetensors",
-               "teacher/evidence.json", "teacher/gate_examples.json"]  # fmt: skip
+    written = [
+        "student/student.safetensors",
+        "student/student.json",
+        "teacher/ranker.safetensors",
+        "teacher/evidence.json",
+        "teacher/gate_examples.json",
+    ]
     later = written[written.index(left) + 1 :]
     for name in later:
         (fold / name).unlink()
@@ -298,7 +312,7 @@ def test_a_reading_that_failed_on_trial_counts_for_nothing(
 
 
 @pytest.mark.parametrize(
-    "teacher", [TeacherConfig(kind="student", title_decay=0.0, folds=2), TeacherConfig(compile=True, folds=2)]
+    "teacher", [TeacherConfig(kind="second_student", title_decay=0.0, folds=2), TeacherConfig(compile=True, folds=2)]
 )
 def test_what_has_no_folds_is_refused(teacher: TeacherConfig) -> None:
     with pytest.raises(UserError, match=r"teacher\.folds"):

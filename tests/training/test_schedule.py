@@ -22,9 +22,7 @@ def test_constant_without_warmup_and_decay() -> None:
     assert {learning_rate_factor(config, progress) for progress in (0.0, 0.3, 1.0)} == {1.0}
 
 
-@given(
-    st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.99), st.floats(0, 1),
-)  # fmt: skip
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.99), st.floats(0, 1))
 def test_climbs_then_falls_between_its_bounds(first: float, second: float, warmup: float, final: float) -> None:
     config = TrainConfig(warmup_fraction=warmup, final_fraction=final)
     early, late = sorted((first, second))

@@ -21,7 +21,7 @@ from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, second_
 from recdistill.training.student import student_sequence_scorer
 
 ITEMS = 30
-CONFIG = StudentConfig(embedding_dim=16, blocks=1, max_length=6, train=TrainConfig(max_epochs=2, batch_size=16))
+CONFIG = StudentConfig(embedding_dim=16, num_layers=1, max_length=6, train=TrainConfig(max_epochs=2, batch_size=16))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_trial_counts_for_nothing_whether_it_fits_or_not(data: PreparedData, m
 
 
 def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tmp_path: Path) -> None:
-    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", title_decay=0.0, history_length=6))
+    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="second_student", title_decay=0.0, history_length=6))
     (tmp_path / "student").mkdir()
     (tmp_path / "teacher").mkdir()
     save_student(untrained(0), tmp_path / "student")
@@ -111,7 +111,7 @@ def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tm
 def test_a_second_student_that_was_trained_is_not_trained_again_for_its_weight(
     data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="student", title_decay=0.0, history_length=6))
+    config = RunConfig(student=CONFIG, teacher=TeacherConfig(kind="second_student", title_decay=0.0, history_length=6))
     for name in ("student", "teacher"):
         (tmp_path / name).mkdir()
     save_student(untrained(0), tmp_path / "student")
@@ -145,9 +145,9 @@ def test_the_first_weight_wins_a_tie() -> None:
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"teacher": TeacherConfig(kind="student", title_decay=0.0, compile=True)}, "teacher.compile"),
+        ({"teacher": TeacherConfig(kind="second_student", title_decay=0.0, compile=True)}, "teacher.compile"),
         (
-            {"teacher": TeacherConfig(kind="student", title_decay=0.0), "export": ExportConfig(use_cache=True)},
+            {"teacher": TeacherConfig(kind="second_student", title_decay=0.0), "export": ExportConfig(use_cache=True)},
             "export.use_cache",
         ),
     ],

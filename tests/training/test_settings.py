@@ -28,7 +28,7 @@ from recdistill.training.reading import load_teacher
 from recdistill.training.scoring import teacher_scorer
 from recdistill.training.teacher import TeacherTraining, train_teacher
 
-STUDENT = StudentConfig(embedding_dim=8, blocks=1, heads=1, max_length=8)
+STUDENT = StudentConfig(embedding_dim=8, num_layers=1, num_heads=1, max_length=8)
 
 
 @pytest.fixture
@@ -43,10 +43,17 @@ def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch
     def train(name: str = "teacher", **settings: Any) -> tuple[dict[str, Any], Path, RunConfig]:
         train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
         base: dict[str, Any] = {
-            "llm": str(tiny_llm), "layers": 2, "history_length": 8, "head_dim": 8, "title_dim": 6, "prompt": "text",
-            "adapter": AdapterConfig(dropout=0.0), "train": TrainConfig(**train_settings), "title_encoder": "llm",
+            "llm": str(tiny_llm),
+            "layers": 2,
+            "history_length": 8,
+            "head_dim": 8,
+            "title_dim": 6,
+            "prompt": "text",
+            "adapter": AdapterConfig(dropout=0.0),
+            "train": TrainConfig(**train_settings),
+            "title_encoder": "llm",
             "title_decay": 0.0,
-        }  # fmt: skip
+        }
         config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
         folder = tmp_path / name
         users = [str(number) for number in range(tiny_data.num_users)]
@@ -79,7 +86,7 @@ SETTINGS = [
     ("teacher.padding", {"padding": "packed"}, "tokens"),
     ("teacher.padding", {"padding": "fixed"}, "tokens"),
     ("teacher.padding", {"padding": "longest"}, "tokens"),
-    ("teacher.activation_checkpointing", {"activation_checkpointing": True}, "block_executions"),
+    ("teacher.gradient_checkpointing", {"gradient_checkpointing": True}, "block_executions"),
     ("teacher.train.accumulate_grad_batches", {"train": {"accumulate_grad_batches": 2}}, "micro_batches_per_step"),
     ("teacher.train.batch_tokens", {"train": {"batch_tokens": 300}}, "tokens"),
     ("teacher.train.num_workers", {"train": {"num_workers": 2}}, "batches_by_worker"),

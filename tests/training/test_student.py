@@ -95,7 +95,7 @@ def test_every_student_learns_the_ring_with_every_loss(
     tiny_data: PreparedData, tmp_path: Path, model: str, loss: str
 ) -> None:
     """The next item is one step on with probability 3/4, two with 1/4; a guess finds one in six."""
-    shape = replace(SHAPE, model=model, loss=LossConfig(name=loss, negatives=4), embedding_dim=16, blocks=1)  # type: ignore[arg-type]
+    shape = replace(SHAPE, model=model, loss=LossConfig(name=loss, negatives=4), embedding_dim=16, num_layers=1)  # type: ignore[arg-type]
     training = student_training(replace(shape, dropout=0.0), tiny_data, 0, "cpu", EvaluateConfig())
     torch.manual_seed(0)
     optimizer = torch.optim.AdamW(training.module.parameters(), lr=0.02)

@@ -39,11 +39,15 @@ def make_data() -> PreparedData:
 
 def make_training(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **others: Any) -> TeacherTraining:
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
-    student = StudentConfig(embedding_dim=16, blocks=1, max_length=10)
+    student = StudentConfig(embedding_dim=16, num_layers=1, max_length=10)
     settings: dict[str, Any] = {
-        "llm": str(tiny_llm), "layers": 2, "history_length": 10, "head_dim": 8, "title_encoder": "llm",
+        "llm": str(tiny_llm),
+        "layers": 2,
+        "history_length": 10,
+        "head_dim": 8,
+        "title_encoder": "llm",
         "title_decay": 0.0,
-    } | others  # fmt: skip
+    } | others
     config = RunConfig(student=student, teacher=TeacherConfig(**settings, adapter=AdapterConfig(dropout=0.0)))
     torch.manual_seed(0)
     save_student(make_student(student, ITEMS), tmp_path)

@@ -26,7 +26,7 @@ def embeddings() -> torch.Tensor:
 @pytest.fixture
 def student(embeddings: torch.Tensor) -> Student:
     torch.manual_seed(5)
-    shape = StudentConfig(embedding_dim=4, heads=1, blocks=1)
+    shape = StudentConfig(embedding_dim=4, num_heads=1, num_layers=1)
     student = make_student(shape, ITEMS, whiten(embeddings, 5), title_weight=0.7)
     with torch.no_grad():
         student.items.ids[1:] += torch.randn(ITEMS, 4)
@@ -39,9 +39,16 @@ def data() -> PreparedData:
     titles = ["", *(f"Film {item}" for item in range(1, ITEMS + 1))]
     ids = ["", *(str(item) for item in range(1, ITEMS + 1))]
     return PreparedData(
-        np.arange(1, ITEMS + 1, dtype=np.int32), np.zeros(ITEMS, np.int64), np.array([0, ITEMS]),
-        np.array([ITEMS - 2], np.int32), np.array([ITEMS - 1], np.int32), titles, ids, "d", "s",
-    )  # fmt: skip
+        np.arange(1, ITEMS + 1, dtype=np.int32),
+        np.zeros(ITEMS, np.int64),
+        np.array([0, ITEMS]),
+        np.array([ITEMS - 2], np.int32),
+        np.array([ITEMS - 1], np.int32),
+        titles,
+        ids,
+        "d",
+        "s",
+    )
 
 
 def test_titles_add_to_a_vector_what_they_added_in_training(student: Student, embeddings: torch.Tensor) -> None:
@@ -49,7 +56,7 @@ def test_titles_add_to_a_vector_what_they_added_in_training(student: Student, em
     again = made.titles(embeddings[1:]) + student.items.ids[1:]
     torch.testing.assert_close(again, student.item_vectors()[1:], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(made.embeddings.float(), embeddings[1:], rtol=1e-3, atol=1e-3)
-    plain = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS)
+    plain = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), ITEMS)
     with pytest.raises(ValueError, match="see no titles"):
         title_map_of(plain, embeddings, 5)
 
@@ -71,7 +78,7 @@ def test_what_is_written_says_how_titles_are_read(
 def test_where_the_student_sees_no_titles_no_map_is_written(
     embeddings: torch.Tensor, data: PreparedData, tmp_path: Path
 ) -> None:
-    plain = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS)
+    plain = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), ITEMS)
     write_title_map(plain, embeddings, RunConfig(teacher=TeacherConfig(title_dim=5)), data, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -84,13 +91,13 @@ def test_items_without_a_title_lend_nothing_and_are_no_examples(
     embeddings[untitled] = 0
     titled = [item for item in range(1, ITEMS + 1) if item not in untitled]
     torch.manual_seed(5)
-    student = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), ITEMS, whiten(embeddings, 5), 0.7)
+    student = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), ITEMS, whiten(embeddings, 5), 0.7)
     made = title_map_of(student, embeddings, 5)
     only = torch.cat([torch.zeros(1, HIDDEN), embeddings[titled]])
     torch.testing.assert_close(whiten(embeddings, 5)[titled], whiten(only, 5)[1:])
     torch.testing.assert_close(student.item_vectors()[untitled], student.items.ids[untitled])
     new = torch.randn(3, HIDDEN)
-    small = make_student(StudentConfig(embedding_dim=4, heads=1, blocks=1), len(titled), whiten(only, 5), 0.7)
+    small = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), len(titled), whiten(only, 5), 0.7)
     with torch.no_grad():
         small.items.ids[1:] = student.items.ids[titled]
         small.items.projection.weight.copy_(student.items.projection.weight)

@@ -20,8 +20,8 @@ def test_the_file_in_configs_is_the_built_in_space() -> None:
 
 
 def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
-    space = read("student.blocks: {low: 1, high: 3}\nstudent.dropout: {low: 0, high: 0.5}\n", tmp_path)
-    assert list(space["student.blocks"].probes()) == list(space["student.blocks"].values()) == [1, 2, 3]
+    space = read("student.num_layers: {low: 1, high: 3}\nstudent.dropout: {low: 0, high: 0.5}\n", tmp_path)
+    assert list(space["student.num_layers"].probes()) == list(space["student.num_layers"].values()) == [1, 2, 3]
     long = Range(1, 500)
     assert list(long.probes()) == [1, 500]
     assert list(long.values()) == list(range(1, 501))
@@ -33,12 +33,12 @@ def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
     [
         ("[1, 2", "not valid YAML"),
         ("", "holds no space"),
-        ("student.blocks: 3", r"student.blocks: 3 is neither"),
-        ("student.blocks: {choices: 3}", "student.blocks.choices: 3 is not a list"),
-        ("student.blocks: {choices: []}", "is not a list of values"),
-        ("student.blocks: {low: 1}", "student.blocks: has low; it takes"),
-        ("student.blocks: {low: 1, high: 2, step: 1}", "student.blocks: has low, high, step"),
-        ("student.blocks: {low: 3, high: 3}", "from 3 to 3 is no range"),
+        ("student.num_layers: 3", r"student.num_layers: 3 is neither"),
+        ("student.num_layers: {choices: 3}", "student.num_layers.choices: 3 is not a list"),
+        ("student.num_layers: {choices: []}", "is not a list of values"),
+        ("student.num_layers: {low: 1}", "student.num_layers: has low; it takes"),
+        ("student.num_layers: {low: 1, high: 2, step: 1}", "student.num_layers: has low, high, step"),
+        ("student.num_layers: {low: 3, high: 3}", "from 3 to 3 is no range"),
         ("student.dropout: {low: 0, high: 0.5, log: true}", "no range of logarithms"),
         ("student.dropout: {low: 0, high: 0.5, log: 1}", "student.dropout.log: 1"),
         ("student.train.learning_rate: {low: five, high: 1.0}", r"'five' is not a number"),
@@ -47,7 +47,7 @@ def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
         ("student.train.learning_rate: {low: 1, high: 2, log: null}", "student.train.learning_rate.log: None"),
         ("student.train.learning_rate: null", "student.train.learning_rate: None is neither"),
         ("student.train.learning_rate:", "holds no space"),
-        ("student.dropout: {choices: [0.1, ]}\nstudent.blocks: {choices: null}", "student.blocks.choices: None"),
+        ("student.dropout: {choices: [0.1, ]}\nstudent.blocks: {choices: null}", "student.num_layers.choices: None"),
     ],
 )
 def test_another_form_is_refused_with_the_key(text: str, message: str, tmp_path: Path) -> None:
@@ -74,7 +74,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ({"student.dropout": Range(0.1, 1.0)}, "student.dropout: 1.0 is out of range"),
         ({"student.embedding_dim": Choices((32, 33))}, "student.embedding_dim: 33"),
         ({"student.embedding_dim": Range(32, 128)}, "student.embedding_dim: 33"),
-        ({"student.embedding_dim": Choices((30, 60)), "student.heads": Choices((2, 4))}, "student.embedding_dim: 30"),
+        (
+            {"student.embedding_dim": Choices((30, 60)), "student.num_heads": Choices((2, 4))},
+            "student.embedding_dim: 30",
+        ),
     ],
 )
 def test_values_that_the_configuration_refuses_are_refused_before_any_trial(
@@ -86,7 +89,9 @@ def test_values_that_the_configuration_refuses_are_refused_before_any_trial(
 
 def test_a_trial_changes_what_was_drawn_and_nothing_else() -> None:
     base = StudentConfig(embedding_dim=16, loss=LossConfig(negatives=7))
-    changed = changed_student(base, {"student.blocks": 1, "student.loss.name": "gbce", "student.train.batch_size": 8})
-    assert (changed.blocks, changed.loss.name, changed.train.batch_size) == (1, "gbce", 8)
+    changed = changed_student(
+        base, {"student.num_layers": 1, "student.loss.name": "gbce", "student.train.batch_size": 8}
+    )
+    assert (changed.num_layers, changed.loss.name, changed.train.batch_size) == (1, "gbce", 8)
     assert (changed.embedding_dim, changed.loss.negatives) == (16, 7)
     assert changed.train.learning_rate == base.train.learning_rate

@@ -152,7 +152,7 @@ def test_the_best_trial_is_a_configuration_that_run_reads(config: RunConfig) -> 
 @needs_optuna
 def test_another_space_or_seed_in_the_same_folder_is_refused(config: RunConfig) -> None:
     tune(config, replace(SETTINGS, trials=1), SPACE)
-    for other, space in ((replace(config, seed=7), SPACE), (config, SPACE | {"student.blocks": Range(1, 2)})):
+    for other, space in ((replace(config, seed=7), SPACE), (config, SPACE | {"student.num_layers": Range(1, 2)})):
         with pytest.raises(UserError, match="holds a study of other settings, space or data"):
             tune(other, SETTINGS, space)
 
@@ -188,24 +188,22 @@ def test_a_trial_that_diverges_is_recorded_and_the_study_goes_on(
 @needs_optuna
 def test_a_draw_that_is_refused_is_a_trial_and_the_study_goes_on(config: RunConfig) -> None:
     """Of long ranges the pairs of the ends alone are looked at before."""
-    config = replace(config, student=replace(config.student, heads=1))
-    space: dict[str, Choices | Range] = {
-        "student.embedding_dim": Range(60, 180), "student.heads": Choices((1, 4))
-    }  # fmt: skip
+    config = replace(config, student=replace(config.student, num_heads=1))
+    space: dict[str, Choices | Range] = {"student.embedding_dim": Range(60, 180), "student.num_heads": Choices((1, 4))}
     tune(config, replace(SETTINGS, trials=8, startup=8), space)
     found = trials(config)
     refused = [row for row in found if row["state"] == "refused"]
     assert [row["trial"] for row in found] == list(range(1, 9))
     assert 0 < len(refused) < 8
-    assert all(row["drawn"]["student.embedding_dim"] % row["drawn"]["student.heads"] for row in refused)
+    assert all(row["drawn"]["student.embedding_dim"] % row["drawn"]["student.num_heads"] for row in refused)
     assert refused[0]["reason"].startswith("student.embedding_dim")
     assert len({json.dumps(row["drawn"]) for row in found}) > 4, "the seed moves on"
 
 
 @needs_optuna
 def test_a_space_of_refused_draws_alone_says_why(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "changed_student", _raise(UserError("student.heads: 3")))
-    with pytest.raises(UserError, match=r"every draw was refused, the last one for student\.heads: 3"):
+    monkeypatch.setattr(tuning, "changed_student", _raise(UserError("student.num_heads: 3")))
+    with pytest.raises(UserError, match=r"every draw was refused, the last one for student\.num_heads: 3"):
         tune(config, replace(SETTINGS, trials=2), SPACE)
 
 

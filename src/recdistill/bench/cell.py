@@ -37,7 +37,7 @@ from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.llm_shapes import LlmShapes, shapes_from_config
 from recdistill.profiling.peak import matmul_peak
 from recdistill.profiling.profiler import Profiler
-from recdistill.profiling.verdicts import judge
+from recdistill.profiling.settings_check import judge
 from recdistill.progress import set_up_logging
 from recdistill.settings import flat, run_config
 from recdistill.teacher.backbone import DTYPES, check_llm, check_machine
@@ -82,8 +82,11 @@ class CellRun:
             if self.spec.get("titles_only"):
                 return {}
             self._set_up()
-            for size, part in ((self.sizes.rows, self._train), (self.sizes.test_rows, self._test),
-                               (self.sizes.export_rows, self._export)):  # fmt: skip
+            for size, part in (
+                (self.sizes.rows, self._train),
+                (self.sizes.test_rows, self._test),
+                (self.sizes.export_rows, self._export),
+            ):
                 if size:
                     give_memory_back()
                     part()
@@ -148,18 +151,26 @@ class CellRun:
         profiler, config = self.profiler, self.config
         train, precision = config.teacher.train, config.teacher.precision
         self.result = fit(
-            self.training, train, self.work / "teacher", profiler, config.seed, "bench", self.spec["cell"],
-            self.device, precision,
-        )  # fmt: skip
+            self.training,
+            train,
+            self.work / "teacher",
+            profiler,
+            config.seed,
+            "bench",
+            self.spec["cell"],
+            self.device,
+            precision,
+        )
         self.facts |= trained_facts(self.teacher, self.result)
         self.facts["graphs_after_warm_up"] = graphs_made() - self.graphs_then
         self.facts["cuda_graphs"] = cuda_graphs_made()
         history = self.result.history
         self.quality = {
             "users": len(self.data.targets("validation")),
-            "ndcg@10_before": history[0]["ndcg@10"], "ndcg@10_after": history[-1]["ndcg@10"],
+            "ndcg@10_before": history[0]["ndcg@10"],
+            "ndcg@10_after": history[-1]["ndcg@10"],
             "loss": history[-1]["loss"],
-        }  # fmt: skip
+        }
         if self.spec["per_user"]:
             with profiler.phase("quality"):
                 # Of the weights after the pass, as the figure above; `fit` has put back those that were best.
@@ -184,7 +195,7 @@ class CellRun:
         self.teacher.read = TokenCount()
         result = export_outputs(
             self.teacher, self.data, self.teacher.titles, config, folder, names, self.profiler, self.device
-        )  # fmt: skip
+        )
         self.exported = self.teacher.read
         self.facts["export_batch_size"] = result.batch_size
         self.facts["export_batch_size_trials"] = [asdict(trial) for trial in result.trials]
@@ -202,11 +213,12 @@ class CellRun:
             "throughput": {
                 "train": self._throughput(trained, phases, TRAIN_PHASES, train=True),
                 "export": self._throughput(self.exported, phases, EXPORT_PHASES, train=False),
-                "matmul_peak_flops": self.peak, "matmul_peak_dtype": str(self.dtype).removeprefix("torch."),
+                "matmul_peak_flops": self.peak,
+                "matmul_peak_dtype": str(self.dtype).removeprefix("torch."),
             },
             "quality": self.quality,
             "environment": environment(self.device),
-        }  # fmt: skip
+        }
 
     def _throughput(self, count: TokenCount, phases: dict[str, float], names: tuple[str, ...], *, train: bool) -> Any:
         seconds = seconds_of(phases, *names)
@@ -214,13 +226,16 @@ class CellRun:
             return None
         needed = model_flops(self.shapes, self.config.teacher, self.teacher.ranker, count, train=train)
         return {
-            **count.plain(), "padding_share": count.padding,
+            **count.plain(),
+            "padding_share": count.padding,
             "steps": self.result.steps if train and self.result else count.micro_batches,
             "seconds": round(seconds, 4),
-            "rows_per_second": count.prompts / seconds, "targets_per_second": count.targets / seconds,
+            "rows_per_second": count.prompts / seconds,
+            "targets_per_second": count.targets / seconds,
             "useful_tokens_per_second": count.useful / seconds,
-            "model_flops": needed, "model_flops_utilisation": needed / seconds / self.peak,
-        }  # fmt: skip
+            "model_flops": needed,
+            "model_flops_utilisation": needed / seconds / self.peak,
+        }
 
     def _evidence(self) -> dict[str, Any]:
         """What was seen as it ran, and for each setting of the cell whether it was in effect; None: not judged."""
@@ -260,14 +275,23 @@ class KeepsLast(TeacherTraining):
 
 
 WITHOUT_TRAINING = (
-    "teacher.history_length", "teacher.gate.kind", "teacher.layers", "teacher.adapter.rank", "teacher.adapter.experts",
-    "teacher.adapter.layers", "teacher.prompt", "teacher.head",
-)  # fmt: skip
+    "teacher.history_length",
+    "teacher.gate.kind",
+    "teacher.layers",
+    "teacher.adapter.rank",
+    "teacher.adapter.experts",
+    "teacher.adapter.layers",
+    "teacher.prompt",
+    "teacher.head",
+)
 """Settings of the teacher that show without a step of training."""
 CONTEXT = (
-    "teacher.precision", "teacher.quantization", "teacher.compute_dtype", "teacher.train.batch_tokens",
+    "teacher.precision",
+    "teacher.quantization",
+    "teacher.compute_dtype",
+    "teacher.train.batch_tokens",
     "export.use_cache",
-)  # fmt: skip
+)
 """Settings that others are judged beside."""
 
 

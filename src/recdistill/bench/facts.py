@@ -10,7 +10,7 @@ from recdistill.training.reading import Teacher
 
 
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:
-    """Adapters, experts, prompts and head, as :func:`recdistill.profiling.verdicts.judge` reads them."""
+    """Adapters, experts, prompts and head, as :func:`recdistill.profiling.settings_check.judge` reads them."""
     ranker = teacher.ranker
     layers = expert_layers(ranker.llm)
     ranks = {layer.lora_A[ADAPTER].weight.shape[0] for _, layer in layers}

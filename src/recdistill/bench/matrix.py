@@ -17,7 +17,7 @@
         title, question: as above
         cells: [base, bf16]
         against: base                 the default
-        factorial: [teacher.quantization, teacher.activation_checkpointing]   optional: the four cells as a 2×2
+        factorial: [teacher.quantization, teacher.gradient_checkpointing]   optional: the four cells as a 2×2
 
 A cell may set `rows`, `validation_users`, `test_rows` and `export_rows` for itself; 0 leaves the phase out. Two cells
 that ask for the same are an A/A pair: what differs between them is noise. There must be one.

@@ -34,9 +34,14 @@ def dots(name: str, cells: Sequence[str], phases: Mapping[str, Sequence[float | 
             aside = 0.5 * (index / max(1, len(phases) - 1) - 0.5)  # equal peaks would hide one another
             places = [(value, row + aside) for row, value in enumerate(values) if value is not None]
             axes.plot(
-                [x for x, _ in places], [y for _, y in places], MARKERS[index % len(MARKERS)], color=_color(index),
-                markersize=5, label=phase, alpha=0.85,
-            )  # fmt: skip
+                [x for x, _ in places],
+                [y for _, y in places],
+                MARKERS[index % len(MARKERS)],
+                color=_color(index),
+                markersize=5,
+                label=phase,
+                alpha=0.85,
+            )
         _rows(axes, cells, unit)
         axes.set_xlim(left=0)
         figure.legend(loc="outside upper center", ncols=4)
@@ -83,9 +88,14 @@ def tradeoff(name: str, points: Sequence[Point], base: str, speed: str, quality:
                 shift += 9
             taken.append((point.speed, place + shift))
             axes.annotate(
-                point.cell, (point.speed, point.quality), (0, shift), textcoords="offset points", fontsize=7,
-                ha="center", va="bottom",
-            )  # fmt: skip
+                point.cell,
+                (point.speed, point.quality),
+                (0, shift),
+                textcoords="offset points",
+                fontsize=7,
+                ha="center",
+                va="bottom",
+            )
         return to_svg(figure, name)
 
 

@@ -13,9 +13,11 @@ from recdistill.yaml_files import read_yaml
 
 LEAST_REPEATS = 3
 OWN = {
-    "teacher.train.max_epochs": 1, "teacher.train.patience": 0, "teacher.train.validate_every": 1.0,
+    "teacher.train.max_epochs": 1,
+    "teacher.train.patience": 0,
+    "teacher.train.validate_every": 1.0,
     "teacher.train.checkpoint_seconds": 86400.0,
-}  # fmt: skip
+}
 """What the bench sets itself: one pass over the sample, a validation before and after, one checkpoint at the end."""
 CELL_SECTIONS = ("teacher", "export")
 """Data and student are made once for all cells, so a cell may set nothing of theirs."""
@@ -129,10 +131,13 @@ def _section(content: Any, number: int, cells: Mapping[str, BenchCell]) -> Secti
     ):
         raise UserError(f"{key}.factorial: must be two settings")
     section = Section(
-        name, _per_language(content.get("title", name), f"{key}.title"),
-        _per_language(content.get("question", ""), f"{key}.question"), tuple(members), against,
+        name,
+        _per_language(content.get("title", name), f"{key}.title"),
+        _per_language(content.get("question", ""), f"{key}.question"),
+        tuple(members),
+        against,
         (factorial[0], factorial[1]) if factorial else None,
-    )  # fmt: skip
+    )
     if factorial and four(section, cells) is None:
         raise UserError(f"{key}.factorial: its cells must hold each of two values of both settings with each other")
     return section
@@ -153,9 +158,7 @@ def _known(content: Mapping[Any, Any], keys: tuple[str, ...], prefix: str) -> No
 
 def _sizes(content: Mapping[str, Any], default: Sizes, prefix: str) -> Sizes:
     found = {name: content[name] for name in SIZES if name in content}
-    return replace(default, **{
-        name: _whole(value, f"{prefix}.{name}".lstrip("."), 0) for name, value in found.items()
-    })  # fmt: skip
+    return replace(default, **{name: _whole(value, f"{prefix}.{name}".lstrip("."), 0) for name, value in found.items()})
 
 
 def _whole(value: Any, key: str, least: int) -> int:

@@ -65,10 +65,15 @@ def build_document(results: Results, texts: BenchTexts, source: str, out: Path) 
     """The report's blocks, in the order of the report it is modelled on."""
     sections = [block for section in results.matrix.sections for block in _section(results, section, texts)]
     blocks = [
-        *_made(results, texts), *_environment(results, texts), *_method(results, texts), *sections,
-        *_overview(results, texts), *_tradeoff(results, texts), *_conclusions(results, texts),
+        *_made(results, texts),
+        *_environment(results, texts),
+        *_method(results, texts),
+        *sections,
+        *_overview(results, texts),
+        *_tradeoff(results, texts),
+        *_conclusions(results, texts),
         *_reproduce(results, texts, source, out),
-    ]  # fmt: skip
+    ]
     return Document(texts.of(results.matrix.titles), texts.language, tuple(blocks), texts("tables_scroll"))
 
 
@@ -78,9 +83,14 @@ def _made(results: Results, texts: BenchTexts) -> list[Block]:
     started = [row["started"][:16].replace("T", " ") for row in rows]
     asked = len(results.matrix.cells) * results.matrix.repeats
     text = texts(
-        "made", finished=sum(row["status"] == FINISHED for row in rows), asked=asked, cells=len(results.matrix.cells),
-        started=min(started), ended=max(started), total=duration(texts, sum(row["seconds"] for row in rows)),
-    )  # fmt: skip
+        "made",
+        finished=sum(row["status"] == FINISHED for row in rows),
+        asked=asked,
+        cells=len(results.matrix.cells),
+        started=min(started),
+        ended=max(started),
+        total=duration(texts, sum(row["seconds"] for row in rows)),
+    )
     missing = sum(len(results.due(cell)) for cell in results.matrix.cells)
     return [Paragraph(text), *([Remark(texts("incomplete", missing=missing))] if missing else [])]
 
@@ -106,15 +116,20 @@ def _method(results: Results, texts: BenchTexts) -> list[Block]:
     sentences = [
         texts("method_cells", threads=matrix.threads, limit=duration(texts, matrix.cell_seconds)),
         texts(
-            "method_sample", rows=f"{sizes.rows:,}", users=f"{sizes.validation_users:,}",
-            tested=f"{sizes.test_rows:,}", exported=f"{sizes.export_rows:,}",
+            "method_sample",
+            rows=f"{sizes.rows:,}",
+            users=f"{sizes.validation_users:,}",
+            tested=f"{sizes.test_rows:,}",
+            exported=f"{sizes.export_rows:,}",
         ),
         texts("method_turns", repeats=matrix.repeats),
         texts("method_noise", pairs=pairs, least=percent(1 + LEAST_FLOOR).lstrip("+")),
         *_limits(results, texts, pairs),
-        texts("method_quality"), texts("method_evidence"), texts("method_mfu", peaks=_peaks(results)),
+        texts("method_quality"),
+        texts("method_evidence"),
+        texts("method_mfu", peaks=_peaks(results)),
         _memory_kind(results, texts),
-    ]  # fmt: skip
+    ]
     floors = {metric: floor for metric in METRICS if (floor := noise_floor(results, metric)) is not None}
     rows = [
         [texts(metric), f"{math.expm1(-floor) * 100:.1f} % … {math.expm1(floor) * 100:+.1f} %"]  # even in the logarithm
@@ -135,9 +150,12 @@ def _limits(results: Results, texts: BenchTexts, pairs: str) -> list[str]:
     count = sum(compare(results, *cells, metric) is not None for cells in asked for metric in METRICS)
     chance = chance_of_false_difference(matrix.repeats)
     luck = texts(
-        "method_luck", turns=matrix.repeats, chance=f"{chance * 100:.2g} %", count=count,
+        "method_luck",
+        turns=matrix.repeats,
+        chance=f"{chance * 100:.2g} %",
+        count=count,
         expected=f"{chance * count:.2g}",
-    )  # fmt: skip
+    )
     others = without_own_floor(matrix)
     return [luck, *([texts("method_other_work", pairs=pairs, others=", ".join(others))] if others else [])]
 
@@ -167,11 +185,13 @@ def _section(results: Results, section: Section, texts: BenchTexts) -> list[Bloc
     question = texts.of(section.questions)
     cells = members(section)
     found = (
-        tables.training(results, section, texts), tables.speed(results, section, texts),
+        tables.training(results, section, texts),
+        tables.speed(results, section, texts),
         tables.export(results, section, texts),
-        tables.by_phase(results, cells, texts, seconds), tables.by_phase(results, cells, texts, memory),
+        tables.by_phase(results, cells, texts, seconds),
+        tables.by_phase(results, cells, texts, memory),
         tables.evidence(results, section, texts),
-    )  # fmt: skip
+    )
     return [
         Heading(texts.section(section)),
         *([Paragraph(question)] if question else []),

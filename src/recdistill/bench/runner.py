@@ -124,9 +124,14 @@ class _Bench:
         name = f"{cell.name}-{turn}"
         started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         row: Row = {
-            "cell": cell.name, "repeat": turn, "fingerprint": cell.fingerprint(self.matrix.threads),
-            "settings": cell.settings, "sizes": asdict(cell.sizes), "started": started, "seconds": 0.0,
-        }  # fmt: skip
+            "cell": cell.name,
+            "repeat": turn,
+            "fingerprint": cell.fingerprint(self.matrix.threads),
+            "settings": cell.settings,
+            "sizes": asdict(cell.sizes),
+            "started": started,
+            "seconds": 0.0,
+        }
         if refusal := self._refusal(cell):
             return row | {"status": "refused", "reason": refusal}
         files = {end: self.out / WORK / f"{name}.{end}" for end in ("spec.json", "out.json")}
@@ -159,26 +164,42 @@ class _Bench:
     def _spec(self, cell: BenchCell, turn: int, name: str, titles_only: bool) -> dict[str, Any]:
         shared = RunFolder(self.out / SHARED)
         return {
-            "cell": cell.name, "config": asdict(cell.config), "settings": cell.settings, "sizes": asdict(cell.sizes),
+            "cell": cell.name,
+            "config": asdict(cell.config),
+            "settings": cell.settings,
+            "sizes": asdict(cell.sizes),
             "judged": sorted({key for one in self.matrix.cells.values() if not one.refusal for key in one.settings}),
-            "device": self.device, "threads": self.matrix.threads, "parent": os.getpid(),
-            "data": str(shared.step("prepare")), "student": str(shared.step("student")),
-            "work": str(self.out / WORK / name), "per_user": turn == 1, "titles_only": titles_only,
-        }  # fmt: skip
+            "device": self.device,
+            "threads": self.matrix.threads,
+            "parent": os.getpid(),
+            "data": str(shared.step("prepare")),
+            "student": str(shared.step("student")),
+            "work": str(self.out / WORK / name),
+            "per_user": turn == 1,
+            "titles_only": titles_only,
+        }
 
     def _process(self, files: list[str], log: int, name: str) -> int | None:
         """The exit status of the cell's process, negative for a signal; None: its time was over."""
         threads = str(self.matrix.threads)
         # Compiled code is kept between processes by default, and a second turn would find the first one's.
         settings = {
-            "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads,
-            "TOKENIZERS_PARALLELISM": "false", "TORCHINDUCTOR_CACHE_DIR": str(self.out / WORK / name / "inductor"),
-            "TORCHINDUCTOR_FX_GRAPH_CACHE": "0", "TORCHINDUCTOR_COMPILE_THREADS": threads,
-        }  # fmt: skip
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "RAYON_NUM_THREADS": threads,
+            "TOKENIZERS_PARALLELISM": "false",
+            "TORCHINDUCTOR_CACHE_DIR": str(self.out / WORK / name / "inductor"),
+            "TORCHINDUCTOR_FX_GRAPH_CACHE": "0",
+            "TORCHINDUCTOR_COMPILE_THREADS": threads,
+        }
         process = subprocess.Popen(
-            [sys.executable, "-m", "recdistill.bench.cell", *files], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=os.environ | settings, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "recdistill.bench.cell", *files],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | settings,
+            start_new_session=True,
+        )
         try:
             return process.wait(timeout=self.matrix.cell_seconds)
         except subprocess.TimeoutExpired:

@@ -118,9 +118,13 @@ def compare(results: Results, cell: str, against: str, metric: str) -> Compariso
     if floor is None or len(ratios) < LEAST_TURNS:
         return None
     return Comparison(
-        metric, math.exp(median(ratios)), math.exp(min(ratios)), math.exp(max(ratios)), len(ratios),
+        metric,
+        math.exp(median(ratios)),
+        math.exp(min(ratios)),
+        math.exp(max(ratios)),
+        len(ratios),
         judge(ratios, floor),
-    )  # fmt: skip
+    )
 
 
 def judge(ratios: Sequence[float], floor: float) -> Verdict:

@@ -31,9 +31,18 @@ from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
 
 PHASES = (
-    "load LLM", "set-up", "warm-up", "compile", "data wait", "train step", "validation", "checkpoint", "test", "export",
+    "load LLM",
+    "set-up",
+    "warm-up",
+    "compile",
+    "data wait",
+    "train step",
+    "validation",
+    "checkpoint",
+    "test",
+    "export",
     "write",
-)  # fmt: skip
+)
 """What the tables show; import, title embeddings and the reading of data are in the rows of results."""
 
 
@@ -45,13 +54,17 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
     against = section.against
     rows = []
     for cell in cells:
-        rows.append([
-            cell, verdict(results, cell, against, TRAINING, texts),
-            ranged(over_turns(results, cell, seconds("train step", "data wait"))),
-            ratio(results, cell, against, "train_seconds"),
-            ranged(over_turns(results, cell, memory("train step"))),
-            _quality(results, cell), _quality_difference(results, cell, against),
-        ])  # fmt: skip
+        rows.append(
+            [
+                cell,
+                verdict(results, cell, against, TRAINING, texts),
+                ranged(over_turns(results, cell, seconds("train step", "data wait"))),
+                ratio(results, cell, against, "train_seconds"),
+                ranged(over_turns(results, cell, memory("train step"))),
+                _quality(results, cell),
+                _quality_difference(results, cell, against),
+            ]
+        )
     keys = ("cell", "verdict", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
     return table(_header(keys, against, texts), rows, texts("training_caption"), labels=2)
 
@@ -179,10 +192,17 @@ def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:
         neither, first, second, both = (one.median for one in found.cells)
         one, two = _factors(section)
         changes = {"total": both - neither, "one": first - neither, "two": second - neither}
-        sentences.append(texts(
-            "factorial_shares", metric=texts(metric), unit=_unit(metric), neither=number(neither), first=one,
-            second=two, **{key: signed_number(value) for key, value in changes.items()},
-        ))  # fmt: skip
+        sentences.append(
+            texts(
+                "factorial_shares",
+                metric=texts(metric),
+                unit=_unit(metric),
+                neither=number(neither),
+                first=one,
+                second=two,
+                **{key: signed_number(value) for key, value in changes.items()},
+            )
+        )
     return sentences
 
 

@@ -105,9 +105,8 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
     parts += [texts("inside", metrics=", ".join(quiet))] if quiet else []
     parts += [quality] if (quality := quality_told(results, cell, against, texts)) else []
     parts += [
-        texts("partly", turn=row["repeat"], what=texts(f"verdict_{row['status']}"))
-        for row in results.ended_badly(cell)
-    ]  # fmt: skip
+        texts("partly", turn=row["repeat"], what=texts(f"verdict_{row['status']}")) for row in results.ended_badly(cell)
+    ]
     if unseen := [key for key in not_judged(results, cell) if key in results.matrix.cells[cell].settings]:
         parts.append(texts("unjudged", keys=", ".join(unseen)))
     return texts("finding", cell=cell, against=against, parts=texts("separator").join(parts))

@@ -14,8 +14,14 @@ from recdistill.errors import UserError
 
 MatchKind = Literal["id", "id_case", "title", "name", "words", "part", "similar"]
 SCORES: dict[MatchKind, float] = {
-    "id": 100, "id_case": 99.5, "title": 99, "name": 98, "words": 90, "part": 80, "similar": 70,
-}  # fmt: skip
+    "id": 100,
+    "id_case": 99.5,
+    "title": 99,
+    "name": 98,
+    "words": 90,
+    "part": 80,
+    "similar": 70,
+}
 """The best score of each kind of match; the ranges do not overlap, so sorting by score sorts by kind."""
 
 LEAST_SIMILARITY = 75.0

@@ -33,7 +33,7 @@ def tell_untitled(about: Mapping[str, Any]) -> None:
     if matches is None or not (sentence := untitled_sentence(matches)):
         return
     if not matches["titled"] and not about["settings"].get("text"):
-        sentence += "; the teacher's title vectors and the likeness of titles are off, and all it knows are ids"
+        sentence += "; the teacher's title vectors and title similarity are off, and all it knows are ids"
     else:
         sentence += "; the teacher knows these by their ids alone, which it does not read as text"
     logger.warning("teacher: %s", sentence)

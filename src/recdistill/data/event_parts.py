@@ -38,6 +38,8 @@ def split_by_event(offsets: LongArray, interactions: Interactions, config: DataC
         logger.warning(
             "data.split %s: of %d of %d users an event of an earlier part (train, validation, test) is later than "
             "one of a later part; such results show what a model makes of the future",
-            config.split, late, len(offsets) - 1,
-        )  # fmt: skip
+            config.split,
+            late,
+            len(offsets) - 1,
+        )
     return by_event(offsets, parts)

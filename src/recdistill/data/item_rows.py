@@ -79,7 +79,12 @@ def _first_texts(table: Table, item_ids: list[str], column: pl.Series) -> tuple[
         item_id, (row, text) = next(iter(more.items()))
         logger.warning(
             "%s: %d item%s several texts in column %r, of which the first counts: %r is %r, not %r",
-            table.places([row])[0], len(more),
-            " has" if len(more) == 1 else "s have", column.name, item_id, found[item_id], text,
-        )  # fmt: skip
+            table.places([row])[0],
+            len(more),
+            " has" if len(more) == 1 else "s have",
+            column.name,
+            item_id,
+            found[item_id],
+            text,
+        )
     return found, len(more)

@@ -64,9 +64,16 @@ class ItemColumns(NamedTuple):
         """
         names, form = _names(config), items_form(config)
         return cls(
-            names.item, names.title, config.text, form.separator, form.quote, form.escape, form.encoding,
-            config.items.names, config.bad_rows,
-        )  # fmt: skip
+            names.item,
+            names.title,
+            config.text,
+            form.separator,
+            form.quote,
+            form.escape,
+            form.encoding,
+            config.items.names,
+            config.bad_rows,
+        )
 
     @property
     def form(self) -> TextForm:
@@ -114,7 +121,11 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
         here, there = next(iter(forms.items()))
         logger.warning(
             "%s: %d of the new items %s the id of a known one but for the way it is written, such as %r and %r",
-            path, len(forms), "has" if len(forms) == 1 else "have", here, there,
-        )  # fmt: skip
+            path,
+            len(forms),
+            "has" if len(forms) == 1 else "have",
+            here,
+            there,
+        )
     texts = item_texts(["", *titles], ["", *titles.values()], rows.texts)[1:]
     return NewItems(list(titles), list(titles.values()), texts)

@@ -41,13 +41,31 @@ TOPICS: tuple[tuple[str, ...], ...] = (
     ("Chess", "Checkmate", "Gambit", "Grandmaster", "Castling", "Stalemate", "Rook", "Endgame"),
     ("Desert", "Camel", "Oasis", "Sahara", "Nomad", "Caravan", "Bedouin", "Dunes"),
     ("President", "Election", "Parliament", "Minister", "Campaign", "Congress", "Ballot", "Diplomat"),
-)  # fmt: skip
+)
 """Words of each topic. No word stands in two topics, and none is needed to tell a topic: any other will do."""
 
 PHRASES = (
-    "The Last {}", "{} at Midnight", "A {} for Anna", "Return of the {}", "The {} Next Door", "{} in Autumn",
-    "My Life and the {}", "Beyond the {}", "The Secret of the {}", "One More {}", "{}: A Memoir", "The Quiet {}",
-    "Before the {}", "The {} of Elm Street", "Letters about the {}", "{} and Other Stories", "The Forgotten {}",
-    "Waiting for the {}", "A Brief History of the {}", "The {} Diaries", "Farewell to the {}", "The Blue {}",
-)  # fmt: skip
+    "The Last {}",
+    "{} at Midnight",
+    "A {} for Anna",
+    "Return of the {}",
+    "The {} Next Door",
+    "{} in Autumn",
+    "My Life and the {}",
+    "Beyond the {}",
+    "The Secret of the {}",
+    "One More {}",
+    "{}: A Memoir",
+    "The Quiet {}",
+    "Before the {}",
+    "The {} of Elm Street",
+    "Letters about the {}",
+    "{} and Other Stories",
+    "The Forgotten {}",
+    "Waiting for the {}",
+    "A Brief History of the {}",
+    "The {} Diaries",
+    "Farewell to the {}",
+    "The Blue {}",
+)
 """What stands around a topic's word; these words say nothing about the topic."""

@@ -26,7 +26,7 @@ from recdistill.files import write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
 SHARE_STREAM = 1
-"""Keeps the draw of `data.train_users` apart from that of `data.limit_rows`, which has the same seed."""
+"""Keeps the draw of `data.train_user_fraction` apart from that of `data.limit_rows`, which has the same seed."""
 
 
 def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> PreparedData:
@@ -35,7 +35,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
     popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
     `global_time` are those of all events; items that nobody is left with are dropped from the catalog. The share of
-    users that `data.train_users` trains on is drawn after that and drops nothing.
+    users that `data.train_user_fraction` trains on is drawn after that and drops nothing.
 
     Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
     they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
@@ -43,7 +43,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
 
     Args:
         config: what to read and what to keep.
-        seed: of the samples that `limit_rows` and `train_users` take.
+        seed: of the samples that `limit_rows` and `train_user_fraction` take.
         folder: where to write.
         profiler: counts the phases `load data`, `filter`, `split` and `write`.
 
@@ -66,8 +66,8 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         if config.limit_rows is not None:
             interactions, ends = _limit(interactions, ends, config.limit_rows, seed)
             steps["limit_rows"] = interactions.counts()
-        if config.train_users < 1:
-            ends = train_share(ends, config.train_users, np.random.default_rng([seed, SHARE_STREAM]))
+        if config.train_user_fraction < 1:
+            ends = train_share(ends, config.train_user_fraction, np.random.default_rng([seed, SHARE_STREAM]))
         item_ids = ["", *interactions.item_ids]
         titles = ["", *(rows.titles.get(item_id, "") for item_id in interactions.item_ids)]
         texts = item_texts(item_ids, titles, rows.texts) if rows.texts else None
@@ -76,18 +76,26 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         targets = _count_targets(data, config)
     with profiler.phase("write"):
         statistics = {
-            **interactions.counts(), "targets": targets, "titles_missing": matches.items - matches.titled,
+            **interactions.counts(),
+            "targets": targets,
+            "titles_missing": matches.items - matches.titled,
             "tied_events": _count_ties(data),
-        }  # fmt: skip
+        }
         if source.skipped:
             statistics["bad_rows"] = sum(source.skipped.values())
         if ends.trained is not None:
             statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
         about: dict[str, Any] = {
-            "fingerprint": data.fingerprint, "split_fingerprint": data.split_fingerprint, "source": config.source,
-            "settings": asdict(config), "seed": seed, "filters": steps, "statistics": statistics,
-            "titles": asdict(matches), "bad_rows": source.skipped or {},
-        }  # fmt: skip
+            "fingerprint": data.fingerprint,
+            "split_fingerprint": data.split_fingerprint,
+            "source": config.source,
+            "settings": asdict(config),
+            "seed": seed,
+            "filters": steps,
+            "statistics": statistics,
+            "titles": asdict(matches),
+            "bad_rows": source.skipped or {},
+        }
         if config.source == "planted":
             about["achievable"] = {
                 name: achievable(config.planted, data, data.targets(name)) for name in ("validation", "test")

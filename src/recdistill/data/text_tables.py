@@ -227,9 +227,11 @@ class TextTable:
         try:
             # All columns are read: told to read some only, polars would not notice values that are too many.
             frame = pl.read_csv(
-                header.encode() + piece.content, separator=self.form.dialect.separator, infer_schema=False,
+                header.encode() + piece.content,
+                separator=self.form.dialect.separator,
+                infer_schema=False,
                 quote_char=self.form.quote if piece.quotes else None,
-            )  # fmt: skip
+            )
         except PolarsError:
             return None
         if frame.width != len(self.names) or (not self.header and frame.to_series(-1).has_nulls()):

@@ -10,7 +10,7 @@ from recdistill.distill.batch_size import Trial
 from recdistill.errors import UserError
 from recdistill.files import read_json, write_json
 from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.verdicts import judge
+from recdistill.profiling.settings_check import judge
 
 EVIDENCE_FILE = "evidence.json"
 READ_FILE = "read.json"

@@ -171,9 +171,7 @@ def export_outputs(
             new = slice(max(0, done - before), None)
             with profiler.phase("write"):
                 kept.keep(read, teacher.read.state(), before, int(ends[number]))
-                writer.append(
-                    targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new]
-                )  # fmt: skip
+                writer.append(targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new])
             progress.advance(len(targets.users[new]))
             if requested():
                 kept.keep_at(int(ends[number]), teacher.read.state())

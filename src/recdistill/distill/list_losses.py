@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def soft_label_loss(student_scores: Tensor, teacher_scores: Tensor, temperature: float) -> Tensor:
+def topk_kl_loss(student_scores: Tensor, teacher_scores: Tensor, temperature: float) -> Tensor:
     """T² Σ_s KL(p ‖ q), p and q the softmax over the teacher's list of both models' scores divided by T, in nats.
 
     T² keeps the gradient's size when T is changed (Hinton et al. 2015, §2). (M, K) and (M, K) → scalar; every row must
@@ -18,14 +18,14 @@ def soft_label_loss(student_scores: Tensor, teacher_scores: Tensor, temperature:
     return temperature**2 * list_divergence(student_scores, teacher_scores, temperature).sum()
 
 
-def soft_target_excess(
+def full_catalog_ce_excess(
     student_scores: Tensor, target_scores: Tensor, teacher_scores: Tensor, temperature: float
 ) -> Tensor:
     """What turns the cross-entropy against the targets into that against the teacher: Σ_s (ŷ_st - Σ_i p_si ŷ_si).
 
     With q the student's softmax over the whole catalog and p the teacher's over its list,
     -Σ_i p_i log q_i = (log Z - ŷ_t) + (ŷ_t - Σ_i p_i ŷ_i): the first is the plain cross-entropy, so that the whole
-    catalog is summed over once for both. Unlike :func:`soft_label_loss`, it also draws the list above all other items.
+    catalog is summed over once for both. Unlike :func:`topk_kl_loss`, it also draws the list above all other items.
 
     Args:
         student_scores: (M, K), the student's of the teacher's items.

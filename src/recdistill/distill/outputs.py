@@ -6,7 +6,7 @@
       item_embeddings.npy   the language model's embedding of each title, fp16 (N + 1, H)
       index_keys.npy, index_rows.npy
       outputs.json          written last: a folder without it is an export that was interrupted
-      known_targets.json    how well the lists place their own targets (`distill.known_targets`)
+      target_memorisation.json    how well the lists place their own targets (`distill.target_memorisation`)
 
 Scores are fp32: at ±20, fp16 moves in steps of 1/64, which ties neighbours of a list and shifts their probabilities by
 up to 0.8 %, for 2 bytes saved per item. States, which no loss takes differences of, are fp16.
@@ -28,8 +28,8 @@ from recdistill.files import map_array, read_json
 
 DONE_FILE = "outputs.json"
 EMBEDDINGS_FILE = "item_embeddings.npy"
-KNOWN_FILE = "known_targets.json"
-"""How well the lists place their own targets, `distill.known_targets`; written once the store is finished."""
+MEMORISATION_FILE = "target_memorisation.json"
+"""How well the lists place their own targets, `distill.target_memorisation`; written once the store is finished."""
 OPEN_SHARDS = 128
 """Shards a reader keeps mapped at a time; each takes up to three of the process's file descriptors."""
 

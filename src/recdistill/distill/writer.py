@@ -87,8 +87,12 @@ class OutputsWriter:
             ValueError: a shape is wrong.
         """
         parts = {
-            "users": users, "positions": positions, "top_items": top_items, "top_scores": top_scores, "states": states,
-        }  # fmt: skip
+            "users": users,
+            "positions": positions,
+            "top_items": top_items,
+            "top_scores": top_scores,
+            "states": states,
+        }
         rows = {name: parts[name] for name in self.columns}
         for name, (_, shape) in self.columns.items():
             if rows[name].shape != (len(users), *shape):

@@ -55,8 +55,11 @@ def draw_candidates(data: PreparedData, targets: Targets, count: int, seed: int)
     if missing := int((drawn[:, 0] == 0).sum()):
         logger.warning(
             "evaluate.candidates: %s of %s targets are left out of this protocol, since their histories leave fewer "
-            "than %d items to draw from", f"{missing:,}", f"{len(targets):,}", count,
-        )  # fmt: skip
+            "than %d items to draw from",
+            f"{missing:,}",
+            f"{len(targets):,}",
+            count,
+        )
     return drawn
 
 

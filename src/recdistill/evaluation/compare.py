@@ -1,4 +1,4 @@
-"""Finished runs side by side, from the ranks that they stored: arms of one or more seeds, and paired differences."""
+"""Finished runs side by side, from the ranks that they stored: variants of one or more seeds, and paired tests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from recdistill.evaluation.significance import bootstrap_over_seeds, holm, inter
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 
-COUNTING = ("popularity", "neighbours", "oracle")
+COUNTING = ("popularity", "cooccurrence", "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
 COMMON = ("split", "filter_seen", "items", "rows", "users", "repeats", "fingerprints")
 """What all compared runs were measured with."""
@@ -26,17 +26,17 @@ BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
 
 @dataclass(frozen=True)
 class Contender:
-    """One model of one arm.
+    """One model of one variant.
 
     Attributes:
-        arm: the arm's name.
+        variant: the variant's name.
         model: the model's name.
         seeds: S seeds, ascending.
         values: (rows, S) the metric, a column a seed.
-        beside: means over seeds of what `metrics.json` holds beside it; only what all runs of the arm have.
+        beside: means over seeds of what `metrics.json` holds beside it; only what all runs of the variant have.
     """
 
-    arm: str
+    variant: str
     model: str
     seeds: tuple[int, ...]
     values: FloatArray
@@ -44,7 +44,7 @@ class Contender:
 
 
 def compare(
-    arms: Mapping[str, Sequence[Path]],
+    variants: Mapping[str, Sequence[Path]],
     models: Sequence[str] = (),
     baseline: str = "",
     metric: str = "ndcg@10",
@@ -56,9 +56,10 @@ def compare(
     """Compare models of runs that were measured on the same rows.
 
     Args:
-        arms: folders of the runs of each arm; the runs of one arm are seeds of one thing.
+        variants: folders of the runs of each variant; the runs of one variant are seeds of one thing.
         models: which to compare. Empty: all that the runs have, but those of :data:`COUNTING`.
-        baseline: `ARM:MODEL` that all others are compared with. Empty: each model with the same one of the first arm.
+        baseline: `VARIANT:MODEL` that all others are compared with. Empty: each model with the same one of the first
+        variant.
         metric: of every row, such as `ndcg@10`.
         bootstrap_samples: redraws of users and seeds for each 95 % interval.
         permutations: sign patterns of each test.
@@ -69,13 +70,15 @@ def compare(
         What `docs/evaluation.md` describes: plain values that JSON can hold.
 
     Raises:
-        UserError: a run was not evaluated, runs were not measured alike, an arm has a seed twice, or a name is unknown.
+        UserError: a run was not evaluated, runs were not measured alike, a variant has a seed twice, or a name is
+        unknown.
     """
     for key, value in (("bootstrap_samples", bootstrap_samples), ("permutations", permutations)):
         require(value > 0, key, value, "above 0")
     require(seed >= 0, "seed", seed, "0 or more")
     runs = {
-        name: sorted((read_stored(path) for path in paths), key=lambda run: run.seed) for name, paths in arms.items()
+        name: sorted((read_stored(path) for path in paths), key=lambda run: run.seed)
+        for name, paths in variants.items()
     }
     _refuse_empty_or_twice(runs)
     every = [run for found in runs.values() for run in found]
@@ -103,7 +106,7 @@ def compare(
         "seed": seed,
         "tests": tests,
         "p_over_seeds": any(len(one.seeds) > 1 for one in contenders),
-        "arms": {name: _about(found) for name, found in runs.items()},
+        "variants": {name: _about(found) for name, found in runs.items()},
         "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
         "slices": slices,
     }
@@ -116,20 +119,20 @@ def _trained_on_the_same(runs: Sequence[StoredRun]) -> bool:
 
 def _refuse_empty_or_twice(runs: Mapping[str, Sequence[StoredRun]]) -> None:
     if not runs or not all(runs.values()):
-        raise UserError("compare: an arm without a run; name the folders of finished runs")
+        raise UserError("compare: a variant without a run; name the folders of finished runs")
     for name, found in runs.items():
         for one, other in pairwise(found):
             if one.seed == other.seed:
-                raise UserError(f"compare: arm {name}: {one.path} and {other.path} have the same seed {one.seed}")
+                raise UserError(f"compare: variant {name}: {one.path} and {other.path} have the same seed {one.seed}")
 
 
 def _contenders(runs: Mapping[str, Sequence[StoredRun]], models: Sequence[str], metric: str) -> list[Contender]:
-    """The chosen models of all arms, arm by arm; an arm has a model if all its runs have it."""
+    """The chosen models of all variants, variant by variant; a variant has a model if all its runs have it."""
     name, _, k = metric.partition("@")
     require(name in METRICS and k in map(str, CUTOFFS), "metric", metric, f"{', '.join(METRICS)} at {CUTOFFS}")
     common = {
-        arm: [model for model in found[0].metrics["models"] if all(model in run.metrics["models"] for run in found)]
-        for arm, found in runs.items()
+        variant: [model for model in found[0].metrics["models"] if all(model in run.metrics["models"] for run in found)]
+        for variant, found in runs.items()
     }
     there = list(dict.fromkeys(model for found in common.values() for model in found))
     if unknown := [model for model in models if model not in there]:
@@ -141,15 +144,15 @@ def _contenders(runs: Mapping[str, Sequence[StoredRun]], models: Sequence[str], 
 
     return [
         Contender(
-            arm,
+            variant,
             model,
             tuple(run.seed for run in found),
             np.stack([value(run.ranks(model)) for run in found], axis=1),
             _beside(found, model),
         )
-        for arm, found in runs.items()
+        for variant, found in runs.items()
         for model in chosen
-        if model in common[arm]
+        if model in common[variant]
     ]
 
 
@@ -163,20 +166,20 @@ def _beside(runs: Sequence[StoredRun], model: str) -> dict[str, float]:
     return {key: float(np.mean([one[key] for one in each])) for key in each[0] if all(key in one for one in each)}
 
 
-def _references(contenders: Sequence[Contender], first_arm: str, baseline: str) -> list[int | None]:
+def _references(contenders: Sequence[Contender], first_variant: str, baseline: str) -> list[int | None]:
     """For each contender the place of what it is compared with; None for what is a baseline itself or has none."""
-    places = {(one.arm, one.model): place for place, one in enumerate(contenders)}
+    places = {(one.variant, one.model): place for place, one in enumerate(contenders)}
     if baseline:
-        arm, _, model = baseline.rpartition(":")
-        if (arm, model) not in places:
-            names = ", ".join(f"{arm}:{model}" for arm, model in places)
-            raise UserError(f"baseline: {baseline!r} is not ARM:MODEL of what is compared: {names}")
-        return [None if place == places[arm, model] else places[arm, model] for place in range(len(contenders))]
-    return [None if one.arm == first_arm else places.get((first_arm, one.model)) for one in contenders]
+        variant, _, model = baseline.rpartition(":")
+        if (variant, model) not in places:
+            names = ", ".join(f"{variant}:{model}" for variant, model in places)
+            raise UserError(f"baseline: {baseline!r} is not VARIANT:MODEL of what is compared: {names}")
+        return [None if place == places[variant, model] else places[variant, model] for place in range(len(contenders))]
+    return [None if one.variant == first_variant else places.get((first_variant, one.model)) for one in contenders]
 
 
 def _rows(contender: Contender, rows: LongArray) -> Contender:
-    return Contender(contender.arm, contender.model, contender.seeds, contender.values[rows], {})
+    return Contender(contender.variant, contender.model, contender.seeds, contender.values[rows], {})
 
 
 def _estimates(
@@ -194,11 +197,17 @@ def _estimates(
     entries: list[dict[str, Any]] = []
     for place, (one, reference) in enumerate(zip(contenders, against, strict=True)):
         spread = float(one.values.mean(axis=0).std(ddof=1)) if len(one.seeds) > 1 else None
-        entry = {"arm": one.arm, "model": one.model, "seeds": len(one.seeds), "mean": means[place], "std": spread}
+        entry = {
+            "variant": one.variant,
+            "model": one.model,
+            "seeds": len(one.seeds),
+            "mean": means[place],
+            "std": spread,
+        }
         entry["interval"] = _ends(drawn[:, place])
         if reference is not None:
             other, gap = contenders[reference], means[place] - means[reference]
-            entry["against"] = {"arm": other.arm, "model": other.model}
+            entry["against"] = {"variant": other.variant, "model": other.model}
             entry["difference"] = gap
             entry["difference_interval"] = _ends(drawn[:, place] - drawn[:, reference])
             entry["gain_percent"] = 100 * gap / means[reference] if means[reference] else None
@@ -223,8 +232,8 @@ def _add_tests(
 
     Seeds vary in it as they do in the interval, so that both are of the same question: other users and other seeds.
 
-    A model that arms share is one model: compared with itself it is no question, and compared with another in several
-    arms it is one question, so that sharing costs the other comparisons nothing.
+    A model that variants share is one model: compared with itself it is no question, and compared with another in
+    several variants it is one question, so that sharing costs the other comparisons nothing.
 
     Returns:
         The number of questions.
@@ -250,7 +259,8 @@ def _add_tests(
 
 
 def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
-    """An arm's runs, seeds, settings (the first run's), the code and devices they ran with, and what each step cost on
+    """A variant's runs, seeds, settings (the first run's), the code and devices they ran with, and what each step cost
+    on
     average; core-seconds are None where a run lacks them.
     """
     steps: dict[str, dict[str, float | None]] = {}

@@ -35,7 +35,7 @@ def ndcg(ranks: LongArray, k: int) -> FloatArray:
     return np.where(ranks <= k, 1 / np.log2(1.0 + ranks), 0.0)
 
 
-def mrr(ranks: LongArray, k: int) -> FloatArray:
+def reciprocal_rank(ranks: LongArray, k: int) -> FloatArray:
     """1 / rank where the target stands among the first `k`, else 0."""
     return np.where(ranks <= k, 1.0 / ranks, 0.0)
 
@@ -44,7 +44,7 @@ METRICS: dict[str, Callable[[LongArray, int], FloatArray]] = {
     "recall": recall,
     "hit_rate": hit_rate,
     "ndcg": ndcg,
-    "mrr": mrr,
+    "mrr": reciprocal_rank,
 }
 
 

@@ -43,10 +43,10 @@ class StoredRun:
     metrics: dict[str, Any]
 
     @property
-    def train_users(self) -> float:
+    def train_user_fraction(self) -> float:
         """Share of the users that is trained on."""
         manifest = self.path / "prepare" / "manifest.json"
-        return float(read_json(manifest)["config"].get("train_users", 1.0)) if manifest.is_file() else 1.0
+        return float(read_json(manifest)["config"].get("train_user_fraction", 1.0)) if manifest.is_file() else 1.0
 
     @property
     def seed(self) -> int:
@@ -163,12 +163,12 @@ def refuse_unlike(runs: Sequence[StoredRun]) -> None:
 
 def _question(run: StoredRun) -> Iterator[tuple[str, Any]]:
     """What a run's ranks are of. `evaluation` names events and targets whoever was trained on, so that seeds which draw
-    other users for `data.train_users` can be compared; metrics of an earlier version have `split` alone.
+    other users for `data.train_user_fraction` can be compared; metrics of an earlier version have `split` alone.
     """
     fingerprints = run.metrics["fingerprints"]
     yield "fingerprints.data", fingerprints.get("data")
     yield "fingerprints.split", fingerprints.get("evaluation", fingerprints.get("split"))
-    yield "data.train_users", run.train_users
+    yield "data.train_user_fraction", run.train_user_fraction
     for key in ("split", "filter_seen", "rows"):
         yield f"evaluate.{key}" if key != "rows" else key, run.metrics[key]
 
@@ -177,33 +177,33 @@ def _short(value: Any) -> str:
     return value[:12] if isinstance(value, str) else json.dumps(value)
 
 
-def arms_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
-    """Name the arms of a comparison.
+def variants_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
+    """Name the variants of a comparison.
 
     Args:
         paths: the runs' folders.
         group: put runs that differ in their seed alone, by the configurations and inputs of all their steps, into one
-            arm, which is called like their folders without the seed at the end, or like the first of them.
+            variant, which is called like their folders without the seed at the end, or like the first of them.
 
     Returns:
-        The arms in the order of their first runs. An arm is called like its folder, or, where two folders have one
-        name, by the path as it was given.
+        The variants in the order of their first runs. A variant is called like its folder, or, where two folders have
+        one name, by the path as it was given.
 
     Raises:
         UserError: a run was not evaluated.
     """
-    if len(paths) == 1 and (arms := study_arms(paths[0])):
-        return arms
+    if len(paths) == 1 and (variants := study_variants(paths[0])):
+        return variants
     together: dict[str, list[Path]] = {}
     for number, path in enumerate(paths):
         together.setdefault(_without_seed(read_stored(path)) if group else str(number), []).append(path)
     members = list(together.values())
-    names = [_arm_name(runs, group) for runs in members]
+    names = [_variant_name(runs, group) for runs in members]
     return {name if names.count(name) == 1 else str(runs[0]): runs for name, runs in zip(names, members, strict=True)}
 
 
-def study_arms(folder: Path) -> dict[str, list[Path]]:
-    """The arms of a study's folder, `<arm>/seed-<seed>`, and their evaluated runs; empty where it is none.
+def study_variants(folder: Path) -> dict[str, list[Path]]:
+    """The variants of a study's folder, `<variant>/seed-<seed>`, and their evaluated runs; empty where it is none.
 
     `main` comes first, as what the others are compared with. Runs that have not been evaluated are told.
 
@@ -226,7 +226,7 @@ def study_arms(folder: Path) -> dict[str, list[Path]]:
 def _without_seed(run: StoredRun) -> str:
     """All that made the run but its seed, as text."""
     # A share of the users is drawn by the seed, and so the split's name follows from it too.
-    left_out = SEED_INPUTS if run.train_users == 1 else (*SEED_INPUTS, "split")
+    left_out = SEED_INPUTS if run.train_user_fraction == 1 else (*SEED_INPUTS, "split")
     steps = {
         name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in left_out}]
         for name, manifest in run.steps().items()
@@ -234,7 +234,7 @@ def _without_seed(run: StoredRun) -> str:
     return json.dumps(steps, sort_keys=True)
 
 
-def _arm_name(runs: list[Path], group: bool) -> str:
+def _variant_name(runs: list[Path], group: bool) -> str:
     if not group:
         return runs[0].resolve().name
     names = {re.sub(rf"[-_./]?(seed|s)?[-_.]?{read_stored(run).seed}$", "", str(run.resolve())) for run in runs}

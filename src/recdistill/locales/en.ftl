@@ -1,7 +1,7 @@
 ## Names
 
 popularity = popularity baseline
-neighbours = neighbours baseline
+neighbours = co-occurrence baseline
 cooccurrence = co-occurrence baseline
 item_knn = ItemKNN
 ease = EASE
@@ -152,7 +152,7 @@ targets = Targets
 number = number
 probability = probability of the target
 entropy = entropy, nats
-lists_text = The distilled student learns from the lists of the training targets. A teacher that was trained on a target names it from memory: the farther these lists are above validation's, the more of them is the target itself. distill.drop_target takes it out (not with soft_targets); teacher.folds has the lists written by teachers that have not seen the user.
+lists_text = The distilled student learns from the lists of the training targets. A teacher that was trained on a target names it from memory: the farther these lists are above validation's, the more of them is the target itself. distill.drop_target takes it out (not with full_catalog_ce); teacher.folds has the lists written by teachers that have not seen the user.
 lists_caption = How the lists place their own targets; the probability is 0 where a target is not in its list.
 strength_text = Where distill.weight or distill.dropout was auto, the data decided; the student learned with weight { $weight } and dropout { $dropout }.
 strength_plain = as the plain student

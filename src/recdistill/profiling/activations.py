@@ -15,7 +15,7 @@ residual stream, a of what adapters compute.
 | gated MLP: gate, silu(gate), up | 3 c I |
 | plain MLP: relu's output | c I |
 | the model's own dropout, where it has one: masks behind attention and MLP | m H, twice |
-| experts as in `teacher.delta` (input): the layer's input as it is, once for all that read it | c in |
+| experts as in `teacher.gated_lora` (input): the layer's input as it is, once for all that read it | c in |
 | the same, of a wider stream (mixed precision): one copy a layer | c in |
 | the same: dropout's mask, of bytes on every device; A's output | in; a R |
 | PEFT's LoRA and others (fp32_copy): input after dropout (without dropout: widened), and dropout's mask | (a + m) in |
@@ -26,8 +26,8 @@ residual stream, a of what adapters compute.
 m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
 An input that attention (sdpa, flash) or relu keeps as its output is counted there alone.
 Mixed precision keeps one thing more: half-precision copies of the fp32 weights. (Autocast caches the copies of trained
-weights alone; a frozen weight is copied at every use, and each copy is kept for the way back. `teacher.delta` keeps no
-copy of its own.)
+weights alone; a frozen weight is copied at every use, and each copy is kept for the way back. `teacher.gated_lora`
+keeps no copy of its own.)
 """
 
 from dataclasses import dataclass
@@ -145,7 +145,7 @@ def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
 
 
 def _experts(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
-    """Bytes a token of all experts of one block, as `teacher.delta` keeps them."""
+    """Bytes a token of all experts of one block, as `teacher.gated_lora` keeps them."""
     layers, inputs, names = shapes.linear_layers(), shapes.layer_inputs(), config.adapter_layers
     masks = MASK * sum(layers[name][0] for name in names) if config.dropout else 0
     narrowed = tuple(name for name in names if wide.stream > wide.compute and inputs[name] in NORMED)

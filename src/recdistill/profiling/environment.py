@@ -16,9 +16,18 @@ import recdistill
 from recdistill.profiling.profiler import GIB
 
 PACKAGES = (
-    "recdistill", "torch", "transformers", "peft", "bitsandbytes", "lightning-fabric", "pytorch-lightning", "numpy",
-    "polars", "safetensors", "tokenizers",
-)  # fmt: skip
+    "recdistill",
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "lightning-fabric",
+    "pytorch-lightning",
+    "numpy",
+    "polars",
+    "safetensors",
+    "tokenizers",
+)
 COMMAND_SECONDS = 10
 """How long git or nvidia-smi may take to answer."""
 

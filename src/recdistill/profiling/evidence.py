@@ -1,4 +1,4 @@
-"""What really ran: kernels and types watched at work, tokens counted. :mod:`verdicts` says what follows from it."""
+"""What really ran: kernels and types watched at work, tokens counted. :mod:`settings_check` draws the conclusions."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -59,9 +59,11 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def seen(self) -> dict[str, Any]:
         """The counts as plain values."""
         return {
-            "products": dict(self.products), "attention_kernels": dict(self.attention),
-            "quantised_kernels": dict(self.quantised), "attention_softmaxes": self.softmax,
-        }  # fmt: skip
+            "products": dict(self.products),
+            "attention_kernels": dict(self.attention),
+            "quantised_kernels": dict(self.quantised),
+            "attention_softmaxes": self.softmax,
+        }
 
 
 def _is_matrix_of_bytes(value: Any) -> bool:

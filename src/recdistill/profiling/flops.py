@@ -3,7 +3,7 @@
 With n tokens in rows of T: a linear layer of P weights costs 2 P n going forward. Attention costs 4 A T n a block
 (scores, and values weighted by them), the whole square counted: what a kernel that knows no causality executes, and
 what plans count. What is *needed* is the half that causality leaves (:func:`causal_length` for T): measured
-utilisation, of `bench` and of `benchmarks/road.py`, is of that.
+utilisation, of `bench` and of `benchmarks/ablation.py`, is of that.
 
 Going back, a frozen layer needs the gradient of its input alone: as much as going forward, not twice as much.
 Attention has no weights and needs two products for each of its two: twice as much. An adapter needs both: twice as

@@ -99,10 +99,22 @@ PRESETS = {
     "mistral-7b": LlmShapes(4096, 14336, 32, 32, 8, 128, 32000),
     "qwen2.5-7b": LlmShapes(3584, 18944, 28, 28, 4, 128, 152064, qkv_bias=True),
     "opt-125m": LlmShapes(
-        768, 3072, 12, 12, 12, 64, 50272, tied=True, mlp="plain", norm="layer", qkv_bias=True, linear_bias=True,
-        positions=2050, dropout=0.1,
+        768,
+        3072,
+        12,
+        12,
+        12,
+        64,
+        50272,
+        tied=True,
+        mlp="plain",
+        norm="layer",
+        qkv_bias=True,
+        linear_bias=True,
+        positions=2050,
+        dropout=0.1,
     ),
-}  # fmt: skip
+}
 """SmolLM2-135M, Llama-2 7B and 13B, Llama-3 8B, Mistral-7B v0.1, Qwen2.5-7B, OPT-125m."""
 LLAMA_LIKE = ("llama", "mistral", "qwen2")
 
@@ -135,10 +147,21 @@ def shapes_from_config(config: Any, llm: str) -> LlmShapes:
     if kind == "opt" and config.do_layer_norm_before and config.word_embed_proj_dim == config.hidden_size:
         heads, hidden = config.num_attention_heads, config.hidden_size
         return LlmShapes(
-            hidden, config.ffn_dim, config.num_hidden_layers, heads, heads, hidden // heads, config.vocab_size,
-            config.tie_word_embeddings, "plain", "layer", config.enable_bias, config.enable_bias,
-            config.max_position_embeddings + 2, config.dropout,
-        )  # fmt: skip
+            hidden,
+            config.ffn_dim,
+            config.num_hidden_layers,
+            heads,
+            heads,
+            hidden // heads,
+            config.vocab_size,
+            config.tie_word_embeddings,
+            "plain",
+            "layer",
+            config.enable_bias,
+            config.enable_bias,
+            config.max_position_embeddings + 2,
+            config.dropout,
+        )
     if kind not in LLAMA_LIKE:
         known = ", ".join((*LLAMA_LIKE, "opt"))
         raise UserError(f"plan.llm: {llm} is a {kind} model, whose shapes are not known here; known are {known}")
@@ -148,9 +171,16 @@ def shapes_from_config(config: Any, llm: str) -> LlmShapes:
     if bias or getattr(config, "mlp_bias", False):
         raise UserError(f"plan.llm: {llm} has biases in places that are not known here")
     return LlmShapes(
-        config.hidden_size, config.intermediate_size, config.num_hidden_layers, heads, config.num_key_value_heads,
-        head_dim, config.vocab_size, config.tie_word_embeddings, qkv_bias=kind == "qwen2",
-    )  # fmt: skip
+        config.hidden_size,
+        config.intermediate_size,
+        config.num_hidden_layers,
+        heads,
+        config.num_key_value_heads,
+        head_dim,
+        config.vocab_size,
+        config.tie_word_embeddings,
+        qkv_bias=kind == "qwen2",
+    )
 
 
 def _config(llm: str) -> Any:

@@ -118,7 +118,7 @@ def largest_batch(shapes: LlmShapes, config: PlanConfig, budget_gib: float) -> i
 def _step_flops(shapes: LlmShapes, config: PlanConfig, recompute: bool) -> float:
     """FLOPs of one micro-batch, forward and backward: blocks, adapters, soft tokens, head."""
     tokens = config.batch_size * config.tokens
-    again = recompute and config.activation_checkpointing
+    again = recompute and config.gradient_checkpointing
     blocks = train_flops(shapes, tokens, config.tokens, config.adapter_layers, config.rank, again)
     head = head_flops(config.batch_size * config.targets_per_prompt, config.items, config.state_dim, train=True)
     return blocks + head + 3 * _soft_token_flops(shapes, config, tokens) + _vocabulary_flops(shapes, config, tokens)

@@ -56,7 +56,7 @@ class PlanConfig:
     """nf4: quantise the quantisation constants too (4.127 bits a weight instead of 4.5)."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
     """Attention kernel; eager alone keeps T x T matrices."""
-    activation_checkpointing: bool = False
+    gradient_checkpointing: bool = False
     """Keep the inputs of each block alone and recompute the rest when going back."""
     adapter_layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Linear layers with adapters, in every block (`teacher.adapter.layers`)."""
@@ -80,7 +80,7 @@ class PlanConfig:
     """The language model's own head is loaded and run over every token, as other code does. Never so here."""
     kbit_preparation: bool = False
     """PEFT's prepare_model_for_kbit_training: all that is not quantised is widened to fp32, and with it the stream of
-    activations. (It turns checkpointing on too: say so with activation_checkpointing.)"""
+    activations. (It turns checkpointing on too: say so with gradient_checkpointing.)"""
     embedding_dim: int = 64
     """Width of the student's states and item vectors (`student.embedding_dim`)."""
     head_dim: int = 64
@@ -125,8 +125,12 @@ class PlanConfig:
         require(self.layers is None or self.layers > 0, "plan.layers", self.layers, "above 0")
         rule = f"a multiple of plan.experts ({self.experts})"
         require(self.rank % self.experts == 0, "plan.rank", self.rank, rule)
-        require(self.targets_per_prompt <= self.tokens, "plan.targets_per_prompt", self.targets_per_prompt,
-                f"at most plan.tokens ({self.tokens})")  # fmt: skip
+        require(
+            self.targets_per_prompt <= self.tokens,
+            "plan.targets_per_prompt",
+            self.targets_per_prompt,
+            f"at most plan.tokens ({self.tokens})",
+        )
         if self.expert_form == "per_expert" and self.lora_saves == "input":
             raise UserError("plan.lora_saves: experts one by one keep copies of their input; use fp32_copy")
         if self.card and self.card not in CARDS:

@@ -110,7 +110,7 @@ def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
     tokens = config.batch_size * config.tokens
     last = tokens * norm_activations(shapes, config, widths(config))
     way_back = backward_transient(shapes, config) + dequantised_weight(shapes, config)
-    if config.activation_checkpointing:
+    if config.gradient_checkpointing:
         activations = shapes.layers * checkpoint_bytes(shapes, config) + last
         # When the last block is run again, the norm behind it has been let go; and where its own first norm keeps its
         # input as it came, that is the checkpoint itself.

@@ -19,7 +19,7 @@ def plan_table(config: PlanConfig, plan: Plan) -> str:
     shown = f"{config.llm}, {plan.parameters / 1e6:,.0f} M parameters, {config.precision}"
     if config.quantization != "none":
         shown += f", {config.quantization}"
-    if config.activation_checkpointing:
+    if config.gradient_checkpointing:
         shown += ", activation checkpointing"
     lines = [f"{shown}; {config.batch_size} prompts of {config.tokens} tokens", ""]
     lines.append(f"{'peak of a training step':<24}{'GiB':>9}{'%':>7}")

@@ -64,12 +64,17 @@ def curves(run: Run, texts: Texts) -> list[Block]:
         best = max(
             (point for point in points if point.ndcg is not None), key=lambda point: point.ndcg or 0, default=None
         )
-        rows.append([
-            texts.label(name),
-            metric(best.ndcg) if best and best.ndcg is not None else "",
-            f"{best.epoch:g}" if best else "",
-            f"{last.epoch:g}", f"{last.step:,}", f"{last.targets:,}", f"{last.seconds:,.1f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                texts.label(name),
+                metric(best.ndcg) if best and best.ndcg is not None else "",
+                f"{best.epoch:g}" if best else "",
+                f"{last.epoch:g}",
+                f"{last.step:,}",
+                f"{last.targets:,}",
+                f"{last.seconds:,.1f}",
+            ]
+        )
     keys = ("model", "best_validation", "at_epoch", "epochs", "optimiser_steps", "targets_seen", "seconds")
     return [
         heading,
@@ -127,21 +132,23 @@ def gate(run: Run, texts: Texts) -> list[Block]:
     experts = len(run.gate.weights[0])
     svg = plots.shares("gate", plots.plain_labels(run.gate.users, "user"), run.gate.weights)
     text = texts(
-        "gate_text", entropy=f"{run.gate.entropy:.3f}", maximum=f"{math.log(experts):.3f}",
+        "gate_text",
+        entropy=f"{run.gate.entropy:.3f}",
+        maximum=f"{math.log(experts):.3f}",
         std=f"{run.gate.between_user_std:.3f}",
-    )  # fmt: skip
+    )
     caption = texts("gate_figure", experts=experts, uniform=f"{1 / experts:.2f}")
     return [heading, Paragraph(text), Figure("gate", svg, caption)]
 
 
 def lists(run: Run, texts: Texts) -> list[Block]:
     """How much of the teacher's lists is memory of their targets."""
-    if not run.known_targets:
+    if not run.target_memorisation:
         return []
     names = ("ndcg@10", "probability", "entropy")
     rows = [
         [texts(f"{split}_targets"), f"{found['targets']:,}", *(f"{found[name]:.3f}" for name in names)]
-        for split, found in run.known_targets.items()
+        for split, found in run.target_memorisation.items()
     ]
     header = [texts("targets"), texts("number"), "NDCG@10", texts("probability"), texts("entropy")]
     return [

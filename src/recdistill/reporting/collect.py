@@ -10,7 +10,7 @@ from recdistill.evaluation.stored import not_evaluated
 from recdistill.files import read_json
 
 STEPS = ("prepare", "student", "teacher", "teacher_outputs", "distilled", "evaluation")
-"""The steps' folders, in the order of the story."""
+"""The steps' folders, in the order of the pipeline."""
 TRAINED = ("student", "teacher", "distilled")
 SECTIONS = {
     "prepare": "data",
@@ -77,7 +77,7 @@ class Run:
     gate: Gate | None
     evidence: dict[str, Any] | None
     export_settings: list[dict[str, Any]]
-    known_targets: dict[str, Any] | None
+    target_memorisation: dict[str, Any] | None
     strength: dict[str, Any] | None
 
 
@@ -102,7 +102,7 @@ def read_run(folder: Path) -> Run:
         gate=_read_gate(teacher / "gate_examples.json") if "teacher" in steps else None,
         evidence=_optional(teacher / "evidence.json") if "teacher" in steps else None,
         export_settings=_export_settings(folder) if "teacher_outputs" in steps else [],
-        known_targets=_optional(folder / "teacher_outputs" / "known_targets.json")
+        target_memorisation=_optional(folder / "teacher_outputs" / "target_memorisation.json")
         if "teacher_outputs" in steps
         else None,
         strength=_optional(folder / "distilled" / "strength.json") if "distilled" in steps else None,

@@ -7,10 +7,20 @@ from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import certain_misses, disagreement, metric, metric_name, p_relation, p_value, signed
 
 HEADER = (
-    "arm", "model", "seeds", "mean", "std", "95 % interval", "difference", "95 % interval", "gain", "p", "p (Holm)",
-)  # fmt: skip
-SLICE_HEADER = ("slice", "rows", "arm", "model", "mean", "95 % interval", "difference", "95 % interval")
-LABELS = ("arm", "model", "slice", "step")
+    "variant",
+    "model",
+    "seeds",
+    "mean",
+    "std",
+    "95 % interval",
+    "difference",
+    "95 % interval",
+    "gain",
+    "p",
+    "p (Holm)",
+)
+SLICE_HEADER = ("slice", "rows", "variant", "model", "mean", "95 % interval", "difference", "95 % interval")
+LABELS = ("variant", "model", "slice", "step")
 """Columns of words, which stand to the left; numbers stand to the right."""
 
 
@@ -31,22 +41,22 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
         parts.append(f"{name} by {axis}; no tests\n{_table(SLICE_HEADER, rows)}")
     if "popularity" not in found["slices"]:
         parts.append(f"No slices by {texts('target_popularity')}: the runs were trained on different users.")
-    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["arms"]), *_devices(found["arms"])])
+    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["variants"]), *_devices(found["variants"])])
 
 
 def study_table(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The end of a study: the first metric's comparison, and of the others each arm's mean with its interval.
+    """The end of a study: the first metric's comparison, and of the others each variant's mean with its interval.
 
     Args:
-        found: by metric, what :func:`recdistill.evaluation.compare.compare` found for the same arms and models.
+        found: by metric, what :func:`recdistill.evaluation.compare.compare` found for the same variants and models.
     """
     texts = Texts("en")
     first, *others = found.values()
     parts = [metric_name(first["metric"]), _table(HEADER, [_row(entry) for entry in first["entries"]]), _against(first)]
     parts += _notes(first, texts)
-    header = ["arm", "model", *(metric_name(one["metric"]) for one in others)]
+    header = ["variant", "model", *(metric_name(one["metric"]) for one in others)]
     rows = [
-        [entry["arm"], entry["model"]]
+        [entry["variant"], entry["model"]]
         + [f"{metric(one['entries'][place]['mean'])} {_ends(one['entries'][place]['interval'])}" for one in others]
         for place, entry in enumerate(first["entries"])
     ]
@@ -63,13 +73,13 @@ def _notes(found: Mapping[str, Any], texts: Texts) -> list[str]:
         if why and entry["seeds"] > 1 and not found.get("p_over_seeds"):
             why = texts("seeds_held_fixed", p=p_relation(entry["p"]))
         if why:
-            notes.append(f"{entry['arm']}:{entry['model']}: {why}")
+            notes.append(f"{entry['variant']}:{entry['model']}: {why}")
     return ["\n".join(notes)] if notes else []
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
     std = "" if entry["std"] is None else metric(entry["std"])
-    row = [entry["arm"], entry["model"], str(entry["seeds"]), metric(entry["mean"]), std, _ends(entry["interval"])]
+    row = [entry["variant"], entry["model"], str(entry["seeds"]), metric(entry["mean"]), std, _ends(entry["interval"])]
     if "difference" not in entry:
         return [*row, "", "", "", "", ""]
     gain = "" if entry["gain_percent"] is None else f"{entry['gain_percent']:+.1f} %"
@@ -91,8 +101,8 @@ def _against(found: Mapping[str, Any]) -> str:
     """What the differences are to, and how intervals and tests were made."""
     compared = [entry for entry in found["entries"] if "difference" in entry]
     if not compared:
-        return "One arm and no baseline: no differences. Intervals: redraws of seeds and users."
-    names = dict.fromkeys(f"{entry['against']['arm']}:{entry['against']['model']}" for entry in compared)
+        return "One variant and no baseline: no differences. Intervals: redraws of seeds and users."
+    names = dict.fromkeys(f"{entry['against']['variant']}:{entry['against']['model']}" for entry in compared)
     tests = f"{found['tests']} test{'' if found['tests'] == 1 else 's'}"
     return (
         f"Differences to {', '.join(names)}. Intervals: {found['bootstrap_samples']:,} redraws of seeds and users. "
@@ -113,7 +123,7 @@ def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[li
         head = ["", ""] if place else [name, f"{part['rows']:,}"]
         yield [
             *head,
-            entry["arm"],
+            entry["variant"],
             entry["model"],
             metric(entry["mean"]),
             _ends(entry["interval"]),
@@ -122,32 +132,37 @@ def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[li
 
 
 def _beside(entries: Sequence[Mapping[str, Any]]) -> str:
-    """Coverage, popularity, novelty and the papers' protocol; empty where a run of the arm did not record it."""
+    """Coverage, popularity, novelty and the papers' protocol; empty where a run of the variant did not record it."""
     keys = list(dict.fromkeys(key for entry in entries for key in entry["beside"]))
-    rows = [[entry["arm"], entry["model"], *(_plain(entry["beside"].get(key)) for key in keys)] for entry in entries]
-    return _table(["arm", "model", *keys], rows)
+    rows = [
+        [entry["variant"], entry["model"], *(_plain(entry["beside"].get(key)) for key in keys)] for entry in entries
+    ]
+    return _table(["variant", "model", *keys], rows)
 
 
-def _cost(arms: Mapping[str, Any]) -> str:
+def _cost(variants: Mapping[str, Any]) -> str:
     """What each step took, on average over the seeds."""
     rows = [
-        [arm, step, _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
-        for arm, about in arms.items()
+        [variant, step, _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
+        for variant, about in variants.items()
         for step, cost in about["steps"].items()
     ]
-    return _table(["arm", "step", "seconds", "core-seconds"], rows)
+    return _table(["variant", "step", "seconds", "core-seconds"], rows)
 
 
-def _devices(arms: Mapping[str, Any]) -> Iterator[str]:
-    """What the steps ran on, with a word of care where arms differ in it; nothing where it was not recorded."""
-    each = {arm: about.get("devices", {}) for arm, about in arms.items()}
+def _devices(variants: Mapping[str, Any]) -> Iterator[str]:
+    """What the steps ran on, with a word of care where variants differ in it; nothing where it was not recorded."""
+    each = {variant: about.get("devices", {}) for variant, about in variants.items()}
     of_step: dict[str, set[tuple[str, ...]]] = {}
-    for arm, about in arms.items():
+    for variant, about in variants.items():
         for step in about["steps"]:
-            of_step.setdefault(step, set()).add(tuple(each[arm].get(step, ())))
-    names = {arm: ", ".join(sorted({name for step in found.values() for name in step})) for arm, found in each.items()}
+            of_step.setdefault(step, set()).add(tuple(each[variant].get(step, ())))
+    names = {
+        variant: ", ".join(sorted({name for step in found.values() for name in step}))
+        for variant, found in each.items()
+    }
     if any(len(devices) > 1 for devices in of_step.values()):
-        told = "; ".join(f"{arm}: {name or 'not recorded'}" for arm, name in names.items())
+        told = "; ".join(f"{variant}: {name or 'not recorded'}" for variant, name in names.items())
         yield f"Devices differ, so costs cannot be compared: {told}."
     elif any(names.values()):
         every = {name for found in each.values() for step in found.values() for name in step}

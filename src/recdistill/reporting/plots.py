@@ -22,13 +22,30 @@ INK = "#010203"
 WIDTH = 5.2
 """Inches. Narrow, so that the letters stay readable when a phone shrinks the drawing."""
 STYLE = {
-    "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9,
-    "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "grid.color": INK, "grid.alpha": 0.15,
-    "grid.linewidth": 0.6, "legend.frameon": False, "legend.fontsize": 8, "legend.columnspacing": 1.2,
-    "legend.handletextpad": 0.3, "lines.linewidth": 1.4,
-    "text.parse_math": False, "figure.constrained_layout.use": True,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.columnspacing": 1.2,
+    "legend.handletextpad": 0.3,
+    "lines.linewidth": 1.4,
+    "text.parse_math": False,
+    "figure.constrained_layout.use": True,
+}
 
 
 @dataclass(frozen=True)
@@ -128,9 +145,13 @@ def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]])
         for expert in range(len(weights[0])):
             left = [sum(row[:expert]) for row in weights]
             axes.barh(
-                range(len(labels)), [row[expert] for row in weights], left=left, height=0.8,
-                color=COLORS[expert % len(COLORS)], label=f"expert {expert + 1}",
-            )  # fmt: skip
+                range(len(labels)),
+                [row[expert] for row in weights],
+                left=left,
+                height=0.8,
+                color=COLORS[expert % len(COLORS)],
+                label=f"expert {expert + 1}",
+            )
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_xlim(0, 1)

@@ -66,7 +66,7 @@ def _knowledge(run: Run, texts: Texts) -> list[Block]:
 
 
 def _missing_models(run: Run, texts: Texts) -> list[Block]:
-    """What the story has and this run has not."""
+    """What the pipeline has and this run has not."""
     if "teacher" not in run.steps:
         return [Remark(texts("no_teacher"))]
     if "teacher_outputs" not in run.steps:

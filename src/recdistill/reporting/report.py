@@ -41,10 +41,20 @@ def write_document(document: Document, folder: Path) -> None:
 def build_document(run: Run, texts: Texts) -> Document:
     """The report's sections, in the order a reader wants them."""
     sections = (
-        quality.summary, quality.results, quality.tests, quality.slice_sections, quality.candidates, account.curves,
-        account.cost, account.gate, account.lists, account.evidence, account.data, account.environment,
+        quality.summary,
+        quality.results,
+        quality.tests,
+        quality.slice_sections,
+        quality.candidates,
+        account.curves,
+        account.cost,
+        account.gate,
+        account.lists,
+        account.evidence,
+        account.data,
+        account.environment,
         account.reproduce,
-    )  # fmt: skip
+    )
     blocks = [block for section in sections for block in section(run, texts)]
     told = (account.made(run, texts), *blocks)
     return Document(texts("title", run=run.name), texts.language, told, texts("tables_scroll"))

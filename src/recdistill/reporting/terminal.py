@@ -10,7 +10,7 @@ COLUMNS = ("ndcg@10", "hit_rate@10")
 
 
 def results_table(run: Path) -> str:
-    """The models' main metrics with 95 % intervals, what was ranked, and the story's comparisons, in English.
+    """The models' main metrics with 95 % intervals, what was ranked, and the pipeline's comparisons, in English.
 
     Raises:
         UserError: the run has not been evaluated.

@@ -10,12 +10,12 @@ PAIRS = (
     ("distilled", "student"),
     ("teacher", "student"),
     ("distilled", "teacher"),
-    ("student", "neighbours"),
+    ("student", "cooccurrence"),
     ("student", "popularity"),
 )
-"""The comparisons that the story is about, (a, b), a - b above 0 being a gain."""
+"""The comparisons that a run is made for, (a, b), a - b above 0 being a gain."""
 
-BASELINES = ("popularity", "neighbours")
+BASELINES = ("popularity", "cooccurrence")
 """Models that are counted, not trained."""
 
 Verdict = Literal["clear", "perhaps", "level"]
@@ -94,7 +94,7 @@ def best_baseline(models: Mapping[str, Mapping[str, float]], metric_name: str) -
 
 
 def story_sentences(metrics: Mapping[str, Any], texts: Texts, metric_name: str) -> list[str]:
-    """The comparisons that the story is about, that with the best simple baseline first, and a word of care where the
+    """The comparisons that a run is made for, that with the best simple baseline first, and a word of care where the
     baseline is ahead.
     """
     models = metrics["models"]

@@ -19,8 +19,8 @@ class GRU4Rec(Student):
         super().__init__(config, num_items, title_embeddings, title_weight)
         dim = config.embedding_dim
         self.dropout = nn.Dropout(config.dropout)
-        between = config.dropout if config.blocks > 1 else 0.0
-        self.gru = nn.GRU(dim, dim, num_layers=config.blocks, batch_first=True, dropout=between)
+        between = config.dropout if config.num_layers > 1 else 0.0
+        self.gru = nn.GRU(dim, dim, num_layers=config.num_layers, batch_first=True, dropout=between)
         self.output = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
 

@@ -1,4 +1,4 @@
-"""HSTU blocks (Zhai et al., ICML 2024, arXiv 2402.17152, §3.1): attention by SiLU, gated, without a perceptron.
+"""HSTU blocks (Zhai et al., ICML 2024, arXiv 2402.17152, §3.1): attention by SiLU, gated, without a feed-forward layer.
 
     U, V, Q, K = SiLU(W norm(x));   A = SiLU(Q Kᵀ + bias(i - j)) / max_length, for j ≤ i
     x ← x + W' dropout(U ⊙ norm(A V))
@@ -20,7 +20,7 @@ class HSTUBlock(nn.Module):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         dim = config.embedding_dim
-        self.heads, self.max_length = config.heads, config.max_length
+        self.heads, self.max_length = config.num_heads, config.max_length
         self.norm, self.mixed_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.projection, self.output = nn.Linear(dim, 4 * dim), nn.Linear(dim, dim)
         self.distance_bias = nn.Parameter(torch.randn(config.max_length) * INIT_STD)

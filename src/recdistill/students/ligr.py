@@ -12,7 +12,7 @@ from recdistill.students.attention import causal_attention
 
 
 class SwiGLU(nn.Module):
-    """A perceptron whose hidden units are gated (Shazeer, 2020): D → hidden → D, no biases."""
+    """A feed-forward layer whose hidden units are gated (Shazeer, 2020): D → hidden → D, no biases."""
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
@@ -30,10 +30,10 @@ class LiGRBlock(nn.Module):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         dim = config.embedding_dim
-        self.heads, self.attention_dropout = config.heads, config.attention_dropout
+        self.heads, self.attention_dropout = config.num_heads, config.attention_dropout
         self.attention_norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query_key_value, self.output = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.mlp = SwiGLU(dim, config.mlp_factor * dim)
+        self.mlp = SwiGLU(dim, config.ffn_multiplier * dim)
         self.attention_gate, self.mlp_gate = nn.Linear(dim, dim), nn.Linear(dim, dim)
         self.dropout = nn.Dropout(config.dropout)
 

@@ -17,11 +17,21 @@ WEIGHTS_FILE = "student.safetensors"
 SHAPE_FILE = "student.json"
 """Written last: where it is, the weights are there."""
 SHAPE_KEYS = (
-    "model", "block", "embedding_dim", "blocks", "heads", "mlp_factor", "dropout", "attention_dropout", "max_length",
-)  # fmt: skip
+    "model",
+    "block",
+    "embedding_dim",
+    "num_layers",
+    "num_heads",
+    "ffn_multiplier",
+    "dropout",
+    "attention_dropout",
+    "max_length",
+)
 """Settings of `StudentConfig` that say what the weights are of; how they were trained stands in the step's manifest."""
-BEFORE: dict[str, Any] = {"block": "sasrec", "mlp_factor": 1, "attention_dropout": 0.0}
+BEFORE: dict[str, Any] = {"block": "sasrec", "ffn_multiplier": 1, "attention_dropout": 0.0}
 """What the students were whose `student.json` was written before these keys were there."""
+RENAMED = {"blocks": "num_layers", "heads": "num_heads", "mlp_factor": "ffn_multiplier"}
+"""Keys of older `student.json` files and what they are called now."""
 STUDENTS: dict[str, type[Student]] = {"sasrec": SASRec, "gru4rec": GRU4Rec}
 
 
@@ -65,7 +75,7 @@ def load_student(folder: Path) -> Student:
 
 
 def _untrained(shape: dict[str, Any], path: Path) -> Student:
-    shape = {**BEFORE, **shape}
+    shape = {**BEFORE, **{RENAMED.get(key, key): value for key, value in shape.items()}}
     missing = [key for key in ("num_items", *SHAPE_KEYS) if key not in shape]
     if missing:
         raise UserError(f"{path}: {missing[0]} is missing")

@@ -11,12 +11,12 @@ from recdistill.students.ligr import LiGRBlock
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron, each on normalised input and added to it."""
+    """Attention, then a two-layer feed-forward layer, each on normalised input and added to it."""
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
-        dim, hidden = config.embedding_dim, config.mlp_factor * config.embedding_dim
-        self.heads, self.attention_dropout = config.heads, config.attention_dropout
+        dim, hidden = config.embedding_dim, config.ffn_multiplier * config.embedding_dim
+        self.heads, self.attention_dropout = config.num_heads, config.attention_dropout
         self.attention_norm, self.mlp_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query_key_value, self.output = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
@@ -50,7 +50,7 @@ class SASRec(Student):
         dim = config.embedding_dim
         self.positions = nn.Parameter(torch.randn(config.max_length, dim) * INIT_STD)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(BLOCKS[config.block](config) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(BLOCKS[config.block](config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(dim)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -58,18 +58,24 @@ def adapter_card(config: TeacherConfig, blocks: int, has_layer_types: bool) -> s
     """
     adapter, gated, is_cut = config.adapter, config.gate.kind != "none", config.layers is not None
     numbers = {
-        "rank": adapter.rank, "experts": adapter.experts, "each": adapter.rank // adapter.experts,
-        "alpha": adapter.alpha, "kind": config.gate.kind,
-    }  # fmt: skip
+        "rank": adapter.rank,
+        "experts": adapter.experts,
+        "each": adapter.rank // adapter.experts,
+        "alpha": adapter.alpha,
+        "kind": config.gate.kind,
+    }
     cut = f"config.num_hidden_layers = {blocks}  # the blocks that were kept, the first ones\n" if is_cut else ""
     if cut and has_layer_types:
         cut += f"config.layer_types = config.layer_types[:{blocks}]\n"
     # A folder's place on this machine says nothing elsewhere.
     base = Path(config.llm).name if "/" in config.llm and config.llm.startswith((".", "/", "~")) else config.llm
     return CARD.format(
-        **numbers, llm=base, base=base, cut=cut,
+        **numbers,
+        llm=base,
+        base=base,
+        cut=cut,
         layers=", ".join(f"`{name}`" for name in adapter.layers),
         blocks=f"its first {blocks} decoder blocks (`teacher.layers`)" if is_cut else f"all of its {blocks} blocks",
         gate=GATED.format(**numbers) if gated else UNGATED,
         router=", with the router that makes the gate" if gated else "",
-    )  # fmt: skip
+    )

@@ -20,9 +20,12 @@ from recdistill.teacher.packing import PACKED_SDPA
 logger = logging.getLogger("recdistill")
 
 DTYPES = {
-    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16,
-    "bf16-mixed": torch.float32, "fp16-mixed": torch.float32,
-}  # fmt: skip
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "bf16-mixed": torch.float32,
+    "fp16-mixed": torch.float32,
+}
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
 ON_CPU = "needs a CUDA device, and this run is on the CPU"
@@ -119,9 +122,11 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     implementation = PACKED_SDPA if attention == "sdpa" and config.padding == "packed" else attention
     # Other forms of weight files are pickles, and no pickle is ever loaded.
     options: dict[str, Any] = {
-        "dtype": DTYPES[config.precision], "attn_implementation": implementation, "use_safetensors": True,
+        "dtype": DTYPES[config.precision],
+        "attn_implementation": implementation,
+        "use_safetensors": True,
         "output_loading_info": True,
-    }  # fmt: skip
+    }
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
     with libraries_quiet(), as_user_error(config.llm):

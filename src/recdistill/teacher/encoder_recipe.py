@@ -23,17 +23,25 @@ TRANSFORMER_CONFIGS = tuple(
 )
 """Names that the file with the limit has had; the first that is there is read."""
 OLD_POOLINGS = {
-    "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens", "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
-}  # fmt: skip
+}
 """One switch a mode, in the order in which several are put side by side; before there was `pooling_mode`."""
 POOLED = "sentence_embedding"
 LAST_STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
 TRANSFORMER_KEYS = {
-    "max_seq_length", "do_lower_case", "transformer_task", "modality_config", "module_output_name", "processor_kwargs",
+    "max_seq_length",
+    "do_lower_case",
+    "transformer_task",
+    "modality_config",
+    "module_output_name",
+    "processor_kwargs",
     "tokenizer_args",
-}  # fmt: skip
+}
 """What is read of the file with the limit; `module_output_name` follows from the modality."""
 
 
@@ -253,9 +261,10 @@ def _of_transformer(files: EncoderFiles, folder: str) -> dict[str, Any]:
     options = {key: value for key, value in options.items() if key not in left_out}
     limit = config.get("max_seq_length")
     return {
-        "max_tokens": None if limit is None else int(limit), "lower_case": bool(config.get("do_lower_case", False)),
+        "max_tokens": None if limit is None else int(limit),
+        "lower_case": bool(config.get("do_lower_case", False)),
         "tokenizer_options": options,
-    }  # fmt: skip
+    }
 
 
 def _of_model(files: EncoderFiles) -> dict[str, Any]:

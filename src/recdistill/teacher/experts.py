@@ -32,7 +32,7 @@ from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.files import read_tensors
 from recdistill.teacher.compiling import compiled
-from recdistill.teacher.delta import add_experts
+from recdistill.teacher.gated_lora import add_experts
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"
@@ -262,9 +262,7 @@ def load_experts(model: PeftModel, folder: Path) -> None:
     path = folder / ADAPTER_FILE
     saved = read_tensors(path)
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)
-    wrong = sorted(set(saved) ^ set(expected)) or [
-        name for name in saved if saved[name].shape != expected[name].shape
-    ]  # fmt: skip
+    wrong = sorted(set(saved) ^ set(expected)) or [name for name in saved if saved[name].shape != expected[name].shape]
     if wrong:
         raise UserError(f"{path}: adapters do not fit this teacher (first difference: {wrong[0]})")
     set_peft_model_state_dict(model, saved)

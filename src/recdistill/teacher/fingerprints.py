@@ -13,8 +13,18 @@ from recdistill.teacher.libraries import load_config
 from recdistill.teacher.locations import MODULES_FILE, encoder_location, llm_location
 
 DECIDING = {
-    ".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt", ".tiktoken", ".spm", ".bpe", ".codes", ".vocab",
-}  # fmt: skip
+    ".safetensors",
+    ".gguf",
+    ".json",
+    ".jinja",
+    ".model",
+    ".txt",
+    ".tiktoken",
+    ".spm",
+    ".bpe",
+    ".codes",
+    ".vocab",
+}
 """Endings of files that are read: weights and their index, configurations, tokenizers, chat templates."""
 NOT_READ = ("generation_config.json", "trainer_state.json", "requirements.txt")
 """Files with such an ending that nothing here reads."""
@@ -48,9 +58,11 @@ def model_digests(location: str, cache: Path, key: str = "teacher.llm") -> Diges
         raise UserError(f"{key}: {location} holds a PEFT adapter; merge it into its model and name that folder")
     return {
         path.relative_to(folder).as_posix(): remembered_digest(path, cache)[:DIGITS]
-        for part in (folder, *_parts(folder)) if part.is_dir()
-        for path in sorted(part.iterdir()) if _decides(path)
-    }  # fmt: skip
+        for part in (folder, *_parts(folder))
+        if part.is_dir()
+        for path in sorted(part.iterdir())
+        if _decides(path)
+    }
 
 
 def encoder_digests(config: TeacherConfig, cache: Path) -> Digests:

@@ -88,8 +88,8 @@ class GrowingHistories:
         states = self.ranker.student.states(items)
         last = (torch.arange(len(new)), steps - 1)
         hidden = self._read(new, states, steps)
-        faded = self.ranker.faded_titles(items)
-        return self.ranker.head.states(states[last], hidden, None if faded is None else faded[last])
+        profile = self.ranker.title_profile(items)
+        return self.ranker.head.states(states[last], hidden, None if profile is None else profile[last])
 
     def _append(self, new: Tensor, lengths: Tensor) -> None:
         """Write the new items behind the histories."""
@@ -122,9 +122,13 @@ class GrowingHistories:
         mixed = AUTOCAST.get(self.ranker.config.precision)
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
             hidden: Tensor = self.decoder(
-                inputs_embeds=inputs, attention_mask=mask.to(self.device), position_ids=positions.to(self.device),
-                past_key_values=self.cache, use_cache=True, **options,
-            ).last_hidden_state  # fmt: skip
+                inputs_embeds=inputs,
+                attention_mask=mask.to(self.device),
+                position_ids=positions.to(self.device),
+                past_key_values=self.cache,
+                use_cache=True,
+                **options,
+            ).last_hidden_state
         ends = real.sum(dim=1) - 1
         return hidden[torch.arange(len(new)), ends.clamp_min(0)]
 

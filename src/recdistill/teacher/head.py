@@ -25,9 +25,9 @@ class ItemHead(nn.Module):
             training targets are better than on anything else; a correction that always saw them would only sharpen what
             the student has memorised. Where they are hidden, it must rank by itself, and both add up at the end.
         id_dropout: in training, the share of items whose vector is made from the title alone, of those that have one.
-        faded_titles: with `residual`, a third part: the inner product of an item's title vector with the faded mean of
-            the history's (:func:`recdistill.teacher.faded_titles.faded_mean`). Nothing of it is trained, so it cannot
-            memorise; in training it is hidden. Its weight starts at zero and is chosen on validation.
+        title_profile: with `residual`, a third part: the inner product of an item's title vector with the decayed mean
+            of the history's (:func:`recdistill.teacher.title_profile.decayed_mean`). Nothing of it is trained, so it
+            cannot memorise; in training it is hidden. Its weight starts at zero and is chosen on validation.
     """
 
     student_vectors: Tensor
@@ -42,11 +42,11 @@ class ItemHead(nn.Module):
         head_dim: int,
         student_dropout: float = 0.0,
         id_dropout: float = 0.0,
-        faded_titles: bool = False,
+        title_profile: bool = False,
     ) -> None:
         super().__init__()
-        if faded_titles and not residual:
-            raise ValueError("faded titles are a part beside the student's scores, which a plain head does not have")
+        if title_profile and not residual:
+            raise ValueError("a title profile is a part beside the student's scores, which a plain head does not have")
         self.residual, self.student_dropout, self.id_dropout = residual, student_dropout, id_dropout
         self.register_buffer("student_vectors", item_vectors.detach().clone(), persistent=False)
         self.register_buffer("title_vectors", title_vectors.clone(), persistent=False)
@@ -57,7 +57,7 @@ class ItemHead(nn.Module):
         nn.init.normal_(self.title_projection.weight, std=0.02)
         # Chosen on validation, not trained; a parameter all the same, so that it is kept with the weights it goes with.
         self.correction_weight = nn.Parameter(torch.ones(()))
-        self.titles_weight = nn.Parameter(torch.zeros(())) if faded_titles else None
+        self.titles_weight = nn.Parameter(torch.zeros(())) if title_profile else None
         if residual:
             nn.init.zeros_(self.query.weight)
         nn.init.zeros_(self.query.bias)
@@ -74,16 +74,16 @@ class ItemHead(nn.Module):
         parts = torch.split(states, [student, width, self.state_dim - student - width], dim=1)
         return torch.cat([parts[0], parts[1] * correction, parts[2] * titles], dim=1)
 
-    def states(self, student_states: Tensor, hidden: Tensor, faded_titles: Tensor | None = None) -> Tensor:
+    def states(self, student_states: Tensor, hidden: Tensor, title_profile: Tensor | None = None) -> Tensor:
         """Student states (M, D) and language-model states (M, H) to user states (M, S), fp32.
 
         Args:
             student_states: the student's.
             hidden: the language model's.
-            faded_titles: (M, W), the faded mean of the title vectors; only for a head made for it.
+            title_profile: (M, W), the decayed mean of the title vectors; only for a head made for it.
         """
-        if (faded_titles is None) != (self.titles_weight is None):
-            raise ValueError("faded titles go with a head that was made for them, and with no other")
+        if (title_profile is None) != (self.titles_weight is None):
+            raise ValueError("a title profile goes with a head that was made for it, and with no other")
         correction: Tensor = self.query(self.normalise(hidden.float()))
         if not self.residual:
             return correction
@@ -92,8 +92,8 @@ class ItemHead(nn.Module):
         else:
             shown = torch.rand(len(student_states), 1, device=student_states.device) >= self.student_dropout
             parts = [student_states * shown, correction]
-        if faded_titles is not None and self.titles_weight is not None:
-            parts.append(faded_titles * (0.0 if self.training else self.titles_weight.detach()))
+        if title_profile is not None and self.titles_weight is not None:
+            parts.append(title_profile * (0.0 if self.training else self.titles_weight.detach()))
         return torch.cat(parts, dim=-1)
 
     def item_vectors(self) -> Tensor:

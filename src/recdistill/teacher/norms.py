@@ -63,9 +63,11 @@ def use_lean_norms(llm: nn.Module) -> int:
     found = [
         module
         for module in llm.modules()
-        if type(module).__name__.endswith("RMSNorm") and hasattr(module, "variance_epsilon")
-        and not module.weight.requires_grad and not isinstance(module, LeanNorm)
-    ]  # fmt: skip
+        if type(module).__name__.endswith("RMSNorm")
+        and hasattr(module, "variance_epsilon")
+        and not module.weight.requires_grad
+        and not isinstance(module, LeanNorm)
+    ]
     usual = {
         kind: _is_the_usual(next(one for one in found if type(one) is kind)) for kind in {type(one) for one in found}
     }

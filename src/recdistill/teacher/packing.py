@@ -114,9 +114,15 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling
 
 
 def packed_sdpa(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, scaling: float,
-    dropout: float = 0.0, **kwargs: Any,
-) -> tuple[Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
     """SDPA over a packed row where the call brings a :class:`Packing`, transformers' own SDPA where it does not.
 
     Raises:

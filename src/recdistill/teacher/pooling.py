@@ -48,9 +48,13 @@ def _weighted_mean(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cls": _first, "max": _largest, "mean": _mean, "mean_sqrt_len_tokens": _mean_by_root,
-    "weightedmean": _weighted_mean, "lasttoken": _last,
-}  # fmt: skip
+    "cls": _first,
+    "max": _largest,
+    "mean": _mean,
+    "mean_sqrt_len_tokens": _mean_by_root,
+    "weightedmean": _weighted_mean,
+    "lasttoken": _last,
+}
 """Names as in `1_Pooling/config.json`."""
 
 

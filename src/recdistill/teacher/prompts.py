@@ -82,9 +82,12 @@ class PromptBatch:
         """How much there is in it, for :meth:`recdistill.profiling.evidence.TokenCount.add`."""
         rows, width = self.token_ids.shape
         return {
-            "useful": int(self.prompt_tokens.sum()), "rows": rows, "width": width,
-            "prompts": len(self.prompt_tokens), "targets": len(self.target_items),
-        }  # fmt: skip
+            "useful": int(self.prompt_tokens.sum()),
+            "rows": rows,
+            "width": width,
+            "prompts": len(self.prompt_tokens),
+            "targets": len(self.target_items),
+        }
 
 
 class PromptBuilder:
@@ -173,15 +176,25 @@ class PromptBuilder:
         target_columns = at_end if self.config.candidates else end_of_step[target_prompts, target_steps]
         positions = batch.positions.numpy()[target_prompts, target_index] + 1
         tensors = {
-            "token_ids": token_ids, "soft_items": soft_items, "steps": token_steps, "mask": mask,
+            "token_ids": token_ids,
+            "soft_items": soft_items,
+            "steps": token_steps,
+            "mask": mask,
             "token_prompts": _spread(size, place, prompts),
-            "soft_rows": place[0][soft], "soft_columns": columns[soft],
+            "soft_rows": place[0][soft],
+            "soft_columns": columns[soft],
             "token_positions": _spread(size, place, columns - shift[prompts]),
-            "prompt_tokens": totals, "items": items, "lengths": lengths,
-            "target_prompts": target_prompts, "target_rows": row_of[target_prompts], "target_columns": target_columns,
-            "target_steps": target_steps, "target_items": targets[target_prompts, target_index],
-            "users": batch.users.numpy()[target_prompts], "positions": positions.astype(np.int64),
-        }  # fmt: skip
+            "prompt_tokens": totals,
+            "items": items,
+            "lengths": lengths,
+            "target_prompts": target_prompts,
+            "target_rows": row_of[target_prompts],
+            "target_columns": target_columns,
+            "target_steps": target_steps,
+            "target_items": targets[target_prompts, target_index],
+            "users": batch.users.numpy()[target_prompts],
+            "positions": positions.astype(np.int64),
+        }
         return PromptBatch(
             **{name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in tensors.items()}, padding=padding
         )

@@ -24,13 +24,13 @@ from recdistill.teacher.experts import (
     load_experts,
     save_experts,
 )
-from recdistill.teacher.faded_titles import faded_mean
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
 from recdistill.teacher.norms import use_lean_norms
 from recdistill.teacher.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.soft_tokens import SoftTokens
+from recdistill.teacher.title_profile import decayed_mean
 
 WEIGHTS_FILE = "ranker.safetensors"
 ADAPTER_FOLDER = "adapter"
@@ -72,7 +72,7 @@ class Ranker(nn.Module):
             config.id_dropout,
             config.title_decay > 0,
         )
-        options = BlockOptions(config.activation_checkpointing, config.compile, config.cuda_graphs)
+        options = BlockOptions(config.gradient_checkpointing, config.compile, config.cuda_graphs)
         self.lean_norms = use_lean_norms(backbone.decoder)
         self.llm = attach_experts(backbone.decoder, config.adapter, options)
         self.to(words.device)
@@ -89,8 +89,8 @@ class Ranker(nn.Module):
         hidden = self._read(batch, student_states)
         picked = hidden[batch.target_rows, batch.target_columns]
         where = (batch.target_prompts, batch.target_steps - 1)
-        faded = self.faded_titles(batch.items)
-        return self.head.states(student_states[where], picked, None if faded is None else faded[where])
+        profile = self.title_profile(batch.items)
+        return self.head.states(student_states[where], picked, None if profile is None else profile[where])
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
@@ -108,10 +108,10 @@ class Ranker(nn.Module):
         return self.student.states(batch.items)
 
     @torch.no_grad()
-    def faded_titles(self, items: Tensor) -> Tensor | None:
-        """The faded mean of title vectors after each item of the histories (B, L): (B, L, W); None where unused."""
+    def title_profile(self, items: Tensor) -> Tensor | None:
+        """The decayed mean of title vectors after each item of the histories (B, L): (B, L, W); None where unused."""
         decay = self.config.title_decay
-        return faded_mean(self.head.title_vectors, items, decay) if decay > 0 else None
+        return decayed_mean(self.head.title_vectors, items, decay) if decay > 0 else None
 
     def expert_weights(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
         """Expert weights by step of the history, (B, L + 1, E); None without a gate."""

@@ -54,9 +54,13 @@ class Embedded:
     def facts(self) -> dict[str, Any]:
         """What was done, for :func:`recdistill.teacher.titles.tell_titles`."""
         return {
-            "pooling": self.recipe.words(), "max_tokens": self.max_tokens, "texts": self.texts, "cut": self.cut,
-            "prompt": self.recipe.prompt, "modules_file": self.recipe.stated,
-        }  # fmt: skip
+            "pooling": self.recipe.words(),
+            "max_tokens": self.max_tokens,
+            "texts": self.texts,
+            "cut": self.cut,
+            "prompt": self.recipe.prompt,
+            "modules_file": self.recipe.stated,
+        }
 
 
 def recipe_of(encoder: str, location: str) -> Recipe:

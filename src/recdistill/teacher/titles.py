@@ -112,8 +112,11 @@ def tell_titles(encoder: str, facts: Mapping[str, Any]) -> None:
         logger.warning(
             "teacher.title_encoder: %d of %d texts are longer than the %d tokens that %s reads; the rest of them was "
             "cut off",
-            facts["cut"], facts["texts"], facts["max_tokens"], encoder,
-        )  # fmt: skip
+            facts["cut"],
+            facts["texts"],
+            facts["max_tokens"],
+            encoder,
+        )
 
 
 def _embedded(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> Path:

@@ -14,9 +14,10 @@ beside a student, on planted data 1, where titles say nearly all (docs/experimen
 
 
 def choose_weight(
-    validate: Callable[[float], dict[str, float]], weights: tuple[float, ...] = CORRECTION_WEIGHTS,
+    validate: Callable[[float], dict[str, float]],
+    weights: tuple[float, ...] = CORRECTION_WEIGHTS,
     what: str = "correction",
-) -> tuple[float, dict[str, float]]:  # fmt: skip
+) -> tuple[float, dict[str, float]]:
     """The weight with the best NDCG@10, and its metrics; like the epoch, a choice that belongs to validation.
 
     Args:

@@ -15,7 +15,7 @@ from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
-from recdistill.distill.list_losses import listwise_loss, soft_label_loss, soft_target_excess
+from recdistill.distill.list_losses import full_catalog_ce_excess, listwise_loss, topk_kl_loss
 from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.strength import numbers, settled
@@ -69,13 +69,17 @@ class DistilledTraining:
     """
 
     def __init__(
-        self, plain: StudentTraining, config: DistillConfig, reader: OutputsReader, selected: NDArray[np.bool_],
+        self,
+        plain: StudentTraining,
+        config: DistillConfig,
+        reader: OutputsReader,
+        selected: NDArray[np.bool_],
         data: PreparedData | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.plain, self.config, self.reader, self.selected = plain, config, reader, selected
         self.weight, _ = numbers(config)
         self.top_k = min(config.top_k, reader.top_k)
-        self.drop_target = config.drop_target and config.method != "soft_targets"
+        self.drop_target = config.drop_target and config.method != "full_catalog_ce"
         own = data or plain.data
         self.people = own.num_users
         self.propensity = propensities(torch.from_numpy(own.train_item_counts())).to(plain.device)
@@ -105,7 +109,7 @@ class DistilledTraining:
         positions = batch.positions[real].numpy() + 1
         records = self.reader.require(users, positions, with_states=False)
         items, scores = records.top_items, records.top_scores
-        if self.drop_target:  # Made-up histories have no targets: what comes next in them is one item of many.
+        if self.drop_target:  # Mixed histories have no targets: what comes next in them is one item of many.
             targets = np.where(users < self.people, batch.targets[real].numpy(), -1)
             items, scores = without_targets(items, scores, targets)
         selected = self.selected[self.plain.data.offsets[users] + positions] & (items[:, 0] > 0)
@@ -146,17 +150,15 @@ class DistilledTraining:
         """L_d, or the loss in its place, over the selected targets."""
         config, items, teacher_scores, chosen = self.config, batch.top_items, batch.top_scores, batch.selected
         if not bool(chosen.all()):
-            states, targets, items, teacher_scores = (
-                one[chosen] for one in (states, targets, items, teacher_scores)
-            )  # fmt: skip
+            states, targets, items, teacher_scores = (one[chosen] for one in (states, targets, items, teacher_scores))
         scores = list_scores(states, vectors, items)
-        if config.method == "soft_labels":
-            return soft_label_loss(scores, teacher_scores, config.temperature)
+        if config.method == "topk_kl":
+            return topk_kl_loss(scores, teacher_scores, config.temperature)
         if config.method == "listwise":
             return listwise_loss(scores, teacher_scores)
-        if config.method == "soft_targets":
+        if config.method == "full_catalog_ce":
             own_scores = (states * nn.functional.embedding(targets, vectors)).sum(dim=1)
-            excess = soft_target_excess(scores, own_scores, teacher_scores, config.temperature)
+            excess = full_catalog_ce_excess(scores, own_scores, teacher_scores, config.temperature)
             return cross_entropy(states, vectors, targets) + excess
         if config.method == "dllm2rec":
             own = best_items(states, vectors, self.top_k) if config.consistency_weight > 0 else None
@@ -249,7 +251,7 @@ def train_distilled(
         events_per_item = float(data.train_item_counts()[1:].mean())
         config = replace(config, distill=settled(config.distill, events_per_item, folder))
     with profiler.phase("selection"):
-        if not config.distill.weight:  # No list is learned, and made-up histories have nothing else to teach.
+        if not config.distill.weight:  # No list is learned, and mixed histories have nothing else to teach.
             asked = data
         selected = selected_events(config, asked, reader, student_folder, folder, device)
     with profiler.phase("set-up"):

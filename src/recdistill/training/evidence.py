@@ -13,7 +13,7 @@ from recdistill.data.batches import (
     history_windows,
     sorted_batches,
 )
-from recdistill.profiling.verdicts import judge
+from recdistill.profiling.settings_check import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.fit import FitResult
@@ -80,10 +80,18 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     asked: dict[str, Any] = {
         f"teacher.{name}": getattr(config, name)
         for name in (
-            "layers", "targets", "title_encoder", "precision", "quantization", "attention", "padding", "compile",
-            "cuda_graphs", "activation_checkpointing",
+            "layers",
+            "targets",
+            "title_encoder",
+            "precision",
+            "quantization",
+            "attention",
+            "padding",
+            "compile",
+            "cuda_graphs",
+            "gradient_checkpointing",
         )
-    } | {"teacher.gate.kind": config.gate.kind}  # fmt: skip
+    } | {"teacher.gate.kind": config.gate.kind}
     if config.quantization == "nf4":
         asked |= {"teacher.double_quantization": config.double_quantization}
         asked |= {"teacher.compute_dtype": config.compute_dtype}

@@ -154,7 +154,7 @@ def fit(
         with profiler.phase("set-up"):
             run = _Run(
                 trainable, config, folder, profiler, fingerprint, name, device, precision, tokens, after_validation
-            )  # fmt: skip
+            )
         try:
             with deferred():
                 return run.go()
@@ -166,9 +166,18 @@ class _Run:
     """The loop and its state."""
 
     def __init__(
-        self, trainable: Trainable, config: TrainConfig, folder: Path, profiler: Profiler, fingerprint: str, name: str,
-        device: str, precision: Precision, tokens: TokenCount | None, after_validation: AfterValidation | None,
-    ) -> None:  # fmt: skip
+        self,
+        trainable: Trainable,
+        config: TrainConfig,
+        folder: Path,
+        profiler: Profiler,
+        fingerprint: str,
+        name: str,
+        device: str,
+        precision: Precision,
+        tokens: TokenCount | None,
+        after_validation: AfterValidation | None,
+    ) -> None:
         self.trainable, self.config, self.folder, self.profiler = trainable, config, folder, profiler
         self.fingerprint, self.name, self.tokens, self.after_validation = fingerprint, name, tokens, after_validation
         self.precision = precision
@@ -214,9 +223,16 @@ class _Run:
         metrics = {key: value for key, value in best.items() if "@" in key}
         epochs = counts.history[-1]["epoch"]
         return FitResult(
-            metrics, best["epoch"], epochs, counts.step, counts.targets, counts.seconds, counts.history,
-            counts.batches_by_worker, counts.micro_batches_per_step,
-        )  # fmt: skip
+            metrics,
+            best["epoch"],
+            epochs,
+            counts.step,
+            counts.targets,
+            counts.seconds,
+            counts.history,
+            counts.batches_by_worker,
+            counts.micro_batches_per_step,
+        )
 
     def _groups(self, epoch: int) -> list[Sequence[Rows]]:
         """The epoch's micro-batches, gathered into optimiser steps; the last may have fewer."""
@@ -285,7 +301,7 @@ class _Run:
         counts.step += 1
         loss_sum = float(torch.stack(losses).sum())
         self._check(loss_sum)
-        if self.config.gradient_clip > 0:
+        if self.config.max_grad_norm > 0:
             self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -318,7 +334,7 @@ class _Run:
     def _advice(self) -> str:
         """What may help, by the settings' whole names."""
         section = SECTIONS.get(self.name, "train")
-        clip, key = self.config.gradient_clip, f"{section}.gradient_clip"
+        clip, key = self.config.max_grad_norm, f"{section}.max_grad_norm"
         ways = [f"a lower {section}.learning_rate", f"a lower {key}" if clip else f"{key}: 1, which is 0 (not clipped)"]
         if self.precision != "fp32":
             ways.append("teacher.precision: fp32")
@@ -327,7 +343,7 @@ class _Run:
     def _clip(self) -> None:
         """Clip the gradient's norm; scaled gradients are unscaled first."""
         self.fabric.strategy.precision.unscale_gradients(self.plain_optimizer)
-        nn.utils.clip_grad_norm_(trained_parameters(self.trainable.module).values(), self.config.gradient_clip)
+        nn.utils.clip_grad_norm_(trained_parameters(self.trainable.module).values(), self.config.max_grad_norm)
 
     def _validate(self, epoch: float) -> None:
         """Validate, log, keep the weights if they are the best so far, decide whether to stop."""
@@ -336,12 +352,17 @@ class _Run:
         metrics = self._measure()
         counts.validation_due = False
         self._clock()
-        counts.history.append({
-            "epoch": round(epoch, 4), "step": counts.step, "targets": counts.targets,
-            "loss": counts.mean_loss if counts.step else None,
-            "learning_rate": self.optimizer.param_groups[0]["lr"] if counts.step else None,
-            **metrics, "seconds": round(counts.seconds, 3),
-        })  # fmt: skip
+        counts.history.append(
+            {
+                "epoch": round(epoch, 4),
+                "step": counts.step,
+                "targets": counts.targets,
+                "loss": counts.mean_loss if counts.step else None,
+                "learning_rate": self.optimizer.param_groups[0]["lr"] if counts.step else None,
+                **metrics,
+                "seconds": round(counts.seconds, 3),
+            }
+        )
         self.log.validation(counts.history)
         if metrics[WATCHED] > counts.best:
             counts.best, counts.best_row, counts.stale = metrics[WATCHED], len(counts.history) - 1, 0
@@ -387,9 +408,14 @@ class _Run:
                 self.counts.tokens = self.tokens.state()
             scaler = self.fabric.strategy.precision.state_dict()
             save_checkpoint(
-                self.folder, self.trainable.module, self.best, self.plain_optimizer, scaler, self.counts,
+                self.folder,
+                self.trainable.module,
+                self.best,
+                self.plain_optimizer,
+                scaler,
+                self.counts,
                 self.fingerprint,
-            )  # fmt: skip
+            )
         self.last_checkpoint = time.monotonic()
 
     def _clock(self) -> None:

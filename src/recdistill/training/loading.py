@@ -43,9 +43,13 @@ def load_batches(
     # run that was interrupted, since going on takes one loader more.
     seeds = torch.Generator().manual_seed(0)
     loader = DataLoader(
-        _Collated(collate, plan), batch_size=None, shuffle=False, num_workers=num_workers, generator=seeds,
+        _Collated(collate, plan),
+        batch_size=None,
+        shuffle=False,
+        num_workers=num_workers,
+        generator=seeds,
         worker_init_fn=_leave_signals_to_the_parent if CAN_TELL_SENDERS else None,
-    )  # fmt: skip
+    )
     # A new process blocks what the thread that makes it blocks, in all its threads from the first moment.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM} if CAN_TELL_SENDERS else set())
     try:

@@ -84,9 +84,7 @@ class TwoStudents:
         real = batch.targets > 0
         prompts, width = batch.items.shape
         self.read.add(int((batch.items > 0).sum()), prompts, width, prompts, int(real.sum()))
-        keys = PredictedKeys(
-            batch.users.unsqueeze(1).expand_as(real)[real], batch.positions[real] + 1
-        )  # fmt: skip
+        keys = PredictedKeys(batch.users.unsqueeze(1).expand_as(real)[real], batch.positions[real] + 1)
         items, real = batch.items.to(self.device), real.to(self.device)
         states = [student.states(items)[real] for student in self.students]
         return keys, torch.cat(states, dim=1), self._add(states)

@@ -38,9 +38,17 @@ class StudentTraining:
     """
 
     def __init__(
-        self, student: Student, data: PreparedData, windows: Windows, loss: LossConfig, train: TrainConfig, seed: int,
-        device: str, evaluate: EvaluateConfig, validation: Targets | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        student: Student,
+        data: PreparedData,
+        windows: Windows,
+        loss: LossConfig,
+        train: TrainConfig,
+        seed: int,
+        device: str,
+        evaluate: EvaluateConfig,
+        validation: Targets | None = None,
+    ) -> None:
         self.module = student
         self.data, self.windows, self.loss_config = data, windows, loss
         self.train, self.seed, self.device = train, seed, device
@@ -93,9 +101,13 @@ def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
 
 
 def student_training(
-    config: StudentConfig, data: PreparedData, seed: int, device: str, evaluate: EvaluateConfig,
+    config: StudentConfig,
+    data: PreparedData,
+    seed: int,
+    device: str,
+    evaluate: EvaluateConfig,
     validation: Targets | None = None,
-) -> StudentTraining:  # fmt: skip
+) -> StudentTraining:
     """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
@@ -105,9 +117,13 @@ def student_training(
 
 
 def train_student(
-    config: RunConfig, data: PreparedData, folder: Path, profiler: Profiler, device: str,
+    config: RunConfig,
+    data: PreparedData,
+    folder: Path,
+    profiler: Profiler,
+    device: str,
     validation: Targets | None = None,
-) -> FitResult:  # fmt: skip
+) -> FitResult:
     """Train the configured student and write it to `folder`.
 
     Args:

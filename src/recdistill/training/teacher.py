@@ -168,9 +168,10 @@ def train_teacher(
         training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision, teacher.trained
     )
     facts |= trained_facts(teacher, result) | {
-        "compiled_graphs": graphs_made() - graphs, "graphs_after_warm_up": graphs_made() - warm,
+        "compiled_graphs": graphs_made() - graphs,
+        "graphs_after_warm_up": graphs_made() - warm,
         "cuda_graphs": cuda_graphs_made(),
-    }  # fmt: skip
+    }
     with profiler.phase("write"):
         teacher.ranker.save(folder)
         settings = training_judgements(config.teacher, facts)
@@ -185,8 +186,10 @@ def _tell_cut_titles(teacher: Teacher) -> None:
     if teacher.prompts.cut_titles:
         logger.warning(
             "teacher.title_tokens: %d of %d titles are longer than %d tokens; their ends do not stand in prompts",
-            teacher.prompts.cut_titles, teacher.data.num_items, teacher.config.title_tokens,
-        )  # fmt: skip
+            teacher.prompts.cut_titles,
+            teacher.data.num_items,
+            teacher.config.title_tokens,
+        )
 
 
 def _tell_what_is_not_in_effect(settings: Sequence[dict[str, Any]]) -> None:

@@ -72,7 +72,7 @@ Space = dict[str, Choices | Range]
 DEFAULT_SPACE: Space = {
     "student.block": Choices(("sasrec", "ligr", "hstu")),
     "student.embedding_dim": Choices((32, 64, 96, 128)),
-    "student.blocks": Range(1, 3),
+    "student.num_layers": Range(1, 3),
     "student.dropout": Range(0.1, 0.5),
     "student.max_length": Choices((30, 50, 100)),
     "student.windows": Choices(("last", "all")),

@@ -40,8 +40,10 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=settings.startup, n_warmup_steps=settings.prune_after),
-        study_name="student", direction="maximize", load_if_exists=True,
-    )  # fmt: skip
+        study_name="student",
+        direction="maximize",
+        load_if_exists=True,
+    )
     before = study.user_attrs.get(MADE_OF)
     if before is None:
         study.set_user_attr(MADE_OF, made_of)

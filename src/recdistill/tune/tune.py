@@ -85,9 +85,15 @@ def _why_none(trials: list[dict[str, Any]]) -> str:
 def _made_of(config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData) -> str:
     """Names what a study's trials depend on; it can go on with more of them."""
     return fingerprint(
-        "tune", config.student, replace(settings, trials=1), space_as_dict(space), config.seed, data.fingerprint,
-        data.split_fingerprint, *deciding(config.evaluate).items(),
-    )  # fmt: skip
+        "tune",
+        config.student,
+        replace(settings, trials=1),
+        space_as_dict(space),
+        config.seed,
+        data.fingerprint,
+        data.split_fingerprint,
+        *deciding(config.evaluate).items(),
+    )
 
 
 class Watch:
@@ -128,10 +134,15 @@ def tell_next(
     best = max(watch.rows, key=lambda row: row[WATCHED])
     seconds = max(time.monotonic() - began, watch.rows[-1]["seconds"])  # the latter are those of all tries
     record = {
-        "trial": number + 1, "state": state, "value": best[WATCHED], "best_epoch": best["epoch"],
-        "epochs": watch.rows[-1]["epoch"], "seconds": round(seconds, 2),
-        "drawn": drawn, "student": asdict(student),
-    }  # fmt: skip
+        "trial": number + 1,
+        "state": state,
+        "value": best[WATCHED],
+        "best_epoch": best["epoch"],
+        "epochs": watch.rows[-1]["epoch"],
+        "seconds": round(seconds, 2),
+        "drawn": drawn,
+        "student": asdict(student),
+    }
     with deferred():
         tell(study, trial, record)
         clear_trials(folder)
@@ -149,9 +160,16 @@ def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder
     clear_temporary(own)
     with Profiler(device) as profiler:
         fit(
-            training, student.train, own, profiler, config.seed, name, "student of this trial", device,
+            training,
+            student.train,
+            own,
+            profiler,
+            config.seed,
+            name,
+            "student of this trial",
+            device,
             after_validation=watch,
-        )  # fmt: skip
+        )
 
 
 def clear_trials(folder: Path, keep: Path | None = None) -> None:

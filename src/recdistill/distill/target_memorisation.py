@@ -19,7 +19,7 @@ SAMPLE = 50_000
 """Most targets of a split that are looked at."""
 
 
-def known_targets(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, dict[str, Any]]:
+def target_memorisation(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, dict[str, Any]]:
     """What the lists know of their own targets.
 
     Args:

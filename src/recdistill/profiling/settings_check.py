@@ -31,9 +31,12 @@ class Judgement:
 
 NOTHING = message("none")
 TYPES = {
-    "fp32": ("float32", "float32"), "bf16": ("bfloat16", "bfloat16"), "fp16": ("float16", "float16"),
-    "bf16-mixed": ("float32", "bfloat16"), "fp16-mixed": ("float32", "float16"),
-}  # fmt: skip
+    "fp32": ("float32", "float32"),
+    "bf16": ("bfloat16", "bfloat16"),
+    "fp16": ("float16", "float16"),
+    "bf16-mixed": ("float32", "bfloat16"),
+    "fp16-mixed": ("float32", "float16"),
+}
 """Precision → type of the frozen weights, type of the products."""
 
 
@@ -283,7 +286,7 @@ _JUDGES: dict[str, Any] = {
     "teacher.padding": _padding,
     "teacher.compile": _compile,
     "teacher.cuda_graphs": _cuda_graphs,
-    "teacher.activation_checkpointing": _checkpointing,
+    "teacher.gradient_checkpointing": _checkpointing,
     "teacher.train.batch_size": _batch_size,
     "teacher.train.batch_tokens": _batch_tokens,
     "teacher.train.accumulate_grad_batches": _accumulate,

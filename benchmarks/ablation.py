@@ -1,20 +1,21 @@
-"""The road from the naive teacher to the package's: a training step of each arm, alternating in one process.
+"""The ablation from the naive teacher to the package's: a training step of each variant, alternating in one process.
 
     recdistill fetch smollm2 && recdistill prepare --run runs/bench
-    python benchmarks/road.py --data runs/bench/prepare --out road.jsonl
+    python benchmarks/ablation.py --data runs/bench/prepare --out ablation.jsonl
 
-Each arm gives up one habit more (`benchmarks/naive/habits.py`). Checked first, with dropout off: that its loss, states
-and gradients are those of the package's teacher on the same prompts (arms with every target: those of the naive
-teacher, target by target). Then training steps are timed: making the batch, forward, loss, backward, optimiser. In a
-turn all arms of one target a prompt step on the same prompts; the turns go through short and long ones. Arms with every
-target read windows of `--window` items, a quarter as many of them. `every_target` alone has a gate that sees the
+Each variant gives up one option more (`benchmarks/naive/options.py`). Checked first, with dropout off: that its loss,
+states and gradients are those of the package's teacher on the same prompts (variants with every target: those of the
+naive teacher, target by target). Then training steps are timed: making the batch, forward, loss, backward, optimiser.
+In a turn all variants of one target a prompt step on the same prompts; the turns go through short and long ones.
+Variants with every target read windows of `--window` items, a quarter as many of them. `every_target` alone has a gate
+that sees the
 targets: it stands there for its time.
 
-Beside the road: `plain_lora_without_head` is PEFT's own LoRA around the bare decoder on the token batches of
-`cached_tokens`; `cached_tokens_again` is that arm a second time, whose ratio to the first is the noise of this run;
+Beside the ablation: `plain_lora_without_head` is PEFT's own LoRA around the bare decoder on the token batches of
+`cached_tokens`; `cached_tokens_again` is that variant a second time, whose ratio to the first is the noise of this run;
 `item_prompts` is `causal_gate` with one soft token an item.
 
-Prints one line of JSON for each check, the matmul peak, each arm, and last the ratios, each with its range over the
+Prints one line of JSON for each check, the matmul peak, each variant, and last the ratios, each with its range over the
 turns. Utilisation counts the useful tokens' work alone, by the rule of `recdistill.profiling.flops`: the decoder blocks
 forward and their inputs' gradients (attention over the causal half only; adapters, heads and recomputation count
 nothing), as a share of the peak.
@@ -38,8 +39,8 @@ from torch import Tensor, nn
 
 from naive.checks import computed, excite, largest_difference, single_targets
 from naive.compose import PlainLora, make_training, share_frozen
-from naive.habits import NAIVE, Habits, can_pack, road
 from naive.lines import Lines, ratio, spread, told
+from naive.options import NAIVE, NaiveOptions, ablation, can_pack
 from naive.prompts import FIXED_LENGTH
 from recdistill.config import GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import bucketed_batches
@@ -57,11 +58,11 @@ CHECKED_PROMPTS, CHECKED_WINDOWS = 3, 2
 
 
 @dataclass
-class Arm:
-    """One arm and what was measured of it, a number a turn."""
+class Variant:
+    """One variant and what was measured of it, a number a turn."""
 
     name: str
-    habits: Habits | None
+    options: NaiveOptions | None
     training: Any
     optimizer: torch.optim.Optimizer
     seconds: list[float] = field(default_factory=list)
@@ -77,7 +78,7 @@ class Arm:
 
 
 def settings(arguments: argparse.Namespace) -> RunConfig:
-    """What no habit decides."""
+    """What no option decides."""
     teacher = TeacherConfig(
         llm=arguments.llm,
         layers=arguments.layers or None,
@@ -99,29 +100,33 @@ def random_student(config: RunConfig, data: PreparedData, folder: Path) -> Path:
     return folder
 
 
-def make_arms(config: RunConfig, data: PreparedData, student: Path, arguments: argparse.Namespace) -> dict[str, Arm]:
-    """The road's arms and those beside it, on one copy of the frozen weights."""
+def make_variants(
+    config: RunConfig, data: PreparedData, student: Path, arguments: argparse.Namespace
+) -> dict[str, Variant]:
+    """The ablation's variants and those beside it, on one copy of the frozen weights."""
 
-    def training(habits: Habits, **changes: Any) -> Any:
-        every = {"history_length": arguments.window} if habits.targets == "every" else {}
+    def training(options: NaiveOptions, **changes: Any) -> Any:
+        every = {"history_length": arguments.window} if options.targets == "every" else {}
         own = replace(config, teacher=replace(config.teacher, **(every | changes)))
-        return make_training(own, habits, data, student, excite, arguments.fixed_length)
+        return make_training(own, options, data, student, excite, arguments.fixed_length)
 
-    arms = road(can_pack())
-    if arguments.arms:
-        arms = {name: habits for name, habits in arms.items() if name in (*arguments.arms, "cached_tokens")}
-    found: dict[str, tuple[Habits | None, Any]] = {
+    variants = ablation(can_pack())
+    if arguments.variants:
+        variants = {
+            name: options for name, options in variants.items() if name in (*arguments.variants, "cached_tokens")
+        }
+    found: dict[str, tuple[NaiveOptions | None, Any]] = {
         # Compiling belongs to the package; before `cached_tokens` hooks and einsums stand in the way.
-        name: (habits, training(habits, compile=arguments.compile and not habits.tokenise_in_loop))
-        for name, habits in arms.items()
+        name: (options, training(options, compile=arguments.compile and not options.tokenise_in_loop))
+        for name, options in variants.items()
     }
-    cached, last = arms["cached_tokens"], list(arms.values())[-1]
+    cached, last = variants["cached_tokens"], list(variants.values())[-1]
     found["cached_tokens_again"] = cached, training(cached)
     found["plain_lora_without_head"] = None, PlainLora(config, found["cached_tokens"][1])
     if last.gate == "causal":
         found["item_prompts"] = last, training(last, prompt="item")
     share_frozen([one.module for _, one in found.values()])
-    return {name: Arm(name, habits, one, make_optimizer(one.module)) for name, (habits, one) in found.items()}
+    return {name: Variant(name, options, one, make_optimizer(one.module)) for name, (options, one) in found.items()}
 
 
 def make_optimizer(module: nn.Module) -> torch.optim.Optimizer:
@@ -129,34 +134,37 @@ def make_optimizer(module: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(trained_parameters(module).values(), lr=1e-7, fused=True)
 
 
-def check_arms(arms: dict[str, Arm], naive: Callable[[Habits], Any], tell: Lines) -> None:
-    """Tell of each arm how far it is from what it must equal, and stop if that is further than rounding explains."""
-    reference = arms["cached_tokens"].training
+def check_variants(variants: dict[str, Variant], naive: Callable[[NaiveOptions], Any], tell: Lines) -> None:
+    """Report how far each variant is from what it must equal; stop if that is further than rounding explains."""
+    reference = variants["cached_tokens"].training
     few = np.argsort(reference.lengths, kind="stable")[:: max(1, len(reference.lengths) // 7)][1 : CHECKED_PROMPTS + 1]
     expected = computed(reference, reference.collate(few))
-    for name, arm in arms.items():
-        if arm.habits is None or name in ("cached_tokens", "item_prompts"):
+    for name, variant in variants.items():
+        if variant.options is None or name in ("cached_tokens", "item_prompts"):
             continue
-        if arm.habits.targets == "last":
-            against, differ = "package", largest_difference(computed(arm.training, arm.training.collate(few)), expected)
+        if variant.options.targets == "last":
+            against, differ = (
+                "package",
+                largest_difference(computed(variant.training, variant.training.collate(few)), expected),
+            )
         else:
-            against, differ = "naive, target by target", every_difference(arm.training, arm.habits, naive)
+            against, differ = "naive, target by target", every_difference(variant.training, variant.options, naive)
         tell({"check": name, "against": against, "largest_difference": float(f"{differ:.2e}")})
         if not differ <= SAME:
-            raise SystemExit(f"{name}: this arm does not compute what it must, so its time would mean nothing")
+            raise SystemExit(f"{name}: this variant does not compute what it must, so its time would mean nothing")
 
 
-def every_difference(training: TeacherTraining, habits: Habits, naive: Callable[[Habits], Any]) -> float:
-    """An arm with every target against the naive teacher; where its gate leaks, the last target's states alone."""
+def every_difference(training: TeacherTraining, options: NaiveOptions, naive: Callable[[NaiveOptions], Any]) -> float:
+    """A variant with every target against the naive teacher; where its gate leaks, the last target's states alone."""
     windows = training.windows
     rows = np.flatnonzero((windows.lengths >= 3) & (windows.lengths <= 8))[:CHECKED_WINDOWS]
     if not len(rows):
         rows = np.argsort(windows.lengths, kind="stable")[:1]
     singles = single_targets(windows, rows)
-    other = naive(replace(NAIVE, padding="bucketed", gate=habits.gate))
+    other = naive(replace(NAIVE, padding="bucketed", gate=options.gate))
     batch = other.batch(singles, np.arange(len(singles)))
     one, two = computed(training, training.collate(rows)), computed(other, batch)
-    if not habits.leaks:
+    if not options.leaks:
         return largest_difference(one, two)
     ends = np.cumsum(windows.num_targets[rows]) - 1
     return largest_difference({"states": one["states"][ends]}, {"states": two["states"][ends]})
@@ -199,42 +207,42 @@ class UsefulFlops:
         return sum(train_flops(self.llm, count, causal_length(count)) for count in tokens.tolist())
 
 
-def step(arm: Arm, rows: np.ndarray) -> tuple[Any, float]:
+def step(variant: Variant, rows: np.ndarray) -> tuple[Any, float]:
     """One training step: the batch it was made on, and its seconds."""
-    training = arm.training
+    training = variant.training
     training.module.train()
     began = time.perf_counter()
     batch = training.collate(rows)
     (training.loss(batch) / training.num_targets(batch)).backward()
-    arm.optimizer.step()
-    arm.optimizer.zero_grad()
+    variant.optimizer.step()
+    variant.optimizer.zero_grad()
     return batch, time.perf_counter() - began
 
 
-def measure(arms: dict[str, Arm], flops: UsefulFlops, arguments: argparse.Namespace) -> None:
-    """Time all arms in turn, each turn in another random order; the first turn warms up and counts nothing."""
-    lasts = batches(arms["cached_tokens"].training, arguments.batch, arguments.repeats, arguments.fixed_length)
+def measure(variants: dict[str, Variant], flops: UsefulFlops, arguments: argparse.Namespace) -> None:
+    """Time all variants in turn, each turn in another random order; the first turn warms up and counts nothing."""
+    lasts = batches(variants["cached_tokens"].training, arguments.batch, arguments.repeats, arguments.fixed_length)
     plans = {
-        name: batches(arm.training, every_batch(name, arguments), arguments.repeats, None)
-        if arm.habits is not None and arm.habits.targets == "every"
+        name: batches(variant.training, every_batch(name, arguments), arguments.repeats, None)
+        if variant.options is not None and variant.options.targets == "every"
         else lasts
-        for name, arm in arms.items()
+        for name, variant in variants.items()
     }
-    # In a random order no arm always runs on what the same other one has left in caches and memory.
-    orders, names = np.random.default_rng(1), list(arms)
+    # In a random order no variant always runs on what the same other one has left in caches and memory.
+    orders, names = np.random.default_rng(1), list(variants)
     for turn in range(-1, arguments.repeats):
         for name in [names[place] for place in orders.permutation(len(names))]:
-            arm, rows = arms[name], plans[name][turn]
-            batch, seconds = step(arm, rows)
+            variant, rows = variants[name], plans[name][turn]
+            batch, seconds = step(variant, rows)
             if turn < 0:
                 continue
             tokens = prompt_tokens(batch)
-            arm.seconds.append(seconds)
-            arm.rows.append(len(rows))
-            arm.targets.append(arm.training.num_targets(batch))
-            arm.useful.append(int(tokens.sum()))
-            arm.processed.append(batch.token_ids.numel())
-            arm.flops.append(flops(tokens))
+            variant.seconds.append(seconds)
+            variant.rows.append(len(rows))
+            variant.targets.append(variant.training.num_targets(batch))
+            variant.useful.append(int(tokens.sum()))
+            variant.processed.append(batch.token_ids.numel())
+            variant.flops.append(flops(tokens))
 
 
 def every_batch(name: str, arguments: argparse.Namespace) -> int:
@@ -242,44 +250,47 @@ def every_batch(name: str, arguments: argparse.Namespace) -> int:
     return arguments.batch if name == "item_prompts" else max(1, arguments.batch // 4)
 
 
-def arm_line(arm: Arm, peak: float) -> dict[str, Any]:
-    """What was measured of an arm."""
+def variant_line(variant: Variant, peak: float) -> dict[str, Any]:
+    """What was measured of a variant."""
     return {
-        "arm": arm.name,
-        "habits": None if arm.habits is None else vars(arm.habits),
-        **({"for_its_time_only": "the gate sees the targets"} if arm.habits and arm.habits.leaks else {}),
-        "seconds_per_step": spread(arm.seconds, 4),
-        "rows_per_second": spread(arm.each("rows")),
-        "targets_per_second": spread(arm.each("targets")),
-        "useful_tokens_per_second": spread(arm.each("useful"), 1),
-        "padding_share": round(1 - sum(arm.useful) / sum(arm.processed), 4),
-        "flops_utilisation": spread([rate / peak for rate in arm.each("flops")]),
+        "variant": variant.name,
+        "options": None if variant.options is None else vars(variant.options),
+        **({"for_its_time_only": "the gate sees the targets"} if variant.options and variant.options.leaks else {}),
+        "seconds_per_step": spread(variant.seconds, 4),
+        "rows_per_second": spread(variant.each("rows")),
+        "targets_per_second": spread(variant.each("targets")),
+        "useful_tokens_per_second": spread(variant.each("useful"), 1),
+        "padding_share": round(1 - sum(variant.useful) / sum(variant.processed), 4),
+        "flops_utilisation": spread([rate / peak for rate in variant.each("flops")]),
     }
 
 
-def ratios_line(arms: dict[str, Arm], peak: float) -> dict[str, Any]:
-    """The figures that are asked for, of the arms that ran, with what is wanted of each."""
-    cached, plain = arms["cached_tokens"], arms["plain_lora_without_head"]
+def ratios_line(variants: dict[str, Variant], peak: float) -> dict[str, Any]:
+    """The figures that are asked for, of the variants that ran, with what is wanted of each."""
+    cached, plain = variants["cached_tokens"], variants["plain_lora_without_head"]
     found: dict[str, Any] = {
         "step_against_plain_lora": ratio(cached.seconds, plain.seconds) | {"wanted": "at most 1.05"},
-        "same_arm_twice": ratio(arms["cached_tokens_again"].seconds, cached.seconds),
+        "same_variant_twice": ratio(variants["cached_tokens_again"].seconds, cached.seconds),
         "useful_token_share": round(sum(cached.useful) / sum(cached.processed), 4),
         "flops_utilisation": spread([rate / peak for rate in cached.each("flops")]) | {"wanted": "at least 0.65"},
     }
     for name in ("every_target", "causal_gate"):
-        if name in arms:
-            found[f"useful_token_share_{name}"] = round(sum(arms[name].useful) / sum(arms[name].processed), 4)
-            found[f"flops_utilisation_{name}"] = spread([rate / peak for rate in arms[name].each("flops")])
-    if "naive" in arms:
-        naive = arms["naive"]
+        if name in variants:
+            found[f"useful_token_share_{name}"] = round(sum(variants[name].useful) / sum(variants[name].processed), 4)
+            found[f"flops_utilisation_{name}"] = spread([rate / peak for rate in variants[name].each("flops")])
+    if "naive" in variants:
+        naive = variants["naive"]
         found["naive_step_against_ours"] = ratio(naive.seconds, cached.seconds) | {"wanted": "at least 3"}
         for name in ("causal_gate", "item_prompts"):
-            if name in arms:
-                gained = ratio(arms[name].each("targets"), naive.each("targets"))
+            if name in variants:
+                gained = ratio(variants[name].each("targets"), naive.each("targets"))
                 found[f"targets_per_second_{name}_against_naive"] = gained | {"wanted": "at least 30"}
-        on_road = [name for name in arms if arms[name].habits and name not in ("cached_tokens_again", "item_prompts")]
+        in_ablation = [
+            name for name in variants if variants[name].options and name not in ("cached_tokens_again", "item_prompts")
+        ]
         found["targets_per_second_against_the_arm_before"] = {
-            name: ratio(arms[name].each("targets"), arms[before].each("targets")) for before, name in pairwise(on_road)
+            name: ratio(variants[name].each("targets"), variants[before].each("targets"))
+            for before, name in pairwise(in_ablation)
         }
     return {"ratios": found}
 
@@ -298,8 +309,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=7, help="turns that count")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peak-seconds", type=float, default=2.0, help="time for each shape of the matmul peak")
-    parser.add_argument("--compile", action="store_true", help="compile the blocks of the arms from cached_tokens on")
-    parser.add_argument("--arms", nargs="*", help="arms of the road to run, with cached_tokens; all if left out")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the blocks of the variants from cached_tokens on"
+    )
+    parser.add_argument(
+        "--variants", nargs="*", help="variants of the ablation to run, with cached_tokens; all if left out"
+    )
     return parser.parse_args()
 
 
@@ -319,25 +334,25 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     config, data, tell = settings(arguments), PreparedData.load(arguments.data), Lines(arguments.out)
     if not can_pack():
-        tell({"left_out": "packed", "why": "TeacherConfig has no field `padding`; the arms after it are bucketed"})
+        tell({"left_out": "packed", "why": "TeacherConfig has no field `padding`; the variants after it are bucketed"})
     with tempfile.TemporaryDirectory() as temporary:
         student = random_student(config, data, Path(temporary))
-        arms = make_arms(config, data, student, arguments)
+        variants = make_variants(config, data, student, arguments)
 
-        def naive(habits: Habits) -> Any:
+        def naive(options: NaiveOptions) -> Any:
             own = replace(config, teacher=replace(config.teacher, history_length=arguments.window))
-            return make_training(own, habits, data, student, excite, arguments.fixed_length)
+            return make_training(own, options, data, student, excite, arguments.fixed_length)
 
-        check_arms(arms, naive, tell)
-    flops = UsefulFlops(arms["cached_tokens"].training.module)
+        check_variants(variants, naive, tell)
+    flops = UsefulFlops(variants["cached_tokens"].training.module)
     peaks = measure_peak(flops, arguments)
-    measure(arms, flops, arguments)
-    # Once more behind the arms, so that other work on the machine at one moment does not make the peak a low one.
+    measure(variants, flops, arguments)
+    # Once more behind the variants, so that other work on the machine at one moment does not make the peak a low one.
     peaks = {name: max(peaks[name], rate) for name, rate in measure_peak(flops, arguments).items()}
     tell({"matmul_peak_gflops": {name: round(rate / 1e9, 1) for name, rate in peaks.items()}})
-    for arm in arms.values():
-        tell(arm_line(arm, max(peaks.values())))
-    tell(ratios_line(arms, max(peaks.values())) | {"settings": told(arguments)})
+    for variant in variants.values():
+        tell(variant_line(variant, max(peaks.values())))
+    tell(ratios_line(variants, max(peaks.values())) | {"settings": told(arguments)})
 
 
 if __name__ == "__main__":

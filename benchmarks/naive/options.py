@@ -1,4 +1,4 @@
-"""What makes a teacher slow, one switch a habit, and the road on which they are given up one after another."""
+"""What makes a teacher slow, one switch a option, and the ablation on which they are given up one after another."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -7,8 +7,8 @@ from recdistill.config import TeacherConfig
 
 
 @dataclass(frozen=True)
-class Habits:
-    """One arm of the road; the defaults are the naive system."""
+class NaiveOptions:
+    """One variant of the ablation; the defaults are the naive system."""
 
     padding: Literal["fixed", "bucketed", "packed"] = "fixed"
     """fixed: every prompt to one length. bucketed: to the longest of its batch. packed: end to end, without any."""
@@ -25,11 +25,11 @@ class Habits:
 
     @property
     def leaks(self) -> bool:
-        """Whether the gate has seen what is predicted: such an arm may be timed, never trained."""
+        """Whether the gate has seen what is predicted: such a variant may be timed, never trained."""
         return self.targets == "every" and self.gate == "instance"
 
 
-NAIVE = Habits()
+NAIVE = NaiveOptions()
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("naive", {}),
     ("bucketed", {"padding": "bucketed"}),
@@ -40,7 +40,7 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("every_target", {"targets": "every"}),
     ("causal_gate", {"gate": "causal"}),
 )
-"""The road: each arm's name, and the habit it gives up beside all before it."""
+"""The ablation: each variant's name, and the option it gives up beside all before it."""
 
 
 def can_pack() -> bool:
@@ -48,12 +48,12 @@ def can_pack() -> bool:
     return "padding" in {field.name for field in fields(TeacherConfig)}
 
 
-def road(packed: bool) -> dict[str, Habits]:
-    """The arms by name, in the road's order; without `packed`, that arm is left out and those after it are bucketed."""
-    arms, habits = {}, NAIVE
+def ablation(packed: bool) -> dict[str, NaiveOptions]:
+    """The variants by name, in the ablation's order; without `packed`, that one is left out, later ones bucketed."""
+    variants, options = {}, NAIVE
     for name, given_up in STEPS:
         if name == "packed" and not packed:
             continue
-        habits = replace(habits, **given_up)
-        arms[name] = habits
-    return arms
+        options = replace(options, **given_up)
+        variants[name] = options
+    return variants

@@ -11,15 +11,21 @@ from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 from torch import Tensor
 
+from other_libraries.arguments import EPOCHS, parse
+from other_libraries.curve import BestWeights, Curve, quality, write_result
+from other_libraries.events import train_events
 from recdistill.data.prepared import IntArray, PreparedData
-from rivals.arguments import EPOCHS, parse
-from rivals.curve import BestWeights, Curve, quality, write_result
-from rivals.events import train_events
 
 SETTINGS: dict[str, Any] = {
-    "n_factors": 64, "n_blocks": 2, "n_heads": 4, "session_max_len": 100, "loss": "softmax", "batch_size": 128,
-    "lr": 1e-3, "dropout_rate": 0.2,
-}  # fmt: skip
+    "n_factors": 64,
+    "n_blocks": 2,
+    "n_heads": 4,
+    "session_max_len": 100,
+    "loss": "softmax",
+    "batch_size": 128,
+    "lr": 1e-3,
+    "dropout_rate": 0.2,
+}
 
 
 def train_dataset(data: PreparedData) -> Dataset:
@@ -98,9 +104,16 @@ def main() -> None:
 
     def trainer() -> lightning.Trainer:
         return lightning.Trainer(
-            max_epochs=arguments.epochs, deterministic=True, accelerator="cpu", devices=1, logger=False,
-            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[watch],
-        )  # fmt: skip
+            max_epochs=arguments.epochs,
+            deterministic=True,
+            accelerator="cpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[watch],
+        )
 
     watch.model = model = SASRecModel(**SETTINGS, get_trainer_func=trainer)
     model.fit(train_dataset(data))

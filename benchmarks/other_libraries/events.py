@@ -19,7 +19,7 @@ def refuse_what_recbole_cannot_split(data: PreparedData) -> None:
         SystemExit: the data are split in another way, or some users are not trained on.
     """
     if data.trained_users is not None:
-        raise SystemExit("RecBole trains on all users: prepare with data.train_users 1, without a split column")
+        raise SystemExit("RecBole trains on all users: prepare with data.train_user_fraction 1, without a split column")
     if not (np.diff(data.offsets) - data.train_ends == 2).all():
         raise SystemExit(
             "RecBole's split takes the last two events of each user: prepare with data.split leave_one_out"

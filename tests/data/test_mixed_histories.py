@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recdistill.data.made_up import with_made_up
+from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 
@@ -20,9 +20,15 @@ def make_data(lengths: list[int], seed: int = 0) -> PreparedData:
     names = ["", *map(str, range(1, ITEMS + 1))]
     return PreparedData(
         np.concatenate([rng.permutation(ITEMS)[:length] + 1 for length in lengths]).astype(np.int32),
-        np.arange(sum(lengths), dtype=np.int64), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        ends - 2, ends - 1, names, names, "data", "split",
-    )  # fmt: skip
+        np.arange(sum(lengths), dtype=np.int64),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        ends - 2,
+        ends - 1,
+        names,
+        names,
+        "data",
+        "split",
+    )
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ def data() -> PreparedData:
 
 
 def test_the_datas_own_stay_as_they_are(data: PreparedData) -> None:
-    more = with_made_up(data, 5, 8, seed=1)
+    more = with_mixed_histories(data, 5, 8, seed=1)
     assert more.num_users == data.num_users + 5
     for user, length in enumerate(np.diff(data.offsets).tolist()):
         np.testing.assert_array_equal(more.history(user, length), data.history(user, length))
@@ -44,7 +50,7 @@ def test_the_datas_own_stay_as_they_are(data: PreparedData) -> None:
 
 
 def test_made_up_histories_are_two_peoples_in_their_order(data: PreparedData) -> None:
-    more = with_made_up(data, 40, 8, seed=1)
+    more = with_mixed_histories(data, 40, 8, seed=1)
     trained = [data.history(user, int(end)).tolist() for user, end in enumerate(data.train_ends)]
     mixtures = 0
     for user in range(data.num_users, more.num_users):
@@ -52,9 +58,10 @@ def test_made_up_histories_are_two_peoples_in_their_order(data: PreparedData) ->
         assert 2 <= len(items) == len(set(items)) <= 8
         pairs = [
             (one, other)
-            for one in range(len(trained)) for other in range(one + 1, len(trained))
+            for one in range(len(trained))
+            for other in range(one + 1, len(trained))
             if in_order(items, trained[one], trained[other])
-        ]  # fmt: skip
+        ]
         assert pairs, items
         mixtures += not any(set(items) <= set(own) for own in trained)
     assert mixtures > 20
@@ -72,13 +79,13 @@ def test_nothing_of_validation_or_test_is_in_them() -> None:
     items = data.items.copy()
     items[data.offsets[1:] - 1], items[data.offsets[1:] - 2] = ITEMS, ITEMS - 1  # each user's test and validation item
     data = replace(data, items=np.where(np.isin(items, [ITEMS, ITEMS - 1]) & (items == data.items), 1, items))
-    more = with_made_up(data, 60, 10, seed=0)
+    more = with_mixed_histories(data, 60, 10, seed=0)
     assert not np.isin(more.items[len(data.items) :], [ITEMS, ITEMS - 1]).any()
 
 
 def test_only_people_who_are_trained_on_are_mixed(data: PreparedData) -> None:
     half = replace(data, trained_users=np.array([True, False, True, False]))
-    more = with_made_up(half, 30, 8, seed=0)
+    more = with_mixed_histories(half, 30, 8, seed=0)
     assert more.trained_users is not None
     assert more.trained_users.tolist() == [True, False, True, False, *[True] * 30]
     allowed = {*data.history(0, 6).tolist(), *data.history(2, 3).tolist()}
@@ -86,12 +93,12 @@ def test_only_people_who_are_trained_on_are_mixed(data: PreparedData) -> None:
 
 
 def test_none_is_the_data_itself(data: PreparedData) -> None:
-    assert with_made_up(data, 0, 8, seed=1) is data
+    assert with_mixed_histories(data, 0, 8, seed=1) is data
 
 
 def test_one_person_is_mixed_with_herself() -> None:
     data = make_data([9])
-    more = with_made_up(data, 20, 6, seed=0)
+    more = with_mixed_histories(data, 20, 6, seed=0)
     train = data.history(0, int(data.train_ends[0])).tolist()
     made = [more.history(user, int(more.train_ends[user])).tolist() for user in range(1, more.num_users)]
     assert len(made) == 20
@@ -103,19 +110,19 @@ def test_one_person_is_mixed_with_herself() -> None:
 
 def test_nobody_to_mix_is_refused(data: PreparedData) -> None:
     nobody = replace(data, trained_users=np.zeros(4, dtype=np.bool_))
-    with pytest.raises(UserError, match=r"export\.made_up: nobody has two events"):
-        with_made_up(nobody, 1, 8, seed=0)
+    with pytest.raises(UserError, match=r"export\.mixed_histories: nobody has two events"):
+        with_mixed_histories(nobody, 1, 8, seed=0)
 
 
 def test_the_fingerprint_is_of_these_histories(data: PreparedData) -> None:
-    one, other = with_made_up(data, 3, 8, seed=0), with_made_up(data, 3, 8, seed=1)
+    one, other = with_mixed_histories(data, 3, 8, seed=0), with_mixed_histories(data, 3, 8, seed=1)
     assert len({data.fingerprint, one.fingerprint, other.fingerprint}) == 3
-    assert one.fingerprint == with_made_up(data, 3, 8, seed=0).fingerprint
+    assert one.fingerprint == with_mixed_histories(data, 3, 8, seed=0).fingerprint
     assert one.split_fingerprint == data.split_fingerprint
 
 
 def test_types_stay(data: PreparedData) -> None:
-    more = with_made_up(data, 3, 8, seed=0)
+    more = with_mixed_histories(data, 3, 8, seed=0)
     for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends"):
         assert getattr(more, name).dtype == getattr(data, name).dtype, name
     assert len(more.items) == len(more.timestamps) == more.offsets[-1]
@@ -123,5 +130,5 @@ def test_types_stay(data: PreparedData) -> None:
 
 @given(st.integers(0, 50), st.integers(1, 6), st.integers(1, 6))
 def test_more_begin_with_the_same_ones(seed: int, few: int, further: int) -> None:
-    one, more = (with_made_up(make_data([8, 12, 5]), count, 5, seed) for count in (few, few + further))
+    one, more = (with_mixed_histories(make_data([8, 12, 5]), count, 5, seed) for count in (few, few + further))
     np.testing.assert_array_equal(more.items[: len(one.items)], one.items)

@@ -7,21 +7,40 @@ import yaml
 
 from recdistill.languages import message
 from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.verdicts import judge
+from recdistill.profiling.settings_check import judge
 from recdistill.reporting.language import Texts
 
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
 ON = {
-    "teacher.layers": 6, "teacher.history_length": 5, "teacher.gate.kind": "causal", "teacher.targets": "every",
-    "teacher.title_decay": 0.9, "teacher.title_encoder": "minilm", "teacher.precision": "bf16",
-    "teacher.quantization": "nf4", "teacher.double_quantization": True,
-    "teacher.compute_dtype": "auto", "teacher.attention": "sdpa", "teacher.padding": "packed",
-    "teacher.compile": True, "teacher.cuda_graphs": True, "teacher.activation_checkpointing": True,
-    "teacher.train.batch_size": 8, "teacher.train.batch_tokens": 100, "teacher.train.accumulate_grad_batches": 2,
-    "teacher.train.num_workers": 2, "export.batch_size": "auto", "export.use_cache": True,
-    "teacher.adapter.rank": 8, "teacher.adapter.experts": 4, "teacher.adapter.layers": ("q_proj", "v_proj"),
-    "teacher.prompt": "item", "teacher.head": "residual", "export.top_k": 50, "export.states": True,
-}  # fmt: skip
+    "teacher.layers": 6,
+    "teacher.history_length": 5,
+    "teacher.gate.kind": "causal",
+    "teacher.targets": "every",
+    "teacher.title_decay": 0.9,
+    "teacher.title_encoder": "minilm",
+    "teacher.precision": "bf16",
+    "teacher.quantization": "nf4",
+    "teacher.double_quantization": True,
+    "teacher.compute_dtype": "auto",
+    "teacher.attention": "sdpa",
+    "teacher.padding": "packed",
+    "teacher.compile": True,
+    "teacher.cuda_graphs": True,
+    "teacher.gradient_checkpointing": True,
+    "teacher.train.batch_size": 8,
+    "teacher.train.batch_tokens": 100,
+    "teacher.train.accumulate_grad_batches": 2,
+    "teacher.train.num_workers": 2,
+    "export.batch_size": "auto",
+    "export.use_cache": True,
+    "teacher.adapter.rank": 8,
+    "teacher.adapter.experts": 4,
+    "teacher.adapter.layers": ("q_proj", "v_proj"),
+    "teacher.prompt": "item",
+    "teacher.head": "residual",
+    "export.top_k": 50,
+    "export.states": True,
+}
 """Every setting that is judged, with a value that something must be seen of."""
 
 
@@ -44,9 +63,14 @@ def test_nothing_seen_is_not_in_effect():
 
 
 OFF = {
-    "teacher.quantization": "none", "teacher.compile": False, "teacher.cuda_graphs": False, "export.use_cache": False,
-    "teacher.activation_checkpointing": False, "teacher.train.num_workers": 0, "teacher.precision": "fp32",
-}  # fmt: skip
+    "teacher.quantization": "none",
+    "teacher.compile": False,
+    "teacher.cuda_graphs": False,
+    "export.use_cache": False,
+    "teacher.gradient_checkpointing": False,
+    "teacher.train.num_workers": 0,
+    "teacher.precision": "fp32",
+}
 
 
 def test_what_is_off_must_be_seen_to_be_off():
@@ -94,9 +118,9 @@ def test_the_reports_mistake_is_told():
         ("teacher.attention", "sdpa", {"attention_kernels": {"aten::_scaled_dot_product_x": 1}}, True),
         ("teacher.compile", False, {"compiled_graphs": 1}, False),
         ("teacher.compile", False, {"compiled_graphs": 0}, True),
-        ("teacher.activation_checkpointing", True, {"block_calls": 2, "block_executions": 2}, False),
-        ("teacher.activation_checkpointing", True, {"block_calls": 2, "block_executions": 4}, True),
-        ("teacher.activation_checkpointing", False, {"block_calls": 2, "block_executions": 4}, False),
+        ("teacher.gradient_checkpointing", True, {"block_calls": 2, "block_executions": 2}, False),
+        ("teacher.gradient_checkpointing", True, {"block_calls": 2, "block_executions": 4}, True),
+        ("teacher.gradient_checkpointing", False, {"block_calls": 2, "block_executions": 4}, False),
         ("teacher.train.num_workers", 2, {"batches_by_worker": {"main": 9}}, False),
         ("teacher.train.num_workers", 2, {"batches_by_worker": {"worker 0": 5, "worker 1": 4}}, True),
         ("teacher.train.num_workers", 0, {"batches_by_worker": {"main": 9}}, True),

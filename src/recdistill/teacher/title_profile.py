@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def faded_mean(vectors: Tensor, items: Tensor, decay: float) -> Tensor:
+def decayed_mean(vectors: Tensor, items: Tensor, decay: float) -> Tensor:
     """After each item of a history, the mean of the vectors up to it, each weighing `decay` to the power of its age.
 
     Args:

@@ -18,22 +18,34 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 from torch import Tensor
 
+from other_libraries.arguments import EPOCHS, parse
+from other_libraries.curve import BestWeights, Curve, quality, write_result
+from other_libraries.events import refuse_what_recbole_cannot_split
 from recdistill.data.prepared import IntArray, PreparedData
 from recdistill.evaluation.ranking import latest_items
-from rivals.arguments import EPOCHS, parse
-from rivals.curve import BestWeights, Curve, quality, write_result
-from rivals.events import refuse_what_recbole_cannot_split
 
 SETTINGS: dict[str, Any] = {
-    "hidden_size": 64, "n_layers": 2, "n_heads": 2, "inner_size": 256, "MAX_ITEM_LIST_LENGTH": 50,
-    "hidden_dropout_prob": 0.5, "attn_dropout_prob": 0.5, "loss_type": "CE", "train_neg_sample_args": None,
-    "learning_rate": 1e-3, "train_batch_size": 2048,
-}  # fmt: skip
+    "hidden_size": 64,
+    "n_layers": 2,
+    "n_heads": 2,
+    "inner_size": 256,
+    "MAX_ITEM_LIST_LENGTH": 50,
+    "hidden_dropout_prob": 0.5,
+    "attn_dropout_prob": 0.5,
+    "loss_type": "CE",
+    "train_neg_sample_args": None,
+    "learning_rate": 1e-3,
+    "train_batch_size": 2048,
+}
 FIXED: dict[str, Any] = {
-    "USER_ID_FIELD": "user_id", "ITEM_ID_FIELD": "item_id", "TIME_FIELD": "timestamp",
-    "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "use_gpu": False, "show_progress": False,
+    "USER_ID_FIELD": "user_id",
+    "ITEM_ID_FIELD": "item_id",
+    "TIME_FIELD": "timestamp",
+    "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+    "use_gpu": False,
+    "show_progress": False,
     "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
-}  # fmt: skip
+}
 
 
 def write_atomic_file(data: PreparedData, folder: Path) -> None:

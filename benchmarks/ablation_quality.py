@@ -1,19 +1,19 @@
-"""What the road does to quality: both ends trained on equally many targets, ranked on validation.
+"""What the ablation does to quality: both ends trained on equally many targets, ranked on validation.
 
     recdistill fetch smollm2
-    recdistill student --run runs/quality --data.train_users 0.05
-    python benchmarks/road_quality.py --run runs/quality --epochs 2 --out docs/benchmarks/road-quality.jsonl
+    recdistill student --run runs/quality --data.train_user_fraction 0.05
+    python benchmarks/ablation_quality.py --run runs/quality --epochs 2 --out docs/benchmarks/ablation-quality.jsonl
 
 `naive` is trained as the naive teacher is, one target a prompt of the latest `--history` items, one gate a prompt; on
-the package's fast path, whose loss and gradients `benchmarks/road.py` checks to be the naive teacher's. `ours` predicts
-after every item of windows of `--window` items, with the causal gate. An epoch of either sees every training target
-once.
+the package's fast path, whose loss and gradients `benchmarks/ablation.py` checks to be the naive teacher's. `ours`
+predicts after every item of windows of `--window` items, with the causal gate. An epoch of either sees every training
+target once.
 
-A twentieth of the users is trained on, so that the naive arm ends in minutes, and all users are validated on, so that
-the interval says something. Everything goes to `<run>/road_quality`: an interrupted run goes on where it was, and an
-arm that is finished is read back. Prints a line of JSON for each arm (NDCG@10 before training, after the last target,
-and of the kept epoch; seconds with validation, and of the last try without), and one of the difference between the
-kept weights, with the bootstrap's 95 % interval over users.
+A twentieth of the users is trained on, so that the naive variant ends in minutes, and all users are validated on, so
+that the interval says something. Everything goes to `<run>/ablation_quality`: an interrupted run goes on where it was,
+and an variant that is finished is read back. Prints a line of JSON for each variant (NDCG@10 before training, after the
+last target, and of the kept epoch; seconds with validation, and of the last try without), and one of the difference
+between the kept weights, with the bootstrap's 95 % interval over users.
 """
 
 import argparse
@@ -45,29 +45,40 @@ BOOTSTRAP_SAMPLES = 2000
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, TeacherConfig]:
-    """The two ends of the road."""
+    """The two ends of the ablation."""
     base = TeacherConfig(
-        llm=arguments.llm, layers=arguments.layers or None, prompt="text", head=arguments.head, title_encoder="llm",
+        llm=arguments.llm,
+        layers=arguments.layers or None,
+        prompt="text",
+        head=arguments.head,
+        title_encoder="llm",
         title_decay=0.0,
-    )  # fmt: skip
+    )
     train = replace(base.train, max_epochs=arguments.epochs, learning_rate=arguments.learning_rate, patience=0)
     return {
         "naive": replace(
-            base, targets="last", gate=GateConfig(kind="instance"), history_length=arguments.history,
+            base,
+            targets="last",
+            gate=GateConfig(kind="instance"),
+            history_length=arguments.history,
             train=replace(train, batch_size=arguments.batch),
         ),
         "ours": replace(
-            base, targets="every", gate=GateConfig(kind="causal"), history_length=arguments.window,
-            prompt=arguments.prompt, train=replace(train, batch_size=arguments.window_batch),
+            base,
+            targets="every",
+            gate=GateConfig(kind="causal"),
+            history_length=arguments.window,
+            prompt=arguments.prompt,
+            train=replace(train, batch_size=arguments.window_batch),
         ),
-    }  # fmt: skip
+    }
 
 
-def arm_result(name: str, config: RunConfig, run: Path, data: PreparedData) -> dict[str, Any]:
-    """Train one arm, or read back what it came to."""
-    folder = run / "road_quality" / name
+def variant_result(name: str, config: RunConfig, run: Path, data: PreparedData) -> dict[str, Any]:
+    """Train one variant, or read back what it came to."""
+    folder = run / "ablation_quality" / name
     folder.mkdir(parents=True, exist_ok=True)
-    named = fingerprint("road_quality", config.teacher, config.seed, data.fingerprint, data.split_fingerprint)
+    named = fingerprint("ablation_quality", config.teacher, config.seed, data.fingerprint, data.split_fingerprint)
     if (folder / RESULT).is_file():
         result = read_json(folder / RESULT)
         if result["fingerprint"] != named:
@@ -78,7 +89,7 @@ def arm_result(name: str, config: RunConfig, run: Path, data: PreparedData) -> d
     with Profiler() as profiler:
         found = fit(training, config.teacher.train, folder, profiler, config.seed, named, name)
     write_array(folder / USERS_FILE, by_user(teacher, data))
-    result = {"arm": name, "fingerprint": named} | summary(found, profiler, config.teacher)
+    result = {"variant": name, "fingerprint": named} | summary(found, profiler, config.teacher)
     write_json(folder / RESULT, result)
     return result
 
@@ -90,7 +101,7 @@ def by_user(teacher: Teacher, data: PreparedData) -> np.ndarray:
 
 
 def summary(found: FitResult, profiler: Profiler, config: TeacherConfig) -> dict[str, Any]:
-    """What an arm's line tells."""
+    """What a variant's line tells."""
     return {
         "ndcg@10_before": round(found.history[0]["ndcg@10"], 5),
         "ndcg@10_after": round(found.history[-1]["ndcg@10"], 5),
@@ -107,7 +118,7 @@ def summary(found: FitResult, profiler: Profiler, config: TeacherConfig) -> dict
 
 def difference(run: Path, data: PreparedData) -> dict[str, Any]:
     """NDCG@10 of the kept weights, ours minus naive, with its interval."""
-    ours, naive = (map_array(run / "road_quality" / name / USERS_FILE) for name in ("ours", "naive"))
+    ours, naive = (map_array(run / "ablation_quality" / name / USERS_FILE) for name in ("ours", "naive"))
     users, values = data.targets("validation").users, np.stack([ours - naive, ours, naive], axis=1)
     means = bootstrap_means(users, values, BOOTSTRAP_SAMPLES, np.random.default_rng(0))
     return {
@@ -124,7 +135,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="file that gets the lines too")
     parser.add_argument("--llm", default="smollm2", help="as `teacher.llm`")
     parser.add_argument("--layers", type=int, default=6, help="decoder blocks; 0: all")
-    parser.add_argument("--epochs", type=int, default=1, help="how often either arm sees every training target")
+    parser.add_argument("--epochs", type=int, default=1, help="how often either variant sees every training target")
     parser.add_argument("--history", type=int, default=10, help="items of a prompt with one target")
     parser.add_argument("--window", type=int, default=50, help="items of a prompt with every target")
     parser.add_argument("--prompt", choices=("text", "item"), default="text", help="our prompts; the naive are texts")
@@ -144,10 +155,10 @@ def main() -> None:
     data, tell = PreparedData.load(arguments.run / "prepare"), Lines(arguments.out)
     results = {}
     for name, teacher in settings(arguments).items():
-        results[name] = arm_result(name, RunConfig(seed=arguments.seed, teacher=teacher), arguments.run, data)
+        results[name] = variant_result(name, RunConfig(seed=arguments.seed, teacher=teacher), arguments.run, data)
         tell({key: value for key, value in results[name].items() if key not in ("fingerprint", "settings")})
     if results["naive"]["targets"] != results["ours"]["targets"]:
-        raise SystemExit("the arms have not seen equally many targets, so their quality cannot be compared")
+        raise SystemExit("the variants have not seen equally many targets, so their quality cannot be compared")
     tell(difference(arguments.run, data) | {"settings": told(arguments)})
 
 

@@ -8,8 +8,8 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from recdistill.config import AdapterConfig
-from recdistill.teacher.delta import add_experts, draw_mask
 from recdistill.teacher.experts import attach_experts, base_decoder, expand_gate
+from recdistill.teacher.gated_lora import add_experts, draw_mask
 from recdistill.teacher.packing import PACKED_SDPA
 
 RANK, WIDTH, OUT = 8, 12, 10
@@ -114,9 +114,14 @@ def test_gated_experts_keep_less_than_plain_lora(dropout):
     from transformers import LlamaConfig, LlamaModel
 
     shape = LlamaConfig(
-        vocab_size=8, hidden_size=4096, intermediate_size=11008, num_hidden_layers=2, num_attention_heads=32,
-        num_key_value_heads=32, attn_implementation=PACKED_SDPA,
-    )  # fmt: skip
+        vocab_size=8,
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=2,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        attn_implementation=PACKED_SDPA,
+    )
     with torch.device("meta"):
         plain = LlamaModel(shape).bfloat16().requires_grad_(requires_grad=False)
         inputs = torch.empty(1, 128, 4096, dtype=torch.bfloat16).requires_grad_()

@@ -81,24 +81,31 @@ class BestWeights:
 
 
 def write_result(
-    out: Path, arm: str, curve: Curve, test: dict[str, float], settings: dict[str, Any], packages: tuple[str, ...]
+    out: Path, variant: str, curve: Curve, test: dict[str, float], settings: dict[str, Any], packages: tuple[str, ...]
 ) -> None:
     """Append one line of JSON to `out`.
 
     Args:
         out: the file.
-        arm: whose model.
+        variant: whose model.
         curve: its validations.
         test: metrics of the best weights.
         settings: of the model and the run.
         packages: distributions whose versions matter.
     """
     line = {
-        "arm": arm, "data": curve.data.fingerprint, "split": curve.data.split_fingerprint, "settings": settings,
+        "variant": variant,
+        "data": curve.data.fingerprint,
+        "split": curve.data.split_fingerprint,
+        "settings": settings,
         "threads": torch.get_num_threads(),
-        "epochs": curve.rows[-1]["epoch"], "seconds": curve.rows[-1]["seconds"],
-        "cpu_seconds": curve.rows[-1]["cpu_seconds"], "best": curve.best, "test": test, "curve": curve.rows,
+        "epochs": curve.rows[-1]["epoch"],
+        "seconds": curve.rows[-1]["seconds"],
+        "cpu_seconds": curve.rows[-1]["cpu_seconds"],
+        "best": curve.best,
+        "test": test,
+        "curve": curve.rows,
         "versions": {name: version(name) for name in ("torch", "numpy", *packages)},
-    }  # fmt: skip
+    }
     with out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -1,4 +1,4 @@
-"""Both ends of the road trained on the tiny language model, and read back."""
+"""Both ends of the ablation trained on the tiny language model, and read back."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import road_quality as benchmark
+import ablation_quality as benchmark
 from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
 
@@ -28,9 +28,15 @@ def compare(
 
     def run(*more: str) -> list[dict[str, Any]]:
         command = [
-            "road_quality.py", f"--run={student_folder.parent}", f"--llm={config.teacher.llm}", "--layers=2",
-            "--history=4", "--window=10", "--batch=8", *more,
-        ]  # fmt: skip
+            "ablation_quality.py",
+            f"--run={student_folder.parent}",
+            f"--llm={config.teacher.llm}",
+            "--layers=2",
+            "--history=4",
+            "--window=10",
+            "--batch=8",
+            *more,
+        ]
         monkeypatch.setattr(sys, "argv", command)
         benchmark.main()
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -40,7 +46,7 @@ def compare(
 
 def test_both_arms_see_every_target_once_an_epoch(compare: Compare, data: PreparedData) -> None:
     naive, ours, last = compare("--epochs=2")
-    assert (naive["arm"], ours["arm"]) == ("naive", "ours")
+    assert (naive["variant"], ours["variant"]) == ("naive", "ours")
     assert naive["targets"] == ours["targets"] == 2 * len(data.targets("train"))
     assert naive["steps"] > ours["steps"]
     kept = ours["ndcg@10_kept"] - naive["ndcg@10_kept"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from recdistill.data.prepared import PreparedData
-from recdistill.distill import known_targets as module
-from recdistill.distill.known_targets import known_targets
+from recdistill.distill import target_memorisation as module
 from recdistill.distill.outputs import Records
+from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.errors import UserError
 
 NUM_ITEMS = 30
@@ -38,16 +38,21 @@ class Shelf:
 def data():
     items = np.concatenate([np.random.default_rng(user).permutation(NUM_ITEMS)[:7] + 1 for user in range(8)])
     return PreparedData(
-        items=items.astype(np.int32), timestamps=np.arange(56, dtype=np.int64),
-        offsets=np.arange(0, 57, 7, dtype=np.int64), train_ends=np.full(8, 5, np.int32),
-        validation_ends=np.full(8, 6, np.int32), titles=[""] * (NUM_ITEMS + 1), item_ids=[""] * (NUM_ITEMS + 1),
-        fingerprint="data", split_fingerprint="split",
-    )  # fmt: skip
+        items=items.astype(np.int32),
+        timestamps=np.arange(56, dtype=np.int64),
+        offsets=np.arange(0, 57, 7, dtype=np.int64),
+        train_ends=np.full(8, 5, np.int32),
+        validation_ends=np.full(8, 6, np.int32),
+        titles=[""] * (NUM_ITEMS + 1),
+        item_ids=[""] * (NUM_ITEMS + 1),
+        fingerprint="data",
+        split_fingerprint="split",
+    )
 
 
 def test_a_list_by_hand(data):
     # Probabilities 4/7, 2/7 and 1/7, and an empty place; the target is second.
-    found = known_targets(Shelf(data, [math.log(4), math.log(2), 0.0, -math.inf], 1), data, 0)
+    found = target_memorisation(Shelf(data, [math.log(4), math.log(2), 0.0, -math.inf], 1), data, 0)
     assert list(found) == ["train", "validation"]
     assert (found["train"]["targets"], found["validation"]["targets"]) == (TARGETS, 8)
     for split in found.values():
@@ -57,24 +62,24 @@ def test_a_list_by_hand(data):
 
 
 def test_a_target_that_is_not_in_its_list_has_no_place_and_no_probability(data):
-    found = known_targets(Shelf(data, [3.0, 2.0, 1.0], None), data, 0)["train"]
+    found = target_memorisation(Shelf(data, [3.0, 2.0, 1.0], None), data, 0)["train"]
     assert (found["ndcg@10"], found["probability"]) == (0.0, 0.0)
 
 
 def test_a_target_below_the_tenth_place_counts_by_its_probability_alone(data):
-    found = known_targets(Shelf(data, [0.0] * 12, 10), data, 0)["train"]
+    found = target_memorisation(Shelf(data, [0.0] * 12, 10), data, 0)["train"]
     assert found["ndcg@10"] == 0
     assert found["probability"] == pytest.approx(1 / 12)
 
 
 def test_an_infinite_score_is_refused(data):
     with pytest.raises(UserError, match="store: a score is infinite"):
-        known_targets(Shelf(data, [math.inf, 1.0, 0.0], 0), data, 0)
+        target_memorisation(Shelf(data, [math.inf, 1.0, 0.0], 0), data, 0)
 
 
 def test_of_many_targets_a_sample_is_looked_at(data, monkeypatch):
     monkeypatch.setattr(module, "SAMPLE", 10)
     shelf = Shelf(data, [1.0, 0.0], 0)
-    found = known_targets(shelf, data, 0)
+    found = target_memorisation(shelf, data, 0)
     assert (found["train"]["targets"], found["validation"]["targets"]) == (10, 8)
     assert shelf.asked == 18

@@ -73,9 +73,15 @@ class _Experts(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, base: Tensor, x: Tensor, down: Tensor, up: Tensor, gate: Tensor | None, mask: Tensor | None,
+        ctx: Any,
+        base: Tensor,
+        x: Tensor,
+        down: Tensor,
+        up: Tensor,
+        gate: Tensor | None,
+        mask: Tensor | None,
         scale: float,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         kind = compute_type(x, down.dtype)
         with _types_as_written(x.device.type):
             kept = x if x.element_size() <= kind.itemsize else x.to(kind)

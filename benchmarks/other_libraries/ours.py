@@ -4,13 +4,13 @@ import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from other_libraries.arguments import EPOCHS, parse
+from other_libraries.curve import Curve, quality, write_result
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.profiling.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer, student_training
-from rivals.arguments import EPOCHS, parse
-from rivals.curve import Curve, quality, write_result
 
 
 class WatchedTraining:

@@ -1,4 +1,4 @@
-"""The road end to end on the tiny language model, and what its figures are made of."""
+"""The ablation end to end on the tiny language model, and what its figures are made of."""
 
 import json
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-import road
+import ablation
 from chain import options, write_interactions
-from naive.habits import can_pack
+from naive.options import can_pack
 from recdistill.cli import main
 from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
@@ -19,7 +19,7 @@ from recdistill.training.reading import Teacher
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
     """A prepared folder of forty users."""
-    folder = tmp_path_factory.mktemp("road")
+    folder = tmp_path_factory.mktemp("ablation")
     events = write_interactions(folder / "data")
     data = [option for option in options(folder / "run", tiny_llm, events) if "=" not in option or "data." in option]
     assert main(["prepare", *data, f"--run={folder / 'run'}"]) == 0
@@ -31,30 +31,45 @@ def test_all_arms_are_checked_and_measured(
 ) -> None:
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     command = [
-        "road.py", f"--data={prepared}", f"--llm={tiny_llm}", f"--out={tmp_path / 'road.jsonl'}", "--layers=2",
-        "--batch=4", "--history=4", "--window=10", "--repeats=2", "--peak-seconds=0.01",
-    ]  # fmt: skip
+        "ablation.py",
+        f"--data={prepared}",
+        f"--llm={tiny_llm}",
+        f"--out={tmp_path / 'ablation.jsonl'}",
+        "--layers=2",
+        "--batch=4",
+        "--history=4",
+        "--window=10",
+        "--repeats=2",
+        "--peak-seconds=0.01",
+    ]
     monkeypatch.setattr(sys, "argv", command)
-    road.main()
+    ablation.main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [json.loads(line) for line in (tmp_path / "road.jsonl").read_text().splitlines()] == lines
-    arms = {line["arm"]: line for line in lines if "arm" in line}
-    assert set(arms) == {*road.road(can_pack()), "cached_tokens_again", "plain_lora_without_head", "item_prompts"}
+    assert [json.loads(line) for line in (tmp_path / "ablation.jsonl").read_text().splitlines()] == lines
+    variants = {line["variant"]: line for line in lines if "variant" in line}
+    assert set(variants) == {
+        *ablation.ablation(can_pack()),
+        "cached_tokens_again",
+        "plain_lora_without_head",
+        "item_prompts",
+    }
     checked = {line["check"]: line["largest_difference"] for line in lines if "check" in line}
-    assert set(checked) == set(arms) - {"cached_tokens", "plain_lora_without_head", "item_prompts"}
+    assert set(checked) == set(variants) - {"cached_tokens", "plain_lora_without_head", "item_prompts"}
     assert 0 < checked["naive"] < 1e-4
-    assert arms["naive"]["padding_share"] > 0.2
-    assert arms["cached_tokens"]["padding_share"] < 0.1
+    assert variants["naive"]["padding_share"] > 0.2
+    assert variants["cached_tokens"]["padding_share"] < 0.1
     ratios = lines[-1]["ratios"]
     low, high = ratios["naive_step_against_ours"]["range"]
     assert low <= ratios["naive_step_against_ours"]["median"] <= high
-    last = arms["causal_gate"]["targets_per_second"]["median"] / arms["causal_gate"]["rows_per_second"]["median"]
+    last = (
+        variants["causal_gate"]["targets_per_second"]["median"] / variants["causal_gate"]["rows_per_second"]["median"]
+    )
     assert last > 3
 
 
 def test_useful_work_by_hand(config: RunConfig, data: PreparedData, student_folder: Path) -> None:
     """Two blocks of width 64: q and o 64·64, k and v 64·32, gate, up and down 64·128; two prompts of 3 and 5 tokens."""
-    flops = road.UsefulFlops(Teacher(config, data, student_folder, "cpu").ranker)
+    flops = ablation.UsefulFlops(Teacher(config, data, student_folder, "cpu").ranker)
     weights = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     pairs = 3 * 4 / 2 + 5 * 6 / 2
     linear, attention = 2 * weights * 8, 2 * (2 * 2 * 64 * pairs)

@@ -18,7 +18,7 @@ STREAM = 0x3ADE
 """Tells the draw from others with the same seed."""
 
 
-def with_made_up(data: PreparedData, count: int, length: int, seed: int) -> PreparedData:
+def with_mixed_histories(data: PreparedData, count: int, length: int, seed: int) -> PreparedData:
     """The data with `count` users behind its own, whose histories are mixed from those of people that are trained on.
 
     Made-up users have train events alone, so nobody is validated or tested on them. The fingerprint is of all events,
@@ -38,7 +38,7 @@ def with_made_up(data: PreparedData, count: int, length: int, seed: int) -> Prep
     rng = np.random.default_rng([seed, STREAM])
     people = np.flatnonzero(data.trained_ends >= 2)
     if not len(people):
-        raise UserError("export.made_up: nobody has two events to train on, so there is nothing to mix")
+        raise UserError("export.mixed_histories: nobody has two events to train on, so there is nothing to mix")
     drawn = [_mixed(data, people, length, rng) for _ in range(count)]
     ends = np.array([len(history) for history in drawn], dtype=np.int32)
     trained = data.trained_users

@@ -1,4 +1,4 @@
-"""The options of every arm; `students.py` passes them on."""
+"""The options of every variant; `students.py` passes them on."""
 
 import argparse
 import os
@@ -9,15 +9,15 @@ import torch
 from recdistill.config import StudentConfig
 
 EPOCHS = {"ours": StudentConfig().train.max_epochs, "rectools": 100, "recbole": 50}
-"""The most that an arm trains where `--epochs` does not say."""
+"""The most that a variant trains where `--epochs` does not say."""
 
 
 def parse(description: str, epochs: int) -> argparse.Namespace:
-    """Parse an arm's options and set the threads.
+    """Parse a variant's options and set the threads.
 
     Args:
-        description: the arm's docstring.
-        epochs: of :data:`EPOCHS`, the arm's.
+        description: the variant's docstring.
+        epochs: of :data:`EPOCHS`, the variant's.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True, help="folder written by `recdistill prepare`")

@@ -1,0 +1,34 @@
+"""Settings and their values that were called otherwise before, so that an old file is told the new name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+KEYS = {
+    "data.train_users": "data.train_user_fraction",
+    "student.blocks": "student.num_layers",
+    "student.heads": "student.num_heads",
+    "student.mlp_factor": "student.ffn_multiplier",
+    "teacher.activation_checkpointing": "teacher.gradient_checkpointing",
+    "activation_checkpointing": "gradient_checkpointing",
+    "export.made_up": "export.mixed_histories",
+} | {
+    f"{section}.train.gradient_clip": f"{section}.train.max_grad_norm" for section in ("student", "teacher", "distill")
+}
+"""Dotted key before → now. The key without a section is `recdistill plan`'s."""
+VALUES: Mapping[str, Mapping[str, str]] = {
+    "teacher.kind": {"student": "second_student"},
+    "distill.method": {"soft_labels": "topk_kl", "soft_targets": "full_catalog_ce"},
+}
+"""Dotted key → its values before → now."""
+
+
+def new_name(key: str) -> str:
+    """`; it is called … now` where a setting, or a section's setting without its section, had another name."""
+    found = KEYS.get(key) or {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in KEYS.items()}.get(key, "")
+    return f"; it is called {found} now" if found else ""
+
+
+def new_value(key: str, value: Any) -> str:
+    """`; it is called … now` where a value of a setting had another name."""
+    found = VALUES.get(key, {}).get(value, "") if isinstance(value, str) else ""
+    return f"; it is called {found} now" if found else ""
