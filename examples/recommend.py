@@ -1,7 +1,7 @@
 """What a finished run recommends, with the plain student and the distilled one side by side.
 
     recdistill demo
-    python examples/recommend.py runs/demo "Toy Pipeline" "Heat" "Usual Suspects"
+    python examples/recommend.py runs/demo "Toy Story" "Heat" "Usual Suspects"
 
 The models are loaded once; each further call takes about a millisecond.
 """

@@ -23,11 +23,11 @@ def events_of(config: DataConfig) -> Events:
 def test_recbole_atomic_files(write: Write, tmp_path: Path) -> None:
     header = "user_id:token\trating:float\titem_id:token\ttimestamp:float\n"
     path = write("toys.inter", header + "u1\t4\tB0\t10.5\nu2\t5\tA9\t9\n")
-    write("toys.item", "item_id:token\tclass:token_seq\tmovie_title:token_seq\nA9\tx y\tToy Pipeline\nB0\tz\t\n")
+    write("toys.item", "item_id:token\tclass:token_seq\tmovie_title:token_seq\nA9\tx y\tToy Story\nB0\tz\t\n")
     for where in (tmp_path, path):
         config = DataConfig(source="recbole", path=str(where))
         assert events_of(config) == [("u1", "B0", 10.5), ("u2", "A9", 9.0)]
-        assert open_source(config).read_items().titles == {"A9": "Toy Pipeline"}
+        assert open_source(config).read_items().titles == {"A9": "Toy Story"}
         assert open_source(config).files == [path, tmp_path / "toys.item"]
 
 

@@ -16,12 +16,12 @@ Write = Callable[[str, str | bytes], Path]
 
 EVENTS = "user_id,item_id,timestamp\n" + "".join(f"{user},{item},{item}\n" for user in "xy" for item in (1, 2, 3, 4))
 ITEMS = (
-    "item_id,title,genres,release_year\n1,Toy Pipeline (1995),Adventure|Animation,1995\n2,M*A*S*H!,,1970\n"
+    "item_id,title,genres,release_year\n1,Toy Story (1995),Adventure|Animation,1995\n2,M*A*S*H!,,1970\n"
     "3,,(no genres listed),\n4,Four,Drama,\n"
 )
 TEXTS = [
     "",
-    "Toy Pipeline (1995). Genres: Adventure, Animation. Release year: 1995.",
+    "Toy Story (1995). Genres: Adventure, Animation. Release year: 1995.",
     "M*A*S*H! Release year: 1970.",
     "",
     "Four. Genres: Drama.",
@@ -58,7 +58,7 @@ def test_the_padding_has_no_text_and_items_without_a_value_only_their_title() ->
 
 def test_prepared_data_has_the_texts_beside_the_titles(config: DataConfig, tmp_path: Path) -> None:
     data = run(replace(config, text=("genres", "release_year")), tmp_path / "out")
-    assert data.titles == ["", "Toy Pipeline (1995)", "M*A*S*H!", "", "Four"]
+    assert data.titles == ["", "Toy Story (1995)", "M*A*S*H!", "", "Four"]
     assert data.texts == TEXTS
 
 

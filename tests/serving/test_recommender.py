@@ -12,7 +12,7 @@ from recdistill.errors import UserError
 from recdistill.serving.recommender import Recommender
 from recdistill.students.make import make_student, save_student
 
-TITLES = ["", "Toy Pipeline", "Heat", "Usual Suspects, The", "Alien", "Aliens", "Alien 3", "Fargo", "Babe"]
+TITLES = ["", "Toy Story", "Heat", "Usual Suspects, The", "Alien", "Aliens", "Alien 3", "Fargo", "Babe"]
 IDS = ["", "t1", "h2", "u3", "a4", "a5", "a6", "f7", "b8"]
 
 
@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_answers_are_the_models_best_unseen_items_in_order(run: Path) -> None:
     recommender = Recommender.load(run)
-    answers = recommender.recommend(["Toy Pipeline", "Heat"], top_k=4)
+    answers = recommender.recommend(["Toy Story", "Heat"], top_k=4)
     with torch.no_grad():
         scores = recommender.model.last_scores(torch.tensor([[1, 2]]))[0]
     wanted = sorted(range(3, 9), key=lambda item: -float(scores[item]))[:4]
@@ -43,9 +43,9 @@ def test_answers_are_the_models_best_unseen_items_in_order(run: Path) -> None:
 
 def test_seen_items_are_listed_where_they_are_wanted(run: Path) -> None:
     recommender = Recommender.load(run)
-    everything = recommender.recommend(["Toy Pipeline", "Heat"], top_k=100, exclude_seen=False)
+    everything = recommender.recommend(["Toy Story", "Heat"], top_k=100, exclude_seen=False)
     assert sorted(answer.item_id for answer in everything) == sorted(IDS[1:])
-    unseen = recommender.recommend(["Toy Pipeline", "Heat"], top_k=100)
+    unseen = recommender.recommend(["Toy Story", "Heat"], top_k=100)
     assert [answer for answer in everything if answer.item_id not in ("t1", "h2")] == unseen
     assert len(unseen) == 6
 
@@ -60,8 +60,8 @@ def test_titles_ids_and_parts_of_titles_mean_the_same(run: Path) -> None:
 
 def test_only_the_latest_items_reach_the_model_and_all_are_left_out(run: Path) -> None:
     recommender = Recommender.load(run)
-    long = recommender.recommend(["Babe", "Toy Pipeline", "Heat", "Fargo"], top_k=8)
-    short = recommender.recommend(["Toy Pipeline", "Heat", "Fargo"], top_k=8)
+    long = recommender.recommend(["Babe", "Toy Story", "Heat", "Fargo"], top_k=8)
+    short = recommender.recommend(["Toy Story", "Heat", "Fargo"], top_k=8)
     assert long == [answer for answer in short if answer.item_id != "b8"]
     assert len(long) == len(short) - 1
 
@@ -93,7 +93,7 @@ def test_an_id_that_is_also_a_title_is_taken_for_the_id_and_told(run: Path, capl
     (run / "prepare" / "catalog.json").write_text(json.dumps({"item_ids": IDS, "titles": titles}))
     found = Recommender.load(run).find(["t1", "B8"])
     assert [match.item for match in found] == [1, 8]
-    assert caplog.messages == ["'t1' is taken for the id of 'Toy Pipeline' [t1]; it is also a title: 'T1' [f7]"]
+    assert caplog.messages == ["'t1' is taken for the id of 'Toy Story' [t1]; it is also a title: 'T1' [f7]"]
     assert {item.title for item in Recommender.load(run).recommend(["h2"])} >= {"b8", "T1"}
 
 

@@ -1,6 +1,6 @@
 """What the language model reads about an item: its title and, where the items file says more, that too.
 
-Toy Pipeline (1995). Genres: Adventure, Animation. Release year: 1995.
+Toy Story (1995). Genres: Adventure, Animation. Release year: 1995.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,6 @@
 ## Names
 
 popularity = popularity baseline
-neighbours = co-occurrence baseline
 cooccurrence = co-occurrence baseline
 item_knn = ItemKNN
 ease = EASE

@@ -1,7 +1,6 @@
 ## Names
 
 popularity = 人気順
-neighbours = 共起近傍
 cooccurrence = 共起ベースライン
 item_knn = ItemKNN
 ease = EASE
