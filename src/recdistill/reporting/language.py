@@ -7,7 +7,7 @@ from typing import Any
 from recdistill.languages import LOCALES
 from recdistill.reporting.catalogue import catalogue
 
-MODELS = ("popularity", "cooccurrence", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled", "oracle")
+MODELS = ("popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled", "oracle")
 """The models that have a name in every language."""
 
 
