@@ -1,7 +1,12 @@
+import re
+
 import pytest
 
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
+from recdistill.mistakes import settings_of
+from recdistill.profiling.plan_config import PlanConfig
+from recdistill.renamed import KEYS, VALUES
 from recdistill.settings import flat, nested, run_config
 
 
@@ -26,3 +31,22 @@ def test_what_is_wrong_costs_one_line_that_names_the_key(settings: dict[str, obj
     message = str(error.value)
     assert "\n" not in message
     assert any(name in message for name in ("precison", "seed", "student.num_heads"))
+
+
+@pytest.mark.parametrize(("old", "new"), sorted(KEYS.items()))
+def test_a_setting_that_was_called_otherwise_is_named_with_its_new_name(old: str, new: str) -> None:
+    if "." not in old:  # `recdistill plan` has no sections; tests/profiling/test_plan.py
+        assert new in settings_of(PlanConfig)
+        return
+    assert new in settings_of(RunConfig)
+    with pytest.raises(UserError, match=rf"^{re.escape(old)}: unknown; it is called {re.escape(new)} now$"):
+        run_config(nested({old: 1}))
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"), [(key, *pair) for key, values in VALUES.items() for pair in values.items()]
+)
+def test_a_value_that_was_called_otherwise_is_named_with_its_new_name(key: str, old: str, new: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(key)}: {old} is not one of .*; it is called {new} now$"):
+        run_config(nested({key: old}))
+    run_config(nested({key: new, "teacher.title_decay": 0.0}))

@@ -7,7 +7,7 @@ from recdistill.reporting.terminal import results_table
 def test_table_of_all_models_with_what_was_ranked(make_run, tmp_path):
     lines = results_table(make_run(tmp_path)).splitlines()
     assert lines[0].split() == ["NDCG@10", "HR@10", "MRR@10"]
-    assert lines[5] == "distilled   0.1200 [0.1100, 0.1300]  0.1200 [0.1100, 0.1300]  0.1200"
+    assert lines[5] == "distilled     0.1200 [0.1100, 0.1300]  0.1200 [0.1100, 0.1300]  0.1200"
     assert len({len(line) for line in lines[:6]}) == 1
     assert "items already in the history left out" in lines[7]
     assert lines[8].startswith("3 of 940 targets repeat an item of their own history.")
