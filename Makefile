@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 
-.PHONY: demo test check coverage release-check format clean install
+.PHONY: demo test check coverage docs notebooks release-check format clean install
 
 demo: $(INSTALLED)
 	$(BIN)/recdistill demo
@@ -19,6 +20,13 @@ check: $(INSTALLED)
 
 coverage: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --cov=recdistill --cov-branch --cov-report=term --cov-report=html
+
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	$(BIN)/python docs/check_site.py build/site
+
+notebooks: $(DOCS_INSTALLED)
+	$(BIN)/python docs/run_notebooks.py
 
 release-check: $(INSTALLED)
 	BIN=$(BIN) tools/release-check.sh
@@ -35,6 +43,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps $$(grep '^torch==' requirements.lock)
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# What only the site and the notebooks need; the tests do without.
+$(DOCS_INSTALLED): $(INSTALLED) requirements-docs.lock
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-docs.lock
 	touch $@
 
 clean:
