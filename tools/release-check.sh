@@ -32,9 +32,9 @@ for artifact in dist/*.whl "$sdist"; do
   say "$artifact, in a fresh environment"
   "$bin/python" -m venv "$work/venv"
   fresh=$work/venv/bin
-  "$fresh/python" -m pip install --quiet --no-deps "$(grep '^torch==' requirements.lock)"
-  "$fresh/python" -m pip install --quiet --no-deps -r requirements.lock
-  "$fresh/python" -m pip install --quiet --no-deps --no-build-isolation "$artifact"
+  "$fresh/python" -m pip install --quiet --no-compile --no-deps "$(grep '^torch==' requirements.lock)"
+  "$fresh/python" -m pip install --quiet --no-compile --no-deps -r requirements.lock
+  "$fresh/python" -m pip install --quiet --no-compile --no-deps --no-build-isolation "$artifact"
   "$fresh/python" -m pip check
   (
     cd "$work"
