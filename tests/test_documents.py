@@ -15,6 +15,7 @@ import yaml
 
 import recdistill
 from recdistill.config import RunConfig
+from recdistill.reporting.language import Texts
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -149,3 +150,15 @@ def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: P
     assert "| a tenth | 5 | 8, 0.1 | 4, 3, 2 |" in text
     for label in ("a tenth", "all", "student", "titles alone", "teacher", "distilled"):
         assert f">{label}</text>" in drawing
+
+
+def test_the_glossarys_words_are_those_of_the_reports():
+    """The glossary names models and verdicts as the message files do."""
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in glossary.splitlines() if line.count(" | ") >= 2)
+    english, japanese = Texts("en"), Texts("ja")
+    keys = ("popularity", "cooccurrence", "student", "teacher", "distilled", "contents_candidates", "verdict_clear",
+            "verdict_perhaps", "verdict_level", "bench_verdict_noise", "bench_floor_header")  # fmt: skip
+    for key in keys:
+        word = english(key)
+        assert rows[word if word in rows else word.lower()] == japanese(key), key

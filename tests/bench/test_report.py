@@ -40,12 +40,12 @@ def study(made: Matrix) -> Results:
 def test_a_difference_is_told_with_its_size_and_range(study: Results) -> None:
     told = finding(study, "bf16", "base", EN)
     assert told.startswith("bf16 against base: training 4.0 times slower (3.9–4.1); peak memory while training -38 %")
-    assert "inside the noise: validation 0.0 % (0.0 % … 0.0 %)" in told
-    assert told.endswith("NDCG@10 the same for every user.")
+    assert "within noise: validation 0.0 % (0.0 % … 0.0 %)" in told
+    assert told.endswith("NDCG@10 identical for every user.")
 
 
 def test_the_same_in_japanese(study: Results) -> None:
-    assert finding(study, "bf16", "base", JA).startswith("bf16（base 比）: 学習は 4.0 倍遅い（3.9～4.1 倍）、")
+    assert finding(study, "bf16", "base", JA).startswith("bf16（base 比）: 学習は 4.0 倍の時間（3.9～4.1 倍）、")
 
 
 def test_a_setting_without_evidence_is_not_in_effect_and_nothing_else(study: Results) -> None:
@@ -60,10 +60,10 @@ def test_a_cell_beside_a_reference_that_was_not_in_effect_is_not_judged(made: Ma
     rows += [row(made, "saved", turn, train=90.0, in_effect=False) for turn in TURNS]
     found = results(made, *rows)
     assert finding(found, "compiled", "saved", EN) == (
-        "compiled: cannot be judged, since saved, which it is compared with, is: not in effect."
+        "compiled: cannot be judged; its reference saved is: not in effect."
     )
-    assert verdict(found, "compiled", "saved", ("train_seconds",), EN) == "compared with a cell: not in effect"
-    assert finding(found, "compiled", "saved", JA).endswith("比較対象の saved は「未適用」です。")
+    assert verdict(found, "compiled", "saved", ("train_seconds",), EN) == "reference: not in effect"
+    assert finding(found, "compiled", "saved", JA).endswith("基準の saved は「未適用」です。")
     assert ratio(found, "compiled", "saved", "train_seconds") == ""
     assert ratio(found, "compiled", "base", "train_seconds") == "1.00 [1.00, 1.00]"
 
@@ -72,7 +72,7 @@ def test_a_setting_that_nothing_looks_for_is_told_as_not_judged(made: Matrix) ->
     rows = [row(made, cell, turn) for cell in ("base", "base-again") for turn in TURNS]
     rows += [row(made, "bf16", turn, train=40.0, in_effect=None) for turn in TURNS]
     found = results(made, *rows)
-    assert finding(found, "bf16", "base", EN).endswith("; whether it was in effect is not judged: teacher.precision.")
+    assert finding(found, "bf16", "base", EN).endswith("; not judged whether it was in effect: teacher.precision.")
     text = to_markdown(build_document(found, EN, "m.yaml", Path("out")))
     assert "| bf16 | teacher.precision | bf16 | not judged | nothing |" in text
 
@@ -84,7 +84,7 @@ def test_what_ended_badly_says_how(study: Results, made: Matrix) -> None:
 
 
 def test_an_equal_cell_is_inside_the_noise(study: Results) -> None:
-    assert verdict(study, "base-again", "base", ("train_seconds", "train_memory"), EN) == "inside the noise"
+    assert verdict(study, "base-again", "base", ("train_seconds", "train_memory"), EN) == "within noise"
 
 
 def test_without_a_pair_nothing_is_called_a_difference(made: Matrix) -> None:
@@ -110,7 +110,8 @@ def test_the_report_has_every_part(study: Results, language: Language, tmp_path:
 def test_compiling_has_its_break_even(study: Results) -> None:
     text = to_markdown(build_document(study, EN, "m.yaml", Path("out")))
     assert (
-        "compiling takes 50.0 s more than the warm-up of base and saves 0.625 s a step: it pays back at step 80" in text
+        "compilation takes 50.0 s more than the warm-up of base and saves 0.625 s per step; it pays off from step 80"
+        in text
     )
 
 
@@ -122,7 +123,7 @@ def test_the_two_by_two_is_left_out_where_a_cell_is_missing(study: Results, made
     text = to_markdown(build_document(whole, EN, "m.yaml", Path("out")))
     assert "| peak memory while training | quantization | -8.50 GiB | difference |" in text
     assert "by -43.00 GiB from 50.0" in text
-    assert "quantization alone by -9.00, activation\\_checkpointing alone by -35.00" in text
+    assert "quantization alone by -9.00, gradient\\_checkpointing alone by -35.00" in text
 
 
 def test_the_method_tells_what_luck_alone_would_make_and_where_the_floor_is_anothers(tmp_path: Path) -> None:
@@ -130,9 +131,9 @@ def test_the_method_tells_what_luck_alone_would_make_and_where_the_floor_is_anot
     cells = ("base", "base-again", "bf16", "compiled")
     whole = results(made, *(row(made, cell, turn) for cell in cells for turn in TURNS))
     text = to_markdown(build_document(whole, EN, "m.yaml", Path("out")))
-    assert "in about 1 % of comparisons with 3 turns" in text
-    assert "Of the 12 comparisons made here that is about 0.12 by luck alone" in text
-    assert "Comparisons of or with bf16 are of other work" in text
+    assert "in about 1 % of comparisons with 3 repetitions" in text
+    assert "For the 12 comparisons made here, expect about 0.12 by chance alone" in text
+    assert "Comparisons of or with bf16 involve other work" in text
     assert "12 件の比較では約 0.12 件" in to_markdown(build_document(whole, JA, "m.yaml", Path("out")))
 
 

@@ -47,7 +47,7 @@ FOUND = {
 
 def test_contenders_with_differences_and_without():
     lines = comparison_tables(FOUND).splitlines()
-    assert lines[0].startswith("NDCG@10. Ranked: 943 targets (test split) of 943 users among all 1,682 items")
+    assert lines[0].startswith("NDCG@10. Full ranking: 943 targets (test split) of 943 users among all 1,682 items")
     assert lines[3].split() == ["base", "student", "2", "0.1000", "0.0020", "[0.0800,", "0.1200]"]
     assert lines[4].split() == [
         "kd",
@@ -66,16 +66,16 @@ def test_contenders_with_differences_and_without():
         "0.001",
     ]
     assert len(lines[2]) == len(lines[4])
-    assert lines[6].startswith("Differences to base:student. Intervals: 2,000 redraws")
+    assert lines[6].startswith("Differences to base:student. Intervals: 2,000 bootstrap resamples")
     assert lines[6].endswith("Holm over 1 test.")
 
 
 def test_slices_what_stands_beside_and_cost():
     text = comparison_tables(FOUND)
-    assert "NDCG@10 by train events of the target; no tests" in text
+    assert "NDCG@10 by training interactions of the target; no tests" in text
     assert "NDCG@10 by items before the target; no tests" in text
     (cold,) = [line for line in text.splitlines() if line.startswith("cold")]
-    assert cold.split()[:5] == ["cold,", "0–4", "events", "1,943", "base"]
+    assert cold.split()[:5] == ["cold,", "0–4", "interactions", "1,943", "base"]
     rows = [line.split() for line in text.splitlines()]
     assert ["variant", "model", "coverage@10", "novelty@10"] in rows
     assert ["kd", "student", "0.5000"] in rows

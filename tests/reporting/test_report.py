@@ -107,15 +107,13 @@ def test_markdown_and_html_say_the_same(report):
 def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
     assert page.says("The distilled student has the highest NDCG@10: 0.1200 (95 % interval 0.1100 to 0.1300).")
-    assert page.says(
-        "940 targets (test split) of 940 users among all 1,682 items, items already in the history left out"
-    )
+    assert page.says("940 targets (test split) of 940 users among all 1,682 items, seen items filtered out")
     assert page.says("The distilled student is above the student by 0.0200 NDCG@10")
     assert page.says("Between the teacher and the student there is no detectable difference: +0.0020 NDCG@10")
     assert page.says(
         "Between the student and the co-occurrence baseline a difference of +0.0100 NDCG@10 is likely, not"
     )
-    assert page.says("not the language model's knowledge by itself")
+    assert page.says("not by itself the language model's knowledge")
     assert page.says("3 of 940 targets repeat an item of their own history")
 
 
@@ -144,13 +142,16 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_p
 def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")
-    assert page.says("train targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
+    assert page.says("training targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
     (run / "teacher_outputs" / "target_memorisation.json").unlink()  # as an earlier version left it
-    assert not written(run, tmp_path / "out")[0].says("The teacher's lists")
+    assert not written(run, tmp_path / "out")[0].says("Teacher outputs on training targets")
 
 
 STRENGTHS = {
-    "sparse": ({}, "with weight 1 and dropout as the plain student. An item has 3.4 training events on average; with"),
+    "sparse": (
+        {},
+        "with weight 1 and dropout as the plain student. An item has 3.4 training interactions on average; below",
+    ),
     "dense": (
         {"dropout": 0.1, "weight": 8.0, "events_per_item": 58.3},
         "with weight 8 and dropout 0.1. An item has 58.3",
@@ -162,7 +163,7 @@ STRENGTHS = {
 @pytest.mark.parametrize("case", STRENGTHS)
 def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(make_run, tmp_path, case):
     run, (changes, told) = make_run(tmp_path / "run"), STRENGTHS[case]
-    assert not written(run, tmp_path / "out")[0].says("distill.dropout was auto")
+    assert not written(run, tmp_path / "out")[0].says("distill.dropout set to auto")
     chosen = {"weight": 1.0, "dropout": None, "events_per_item": 3.43, "limit": 25.0} | changes
     (run / "distilled" / "strength.json").write_text(json.dumps(chosen))
     assert written(run, tmp_path / "out")[0].says(told)
@@ -174,7 +175,7 @@ def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
     page, _ = written(run, tmp_path / "out")
     assert page.says("novelty@10")
     assert page.says("9.88")
-    assert page.says("cold, 0–4 events")
+    assert page.says("cold, 0–4 interactions")
     assert page.says("distilled 0.6000 [0.5900, 0.6100]")
     assert page.says("HR@1 of 20")
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
@@ -233,7 +234,7 @@ def test_steps_of_different_machines_are_said(make_run, tmp_path):
     manifest["environment"] |= {"gpu": gpu, "time": "later"}
     path.write_text(json.dumps(manifest))
     page, _ = written(run, tmp_path / "out")
-    assert page.says("the last step's is shown; these steps differ: teacher.")
+    assert page.says("The last step's is shown; these steps differ: teacher.")
 
 
 @pytest.mark.usefixtures("no_drawing")
@@ -273,7 +274,7 @@ def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
 @pytest.mark.usefixtures("no_drawing")
 def test_what_filters_dropped_and_which_items_have_no_row_is_told(make_run, tmp_path):
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
-    assert page.says("dropped by data.duplicates 207 events, 7 users, 0 items")
-    assert page.says("dropped by data.min_user_events and data.min_item_events 0 events")
+    assert page.says("removed by data.duplicates 207 interactions, 7 users, 0 items")
+    assert page.says("removed by data.min_user_events and data.min_item_events 0 interactions")
     assert page.says("items that are not in the items file 3")
-    assert page.says("items with several titles in the items file (the first counts) 1")
+    assert page.says("items with several titles in the items file (the first is used) 1")

@@ -44,12 +44,12 @@ def test_sentences_say_what_the_interval_says():
     texts = Texts("en")
     above = sentence(texts, made(0.0213, 0.011, 0.031, 0.0002))
     assert above.startswith("The distilled student is above the student by 0.0213 NDCG@10")
-    assert "more than the noise of users." in above
+    assert "The difference exceeds the variation between users." in above
     assert "+0.0110 to +0.0310" in above
     assert "below" in sentence(texts, made(-0.02, -0.03, -0.01, 0.01))
     assert "no detectable difference" in sentence(texts, made(0.02, -0.01, 0.05, 0.3))
     assert "likely, not certain" in sentence(texts, made(0.02, 0.01, 0.03, 0.3))
-    assert "検出できる差はありません" in sentence(Texts("ja"), made(0.02, -0.01, 0.05, 0.3))
+    assert "有意差はありません" in sentence(Texts("ja"), made(0.02, -0.01, 0.05, 0.3))
 
 
 def test_between_turns_a_test_round():

@@ -101,11 +101,12 @@ def _against(found: Mapping[str, Any]) -> str:
     """What the differences are to, and how intervals and tests were made."""
     compared = [entry for entry in found["entries"] if "difference" in entry]
     if not compared:
-        return "One variant and no baseline: no differences. Intervals: redraws of seeds and users."
+        return "One variant and no baseline: no differences. Intervals: bootstrap over seeds and users."
     names = dict.fromkeys(f"{entry['against']['variant']}:{entry['against']['model']}" for entry in compared)
     tests = f"{found['tests']} test{'' if found['tests'] == 1 else 's'}"
     return (
-        f"Differences to {', '.join(names)}. Intervals: {found['bootstrap_samples']:,} redraws of seeds and users. "
+        f"Differences to {', '.join(names)}. "
+        f"Intervals: {found['bootstrap_samples']:,} bootstrap resamples of seeds and users. "
         f"p: paired sign flips of users' means over seeds{_seeds_in_p(found)} "
         f"({found['permutations']:,} permutations); Holm over {tests}."
     )
@@ -113,7 +114,7 @@ def _against(found: Mapping[str, Any]) -> str:
 
 def _seeds_in_p(found: Mapping[str, Any]) -> str:
     """Earlier versions held the seeds fixed in p."""
-    return ", with redraws of seeds" if found.get("p_over_seeds") else ""
+    return ", with resampled seeds" if found.get("p_over_seeds") else ""
 
 
 def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[list[str]]:
