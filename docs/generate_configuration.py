@@ -3,7 +3,7 @@
     python docs/generate_configuration.py            write both
     python docs/generate_configuration.py --check    exit with status 1 if one of them is out of date
 
-Meanings are the docstrings below the fields in `recdistill/config.py`; nothing is said here a second time.
+Meanings are the docstrings below the fields in `recdistill/config/`; nothing is said here a second time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE_HEAD = """\
 # Configuration
 
-Written by `docs/generate_configuration.py` from the dataclasses in `src/recdistill/config.py`; do not edit by hand.
+Written by `docs/generate_configuration.py` from the dataclasses in `src/recdistill/config/`; do not edit by hand.
 
 Every setting can stand in a YAML file (`--config run.yaml`), on the command line by its dotted name
 (`--student.train.max_epochs 20`), or in Python (`RunConfig(student=StudentConfig(...))`). What comes later on the
@@ -50,7 +50,7 @@ YAML_HEAD = """\
 #     recdistill fetch all
 #     recdistill run --config configs/ml-100k.yaml
 #
-# Written by docs/generate_configuration.py from the dataclasses in src/recdistill/config.py; copy it to change it.
+# Written by docs/generate_configuration.py from the dataclasses in src/recdistill/config/; copy it to change it.
 """
 
 

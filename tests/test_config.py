@@ -167,8 +167,11 @@ def test_sections_are_checked_in_python_too() -> None:
 def test_help_tells_the_meaning_of_every_setting() -> None:
     import ast
 
-    tree = ast.parse((Path(__file__).parents[1] / "src" / "recdistill" / "config.py").read_text(encoding="utf-8"))
-    for section in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+    files = sorted((Path(__file__).parents[1] / "src" / "recdistill" / "config").glob("*.py"))
+    nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
+    sections = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    assert len(sections) > 10
+    for section in sections:
         for setting, after in zip(section.body, [*section.body[1:], ast.Pass()], strict=True):
             if isinstance(setting, ast.AnnAssign):
                 assert isinstance(after, ast.Expr), ast.unparse(setting)

@@ -1,0 +1,31 @@
+"""Settings of `evaluate`: how targets are ranked."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recdistill.config.rules import not_negative, positive
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How targets are ranked, and the test evaluation."""
+
+    split: Literal["test", "validation"] = "test"
+    """Which targets are ranked. Choices belong to validation; test is read once."""
+    filter_seen: bool = True
+    """Leave the items of the history out of the ranking. Validation is ranked alike while models are trained and tuned.
+    With `data.duplicates: keep` a target may repeat its own history; it is then a certain miss, and a warning counts
+    them. Set this to false where people come back to the same items."""
+    batch_size: int = 256
+    """Histories ranked at a time."""
+    candidates: int = 19
+    """Random items, drawn once and kept, among which each target is ranked too (LLaRA's protocol). 0: none."""
+    bootstrap_samples: int = 2000
+    """Resamples of the users for each 95 % interval."""
+    permutations: int = 10000
+    """Sign flips of the paired permutation test."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive(self, "evaluate", "batch_size", "bootstrap_samples", "permutations")
+        not_negative(self, "evaluate", "candidates")

@@ -1,0 +1,31 @@
+"""Settings of a student's own loss: `student.loss`, `distill.loss`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recdistill.config.rules import positive, require
+from recdistill.errors import UserError
+
+LossName = Literal["cross_entropy", "sampled_softmax", "gbce", "bce"]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What a student is trained to do with the scores of one target."""
+
+    name: LossName = "cross_entropy"
+    """cross_entropy: over the whole catalog. sampled_softmax, gbce, bce: against sampled negatives."""
+    negatives: int = 256
+    """Sampled negatives per target, for every loss but cross_entropy."""
+    shared: bool = False
+    """Sampled losses: one draw of negatives for all targets of a batch, each item once, instead of one draw for each
+    target. One matrix product instead of a lookup a target: for thousands of negatives, and large catalogs."""
+    gbce_t: float = 0.75
+    """gBCE's calibration t: 0 is plain BCE, 1 corrects fully for the sampling rate (gSASRec, eq. 9)."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        positive(self, prefix, "negatives")
+        if self.shared and self.name == "cross_entropy":
+            raise UserError(f"{prefix}.shared: cross_entropy samples no negatives; name a sampled loss")
+        require(0 <= self.gbce_t <= 1, f"{prefix}.gbce_t", self.gbce_t, "between 0 and 1")

@@ -1,0 +1,106 @@
+"""All settings of a run, and what one section asks of another."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from recdistill.config.data import DataConfig
+from recdistill.config.distill import DistillConfig
+from recdistill.config.evaluate import EvaluateConfig
+from recdistill.config.export import ExportConfig
+from recdistill.config.report import ReportConfig
+from recdistill.config.rules import require
+from recdistill.config.student import StudentConfig
+from recdistill.config.teacher import TeacherConfig
+from recdistill.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: prepare → student → teacher → export → distill → evaluate → report."""
+
+    run: str = "runs/demo"
+    """Folder of the run; each step has a folder in it."""
+    seed: int = 42
+    """The one seed of everything random."""
+    threads: int = 0
+    """CPU threads; 0: as many as there are cores."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run. auto takes a GPU where there is one, and records the choice."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Data, filters, split."""
+    student: StudentConfig = field(default_factory=StudentConfig)
+    """The small model."""
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    """The language model."""
+    export: ExportConfig = field(default_factory=ExportConfig)
+    """The teacher's outputs."""
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    """The distillation."""
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    """The evaluation."""
+    report: ReportConfig = field(default_factory=ReportConfig)
+    """The report."""
+
+    @property
+    def decided_export(self) -> ExportConfig:
+        """The `export` section, where lists leave out what the ranking leaves out unless the section says otherwise."""
+        seen = self.export.exclude_seen
+        return replace(self.export, exclude_seen=self.evaluate.filter_seen if seen is None else seen)
+
+    def __post_init__(self) -> None:
+        """Check ranges and what one section asks of another."""
+        require(bool(self.run.strip()), "run", self.run, "the name of a folder")
+        require(self.threads >= 0, "threads", self.threads, "0 or more")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
+        require(
+            self.teacher.history_length <= self.student.max_length or self.teacher.kind == "none",
+            "teacher.history_length",
+            self.teacher.history_length,
+            f"at most student.max_length ({self.student.max_length})",
+        )
+        if self.teacher.kind != "llm" and self.teacher.compile:
+            kind = self.teacher.kind
+            raise UserError(f"teacher.compile: compiles a language model's blocks; teacher.kind: {kind} has none")
+        if self.teacher.folds and (self.teacher.kind != "llm" or self.teacher.compile):
+            raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
+        if self.export.batch_size == "auto" and self.teacher.compile:
+            raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
+        if self.export.use_cache:
+            self._check_cache()
+        if self.export.mixed_histories and self.teacher.folds:
+            raise UserError("export.mixed_histories: a mixed history belongs to no fold; set teacher.folds: 0")
+        if self.export.mixed_histories and self.distill.selection != "all":
+            raise UserError(
+                "export.mixed_histories: nothing to select by where there are no targets; set distill.selection: all"
+            )
+        require(
+            self.distill.top_k <= self.export.top_k,
+            "distill.top_k",
+            self.distill.top_k,
+            f"at most export.top_k ({self.export.top_k})",
+        )
+
+    def _check_cache(self) -> None:
+        """A cache pays where a prompt is read again with something behind it, and nowhere else."""
+        teacher = self.teacher
+        if teacher.kind != "llm":
+            raise UserError(f"export.use_cache: with teacher.kind: {teacher.kind} there are no keys and values")
+        if teacher.targets == "every":
+            raise UserError(
+                "export.use_cache: targets: every reads each history once for all its targets and decodes nothing, so "
+                "there is nothing to reuse; it goes with teacher.targets: last"
+            )
+        if teacher.gate.kind == "instance":
+            raise UserError(
+                "export.use_cache: gate.kind: instance weighs all tokens by the whole history, so each new item "
+                "changes every key and value; it goes with gate.kind: causal or none"
+            )
+        if teacher.compile:
+            raise UserError(
+                "export.use_cache: a history that grows is a new shape at each item, which compiled blocks would be "
+                "compiled for; set teacher.compile: false"
+            )
+        if self.export.batch_size == "auto":
+            raise UserError("export.use_cache: users are read in groups of export.batch_size, so it must be a number")
+        if teacher.candidates:
+            raise UserError("export.use_cache: a candidate list stands between two items of a history; set it to 0")

