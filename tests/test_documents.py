@@ -16,9 +16,14 @@ import yaml
 import recdistill
 from recdistill.config import RunConfig
 from recdistill.reporting.language import Texts
+from recdistill.settings import run_config
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "ja").glob("*.md")),
+]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -78,9 +83,9 @@ def test_both_readmes_have_one_structure() -> None:
 
 
 def _skeleton(text: str) -> list[str]:
-    """Levels of headings, languages of code blocks, targets of links, in order; not the link to the other README."""
+    """Levels of headings, languages of code blocks, targets of links, in order; not links between languages."""
     found = re.findall(r"^#+(?= )|^ *```\w*|\]\([^)]+\)", text, flags=re.MULTILINE)
-    return [part.strip() for part in found if "README" not in part]
+    return [part.strip() for part in found if not any(own in part for own in ("README", "docs/ja/", "glossary"))]
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +167,23 @@ def test_the_glossarys_words_are_those_of_the_reports():
     for key in keys:
         word = english(key)
         assert rows[word if word in rows else word.lower()] == japanese(key), key
+
+
+def test_the_japanese_guide_names_what_the_report_names() -> None:
+    guide = (ROOT / "docs" / "ja" / "guide.md").read_text(encoding="utf-8")
+    japanese = Texts("ja")
+    sections = ("summary", "results", "tests", "lists", "evidence")
+    assert re.findall(r"^\d\. \*\*(.+?)\*\*：", guide, flags=re.MULTILINE) == [
+        japanese(f"contents_{section}") for section in sections
+    ]
+    assert re.findall(r"^   \| (.+?) \|", guide, flags=re.MULTILINE)[1:] == [
+        japanese(f"verdict_{verdict}") for verdict in ("clear", "perhaps", "level")
+    ]
+    assert f"「{japanese('not_in_effect')}」の設定" in guide
+
+
+def test_the_japanese_guides_settings_are_settings() -> None:
+    guide = (ROOT / "docs" / "ja" / "guide.md").read_text(encoding="utf-8")
+    config = run_config(yaml.safe_load(re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)[0]))
+    assert config.report.language == "ja"
+    assert config.data.columns.title == "name"
