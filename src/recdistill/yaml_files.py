@@ -90,8 +90,7 @@ def read_yaml(path: Path, what: str, named: str = "") -> Any:
         path: the file.
         what: stands before the path in the message where it cannot be opened.
         named: a key of the file below which there are names and what belongs to each, as the variants of a study. A
-        name
-            alone is a name with nothing of its own (`{}`), not a line that is not there.
+            name alone is a name with nothing of its own (`{}`), not a line that is not there.
 
     Raises:
         UserError: the file cannot be opened, is no YAML, has a key twice, or a key or an entry of a list is blank.

@@ -59,7 +59,7 @@ def compare(
         variants: folders of the runs of each variant; the runs of one variant are seeds of one thing.
         models: which to compare. Empty: all that the runs have, but those of :data:`COUNTING`.
         baseline: `VARIANT:MODEL` that all others are compared with. Empty: each model with the same one of the first
-        variant.
+            variant.
         metric: of every row, such as `ndcg@10`.
         bootstrap_samples: redraws of users and seeds for each 95 % interval.
         permutations: sign patterns of each test.
@@ -71,7 +71,7 @@ def compare(
 
     Raises:
         UserError: a run was not evaluated, runs were not measured alike, a variant has a seed twice, or a name is
-        unknown.
+            unknown.
     """
     for key, value in (("bootstrap_samples", bootstrap_samples), ("permutations", permutations)):
         require(value > 0, key, value, "above 0")
