@@ -46,7 +46,7 @@ contents_reproduce = 再現方法
 ## Summary
 
 best = NDCG@10 が最も高いのは「{ $model }」の { $value }（95 % 信頼区間 { $low } ～ { $high }）です。{ $how }
-how = 評価は全アイテムのランキングです（{ $split }データ { $rows } 件、ユーザー { $users } 人、{ $items } アイテム、{ $seen }）。
+how = 全アイテムのランキングによる評価です（{ $split }データ { $rows } 件、ユーザー { $users } 人、{ $items } アイテム、{ $seen }）。
 seen_filtered = 履歴のアイテムは除外
 seen_kept = 履歴のアイテムも対象
 repeats = 正解 { $rows } 件のうち { $repeats } 件は、ユーザーの履歴に含まれるアイテムです。履歴のアイテムを除外しているため、どのモデルでも不正解になります。順位付けの対象にするには、evaluate.filter_seen を false にします。
