@@ -27,7 +27,7 @@ from recdistill.results_version import RESULTS
 from recdistill.teacher.ranker import Ranker
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
-MODELS = ["popularity", "cooccurrence", "student", "teacher", "distilled"]
+MODELS = ["popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled"]
 Run = Callable[..., Path]
 
 

@@ -32,6 +32,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
     "data.columns.split": ("part", {"data.split": "column"}),
     "data.test_fraction": (0.2, {"data.split": "global_time"}),
     "data.validation_fraction": (0.2, {"data.split": "global_time"}),
+    "evaluate.ease_items": (9, {}),
     "student.num_heads": (4, {}),
     "student.loss.negatives": (64, {"student.loss.name": "bce"}),
     "student.loss.gbce_t": (0.5, {"student.loss.name": "gbce"}),
@@ -64,6 +65,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
 }
 UNREAD = {  # where the defaults read it: what keeps it from being read
     "data.path": {"data.source": "planted"},
+    "evaluate.ease_items": {"evaluate.baselines": ("popularity",)},
     "student.num_heads": {"student.model": "gru4rec"},
     "student.train.batch_size": {"student.train.batch_tokens": 400},
     "teacher.windows": {"teacher.targets": "last"},

@@ -25,7 +25,8 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import DONE_FILE, MEMORISATION_FILE, Fingerprints, OutputsReader
 from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import CooccurrenceScorer, OracleScorer, PopularityScorer
+from recdistill.evaluation.baselines import baseline_scorers
+from recdistill.evaluation.baselines.oracle import OracleScorer
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import WITH, unchanged_models
@@ -367,8 +368,7 @@ class Pipeline:
         """Every model of the run, each loaded only when its turn comes."""
         step, config, device = self.folder.step, self.config, self.device
         scorers: dict[str, Callable[[], Scorer]] = {
-            "popularity": lambda: PopularityScorer(data),
-            "cooccurrence": lambda: CooccurrenceScorer(data),
+            **baseline_scorers(data, config.evaluate),
             "student": lambda: student_scorer(step("student"), data, device),
             "teacher": lambda: teacher_scorer(
                 config, data, data.targets(config.evaluate.split), step("student"), step("teacher"), profiler, device

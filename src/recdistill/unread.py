@@ -145,11 +145,15 @@ DISTILLATION = (
     *_of_loss("distill.loss", lambda c: c.distill.loss),
     _of_training("distill.train", lambda c: c.distill.train),
 )
+EVALUATION = (
+    Rule(("evaluate.ease_items",), lambda c: "ease" not in c.evaluate.baselines, "ease among evaluate.baselines"),
+)
 RULES = (
     *DATA,
     *STUDENT,
     *_all(TEACHER, lambda c: c.teacher.kind == "llm"),
     *_all(DISTILLATION, lambda c: c.teacher.kind != "none" and c.export.enabled),
+    *EVALUATION,
 )
 
 

@@ -15,7 +15,7 @@ from recdistill.data.prepare import prepare
 from recdistill.data.prepared import PreparedData
 from recdistill.data.splits import by_user, leave_one_out, train_share
 from recdistill.errors import UserError
-from recdistill.evaluation.baselines import CooccurrenceScorer
+from recdistill.evaluation.baselines.cooccurrence import CooccurrenceScorer
 from recdistill.profiling.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]

@@ -9,6 +9,7 @@ import torch
 
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
+from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.metrics import means
 from recdistill.profiling.profiler import Profiler
@@ -240,3 +241,22 @@ def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path)
     assert made == ["one", "other", "other"]
     go(tmp_path / "cut", stop=False, going_on=False)
     assert made[3:] == ["one", "other"], "what is there is taken only where it is of this evaluation"
+
+
+def test_what_baselines_were_fitted_with_is_recorded_also_of_those_ranked_before_an_interruption(data, tmp_path):
+    config = replace(CONFIG, ease_items=39)
+    scorers = {**baseline_scorers(data, config), "student": lambda: Oracle(data, [1] * 24)}
+    result = evaluate(data, config, scorers, 0, tmp_path, Profiler())
+    assert list(result["models"]) == ["popularity", "cooccurrence", "item_knn", "student"]
+    latest = result["baselines"]["item_knn"].pop("latest_events")
+    assert latest in (None, 20, 10, 5, 3)
+    assert result["baselines"] == {
+        "popularity": {},
+        "cooccurrence": {"window": 10},
+        "item_knn": {"neighbours": 100, "shrinkage": 10.0},
+        "ease": {"left_out": {"items": 40, "most": 39}},
+    }
+    nothing_fitted_again = dict.fromkeys(scorers, lambda: pytest.fail("ranked twice"))
+    again = evaluate(data, config, nothing_fitted_again, 0, tmp_path, Profiler(), going_on=True)
+    assert again["baselines"]["item_knn"] == {"neighbours": 100, "shrinkage": 10.0, "latest_events": latest}
+    assert json.loads((tmp_path / "metrics.json").read_text())["baselines"] == again["baselines"]

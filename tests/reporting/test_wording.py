@@ -1,7 +1,10 @@
 import pytest
 
+from recdistill.config import BASELINES
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import (
+    baselines_left_out,
+    best_baseline,
     between,
     duration,
     metric_name,
@@ -95,3 +98,38 @@ def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead():
     told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
     assert "co-occurrence baseline" in told[0]
     assert not any("ranks above" in line for line in told)
+
+
+def test_a_baseline_that_was_left_out_is_told_in_both_languages():
+    metrics = {"baselines": {"popularity": {}, "ease": {"left_out": {"items": 30000, "most": 20000}}}}
+    told = {language: baselines_left_out(metrics, Texts(language)) for language in ("en", "ja")}
+    assert told["en"] == [
+        "The EASE baseline is left out: the catalog has 30,000 items, more than evaluate.ease_items (20,000)."
+    ]
+    assert "30,000" in told["ja"][0]
+    assert "evaluate.ease_items" in told["ja"][0]
+    assert not baselines_left_out({}, Texts("en"))
+
+
+def test_the_best_of_all_baselines_is_the_one_to_beat():
+    values = {"popularity": 0.05, "cooccurrence": 0.12, "item_knn": 0.13, "ease": 0.14, "student": 0.1}
+    models = {name: {"ndcg@10": value} for name, value in values.items()}
+    assert best_baseline(models, "ndcg@10") == "ease"
+    pairs = [("student", name) for name in BASELINES]
+    tests = [
+        {
+            "a": a,
+            "b": b,
+            "metric": "ndcg@10",
+            "difference": -0.01,
+            "interval": [-0.02, -0.005],
+            "p": 0.01,
+            "p_holm": 0.02,
+        }
+        for a, b in pairs
+    ]
+    told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
+    assert len(told) == 3, "against the best, a word of care, and against popularity"
+    assert "EASE" in told[0]
+    assert "ranks above the student here" in told[1]
+    assert "popularity" in told[2]

@@ -17,7 +17,7 @@ from recdistill.config.data import (
     plain_separator,
 )
 from recdistill.config.distill import DistillConfig, Selection
-from recdistill.config.evaluate import EvaluateConfig
+from recdistill.config.evaluate import BASELINES, BaselineName, EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.loss import LossConfig, LossName
 from recdistill.config.report import ReportConfig
@@ -37,9 +37,11 @@ from recdistill.config.teacher import (
 from recdistill.config.train import TrainConfig
 
 __all__ = [
+    "BASELINES",
     "AdapterConfig",
     "Attention",
     "BadRowsChoice",
+    "BaselineName",
     "ColumnsConfig",
     "ComputeType",
     "DataConfig",

@@ -1,9 +1,13 @@
 """Settings of `evaluate`: how targets are ranked."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from recdistill.config.rules import not_negative, positive
+
+BaselineName = Literal["popularity", "cooccurrence", "item_knn", "ease"]
+BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
+"""The simple baselines, in the order of all tables."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,14 @@ class EvaluateConfig:
     """Resamples of the users for each 95 % interval."""
     permutations: int = 10000
     """Sign flips of the paired permutation test."""
+    baselines: tuple[BaselineName, ...] = BASELINES
+    """Simple baselines that are ranked beside the models, any of popularity, cooccurrence, item_knn and ease. Empty:
+    none."""
+    ease_items: int = 20000
+    """Most items N of a catalogue for which ease is fitted. Of a larger one it is left out, with a warning and a remark
+    in the report: its fit holds 4·N² bytes (20,000 items: 1.5 GiB) and takes time in proportion to N³. 0: never."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         positive(self, "evaluate", "batch_size", "bootstrap_samples", "permutations")
-        not_negative(self, "evaluate", "candidates")
+        not_negative(self, "evaluate", "candidates", "ease_items")

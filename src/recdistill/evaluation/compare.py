@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recdistill.config import require
+from recdistill.config import BASELINES, require
 from recdistill.data.prepared import IntArray, LongArray
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
@@ -16,7 +16,7 @@ from recdistill.evaluation.significance import bootstrap_over_seeds, holm, inter
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 
-COUNTING = ("popularity", "cooccurrence", "oracle")
+COUNTING = (*BASELINES, "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
 COMMON = ("split", "filter_seen", "items", "rows", "users", "repeats", "fingerprints")
 """What all compared runs were measured with."""

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from recdistill.config import EvaluateConfig
+from recdistill.config import BASELINES, EvaluateConfig
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.evaluation.baselines import too_large
+from recdistill.evaluation.baselines.baseline import Baseline
 from recdistill.evaluation.candidates import FILE, draw_candidates, stored_candidates
 from recdistill.evaluation.kept import earlier_cost, read_ranking
 from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, hit_rate, per_row
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
-from recdistill.files import write_array, write_json
+from recdistill.files import read_json, write_array, write_json
 from recdistill.profiling.profiler import Profiler
 
 logger = logging.getLogger("recdistill")
@@ -56,7 +58,7 @@ def evaluate(
         going_on: take what an interrupted try at this same evaluation left in `folder`.
 
     Returns:
-        What `metrics.json` holds: see :func:`assess`.
+        What `metrics.json` holds: see :func:`assess`; and `baselines`, what each was fitted with.
 
     Raises:
         UserError: the split has no rows, there are too few items to draw candidates from, or a model's scores are not
@@ -75,13 +77,14 @@ def evaluate(
         else:
             with profiler.phase(f"load {name}"):
                 scorer = make_scorer()
+            save_settings(folder, name, scorer)
             with profiler.phase(f"rank {name}"):
                 rankings[name] = rank_split(data, config, scorer, name, candidates)
             del scorer
         with profiler.phase("write"):
             save_ranking(folder, name, rankings[name])
     with profiler.phase("statistics"):
-        result = assess(data, config, rankings, seed)
+        result = assess(data, config, rankings, seed) | {"baselines": _baselines(folder, data, config)}
     with profiler.phase("write"):
         save_keys(folder, data.targets(config.split))
         if candidates is not None:
@@ -145,6 +148,19 @@ def save_ranking(folder: Path, name: str, ranking: Ranking) -> None:
     if ranking.candidate_ranks is not None:
         write_array(folder / "candidate_ranks" / f"{name}.npy", ranking.candidate_ranks)
     write_array(folder / "top_items" / f"{name}.npy", ranking.top_items)
+
+
+def save_settings(folder: Path, name: str, scorer: Scorer) -> None:
+    """Write what a baseline was fitted with to `baselines/<model>.json`; other models' settings stand elsewhere."""
+    if isinstance(scorer, Baseline):
+        write_json(folder / "baselines" / f"{name}.json", scorer.settings)
+
+
+def _baselines(folder: Path, data: PreparedData, config: EvaluateConfig) -> dict[str, Any]:
+    """The section `baselines`: what each was fitted with, or `left_out` with the reason."""
+    files = ((name, folder / "baselines" / f"{name}.json") for name in BASELINES)
+    fitted = {name: read_json(path) for name, path in files if path.is_file()}
+    return fitted | {name: {"left_out": why} for name, why in too_large(data, config).items()}
 
 
 def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ranking], seed: int) -> dict[str, Any]:

@@ -16,8 +16,8 @@ MADE_FROM = {"student": ("student",), "teacher": ("student", "teacher"), "distil
 """The evaluation's inputs that a model's scores follow from; baselines are quick and are ranked anew."""
 ROWS = ("data", "split", "seed")
 """The inputs that say which targets and candidates there are."""
-AFTERWARDS = ("bootstrap_samples", "permutations")
-"""Settings that ranks do not follow from."""
+AFTERWARDS = ("bootstrap_samples", "permutations", "baselines", "ease_items")
+"""Settings that the ranks of these models do not follow from."""
 WITH = ("device", "cpu", "gpu", "python", "packages", "git")
 """What of the environment scores may follow from: code, libraries, and how the machine rounds."""
 

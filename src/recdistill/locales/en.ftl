@@ -2,8 +2,8 @@
 
 popularity = popularity baseline
 cooccurrence = co-occurrence baseline
-item_knn = ItemKNN
-ease = EASE
+item_knn = item-kNN baseline
+ease = EASE baseline
 student = student
 teacher = teacher
 distilled = distilled student
@@ -54,7 +54,8 @@ clearly_above = The { $a } is above the { $b } by { $difference } NDCG@10 ({ $in
 clearly_below = The { $a } is below the { $b } by { $difference } NDCG@10 ({ $interval }, { $p }). The difference exceeds the variation between users.
 perhaps = Between the { $a } and the { $b } a difference of { $difference } NDCG@10 is likely, not certain ({ $interval }, { $p }). It is significant as a single comparison but not after correction for all comparisons.
 level = Between the { $a } and the { $b } there is no detectable difference: { $difference } NDCG@10 ({ $interval }, { $p }).
-baseline_ahead = The { $b } ranks above the { $a } here, although it is not trained. Check the data and the settings before you use the { $a }.
+baseline_left_out = The { $model } is left out: the catalog has { $items } items, more than evaluate.{ $name }_items ({ $most }).
+baseline_ahead = The { $b } ranks above the { $a } here, although it is fitted in one step. Check the data and the settings before you use the { $a }.
 interval_holds_zero = The interval includes 0 although p { $p }. The interval comes from bootstrap resamples and p from sign flips; close to 0.05 the two may disagree. Treat the difference as undecided.
 interval_without_zero = The interval excludes 0 although p { $p }. The interval comes from bootstrap resamples and p from sign flips; close to 0.05 the two may disagree. Treat the difference as undecided.
 seeds_held_fixed = Interval and p { $p } disagree because this p, from an earlier version, holds the seeds fixed and the interval does not. Rely on the interval.

@@ -2,8 +2,8 @@
 
 popularity = 人気順ベースライン
 cooccurrence = 共起ベースライン
-item_knn = ItemKNN
-ease = EASE
+item_knn = ItemKNN ベースライン
+ease = EASE ベースライン
 student = 生徒モデル
 teacher = 教師モデル
 distilled = 蒸留モデル
@@ -54,7 +54,8 @@ clearly_above = 「{ $a }」は「{ $b }」を NDCG@10 で { $difference } 上�
 clearly_below = 「{ $a }」は「{ $b }」を NDCG@10 で { $difference } 下回ります（{ $interval }、{ $p }）。ユーザー間のばらつきを超える差です。
 perhaps = 「{ $a }」と「{ $b }」の NDCG@10 の差は { $difference } です（{ $interval }、{ $p }）。差がある可能性は高いものの、確実ではありません。単独の比較では有意ですが、多重比較の補正後は有意ではありません。
 level = 「{ $a }」と「{ $b }」の間に有意差はありません（NDCG@10 の差 { $difference }、{ $interval }、{ $p }）。
-baseline_ahead = 学習を行わない「{ $b }」が「{ $a }」を上回っています。「{ $a }」を使う前に、データと設定を確認してください。
+baseline_left_out = アイテム数 { $items } 件が evaluate.{ $name }_items の上限（{ $most } 件）を超えるため、「{ $model }」は評価していません。
+baseline_ahead = 反復学習を行わない「{ $b }」が「{ $a }」を上回っています。「{ $a }」を使う前に、データと設定を確認してください。
 interval_holds_zero = p { $p } ですが、信頼区間は 0 を含みます。信頼区間はブートストラップ、p 値は符号反転検定で求めるため、0.05 付近では結論が一致しないことがあります。差の有無は判断できません。
 interval_without_zero = p { $p } ですが、信頼区間は 0 を含みません。信頼区間はブートストラップ、p 値は符号反転検定で求めるため、0.05 付近では結論が一致しないことがあります。差の有無は判断できません。
 seeds_held_fixed = p { $p } と信頼区間の結論が一致しません。この p 値は旧バージョンのもので、シードを固定しています。シードのばらつきを含む信頼区間を参照してください。

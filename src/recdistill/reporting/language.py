@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from recdistill.config import BASELINES
 from recdistill.languages import LOCALES
 from recdistill.reporting.catalogue import catalogue
 
-MODELS = ("popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled", "oracle")
+MODELS = (*BASELINES, "student", "teacher", "distilled", "oracle")
 """The models that have a name in every language."""
 
 

@@ -9,6 +9,7 @@ from recdistill.reporting.language import Texts
 from recdistill.reporting.plots import Estimate
 from recdistill.reporting.wording import (
     PAIRS,
+    baselines_left_out,
     between,
     bracketed,
     certain_misses,
@@ -104,6 +105,7 @@ def results(run: Run, texts: Texts) -> list[Block]:
     blocks: list[Block] = [Heading(texts("contents_results")), table(header, rows, caption, strong=strong)]
     if run.metrics["repeats"]:
         blocks.append(Remark(certain_misses(run.metrics, texts)))
+    blocks += [Remark(told) for told in baselines_left_out(run.metrics, texts)]
     names = plots.plain_labels(list(models), "model")
     return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
 

@@ -4,7 +4,14 @@ from pathlib import Path
 
 from recdistill.files import read_json
 from recdistill.reporting.language import Texts
-from recdistill.reporting.wording import bracketed, certain_misses, metric, metric_name, story_sentences
+from recdistill.reporting.wording import (
+    baselines_left_out,
+    bracketed,
+    certain_misses,
+    metric,
+    metric_name,
+    story_sentences,
+)
 
 COLUMNS = ("ndcg@10", "hit_rate@10")
 
@@ -34,4 +41,5 @@ def results_table(run: Path) -> str:
     lines += ["", texts("how", split=split, seen=seen, **counts)]
     if metrics["repeats"]:
         lines.append(certain_misses(metrics, texts))
+    lines += baselines_left_out(metrics, texts)
     return "\n".join(lines + story_sentences(metrics, texts, "ndcg@10"))

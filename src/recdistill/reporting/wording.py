@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from recdistill.config import BASELINES
 from recdistill.reporting.language import Texts
 
 LEVEL = 0.05
@@ -10,13 +11,9 @@ PAIRS = (
     ("distilled", "student"),
     ("teacher", "student"),
     ("distilled", "teacher"),
-    ("student", "cooccurrence"),
-    ("student", "popularity"),
+    *(("student", baseline) for baseline in reversed(BASELINES)),
 )
 """The comparisons that a run is made for, (a, b), a - b above 0 being a gain."""
-
-BASELINES = ("popularity", "cooccurrence")
-"""Models that are counted, not trained."""
 
 Verdict = Literal["clear", "perhaps", "level"]
 
@@ -57,6 +54,17 @@ def certain_misses(metrics: Mapping[str, Any], texts: Texts) -> str:
     return texts("repeats", repeats=f"{metrics['repeats']:,}", rows=f"{metrics['rows']:,}")
 
 
+def baselines_left_out(metrics: Mapping[str, Any], texts: Texts) -> list[str]:
+    """Which baselines the catalogue was too large for; earlier versions recorded none."""
+    left_out = {name: about["left_out"] for name, about in metrics.get("baselines", {}).items() if "left_out" in about}
+    return [
+        texts(
+            "baseline_left_out", model=texts.name(name), name=name, **{key: f"{value:,}" for key, value in why.items()}
+        )
+        for name, why in left_out.items()
+    ]
+
+
 def duration(texts: Texts, seconds: float) -> str:
     """Seconds as `1 h 02 min`, `3 min 20 s` or `4.1 s`."""
     if seconds < 60:
@@ -90,18 +98,20 @@ def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> di
 
 def best_baseline(models: Mapping[str, Mapping[str, float]], metric_name: str) -> str | None:
     """The simple baseline that ranks best; None where there is none."""
-    return max((name for name in BASELINES if name in models), key=lambda name: models[name][metric_name], default=None)
+    there = [name for name in BASELINES if name in models]
+    return max(there, key=lambda name: models[name][metric_name], default=None)
 
 
 def story_sentences(metrics: Mapping[str, Any], texts: Texts, metric_name: str) -> list[str]:
     """The comparisons that a run is made for, that with the best simple baseline first, and a word of care where the
-    baseline is ahead.
+    baseline is ahead. Of the baselines the best one and popularity are told; all stand in the tables of tests.
     """
     models = metrics["models"]
     best = best_baseline(models, metric_name)
     served = next((name for name in ("distilled", "student") if name in models), None)
     pairs = dict.fromkeys([(served, best), *PAIRS] if served and best else PAIRS)
-    found = [between(metrics["tests"], a, b, metric_name) for a, b in pairs if a and b]
+    told = [pair for pair in pairs if pair[1] not in BASELINES or pair[1] in (best, "popularity")]
+    found = [between(metrics["tests"], a, b, metric_name) for a, b in told if a and b]
     sentences = [sentence(texts, test) for test in found if test]
     if served and best and models[best][metric_name] > models[served][metric_name]:
         sentences.insert(1, texts("baseline_ahead", a=texts.name(served), b=texts.name(best)))

@@ -1,15 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from recdistill.evaluation.baselines import CooccurrenceScorer, PopularityScorer
-
-
-def test_popularity_counts_train_events_only(make_data):
-    data = make_data([1, 2, 3, 4], [1, 3, 4, 4], num_items=5)  # train: 1 2 and 1 3
-    scores = PopularityScorer(data).score(np.array([0, 1, 1]), np.array([3, 3, 2]))
-    assert scores.tolist() == [[0, 2, 1, 1, 0, 0]] * 3
+from recdistill.evaluation.baselines.cooccurrence import CooccurrenceScorer
 
 
 def test_neighbours_of_the_last_item_by_hand(make_data):
@@ -35,13 +27,3 @@ def test_popularity_never_outweighs_a_neighbour(make_data):
     row = CooccurrenceScorer(data, window=1).score(np.array([0]), np.array([1]))[0]
     assert row.argmax() == 2
     assert 0 < row[3] < 1
-
-
-@pytest.mark.parametrize("baseline", [PopularityScorer, CooccurrenceScorer])
-def test_validation_and_test_events_change_nothing(make_data, baseline):
-    data = make_data([1, 2, 3, 4, 5], [2, 3, 1, 1, 2], num_items=5)
-    other_items = data.items.copy()
-    other_items[[3, 4, 8, 9]] = [2, 1, 5, 4]
-    users, positions = np.array([0, 1]), np.array([2, 3])
-    expected = baseline(data).score(users, positions)
-    assert baseline(replace(data, items=other_items)).score(users, positions).equal(expected)

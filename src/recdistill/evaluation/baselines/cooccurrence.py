@@ -1,33 +1,15 @@
-"""What any model must beat: popularity, and the neighbours of the most recent item; both count what is trained on.
-
-And what no model can beat: of generated data, the rule that made it.
-"""
+"""Co-occurrence with the most recent item, counted in what is trained on."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recdistill.config import PlantedConfig
-from recdistill.data.planted import next_item_probabilities
-from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.data.prepared import IntArray, LongArray, PreparedData
+from recdistill.evaluation.baselines.baseline import Settings
 from recdistill.evaluation.ranking import unrolled
-
-TIE_BREAK = 1e-9
-"""The most by which chance raises a score of the oracle, relative to it."""
 
 COOCCURRENCE_WINDOW = 10
 """Two events of a user are neighbours when at most this many steps lie between them."""
-
-
-class PopularityScorer:
-    """Every history gets the same scores: the items' train events."""
-
-    def __init__(self, data: PreparedData) -> None:
-        self.scores = torch.from_numpy(data.train_item_counts()).double()
-
-    def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Train events of all items, (B, N+1) float64."""
-        return self.scores.expand(len(users), -1)
 
 
 class CooccurrenceScorer:
@@ -41,6 +23,7 @@ class CooccurrenceScorer:
 
     def __init__(self, data: PreparedData, window: int = COOCCURRENCE_WINDOW) -> None:
         self.data = data
+        self.settings: Settings = {"window": window}
         keys, counts = _cooccurrence_counts(data, window)
         items = keys // (data.num_items + 1)
         self.neighbours, self.counts = keys % (data.num_items + 1), counts.astype(np.float64)
@@ -59,25 +42,6 @@ class CooccurrenceScorer:
             self.counts[places]
         )
         return scores
-
-
-class OracleScorer:
-    """Items by their true probability of coming next, for `data.source: planted`.
-
-    Equally likely items, which are many, stand in an order drawn for each row, so that metrics equal their expectation
-    over ties; otherwise every tie would count against the target. Rows are drawn from `(user, position)` and have the
-    same order in whatever batch they come.
-    """
-
-    def __init__(self, data: PreparedData, config: PlantedConfig) -> None:
-        self.data, self.config = data, config
-
-    def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Probabilities of all items, (B, N+1) float64, but for a hair."""
-        probabilities = next_item_probabilities(self.config, self.data, Targets(users, positions))
-        rows = zip(users.tolist(), positions.tolist(), strict=True)
-        chance = np.stack([np.random.default_rng(row).random(self.data.num_items + 1) for row in rows])
-        return torch.from_numpy(probabilities * (1 + TIE_BREAK * chance))
 
 
 def _cooccurrence_counts(data: PreparedData, window: int) -> tuple[LongArray, LongArray]:

@@ -1,0 +1,15 @@
+"""What all baselines have in common."""
+
+from typing import Protocol, runtime_checkable
+
+from recdistill.evaluation.ranking import Scorer
+
+Settings = dict[str, int | float | None]
+"""What a baseline was fitted with, as `metrics.json` records it."""
+
+
+@runtime_checkable
+class Baseline(Scorer, Protocol):
+    """A scorer that is counted or solved in one go, from train events alone."""
+
+    settings: Settings
