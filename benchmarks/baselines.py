@@ -1,4 +1,4 @@
-"""The simple baselines of a prepared run on validation: quality, CPU seconds of fit and ranking, peak memory; JSON lines.
+"""The simple baselines of a prepared run on validation: quality, CPU seconds, peak memory; JSON lines.
 
     python benchmarks/baselines.py runs/ml-100k [--baselines ease]
 
