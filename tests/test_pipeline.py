@@ -239,7 +239,10 @@ def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = shutil.copytree(finished, folder / "other version")
-    assert read(run / "evaluation" / "manifest.json")["code"] == {"version": recdistill.__version__, "results": 1}
+    assert read(run / "evaluation" / "manifest.json")["code"] == {
+        "version": recdistill.__version__,
+        "results": RESULTS["evaluate"],
+    }
     monkeypatch.setitem(RESULTS, "evaluate", 2)
     arguments = options(run, tiny_llm, folder / "data" / "events.csv")
     assert main(["evaluate", *(argument for argument in arguments if argument != "--quiet")]) == 0
