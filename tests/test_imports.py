@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
-    {"errors", "renamed", "interruption", "languages"},
+    {"errors", "version", "renamed", "interruption", "languages"},
     {"files", "progress", "config", "yaml_files", "mistakes", "results_version"},
     {"settings", "profiling", "digests", "shipped", "help_pages"},
     {"unread"},

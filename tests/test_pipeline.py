@@ -248,10 +248,11 @@ def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
     assert main(["evaluate", *(argument for argument in arguments if argument != "--quiet")]) == 0
     told = capsys.readouterr().err
     assert "distill: finished before" in told
-    reason = f"recdistill {recdistill.__version__} made it, whose results differ from this version's (evaluate: 1 → 2)"
+    count = f"evaluate: {before} → {before + 1}"
+    reason = f"recdistill {recdistill.__version__} made it, whose results or files are not this version's ({count})"
     assert f"evaluate: again, since {reason}" in told
     assert "its ranks are read back" not in told
-    assert read(run / "evaluation" / "manifest.json")["code"]["results"] == 2
+    assert read(run / "evaluation" / "manifest.json")["code"]["results"] == before + 1
     monkeypatch.setitem(RESULTS, "prepare", RESULTS["prepare"] + 1)
     assert main(["evaluate", *arguments]) == 2
     assert "choose another run folder or remove this one" in capsys.readouterr().err

@@ -1,7 +1,10 @@
 """recdistill: a large language model's judgement in a recommender, at the speed and price of a small model.
 
-The way in: `recdistill.cli` parses, `recdistill.pipeline` runs the pipeline step by step, the packages below do the
-work.
+    from recdistill import Recommender, RunConfig, compare, run
+
+is the public face, with :class:`UserError` and the sections of a configuration (`recdistill.config`); `docs/api.md`
+says what is stable. `recdistill.cli` parses, `recdistill.pipeline` runs the pipeline step by step, the packages below
+do the work.
 
 Shape letters, the same everywhere:
 
@@ -22,4 +25,38 @@ only. A user's history is in time order, and padding, where there is any, stands
 by `(user, position)`: the item at `position` of that user's history, predicted from the items before it.
 """
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from recdistill.config import RunConfig
+from recdistill.errors import UserError
+from recdistill.version import __version__
+
+if TYPE_CHECKING:
+    from recdistill.evaluation.compare import compare
+    from recdistill.pipeline import run
+    from recdistill.serving.recommender import Recommendation, Recommender
+
+__all__ = ["Recommendation", "Recommender", "RunConfig", "UserError", "__version__", "compare", "run"]
+
+LAZY = {
+    "compare": "recdistill.evaluation.compare",
+    "run": "recdistill.pipeline",
+    "Recommendation": "recdistill.serving.recommender",
+    "Recommender": "recdistill.serving.recommender",
+}
+"""Names that need torch, and the modules they come from; imported at first use, since torch takes seconds."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name that has not been imported yet."""
+    if name in LAZY:
+        found = getattr(import_module(LAZY[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'recdistill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, those not imported yet included."""
+    return sorted({*globals(), *LAZY})

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
-from recdistill import __version__
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.help_pages import Help
@@ -16,6 +15,7 @@ from recdistill.mistakes import check_settings, settings_of, told
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.settings import flat
 from recdistill.tune.config import TuneConfig
+from recdistill.version import __version__
 from recdistill.yaml_files import read_yaml
 
 STEPS = {

@@ -18,6 +18,7 @@ import torch
 from recdistill.config import DataConfig, RunConfig, TeacherConfig
 from recdistill.data.counts import tell_counts, tell_untitled
 from recdistill.data.fetch import cache_folder
+from recdistill.data.frames import Frames
 from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
@@ -66,8 +67,15 @@ FOLDERS: dict[str, str] = {
 ORDER: tuple[Step, ...] = ("prepare", "student", "teacher", "export", "distill", "evaluate", "report")
 
 
-def run(config: RunConfig, until: Step = "report") -> Path:
-    """Do all steps up to and including `until` that are not already done; settings that nothing reads are told first.
+def run(config: RunConfig, until: Step = "report", *, interactions: Any = None, items: Any = None) -> Path:
+    """Do all steps up to and including `until` that are not already done; settings that nothing reads are reported.
+
+    Args:
+        config: the settings; `data.columns` names the columns of data frames as of files.
+        until: the last step.
+        interactions: data frame of polars, pandas or Arrow with one row per interaction, in place of files; the run
+            then has `data.source: frames`. A run that is prepared needs it no more.
+        items: data frame with the items' titles, if there are any.
 
     Returns:
         The run's folder.
@@ -75,16 +83,38 @@ def run(config: RunConfig, until: Step = "report") -> Path:
     Raises:
         UserError: something in the data, the configuration or the machine that the person can put right.
     """
+    frames = None
+    if interactions is not None or items is not None:
+        config, frames = with_frames(config, interactions, items)
     if reason := left_out(config, until):
         raise UserError(f"{until}: this run has no such step, since {reason}")
     for sentence in unread_settings(config):
         logger.warning(sentence)
     if until not in ("prepare", "student"):
         check_models(config)
-    return do_steps(config, until)
+    return do_steps(config, until, frames=frames)
 
 
-def do_steps(config: RunConfig, until: Step, before: "Callable[[Pipeline, Step], None] | None" = None) -> Path:
+def with_frames(config: RunConfig, interactions: Any, items: Any) -> tuple[RunConfig, Frames]:
+    """The configuration of a run that reads data frames, and the frames.
+
+    Raises:
+        UserError: the configuration names files to read, there are items without interactions, or one is no data frame.
+    """
+    data = config.data
+    if interactions is None:
+        raise UserError("items: given without interactions")
+    if data.source not in ("frames", DataConfig.source) or data.path or data.items_path:
+        raise UserError(f"data: interactions were given, and data.source {data.source} names files to read; keep one")
+    return replace(config, data=replace(data, source="frames")), Frames.of(interactions, items)
+
+
+def do_steps(
+    config: RunConfig,
+    until: Step,
+    before: "Callable[[Pipeline, Step], None] | None" = None,
+    frames: Frames | None = None,
+) -> Path:
     """The steps up to `until`, in the run's locked folder; `before` is called ahead of each that is not left out.
 
     Raises:
@@ -94,7 +124,7 @@ def do_steps(config: RunConfig, until: Step, before: "Callable[[Pipeline, Step],
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     folder = RunFolder(Path(config.run))
     with folder.lock():
-        pipeline = Pipeline(config, folder, device)
+        pipeline = Pipeline(config, folder, device, frames)
         for step in ORDER[: ORDER.index(until) + 1]:
             if before is not None and not left_out(config, step):
                 before(pipeline, step)
@@ -154,6 +184,7 @@ class Pipeline:
     config: RunConfig
     folder: RunFolder
     device: str
+    frames: Frames | None = None
 
     def do(self, step: Step) -> None:
         """Do one step unless its finished folder is already there."""
@@ -229,7 +260,9 @@ class Pipeline:
         if done is not None and (gone := [path for path in paths if path and not Path(path).exists()]):
             logger.info("prepare: %s is not there any more; what was prepared from it is used", gone[0])
             return str(done["inputs"]["source"])
-        return source_fingerprint(self.config.data)
+        if done is not None and data.source == "frames" and self.frames is None:
+            return str(done["inputs"]["source"])
+        return source_fingerprint(data, self.frames)
 
     def data(self) -> PreparedData:
         """The prepared interactions."""
@@ -273,7 +306,7 @@ class Pipeline:
         logger.info("%s: again, since %s", step, "; ".join(changes[:3]))
 
     def _prepare(self, folder: Path, profiler: Profiler) -> None:
-        prepare(self.config.data, self.config.seed, folder, profiler)
+        prepare(self.config.data, self.config.seed, folder, profiler, self.frames)
 
     def _student(self, folder: Path, profiler: Profiler) -> None:
         train_student(self.config, self.data(), folder, profiler, self.device)

@@ -24,11 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from recdistill import __version__
 from recdistill.errors import UserError
 from recdistill.files import clear_temporary, disk_errors, read_json, write_json
 from recdistill.interruption import deferred
 from recdistill.profiling.profiler import Profiler
+from recdistill.version import __version__
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

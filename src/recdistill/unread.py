@@ -69,7 +69,7 @@ WITH_COLUMNS = ("csv", "parquet")
 FORM = ("separator", "quote", "escape", "encoding", "decimal")
 DATA = (
     Rule(("data.planted",), lambda c: c.data.source != "planted", "data.source: planted"),
-    Rule(("data.path",), lambda c: c.data.source == "planted", "another data.source"),
+    Rule(("data.path",), lambda c: c.data.source in ("planted", "frames"), "another data.source"),
     Rule(
         tuple(f"data.{name}" for name in (*FORM, "names", "items", "items_path", "validation_path", "test_path")),
         lambda c: c.data.source not in WITH_COLUMNS,
@@ -77,8 +77,8 @@ DATA = (
     ),
     Rule(
         tuple(f"data.columns.{name}" for name in ("user", "item", "rating", "title")),
-        lambda c: c.data.source not in (*WITH_COLUMNS, "recbole"),
-        "data.source: csv, parquet or recbole",
+        lambda c: c.data.source not in (*WITH_COLUMNS, "recbole", "frames"),
+        "data.source: csv, parquet, recbole or frames",
     ),
     Rule(
         ("data.columns.split",),

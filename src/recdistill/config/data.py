@@ -7,7 +7,7 @@ from typing import Literal
 from recdistill.config.rules import not_negative, positive, require
 from recdistill.errors import UserError
 
-Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted"]
+Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted", "frames"]
 Split = Literal["leave_one_out", "global_time", "column", "column_events", "files"]
 BadRowsChoice = Literal["error", "skip"]
 Decimal = Literal[".", ","]
@@ -112,7 +112,7 @@ class DataConfig:
 
     source: Source = "ml-100k"
     """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
-    planted: generated, with a signal in the titles."""
+    planted: generated, with a signal in the titles; or frames: data frames that `run` is called with in Python."""
     path: str = ""
     """Folder of the data set; or the file of interactions, packed or not, or a folder of part files (csv, parquet).
     Empty: the user's cache, filled by `recdistill fetch`."""

@@ -84,7 +84,7 @@ class ItemColumns(NamedTuple):
 def _names(config: DataConfig) -> ColumnsConfig:
     """See :meth:`ItemColumns.of`."""
     match config.source:
-        case "csv" | "parquet" | "recbole":
+        case "csv" | "parquet" | "recbole" | "frames":
             return config.columns
         case "ml-latest":
             return MOVIELENS_CSV

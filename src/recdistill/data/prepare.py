@@ -13,12 +13,13 @@ from recdistill.config import DataConfig
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
 from recdistill.data.fetch import sha256_of
+from recdistill.data.frames import Frames
 from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
 from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
-from recdistill.data.sources import open_source
+from recdistill.data.sources import Source, open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
@@ -29,7 +30,9 @@ SHARE_STREAM = 1
 """Keeps the draw of `data.train_user_fraction` apart from that of `data.limit_rows`, which has the same seed."""
 
 
-def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> PreparedData:
+def prepare(
+    config: DataConfig, seed: int, folder: Path, profiler: Profiler, frames: Frames | None = None
+) -> PreparedData:
     """Prepare the interactions and tell the counts; nothing is written before all of it is known to be good.
 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
@@ -46,6 +49,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
         seed: of the samples that `limit_rows` and `train_user_fraction` take.
         folder: where to write.
         profiler: counts the phases `load data`, `filter`, `split` and `write`.
+        frames: what is read with `data.source: frames`.
 
     Returns:
         The prepared data, memory-mapped.
@@ -55,7 +59,7 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
             on.
     """
     with profiler.phase("load data"):
-        source = open_source(config)
+        source = open_source(config, frames)
         rows = source.read_items()
         interactions = source.read_interactions(with_ratings=config.min_rating is not None)
         require_matches(interactions.item_ids, rows)
@@ -105,17 +109,20 @@ def prepare(config: DataConfig, seed: int, folder: Path, profiler: Profiler) -> 
     return PreparedData.load(folder)
 
 
-def source_fingerprint(config: DataConfig) -> str:
-    """Names the configuration's `data` section and the contents of the files it reads, without preparing them. Where
+def source_fingerprint(config: DataConfig, frames: Frames | None = None) -> str:
+    """Names the configuration's `data` section and the contents of the files or frames it reads, without preparing
+    them. Where
     the files lie is no part of it.
 
     Raises:
         UserError: a file or column is missing.
     """
-    source = open_source(config)
+    source = open_source(config, frames)
     digest = hashlib.sha256(_json(asdict(config.without_paths())))
     for path in source.files:
         digest.update(sha256_of(path).encode())
+    if isinstance(source, Source) and source.frames_digest:
+        digest.update(source.frames_digest.encode())
     if source.constants:
         digest.update(_json(source.constants))
     return digest.hexdigest()

@@ -10,6 +10,7 @@ recbole     see :mod:`recdistill.data.atomic`                     `.item` beside
 csv         `data.path`, a file or a folder of part files         `data.items_path`, if set (CSV or Parquet)
 parquet     the same                                              the same
 planted     generated, see :mod:`recdistill.data.planted`         generated
+frames      data frames, see :mod:`recdistill.data.frames`        a second frame, if given
 ==========  ====================================================  =========================================
 
 Ids are text, whatever their type in the file. Event times are numbers or ISO date-times. With an empty
@@ -19,6 +20,7 @@ Ids are text, whatever their type in the file. Event times are numbers or ISO da
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -28,6 +30,7 @@ from recdistill.data.atomic import atomic_table, open_atomic, with_items
 from recdistill.data.contents import is_utf8
 from recdistill.data.fetch import cache_folder
 from recdistill.data.folders import JoinedTable
+from recdistill.data.frames import Frames, FrameTable
 from recdistill.data.good_rows import read_columns, without_bad_rows
 from recdistill.data.interactions import Interactions
 from recdistill.data.item_rows import ItemRows, read_item_rows
@@ -72,6 +75,17 @@ class Source:
         tables = (self.events, self.titles)
         said = [dict(part.constants) for table in tables if isinstance(table, JoinedTable) for part in table.parts]
         return said if any(said) else []
+
+    @property
+    def frames_digest(self) -> str:
+        """Names what is read of data frames; empty where files are read."""
+        if not isinstance(self.events, FrameTable):
+            return ""
+        names = self.columns
+        of_items = [name for name in (names.item, names.title, *self.texts) if name]
+        rating = [names.rating] * (names.rating in self.events.names)
+        read = [*_wanted(names), *rating, *[names.split] * bool(names.split)]
+        return Frames(self.events, cast(FrameTable | None, self.titles)).digest(read, of_items)
 
     def read_interactions(self, with_ratings: bool) -> Interactions:
         """All events in file order.
@@ -133,15 +147,19 @@ class Source:
         return read_item_rows(self.titles, names.item, names.title, self.texts, self.skipped)
 
 
-def open_source(config: DataConfig) -> Source | PlantedSource:
+def open_source(config: DataConfig, frames: Frames | None = None) -> Source | PlantedSource:
     """Find the files and read their headers, if there are files to read.
 
+    Args:
+        config: what to read.
+        frames: what is read with `data.source: frames`.
+
     Raises:
-        UserError: a file or a column is missing, or a file is empty.
+        UserError: a file or a column is missing, a file is empty, or there are no frames where they are asked for.
     """
     if config.source == "planted":
         return PlantedSource(config.planted)
-    found = OPENERS[config.source](config)
+    found = _frames(config, frames) if config.source == "frames" else OPENERS[config.source](config)
     if config.text and found.titles is None:
         raise UserError(f"data.text: there is no items file with columns {', '.join(config.text)} (data.items_path)")
     parts = {"column": config.columns.split, "column_events": config.columns.split, "files": PART_COLUMN}
@@ -206,6 +224,13 @@ def _columns_file(config: DataConfig) -> Source:
     if config.items_path:
         titles = items_table(Path(config.items_path), items_form(config), config.items.names)
     return Source(events, titles, config.columns)
+
+
+def _frames(config: DataConfig, frames: Frames | None) -> Source:
+    """Data frames with the names in `data.columns`."""
+    if frames is None:
+        raise UserError("data.source: frames are given in Python: run(config, interactions=..., items=...)")
+    return Source(frames.interactions, frames.items, config.columns)
 
 
 def _wanted(names: ColumnsConfig) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 import torch
 
-import recdistill
 from recdistill.profiling.profiler import GIB
 
 PACKAGES = (
@@ -52,7 +51,7 @@ def environment(device: str) -> dict[str, Any]:
         "gpu": _gpu(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "git": _git(Path(recdistill.__file__).parent),
+        "git": _git(Path(__file__).parents[1]),
     }
 
 

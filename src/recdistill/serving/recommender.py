@@ -9,12 +9,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from recdistill.config import ColumnsConfig
 from recdistill.data.catalog import Catalog, Match, is_ambiguous
+from recdistill.data.histories import read_histories
 from recdistill.data.matching import other_forms
 from recdistill.errors import UserError
 from recdistill.files import read_json
@@ -151,6 +153,44 @@ class Recommender:
             there = f" (there is {', '.join(map(repr, dict.fromkeys(near.values())))})" if near else ""
             raise UserError(f"item_ids: the catalog has no {named}{more}{there}")
         return self._best([[known[one] for one in history] for history in histories], top_k, exclude_seen)
+
+    def recommend_frame(
+        self,
+        interactions: Any,
+        top_k: int = 10,
+        exclude_seen: bool | None = None,
+        columns: ColumnsConfig | None = None,
+        batch_size: int = 1024,
+    ) -> Any:
+        """As :meth:`recommend_ids` for the users of a data frame, in a frame of the same library.
+
+        Args:
+            interactions: histories, one row per interaction; polars, pandas or Arrow.
+            top_k: how many items for each user; fewer where the catalog has no more.
+            exclude_seen: leave the items of a user's history out; None: as the run's own ranking does.
+            columns: names of the columns; None: `user_id`, `item_id` and `timestamp`, as in a configuration. Histories
+            are
+                read in the order of the timestamps, and in row order with `timestamp` empty.
+            batch_size: users scored at a time; their scores take 4 · batch_size · (N + 1) bytes.
+
+        Returns:
+            Columns user and item, called as in `interactions`, then `rank` (from 1), `title` and `score`; users in the
+            order of their first rows, best items first. Ids are whole numbers where those of `interactions` are, else
+            text.
+
+        Raises:
+            UserError: a column is missing, a value is, items are unknown (they are named), or `top_k` is below 1.
+        """
+        names = columns or ColumnsConfig()
+        found = read_histories(interactions, names)
+        rows: dict[str, list[Any]] = {name: [] for name in ("user", "item", "rank", "title", "score")}
+        for first in range(0, len(found.users), batch_size):
+            answers = self.recommend_ids_batch(found.histories[first : first + batch_size], top_k, exclude_seen)
+            for user, items in zip(found.users[first : first + batch_size], answers, strict=True):
+                for rank, item in enumerate(items, start=1):
+                    for name, value in zip(rows, (user, item.item_id, rank, item.title, item.score), strict=True):
+                        rows[name].append(value)
+        return found.answer(rows, interactions)
 
     def recommend_items(
         self, items: Sequence[int], top_k: int = 10, exclude_seen: bool | None = None
