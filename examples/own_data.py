@@ -12,10 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recdistill.config import ColumnsConfig, DataConfig, RunConfig, StudentConfig, TrainConfig
-from recdistill.pipeline import run
+from recdistill import Recommender, RunConfig, run
+from recdistill.config import ColumnsConfig, DataConfig, StudentConfig, TrainConfig
 from recdistill.progress import set_up_logging
-from recdistill.serving.recommender import Recommender
 
 SERIES = ("Harbour Mystery", "Dragon Winter", "Garden Year", "Night Train", "Little Kitchen", "Star Pilots")
 VOLUMES = 12
