@@ -62,6 +62,8 @@ def site_name(name: str) -> str:
         name = f"{name}/index.md"
     if name == HOME:
         return "index.md"
+    if name.endswith(".ipynb"):
+        name = f"{name.removesuffix('.ipynb')}.md"
     # A report that was written as a page of its own is that page.
     if name.endswith(".md") and (ROOT / name).with_suffix(".html").is_file():
         name = f"{name.removesuffix('.md')}.html"

@@ -61,9 +61,9 @@ def compare(
         baseline: `VARIANT:MODEL` that all others are compared with. Empty: each model with the same one of the first
             variant.
         metric: of every row, such as `ndcg@10`.
-        bootstrap_samples: redraws of users and seeds for each 95 % interval.
+        bootstrap_samples: bootstrap resamples of users and seeds for each 95 % interval.
         permutations: sign patterns of each test.
-        seed: of redraws and patterns.
+        seed: of resamples and patterns.
         sliced: compare in slices of the rows too.
 
     Returns:
