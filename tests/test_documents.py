@@ -77,6 +77,10 @@ def test_the_changelog_names_no_version_that_was_not_released() -> None:
         assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", version), version
 
 
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1200
+
+
 def test_both_readmes_have_one_structure() -> None:
     english, japanese = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.ja.md"))
     assert _skeleton(english) == _skeleton(japanese)
