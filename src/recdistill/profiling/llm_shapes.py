@@ -196,7 +196,7 @@ def _config(llm: str) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(llm)
+        return AutoConfig.from_pretrained(llm, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"plan.llm: {llm}: {reason}") from error

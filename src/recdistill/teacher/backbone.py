@@ -126,11 +126,12 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
         "attn_implementation": implementation,
         "use_safetensors": True,
         "output_loading_info": True,
+        "trust_remote_code": False,
     }
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
     with libraries_quiet(), as_user_error(config.llm):
-        tokenizer = AutoTokenizer.from_pretrained(location)
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
         decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
     refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
     _keep_differentiable(decoder)

@@ -11,13 +11,15 @@ from recdistill.errors import UserError
 def load_config(location: str, key: str = "teacher.llm", **options: Any) -> Any:
     """A model's configuration, by transformers; `options` are those of `from_pretrained`.
 
+    Code that comes with a model is never run: unless it is told so, transformers asks the person at the terminal.
+
     Raises:
         UserError: it cannot be found or read.
     """
     from transformers import AutoConfig
 
     with libraries_quiet(), as_user_error(location, key):
-        return AutoConfig.from_pretrained(location, **options)
+        return AutoConfig.from_pretrained(location, trust_remote_code=False, **options)
 
 
 @contextmanager

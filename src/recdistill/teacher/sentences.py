@@ -177,13 +177,14 @@ def _load(location: str, recipe: Recipe) -> tuple[Any, Any]:
     """Tokenizer and transformer."""
     import transformers
 
-    where = {"subfolder": recipe.transformer} if recipe.transformer else {}
+    where: dict[str, Any] = {"subfolder": recipe.transformer} if recipe.transformer else {}
     config = load_config(location, KEY, **where)
     kind: Any = transformers.AutoModel
     if config.model_type in T5_ENCODERS:
         kind = getattr(transformers, T5_ENCODERS[config.model_type])
     elif getattr(config, "is_encoder_decoder", False):
         raise UserError(f"{KEY}: {location}: of models with an encoder and a decoder only T5's are known")
+    where["trust_remote_code"] = False
     with as_user_error(location, KEY), libraries_quiet():
         tokenizer = transformers.AutoTokenizer.from_pretrained(location, **where, **recipe.tokenizer_options)
         # Other forms of weight files are pickles, and no pickle is ever loaded.
