@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import recdistill
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "docs" / "notebooks").glob("*.ipynb"))
 PERSONAL = re.compile(r"/(?:home|root|Users|tmp|work|var|opt)/|[A-Z]:\\\\")
 
@@ -48,9 +50,9 @@ def test_the_settings_of_a_notebook_are_accepted(path: Path, tmp_path: Path, mon
         asked.append(config)
         raise InterruptedError
 
+    monkeypatch.setattr(recdistill, "run", run, raising=False)
     names: dict[str, Any] = {}
     with pytest.raises(InterruptedError):
         for cell in code_cells(path):
-            source = "".join(cell["source"]).replace("from recdistill.pipeline import run", "")
-            exec(compile(source, path.name, "exec"), names | {"run": run} if "run(" in source else names)
+            exec(compile("".join(cell["source"]), path.name, "exec"), names)
     assert asked[0].run.startswith("runs/")

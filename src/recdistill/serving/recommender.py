@@ -169,8 +169,7 @@ class Recommender:
             top_k: how many items for each user; fewer where the catalog has no more.
             exclude_seen: leave the items of a user's history out; None: as the run's own ranking does.
             columns: names of the columns; None: `user_id`, `item_id` and `timestamp`, as in a configuration. Histories
-            are
-                read in the order of the timestamps, and in row order with `timestamp` empty.
+                are read in the order of the timestamps, and in row order with `timestamp` empty.
             batch_size: users scored at a time; their scores take 4 · batch_size · (N + 1) bytes.
 
         Returns:
