@@ -166,7 +166,8 @@ def test_the_glossarys_words_are_those_of_the_reports():
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = dict(line.strip("| ").split(" | ")[:2] for line in glossary.splitlines() if line.count(" | ") >= 2)
     english, japanese = Texts("en"), Texts("ja")
-    keys = ("popularity", "cooccurrence", "student", "teacher", "distilled", "contents_candidates", "verdict_clear",
+    keys = ("popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled",
+            "contents_candidates", "verdict_clear",
             "verdict_perhaps", "verdict_level", "bench_verdict_noise", "bench_floor_header")  # fmt: skip
     for key in keys:
         word = english(key)
