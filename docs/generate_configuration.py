@@ -20,6 +20,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from recdistill import config
+from recdistill.config.rules import range_of
 from recdistill.mistakes import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,7 +113,9 @@ def _table(kind: type, members: list[tuple[str, Any]]) -> str:
         default = f"`{next(iter(values.values()))}`"
         if len(set(values.values())) > 1:
             default = "<br>".join(f"{key}: `{value}`" for key, value in values.items())
-        cells = (f"`{field.name}`", default, told[field.name], describe(hints[field.name]))
+        within = range_of(field)
+        values_told = describe(hints[field.name]) + (f"; {within.words}" if within else "")
+        cells = (f"`{field.name}`", default, told[field.name], values_told)
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

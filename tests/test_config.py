@@ -169,7 +169,7 @@ def test_help_tells_the_meaning_of_every_setting() -> None:
 
     files = sorted((Path(__file__).parents[1] / "src" / "recdistill" / "config").glob("*.py"))
     nodes = [node for file in files for node in ast.parse(file.read_text(encoding="utf-8")).body]
-    sections = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    sections = [node for node in nodes if isinstance(node, ast.ClassDef) and node.name.endswith("Config")]
     assert len(sections) > 10
     for section in sections:
         for setting, after in zip(section.body, [*section.body[1:], ast.Pass()], strict=True):

@@ -1,5 +1,5 @@
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +8,8 @@ import yaml
 from recdistill import pipeline
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
-from recdistill.settings import flat, nested, run_config
-from recdistill.unread import RULES, unread_settings
+from recdistill.settings import nested, run_config
+from recdistill.unread import conditional_settings, unread_settings, value_of, whole_key
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -95,10 +95,13 @@ def test_a_changed_setting_is_told_where_nothing_reads_it_and_only_there(key: st
     assert unread_settings(configured(**{key: value}, **read)) == []
 
 
-def test_there_is_a_change_for_every_rule_and_all_its_settings() -> None:
-    named = {key for rule in RULES for key in rule.keys}
-    named -= {"data.planted", "data.items", "data.columns.item", "data.columns.rating", "distill.selection"}
-    assert named <= set(CHANGES)
+def test_there_is_a_change_for_every_setting_that_is_read_under_conditions() -> None:
+    named = {one.key for one in conditional_settings(RunConfig()) if one.needs}
+    alike = {key for key in named if key.startswith(("data.planted.", "data.items."))}
+    alike |= {"data.columns.item", "data.columns.rating", "distill.selection"}
+    assert len(named) > 45
+    assert named - alike <= set(CHANGES)
+    assert {"data.planted.users", "data.items.separator", "data.columns.user"} <= set(CHANGES)
 
 
 @pytest.mark.parametrize("without", [{"teacher.kind": "none"}, {"export.enabled": False}])
@@ -111,11 +114,11 @@ def test_a_compiled_teacher_reads_its_batch_size_beside_tokens() -> None:
     assert unread_settings(configured(**settings)) == []
 
 
-def test_every_rule_speaks_of_settings_that_there_are() -> None:
-    keys = flat(asdict(RunConfig()))
-    for rule in RULES:
-        for section in rule.keys:
-            assert any(key == section or key.startswith(f"{section}.") for key in keys), section
+def test_every_condition_speaks_of_a_setting_that_there_is() -> None:
+    for one in conditional_settings(RunConfig()):
+        for need in one.needs + one.taken:
+            value_of(RunConfig(), whole_key(one.key, need.key))
+            assert "{key}" in need.words
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -21,7 +21,7 @@ from recdistill.config.evaluate import BASELINES, BaselineName, EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.loss import LossConfig, LossName
 from recdistill.config.report import ReportConfig
-from recdistill.config.rules import fraction, not_negative, positive, require
+from recdistill.config.rules import require
 from recdistill.config.run import RunConfig
 from recdistill.config.student import StudentBlock, StudentConfig, StudentModel
 from recdistill.config.teacher import (
@@ -68,9 +68,6 @@ __all__ = [
     "StudentModel",
     "TeacherConfig",
     "TrainConfig",
-    "fraction",
-    "not_negative",
     "plain_separator",
-    "positive",
     "require",
 ]

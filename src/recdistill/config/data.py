@@ -1,10 +1,24 @@
 """Settings of `data`: what to read, which events to keep, how to split."""
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from recdistill.config.rules import not_negative, positive, require
+from recdistill.config.rules import (
+    ABOVE_ZERO,
+    FINITE,
+    INNER_SHARE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_SHARE,
+    at_least,
+    between,
+    check_ranges,
+    given,
+    require,
+    section,
+    setting,
+    unless,
+)
 from recdistill.errors import UserError
 
 Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted", "frames"]
@@ -12,6 +26,9 @@ Split = Literal["leave_one_out", "global_time", "column", "column_events", "file
 BadRowsChoice = Literal["error", "skip"]
 Decimal = Literal[".", ","]
 Duplicates = Literal["keep", "first", "last"]
+
+FILES_ALONE = given("data.source", "csv", "parquet")
+NAMED_COLUMNS = given("data.source", "csv", "parquet", "recbole", "frames")
 
 
 def plain_separator(text: str) -> str:
@@ -40,17 +57,17 @@ def _check_form(form: "DataConfig | ItemsFormConfig", prefix: str) -> None:
 class ColumnsConfig:
     """Names of the columns in CSV, Parquet and RecBole files (`data.source: csv`, `parquet` or `recbole`)."""
 
-    user: str = "user_id"
+    user: str = setting("user_id", read_with=NAMED_COLUMNS)
     """Column of the user ids (any text or number)."""
-    item: str = "item_id"
+    item: str = setting("item_id", read_with=NAMED_COLUMNS)
     """Column of the item ids (any text or number), in the interactions and in the items file."""
     timestamp: str = "timestamp"
     """Column of event times: numbers or ISO date-times. '': the file is in time order."""
-    rating: str = ""
+    rating: str = setting("", read_with=NAMED_COLUMNS)
     """Column of the ratings, for `data.min_rating`. Empty: none (RecBole files: `rating`)."""
-    title: str = "title"
+    title: str = setting("title", read_with=NAMED_COLUMNS)
     """Column of the item titles in the items file (RecBole files: where it is not there, another usual name)."""
-    split: str = "split"
+    split: str = setting("split", read_with=given("data.split", "column", "column_events"))
     """Column of the interactions that says train, validation or test, for `data.split: column` or `column_events`."""
 
 
@@ -79,31 +96,28 @@ class ItemsFormConfig:
 class PlantedConfig:
     """Generated data with a signal in its titles (`data.source: planted`); the rule stands in docs/data.md."""
 
-    users: int = 800
+    users: int = setting(800, POSITIVE)
     """Users."""
     items: int = 1000
     """Items, in equal numbers for each topic."""
-    topics: int = 40
+    topics: int = setting(40, between(2, 40))
     """Topics; an item's title tells its topic."""
     events: int = 8
     """Events of each user."""
-    novelty: float = 0.5
+    novelty: float = setting(0.5, POSITIVE)
     """Weight of all topics together where a user's latest event weighs 1: more means more changes of topic."""
-    decay: float = 0.8
+    decay: float = setting(0.8, POSITIVE_SHARE)
     """Weight of an event against the one after it (0 to 1): less means that the latest topics count more."""
-    seed: int = 0
+    seed: int = setting(0, NOT_NEGATIVE)
     """Seed of the generated data; the run's own `seed` does not change it."""
 
     def check(self, prefix: str) -> None:
         """Check ranges; `prefix` is this section's dotted key."""
-        positive(self, prefix, "users", "novelty")
-        require(2 <= self.topics <= 40, f"{prefix}.topics", self.topics, "between 2 and 40")
+        check_ranges(self, prefix)
         most = 176 * self.topics
         rule = f"between {prefix}.topics ({self.topics}) and 176 for each of them ({most})"
         require(self.topics <= self.items <= most, f"{prefix}.items", self.items, rule)
         require(3 <= self.events < self.items, f"{prefix}.events", self.events, f"3 or more, and below {prefix}.items")
-        require(0 < self.decay <= 1, f"{prefix}.decay", self.decay, "above 0 and at most 1")
-        not_negative(self, prefix, "seed")
 
 
 @dataclass(frozen=True)
@@ -113,45 +127,45 @@ class DataConfig:
     source: Source = "ml-100k"
     """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
     planted: generated, with a signal in the titles; or frames: data frames that `run` is called with in Python."""
-    path: str = ""
+    path: str = setting("", read_with=unless("data.source", "planted", "frames"))
     """Folder of the data set; or the file of interactions, packed or not, or a folder of part files (csv, parquet).
     Empty: the user's cache, filled by `recdistill fetch`."""
-    validation_path: str = ""
+    validation_path: str = setting("", read_with=FILES_ALONE)
     """split files: the file or folder of validation events; `data.path` is that of the train events (csv, parquet)."""
-    test_path: str = ""
+    test_path: str = setting("", read_with=FILES_ALONE)
     """split files: the file or folder of test events (csv, parquet)."""
-    items_path: str = ""
+    items_path: str = setting("", read_with=FILES_ALONE)
     """File or folder with item titles, CSV or Parquet (csv, parquet). Empty: no item has a title, and a teacher learns
     from ids alone."""
     text: tuple[str, ...] = ()
     """Columns of the items file that title embeddings are made from beside the title, such as genres. Empty: titles."""
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     """Column names, for csv, parquet and recbole."""
-    planted: PlantedConfig = field(default_factory=PlantedConfig)
+    planted: PlantedConfig = section(PlantedConfig, read_with=given("data.source", "planted"))
     """What is generated, for planted."""
-    separator: str = ","
+    separator: str = setting(",", read_with=FILES_ALONE)
     """Column separator of CSV files: a character, several, or `tab`."""
-    quote: str = '"'
+    quote: str = setting('"', read_with=FILES_ALONE)
     """Character that values of CSV files may stand between, or none: quotes are plain characters."""
-    escape: str = ""
+    escape: str = setting("", read_with=FILES_ALONE)
     r"""Character that takes a quote's meaning away within quotes, such as the backslash of Spark and MySQL. Empty:
     quotes are doubled there."""
-    encoding: str = ""
+    encoding: str = setting("", read_with=FILES_ALONE)
     """Encoding of CSV files, such as latin-1, cp1252, shift_jis or utf-16. Empty: UTF-8."""
-    decimal: Decimal = "."
+    decimal: Decimal = setting(".", read_with=FILES_ALONE)
     """What stands before the decimals of times and ratings in CSV files."""
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = setting((), read_with=FILES_ALONE)
     """Names of the columns of CSV files of interactions whose first line does not hold them. Empty: it does."""
-    items: ItemsFormConfig = field(default_factory=ItemsFormConfig)
+    items: ItemsFormConfig = section(ItemsFormConfig, read_with=FILES_ALONE)
     """How the items file is written, where it is not as the interactions are."""
     bad_rows: BadRowsChoice = "error"
     """What to do about rows that cannot be read or lack an id or a time: error names the first twenty and counts them,
     skip leaves them out and counts them."""
-    min_rating: float | None = None
+    min_rating: float | None = setting(None, FINITE)
     """Keep events rated this or higher. null: keep all."""
-    min_user_events: int = 5
+    min_user_events: int = setting(5, at_least(3))
     """Users with fewer events are dropped, items likewise, until all that are left have enough (k-core). At least 3."""
-    min_item_events: int = 1
+    min_item_events: int = setting(1, at_least(1))
     """Items with fewer events are dropped (k-core, together with `min_user_events`)."""
     duplicates: Duplicates = "first"
     """A user's repeated events on one item: keep all, or only the first or last in time."""
@@ -160,13 +174,13 @@ class DataConfig:
     column: whole users, as `data.columns.split` says; of validation and test users only the last event is a target.
     column_events: each event, as `data.columns.split` says. files: each event by its file (`data.path`,
     `data.validation_path`, `data.test_path`; RecBole's X.train.inter, X.valid.inter and X.test.inter)."""
-    validation_fraction: float = 0.1
+    validation_fraction: float = setting(0.1, INNER_SHARE, read_with=given("data.split", "global_time"))
     """global_time: share of all events, in time order, between the two moments (0 to 1)."""
-    test_fraction: float = 0.1
+    test_fraction: float = setting(0.1, INNER_SHARE, read_with=given("data.split", "global_time"))
     """global_time: share of all events after the second moment (0 to 1)."""
-    limit_rows: int | None = None
+    limit_rows: int | None = setting(None, ABOVE_ZERO)
     """At most this many training targets, taken by whole users in a seeded sample. null: all."""
-    train_user_fraction: float = 1.0
+    train_user_fraction: float = setting(1.0, POSITIVE_SHARE)
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
 
@@ -186,23 +200,10 @@ class DataConfig:
         require(self.separator != "", "data.separator", self.separator, "a character or several")
         require(self.quote != "", "data.quote", self.quote, "one character, or none")
         _check_form(self, "data")
-        require(self.min_user_events >= 3, "data.min_user_events", self.min_user_events, "3 or more")
-        require(self.min_item_events >= 1, "data.min_item_events", self.min_item_events, "1 or more")
-        for name in ("validation_fraction", "test_fraction"):
-            value = getattr(self, name)
-            require(0 < value < 1, f"data.{name}", value, "between 0 and 1")
+        check_ranges(self, "data")
         total = self.validation_fraction + self.test_fraction
         require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")
-        if self.min_rating is not None:
-            require(math.isfinite(self.min_rating), "data.min_rating", self.min_rating, "finite")
-        require(self.limit_rows is None or self.limit_rows > 0, "data.limit_rows", self.limit_rows, "above 0")
         require(len(set(self.text)) == len(self.text), "data.text", self.text, "without repetitions")
-        require(
-            0 < self.train_user_fraction <= 1,
-            "data.train_user_fraction",
-            self.train_user_fraction,
-            "above 0 and at most 1",
-        )
         if self.source in ("csv", "parquet", "recbole") and not self.path:
             raise UserError(f"data.path: needed for data.source {self.source}: the file to read")
         self._check_files()

@@ -8,7 +8,7 @@ from recdistill.config.distill import DistillConfig
 from recdistill.config.evaluate import EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.report import ReportConfig
-from recdistill.config.rules import require
+from recdistill.config.rules import Range, at_least, check_ranges, given, require, section, setting, unless
 from recdistill.config.student import StudentConfig
 from recdistill.config.teacher import TeacherConfig
 from recdistill.errors import UserError
@@ -20,9 +20,9 @@ class RunConfig:
 
     run: str = "runs/demo"
     """Folder of the run; each step has a folder in it."""
-    seed: int = 42
+    seed: int = setting(42, Range(lambda seed: 0 <= seed < 2**32, "between 0 and 2**32 - 1"))
     """The one seed of everything random."""
-    threads: int = 0
+    threads: int = setting(0, at_least(0))
     """CPU threads; 0: as many as there are cores."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run. auto takes a GPU where there is one, and records the choice."""
@@ -30,11 +30,13 @@ class RunConfig:
     """Data, filters, split."""
     student: StudentConfig = field(default_factory=StudentConfig)
     """The small model."""
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: TeacherConfig = section(TeacherConfig, taken_with=given("teacher.kind", "llm"))
     """The language model."""
     export: ExportConfig = field(default_factory=ExportConfig)
     """The teacher's outputs."""
-    distill: DistillConfig = field(default_factory=DistillConfig)
+    distill: DistillConfig = section(
+        DistillConfig, taken_with=(unless("teacher.kind", "none"), given("export.enabled", True))
+    )
     """The distillation."""
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The evaluation."""
@@ -50,8 +52,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check ranges and what one section asks of another."""
         require(bool(self.run.strip()), "run", self.run, "the name of a folder")
-        require(self.threads >= 0, "threads", self.threads, "0 or more")
-        require(0 <= self.seed < 2**32, "seed", self.seed, "between 0 and 2**32 - 1")
+        check_ranges(self, "")
         require(
             self.teacher.history_length <= self.student.max_length or self.teacher.kind == "none",
             "teacher.history_length",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from recdistill.config.loss import LossConfig
-from recdistill.config.rules import fraction, positive, require
+from recdistill.config.rules import FRACTION, POSITIVE, check_ranges, given, require, setting
 from recdistill.config.train import TrainConfig
 from recdistill.errors import UserError
 
@@ -23,19 +23,19 @@ class StudentConfig:
     residuals and
     SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no feed-forward
     layer."""
-    embedding_dim: int = 64
+    embedding_dim: int = setting(64, POSITIVE)
     """Width D of item vectors and states."""
-    num_layers: int = 2
+    num_layers: int = setting(2, POSITIVE)
     """Transformer blocks, or GRU layers."""
-    num_heads: int = 2
+    num_heads: int = setting(2, POSITIVE, read_with=given("student.model", "sasrec"))
     """Attention heads (sasrec)."""
-    ffn_multiplier: int = 1
+    ffn_multiplier: int = setting(1, POSITIVE)
     """Hidden width of the feed-forward layer in a block, in multiples of embedding_dim (blocks sasrec and ligr)."""
-    dropout: float = 0.3
+    dropout: float = setting(0.3, FRACTION)
     """Share of units set to zero while training."""
-    attention_dropout: float = 0.0
+    attention_dropout: float = setting(0.0, FRACTION)
     """Share of attention weights set to zero while training (blocks sasrec and ligr); above 0 a CPU step is slower."""
-    max_length: int = 50
+    max_length: int = setting(50, POSITIVE)
     """Items of a history that the model looks at, the latest ones."""
     windows: Literal["last", "all"] = "all"
     """What is trained on: last, each user's latest max_length events; all, every event, in overlapping windows."""
@@ -46,8 +46,7 @@ class StudentConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        positive(self, "student", "embedding_dim", "num_layers", "num_heads", "max_length", "ffn_multiplier")
-        fraction(self, "student", "dropout", "attention_dropout")
+        check_ranges(self, "student")
         require(
             self.model != "sasrec" or self.embedding_dim % self.num_heads == 0,
             "student.embedding_dim",

