@@ -37,13 +37,12 @@ DRAWING = RESULTS / "learning-curve.svg"
 HEAD = """\
 # Results
 
-Written by `docs/generate_results.py` from the files in [docs/results](results); do not edit by hand. What was tried on
-the way, and what did not help, stands in [experiments](experiments.md); how intervals and tests are made, in
-[evaluation](evaluation.md); what the variants are, in the study's file. Choices are made on validation; a section that
-says "test" is the last reading of settings that were chosen before.
+Written by `docs/generate_results.py` from the files in [docs/results](results); do not edit by hand. [Reading the
+results](reading-results.md) says what the figures show, [experiments](experiments.md) what was tried and did not
+help, [evaluation](evaluation.md) how intervals and tests are made, each study's file what its variants are. Choices
+are made on validation; a section that says "test" is the test evaluation of settings that were chosen before.
 
-Cost is the mean over a variant's runs. A step that a variant shares with another was done once; its cost is shown with
-both.
+Cost is the mean over a variant's runs. A step that variants share was done once; its cost is shown with each.
 """
 
 
@@ -149,11 +148,11 @@ STUDENTS_HEAD = """\
 ## Students beside other libraries, MovieLens-100K
 
 The same prepared data, split, ties and ranking for all; each library's own way of training, with the settings in the
-[file](benchmarks/students.jsonl); weights of the best validation, test read once with them. `cpu s`: training until
-then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU seconds
-until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that. Where an
-epoch of a variant cost more CPU than in its other rows (`s an epoch`), other work shared the machine, and `ratio` is
-too large by as much.
+[file](benchmarks/students.jsonl); weights of the best validation, one test evaluation with them. `cpu s`: training
+until then, validation not counted. `patience`: validations without a better one before training stops. `ours, s`: CPU
+seconds until our student of the same seed first validated as well as this row's best; `ratio`: `cpu s` over that.
+Where an epoch of a variant cost more CPU than in its other rows (`s per epoch`), other work shared the machine, and
+`ratio` is too large by the same factor.
 
 ```console
 $ recdistill prepare --run runs/bench
@@ -162,7 +161,7 @@ $ python benchmarks/students.py --data runs/bench/prepare --others .others/bin/p
                                                                          # --variants recbole --epochs 46
 ```
 
-| SASRec of | patience | seed | best epoch, of | NDCG@10: validation | test | cpu s | s an epoch | ours, s | ratio |
+| SASRec of | patience | seed | best epoch, of | NDCG@10: validation | test | cpu s | s per epoch | ours, s | ratio |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
@@ -197,16 +196,19 @@ def students_section(path: Path) -> str:
     return "\n".join(rows)
 
 
+SIGNIFICANT = 0.05
+"""Above this corrected p a teacher's gain is not established, so no share of it is shown."""
+
 SUMMARY_HEAD = """\
 ## At a glance: test, variant `main`
 
-NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and p after Holm's
-correction for all that the study compares (the test takes the seeds as they are, the interval draws them anew);
-`titles alone`: a student whose item vectors see the titles, without a teacher (variant `titles-alone`); `kept`: the
-distilled student's gain as a share of the teacher's, where that one's interval is above 0; `core-min`: one seed, all
-steps, where it ran on a CPU alone.
+NDCG@10, means over seeds; gains over the plain student with the 95 % interval of the difference and Holm-corrected p
+over all comparisons of the study (the test holds the seeds fixed, the interval resamples them); `titles alone`: the
+no-distillation ablation, a student with title embeddings and no teacher (variant `titles-alone`); `retained`: the
+distilled student's gain as a share of the teacher's, where the teacher's interval is above 0 and its p below .05;
+`core-min`: one seed, all steps, where it ran on a CPU alone.
 
-| data | seeds | student | titles alone | teacher | distilled | kept | core-min |
+| data | seeds | student | titles alone | teacher | distilled | retained | core-min |
 |---|---|---|---|---|---|---|---|"""
 
 
@@ -226,9 +228,9 @@ def summary_row(path: Path) -> str:
     student, teacher, distilled = (models[model] for model in ("student", "teacher", "distilled"))
     if any(one.get("against") != {"variant": "main", "model": "student"} for one in (teacher, distilled)):
         return ""
-    kept = (
+    retained = (
         f"{100 * distilled['difference'] / teacher['difference']:.0f} %"
-        if teacher["difference_interval"][0] > 0
+        if teacher["difference_interval"][0] > 0 and teacher["p_holm"] < SIGNIFICANT
         else ""
     )
     costs = [step["core_seconds"] for step in found["variants"]["main"]["steps"].values()]
@@ -245,7 +247,7 @@ def summary_row(path: Path) -> str:
         *(map(gained, titles) if titles else [""]),
         gained(teacher),
         gained(distilled),
-        kept,
+        retained,
         "" if None in costs or "." in path.parent.name else f"{sum(costs) / 60:.1f}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -27,15 +27,15 @@ SECTION = """\
 ![NDCG@10 on test of four models, with a tenth, a quarter, half and all of the users]({drawing})
 
 Mean NDCG@10 with its 95 % interval over seeds and users, by how many of the users were trained on; all {users} are
-tested. Each share has its own variant `main`, with the settings that its validation preferred (a tenth's after test had
-been read for others, see [there](#ml-latest-small-tenth-test)), so the curve is not one method's alone:
+tested. Each share has its own variant `main`, with the settings chosen on its validation (a tenth's after a test
+evaluation of others, see [there](#ml-latest-small-tenth-test)), so the points differ in their settings too:
 
 | users trained on | seeds | `distill.weight`, `dropout` | epochs of student, teacher, distilled student |
 |---|---|---|---|
 {rows}
 
-Intervals of two models may overlap although the paired test, which compares them user by user, tells them apart: those
-tests stand in the sections of the studies."""
+Intervals of two models may overlap although the paired test, which compares them user by user, finds a difference:
+those tests are in the sections of the studies."""
 
 
 def learning_curve(results: Path) -> tuple[str, str]:

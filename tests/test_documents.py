@@ -103,13 +103,17 @@ def results() -> Any:
     return module
 
 
-def test_the_summary_tells_what_was_kept_and_passes_over_what_it_cannot_tell(results: Any, tmp_path: Path) -> None:
+def test_the_summary_has_the_share_retained_where_the_gain_is_significant(results: Any, tmp_path: Path) -> None:
     def row(
-        gains: dict[str, float], metric: str = "ndcg@10", against: str = "student", cost: float | None = 90.0
+        gains: dict[str, float],
+        metric: str = "ndcg@10",
+        against: str = "student",
+        cost: float | None = 90.0,
+        p_holm: float = 0.002,
     ) -> str:
         entries: list[dict[str, Any]] = [{"variant": "main", "model": "student", "seeds": 5, "mean": 0.1}]
         for model, gain in gains.items():
-            tested = {"against": {"variant": "main", "model": against}, "difference": gain, "p_holm": 0.002}
+            tested = {"against": {"variant": "main", "model": against}, "difference": gain, "p_holm": p_holm}
             tested |= {"difference_interval": [gain - 0.01, gain + 0.01], "gain_percent": 1000 * gain}
             entries.append({"variant": "main", "model": model, "seeds": 5, "mean": 0.1 + gain, **tested})
         steps = {"student": {"core_seconds": 30.0}, "teacher": {"core_seconds": cost}}
@@ -125,6 +129,8 @@ def test_the_summary_tells_what_was_kept_and_passes_over_what_it_cannot_tell(res
     )
     assert row(both, cost=None).endswith("| 75 % |  |")
     assert row({"teacher": -0.02, "distilled": 0.015}).endswith("|  | 2.0 |")  # no gain of which a part could be kept
+    assert row(both, p_holm=0.049).endswith("| 75 % | 2.0 |")
+    assert row(both, p_holm=0.051).endswith("|  | 2.0 |")
     assert row(both, metric="mrr@10") == row(both, against="teacher") == row({"teacher": 0.02}) == ""
 
 
