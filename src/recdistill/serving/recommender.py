@@ -53,7 +53,7 @@ class Recommendation:
 
 
 class Recommender:
-    """A small model with the catalog it was trained on; on the CPU, as it answers in about a millisecond there.
+    """A small model with the catalog it was trained on; on the CPU, where it answers in under a millisecond.
 
     One recommender may be used from several threads at once: answering changes nothing in it. torch's own threads are
     the process's, so a service that answers in many threads does best with `torch.set_num_threads(1)`.
