@@ -9,7 +9,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 FLOORS = [
     {"errors", "version", "renamed", "interruption", "languages"},
-    {"files", "progress", "config", "yaml_files", "mistakes", "results_version"},
+    {"files", "progress", "config", "yaml_files", "mistakes"},
+    {"steps"},
+    {"results_version"},
     {"settings", "profiling", "digests", "shipped", "help_pages"},
     {"unread"},
     {"data"},
@@ -19,7 +21,9 @@ FLOORS = [
     {"distill"},
     {"training"},
     {"reporting"},
-    {"pipeline", "new_items"},
+    {"plans", "new_items"},
+    {"work"},
+    {"pipeline"},
     {"bench"},
     {"study"},
     {"tune"},

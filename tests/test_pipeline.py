@@ -16,12 +16,13 @@ import pytest
 
 import recdistill
 from chain import NUM_ITEMS, STEPS, options, write_interactions
-from recdistill import pipeline
+from recdistill import plans
 from recdistill.cli import main
 from recdistill.config import ExportConfig, RunConfig, TeacherConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
-from recdistill.pipeline import Plan, check_models
+from recdistill.pipeline import check_models
+from recdistill.plans import Plan
 from recdistill.profiling.environment import environment
 from recdistill.results_version import RESULTS
 from recdistill.teacher.ranker import Ranker
@@ -186,7 +187,7 @@ def test_a_teacher_that_has_not_changed_is_not_ranked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     committed = environment("cpu") | {"git": None}  # whatever is being worked on here
-    monkeypatch.setattr(pipeline, "environment", lambda device: committed | {"device": device})
+    monkeypatch.setattr(plans, "environment", lambda device: committed | {"device": device})
     run = do("kept")
     cost = read(run / "evaluation" / "timings.json")["phases"]
     for weight in ("2", "auto"):  # there and back: then it must be as if nothing had happened

@@ -20,6 +20,7 @@ from recdistill.evaluation.stored import read_stored
 from recdistill.files import read_json, write_json
 from recdistill.pipeline import Pipeline
 from recdistill.run_folder import RunFolder
+from recdistill.work import forget_other_machines_ranks
 
 USERS, LOOP = 12, 4
 MODELS = {"student": "student", "teacher": "teacher", "distilled": "distilled"}
@@ -71,7 +72,7 @@ def test_lists_hold_what_is_ranked(kept: Path) -> None:
     assert about["config"]["exclude_seen"] is False
     data = PreparedData.load(kept / "prepare")
     pipeline = Pipeline(RunConfig(run=str(kept)), RunFolder(kept), "cpu")
-    prints = Fingerprints(data.fingerprint, data.split_fingerprint, pipeline._made("teacher"))
+    prints = Fingerprints(data.fingerprint, data.split_fingerprint, pipeline.made("teacher"))
     targets = data.targets("validation")
     records = OutputsReader(kept / "teacher_outputs", prints).require(targets.users, targets.positions)
     seen = [
@@ -128,12 +129,12 @@ def test_an_interrupted_evaluation_of_another_machine_begins_anew(
     partial = run.path / "evaluation.partial"
     shutil.copytree(run.path / "evaluation", partial)
     pipeline = Pipeline(RunConfig(run=str(run.path)), run, "cpu")
-    pipeline._forget_other_machines_ranks()
+    forget_other_machines_ranks(pipeline)
     assert partial.is_dir(), "the same machine and code"
     manifest = read_json(partial / "manifest.json")
     write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": "another"}})
     with caplog.at_level(logging.INFO, "recdistill"):
-        pipeline._forget_other_machines_ranks()
+        forget_other_machines_ranks(pipeline)
     assert not partial.exists()
     assert "since cpu differs" in caplog.text
 

@@ -15,9 +15,10 @@ from recdistill.config import DataConfig, RunConfig
 from recdistill.early import check_finished, check_run
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
-from recdistill.parser import FETCHABLE, GOES_ON, KEPT, STEPS, build_parser, complaint
+from recdistill.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
+from recdistill.steps import LAST, SPECS, Step, includes
 from recdistill.tune.config import TuneConfig
 
 STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
@@ -69,8 +70,8 @@ def _look(command: str, options: Namespace, parser: ArgumentParser, words: Seque
     if command in ("recommend", "add-items", "compare"):
         for run in [options["run"]] if command != "compare" else options.runs:
             check_finished(Path(run))
-    elif command in (*STEPS, "run", "tune"):
-        step = {"run": "report", "tune": "prepare"}.get(command, command)
+    elif command in (*SPECS, "run", "tune"):
+        step = "prepare" if command == "tune" else _last_step(command)
         # Without the defaults, what is left is what was said.
         said = parser.parse_args(words, defaults=False)[command] if options.data == DataConfig() else {"data": True}
         check_run(_run_config(options), step, data_named="data" in said)
@@ -121,9 +122,14 @@ def _dispatch(command: str, options: Namespace) -> None:
         if command == "demo":
             for name in FETCHABLE:
                 _fetch(name)
-        step: pipeline.Step = "report" if command in ("run", "demo") else command  # type: ignore[assignment]
+        step = _last_step(command)
         pipeline.run(config, until=step)
         _summarise(config, step)
+
+
+def _last_step(command: str) -> Step:
+    """Where a command ends: at the step that it is called after, or, for the whole pipeline, at the last."""
+    return next((step for step in SPECS if step == command), LAST)
 
 
 def _bench(options: Any) -> None:
@@ -146,7 +152,7 @@ def _study(options: Any) -> None:
     study = read_study(Path(options.study), assigned(options["set"]))
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until, options.seeds)
-    if options.until in ("evaluate", "report"):
+    if includes(options.until, "evaluate"):
         sys.stdout.write(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
     sys.stdout.write(f"{out}\n")
 
@@ -219,15 +225,14 @@ def _plan(options: Namespace) -> None:
     sys.stdout.write(shown + "\n")
 
 
-def _summarise(config: RunConfig, step: str) -> None:
+def _summarise(config: RunConfig, step: Step) -> None:
     """Print where the step's results are and, after an evaluation, its main table."""
-    from recdistill.pipeline import FOLDERS
     from recdistill.reporting.terminal import results_table
 
     run = Path(config.run)
-    if step in ("evaluate", "report"):
+    if includes(step, "evaluate"):
         sys.stdout.write(results_table(run) + "\n")
-    folder = run / FOLDERS[step]
+    folder = run / SPECS[step].folder
     sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")
 
 

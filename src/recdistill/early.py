@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
+from recdistill.steps import SPECS, Step, includes, needs_language_model
 
 logger = logging.getLogger("recdistill")
 
@@ -16,7 +17,7 @@ LIKE = 0.75
 """Least likeness (difflib's ratio) of a run's name that is offered for another."""
 
 
-def check_run(config: RunConfig, step: str, data_named: bool) -> None:
+def check_run(config: RunConfig, step: Step, data_named: bool) -> None:
     """Look at what a run up to `step` would read first, and refuse what is not there.
 
     Args:
@@ -31,15 +32,15 @@ def check_run(config: RunConfig, step: str, data_named: bool) -> None:
     """
     run = Path(config.run)
     # Who says what to read makes a new run, however like another its name is (`try-2` beside `try-1`).
-    if step in ("evaluate", "report") and not data_named and not run.exists() and (like := _like(run)):
+    if includes(step, "evaluate") and not data_named and not run.exists() and (like := _like(run)):
         raise UserError(f"{run}: no such run; did you mean {like}? (`recdistill run --run {run}` makes a new one)")
-    prepared = (run / "prepare" / "manifest.json").is_file()
+    prepared = (run / SPECS["prepare"].folder / "manifest.json").is_file()
     if not prepared:
         if not data_named:
             _tell_demo(config.data)
         if not (run.exists() and not run.is_dir()):  # That it is no folder is told where it is locked.
             _open(config.data)
-    if step not in ("prepare", "student"):
+    if needs_language_model(step):
         _check_models(config)
 
 

@@ -15,21 +15,13 @@ from recdistill.languages import LANGUAGES
 from recdistill.mistakes import check_settings, settings_of, told
 from recdistill.profiling.plan_config import PlanConfig
 from recdistill.settings import flat
+from recdistill.steps import SERVED, SPECS, STEPS
 from recdistill.tune.config import TuneConfig
 from recdistill.version import __version__
 from recdistill.yaml_files import read_yaml
 
-STEPS = {
-    "prepare": "Read, check, filter, number and split the interactions; write them once in binary form.",
-    "student": "Train the small model (after `prepare`, which is done first where needed; so for all steps below).",
-    "teacher": "Train the language model's experts and head.",
-    "export": "Write the teacher's outputs for all training targets.",
-    "distill": "Train a fresh student on the data and on the teacher's outputs.",
-    "evaluate": "Rank the whole catalog with every model; metrics, intervals, tests.",
-    "report": "Write the report (Markdown and HTML); all steps before it are done where needed.",
-}
 WHOLE = {
-    "run": "The full pipeline: prepare, student, teacher, export, distill, evaluate, report.",
+    "run": f"The full pipeline: {', '.join(SPECS)}.",
     "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
 }
 FETCH = "Fetch data or a language model into the user's cache."
@@ -40,7 +32,7 @@ BENCH = "Run a designed experiment over settings of the teacher, and write its r
 COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
 STUDY = "Run variants × seeds from a YAML file, equal steps once; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
-LONG = (*STEPS, *WHOLE, "study")
+LONG = (*SPECS, *WHOLE, "study")
 KEPT = dict.fromkeys(LONG, "finished steps are kept, and checkpoints of the one that ran") | {
     "tune": "finished trials are kept",
     "bench": "finished cells are kept",
@@ -55,7 +47,7 @@ FETCHABLE = ("ml-100k", "smollm2", "minilm")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
 
 SETTINGS = settings_of(RunConfig)
-READ = {"prepare": ("data",)} | {step: (step,) for step in STEPS if step != "prepare"}
+READ: dict[str, tuple[str, ...]] = {spec.name: (spec.section,) for spec in STEPS}
 """Sections that a step is about, and its help lists; it reads those of the steps before it where these are done too."""
 
 
@@ -110,7 +102,8 @@ def complaint(command: str, message: str) -> str:
 def _subparsers(command: str) -> dict[str, ArgumentParser]:
     """Parsers of all subcommands; see :func:`build_parser`."""
     parsers = {"fetch": _fetch_parser(), "configs": _configs_parser()}
-    for name, meaning in (STEPS | WHOLE).items():
+    abouts: dict[str, str] = {spec.name: spec.about for spec in STEPS}
+    for name, meaning in (abouts | WHOLE).items():
         parsers[name] = _step_parser(meaning, READ.get(name, ()), name == command)
     return parsers | {
         "tune": _tune_parser(command == "tune"),
@@ -203,7 +196,7 @@ def _study_parser() -> ArgumentParser:
         metavar="KEY=VALUE",
         help="Settings of all variants, above the file's: evaluate.split=test for the last reading, data.path=...",
     )
-    study.add_argument("--until", choices=list(STEPS), default="evaluate", help="Last step of each run.")
+    study.add_argument("--until", choices=list(SPECS), default="evaluate", help="Last step of each run.")
     return study
 
 
@@ -242,7 +235,7 @@ def _recommend_parser() -> ArgumentParser:
         "history", type=str, nargs="+", help="Titles (parts of them will do) or item ids, oldest first."
     )
     recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
-    recommend.add_argument("--model", choices=["distilled", "student"], default="distilled", help="Which model to ask.")
+    recommend.add_argument("--model", choices=list(SERVED), default="distilled", help="Which model to ask.")
     seen = recommend.add_mutually_exclusive_group()
     seen.add_argument(
         "--keep_seen", action="store_true", help="List items of the history too. Neither: as evaluate.filter_seen says."

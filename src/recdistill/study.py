@@ -21,9 +21,10 @@ from typing import Any
 from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.files import disk_errors
-from recdistill.pipeline import FOLDERS, Pipeline, Step, check_models, do_steps
+from recdistill.pipeline import Pipeline, check_models, do_steps
 from recdistill.run_folder import RunFolder
 from recdistill.settings import flat, nested, run_config
+from recdistill.steps import SPECS, Step, needs_language_model
 from recdistill.unread import unread_settings
 from recdistill.yaml_files import read_yaml
 
@@ -143,7 +144,7 @@ def run_study(
         if variant not in study.variants:
             raise UserError(f"only: the study has no variant {variant!r}; it has {', '.join(study.variants)}")
     chosen = [variant for variant in study.variants if not only or variant in only]
-    if until not in ("prepare", "student"):
+    if needs_language_model(until):
         for variant in chosen:
             check_models(study.config(variant, study.seeds[0], out))
     for variant in chosen:
@@ -173,7 +174,7 @@ def _tell_unread(study: Study, variant: str, out: Path) -> None:
 
 def _borrow(pipeline: Pipeline, step: Step, out: Path) -> None:
     """Link a step's finished folder from another run, if it is of the same fingerprint."""
-    wanted, name = pipeline.plan(step).fingerprint, FOLDERS[step]
+    wanted, name = pipeline.plan(step).fingerprint, SPECS[step].folder
     if pipeline.folder.is_finished(name, wanted) or (step == "prepare" and pipeline.folder.manifest(name)):
         return  # A run made with other data is refused, not replaced.
     for other in _runs(out):

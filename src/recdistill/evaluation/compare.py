@@ -15,6 +15,7 @@ from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
 from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, seed_noise, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
+from recdistill.steps import SPECS
 
 COUNTING = (*BASELINES, "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
@@ -273,7 +274,9 @@ def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
                 "seconds": seconds,
                 "core_seconds": float(np.mean(cores)) if len(cores) == len(runs) else None,
             }
-    devices = {step: sorted({run.device(step) for run in runs} - {""}) for step in steps if step != "prepare"}
+    devices = {
+        step: sorted({run.device(step) for run in runs} - {""}) for step in steps if step != SPECS["prepare"].folder
+    }
     code: dict[str, set[str]] = {}
     for run in runs:
         for name, versions in run.code().items():

@@ -11,8 +11,13 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.ranking import MISS, Ranking
 from recdistill.files import map_array, read_json
+from recdistill.steps import SPECS, STEPS
 
-MADE_FROM = {"student": ("student",), "teacher": ("student", "teacher"), "distilled": ("distill",)}
+MADE_FROM = {
+    spec.folder: tuple(SPECS[step].as_input for step in spec.scored_with or (spec.name,))
+    for spec in STEPS
+    if spec.trains
+}
 """The evaluation's inputs that a model's scores follow from; baselines are quick and are ranked anew."""
 ROWS = ("data", "split", "seed")
 """The inputs that say which targets and candidates there are."""

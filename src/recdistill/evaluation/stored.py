@@ -14,12 +14,13 @@ import numpy as np
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.files import map_array, read_json
+from recdistill.steps import SPECS, STEPS, behind
 
 logger = logging.getLogger("recdistill")
 
-SEED_INPUTS = ("seed", "student", "teacher", "teacher_outputs", "distill")
+SEED_INPUTS = ("seed", *(spec.as_input for spec in STEPS))
 """Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
-NOT_WORK = ("report",)
+NOT_WORK = (SPECS["report"].folder,)
 """Steps that change no number."""
 
 
@@ -29,10 +30,12 @@ def not_evaluated(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         evaluation: the manifest of the finished evaluation.
     """
-    models = evaluation.get("inputs", {})
-    if "student" not in models or "distill" in models:
+    inputs = evaluation.get("inputs", {})
+    evaluated = [step for step in SPECS["evaluate"].reads if SPECS[step].as_input in inputs]
+    if not evaluated:
         return ()
-    return ("teacher_outputs", "distilled") if "teacher" in models else ("teacher", "teacher_outputs", "distilled")
+    read = behind([*SPECS["evaluate"].reads])
+    return tuple(spec.folder for spec in STEPS if spec.name in read - behind(evaluated))
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import yaml
 
 from recdistill.data.counts import filter_settings
 from recdistill.reporting import plots
-from recdistill.reporting.collect import SECTIONS, TRAINED, Run, Step
+from recdistill.reporting.collect import Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
 from recdistill.reporting.language import Texts, is_message
 from recdistill.reporting.wording import duration, metric
+from recdistill.steps import STEPS, TRAINED
 
 VARYING = ("time",)
 """What differs between the environments of one run's steps without meaning anything."""
@@ -263,11 +264,13 @@ def reproduce(run: Run, texts: Texts) -> list[Block]:
     config |= {"seed": int(seeds[0])} if seeds else {}
     config |= {"device": last["device"]} if "device" in last else {}
     config |= {"threads": last["cpu"]["threads"]} if "cpu" in last else {}
-    config |= {SECTIONS[name]: found["config"] for name, found in manifests.items() if found.get("config") is not None}
-    if "teacher" in run.left_out:
-        config["teacher"] = {"kind": "none"}
-    elif "teacher_outputs" in run.left_out:
-        config["export"] = {"enabled": False}
+    for spec in STEPS:
+        if manifests.get(spec.folder, {}).get("config") is not None:
+            config[spec.section] = manifests[spec.folder]["config"]
+    left_out = next((spec for spec in STEPS if spec.folder in run.left_out), None)
+    if left_out is not None:
+        switch = left_out.left_out_by[-1]  # Those before it would have left out an earlier step.
+        config[switch.section] = {switch.key: switch.value}
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return [
         Heading(texts("contents_reproduce")),

@@ -8,19 +8,10 @@ from typing import Any
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import not_evaluated
 from recdistill.files import read_json
+from recdistill.steps import STEPS
 
-STEPS = ("prepare", "student", "teacher", "teacher_outputs", "distilled", "evaluation")
-"""The steps' folders, in the order of the pipeline."""
-TRAINED = ("student", "teacher", "distilled")
-SECTIONS = {
-    "prepare": "data",
-    "student": "student",
-    "teacher": "teacher",
-    "teacher_outputs": "export",
-    "distilled": "distill",
-    "evaluation": "evaluate",
-}
-"""The section of the configuration that each step's manifest holds."""
+REPORTED = tuple(spec for spec in STEPS if spec.name != "report")
+"""The steps that a report tells of."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,11 @@ def read_run(folder: Path) -> Run:
         UserError: no step has finished there, or a file is broken.
     """
     left_out = not_evaluated(_optional(folder / "evaluation" / "manifest.json") or {})
-    there = [name for name in STEPS if (folder / name / "manifest.json").is_file() and name not in left_out]
+    there = [
+        spec.folder
+        for spec in REPORTED
+        if (folder / spec.folder / "manifest.json").is_file() and spec.folder not in left_out
+    ]
     if not there:
         raise UserError(f"{folder}: no finished step of a run is in it")
     steps = {name: _read_step(folder / name) for name in there}

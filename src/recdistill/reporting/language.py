@@ -7,8 +7,9 @@ from typing import Any
 from recdistill.config import BASELINES
 from recdistill.languages import LOCALES
 from recdistill.reporting.catalogue import catalogue
+from recdistill.steps import TRAINED
 
-MODELS = (*BASELINES, "student", "teacher", "distilled", "oracle")
+MODELS = (*BASELINES, *TRAINED, "oracle")
 """The models that have a name in every language."""
 
 

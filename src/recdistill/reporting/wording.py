@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from recdistill.config import BASELINES
 from recdistill.reporting.language import Texts
+from recdistill.steps import SERVED
 
 LEVEL = 0.05
 PAIRS = (
@@ -108,7 +109,7 @@ def story_sentences(metrics: Mapping[str, Any], texts: Texts, metric_name: str) 
     """
     models = metrics["models"]
     best = best_baseline(models, metric_name)
-    served = next((name for name in ("distilled", "student") if name in models), None)
+    served = next((name for name in SERVED if name in models), None)
     pairs = dict.fromkeys([(served, best), *PAIRS] if served and best else PAIRS)
     told = [pair for pair in pairs if pair[1] not in BASELINES or pair[1] in (best, "popularity")]
     found = [between(metrics["tests"], a, b, metric_name) for a, b in told if a and b]

@@ -20,6 +20,7 @@ from recdistill.data.histories import read_histories
 from recdistill.data.matching import other_forms
 from recdistill.errors import UserError
 from recdistill.files import read_json
+from recdistill.steps import SERVED
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
 from recdistill.students.title_map import ABOUT_FILE
@@ -27,8 +28,6 @@ from recdistill.students.title_map import ABOUT_FILE
 logger = logging.getLogger("recdistill")
 
 Model = Literal["distilled", "student"]
-STEPS: dict[Model, str] = {"distilled": "distill", "student": "student"}
-"""Which command makes the model of each folder."""
 NAMED_UNKNOWN = 5
 """Unknown ids that an error names."""
 NAMED_CHOICES = 3
@@ -81,9 +80,9 @@ class Recommender:
             UserError: the run lacks the model or the catalog; the message names the step that makes it.
         """
         if not (run / model / SHAPE_FILE).is_file():
-            other = next((one for one in STEPS if (run / one / SHAPE_FILE).is_file()), "")
+            other = next((one for one in SERVED if (run / one / SHAPE_FILE).is_file()), "")
             instead = f", or ask for --model {other}" if other else ""
-            raise UserError(f"{run / model}: holds no model; run `recdistill {STEPS[model]}` first{instead}")
+            raise UserError(f"{run / model}: holds no model; run `recdistill {SERVED[model]}` first{instead}")
         if not (run / "prepare" / "catalog.json").is_file():
             raise UserError(f"{run / 'prepare'}: holds no catalog; run `recdistill prepare` first")
         names = read_json(run / "prepare" / "catalog.json")

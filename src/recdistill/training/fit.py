@@ -25,6 +25,7 @@ from recdistill.interruption import Interrupted, deferred, requested, stop_point
 from recdistill.profiling.evidence import TokenCount
 from recdistill.profiling.profiler import Profiler
 from recdistill.progress import progress_bar
+from recdistill.steps import STEPS
 from recdistill.training.checkpoint import (
     CHECKPOINT_FILE,
     Counts,
@@ -42,7 +43,7 @@ logger = logging.getLogger("recdistill")
 
 WATCHED = "ndcg@10"
 BETAS = (0.9, 0.98)
-SECTIONS = {"student": "student.train", "teacher": "teacher.train", "distilled student": "distill.train"}
+SECTIONS = {spec.trains: f"{spec.section}.train" for spec in STEPS if spec.trains}
 """Where the settings of a training stand, by what is trained."""
 AfterValidation = Callable[[dict[str, Any]], bool]
 """Gets the row of each validation (`epoch`, `step`, metrics, …), those of earlier tries first; True ends the training
