@@ -1,0 +1,59 @@
+"""What CONTRIBUTING.md says of additions: a name in a setting's type, without what belongs to it, fails here."""
+
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import torch
+
+from recdistill.config import BASELINES, DataConfig, LossConfig, StudentConfig
+from recdistill.data.sources import OPENERS
+from recdistill.evaluation.baselines import BUILDERS
+from recdistill.evaluation.metrics import METRICS
+from recdistill.languages import LANGUAGES
+from recdistill.reporting.language import Texts
+from recdistill.students.losses import training_loss
+from recdistill.students.sasrec import BLOCKS, SASRec
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def choices(section: type, name: str) -> tuple[str, ...]:
+    return get_args(get_type_hints(section)[name])
+
+
+@pytest.mark.parametrize("block", choices(StudentConfig, "block"))
+def test_a_block_is_built_and_looks_at_no_later_item(block: str) -> None:
+    assert block in BLOCKS
+    config = StudentConfig(block=block, embedding_dim=8, num_heads=2, max_length=4)  # type: ignore[arg-type]
+    student = SASRec(config, 9).eval()
+    one, other = (student.states(torch.tensor([[3, 5, last, 0]]))[0, :2] for last in (1, 7))
+    assert torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("name", choices(LossConfig, "name"))
+def test_a_loss_falls_when_the_target_scores_higher(name: str) -> None:
+    config = LossConfig(name=name, negatives=3)  # type: ignore[arg-type]
+    vectors = torch.eye(6)
+    low, high = (
+        training_loss(config, scale * vectors[[2]], vectors, torch.tensor([2]), torch.Generator().manual_seed(0))
+        for scale in (0.1, 2.0)
+    )
+    assert high < low
+
+
+def test_every_source_is_opened() -> None:
+    """Generated data and data frames are opened by themselves."""
+    assert {*OPENERS, "planted", "frames"} == set(choices(DataConfig, "source"))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_is_described(name: str) -> None:
+    assert f"`{name}@k`" in (DOCS / "evaluation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_fitted_and_has_a_name_in_every_language(name: str, language: str) -> None:
+    assert name in BUILDERS
+    assert Texts(language).name(name) != name
