@@ -16,7 +16,7 @@ Beside the ablation: `plain_lora_without_head` is PEFT's own LoRA around the bar
 `item_prompts` is `causal_gate` with one soft token an item.
 
 Prints one line of JSON for each check, the matmul peak, each variant, and last the ratios, each with its range over the
-turns. Utilisation counts the useful tokens' work alone, by the rule of `recdistill.profiling.flops`: the decoder blocks
+turns. Utilisation counts the useful tokens' work alone, by the rule of `recdistill.plan.flops`: the decoder blocks
 forward and their inputs' gradients (attention over the causal half only; adapters, heads and recomputation count
 nothing), as a share of the peak.
 """
@@ -45,9 +45,9 @@ from naive.prompts import FIXED_LENGTH
 from recdistill.config import GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import bucketed_batches
 from recdistill.data.prepared import PreparedData
-from recdistill.profiling.flops import causal_length, train_flops
-from recdistill.profiling.llm_shapes import shapes_from_config
-from recdistill.profiling.peak import matmul_peak
+from recdistill.measure.peak import matmul_peak
+from recdistill.plan.flops import causal_length, train_flops
+from recdistill.plan.llm_shapes import shapes_from_config
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.teacher import TeacherTraining

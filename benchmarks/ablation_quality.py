@@ -33,9 +33,9 @@ from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
-from recdistill.files import map_array, read_json, write_array, write_json
-from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import map_array, read_json, write_array, write_json
+from recdistill.storage.run_folder import fingerprint
 from recdistill.training.fit import FitResult, fit
 from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.teacher import TeacherTraining

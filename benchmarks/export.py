@@ -26,8 +26,8 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
 
 ROWS = (100_000, 1_000_000)
 ITEMS, STATE_DIM, TOP_K, EVENTS_PER_USER, BATCH = 1682, 128, 20, 103, 32

@@ -23,13 +23,13 @@ import torch
 from torch import Tensor
 
 from recdistill.config import RunConfig
+from recdistill.config.settings import run_config
 from recdistill.data.batches import collate, history_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import FloatArray, ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
-from recdistill.files import read_json
-from recdistill.settings import run_config
+from recdistill.storage.files import read_json
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.training.reading import ReadOnce, Teacher, load_teacher
 

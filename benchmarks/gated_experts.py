@@ -22,7 +22,7 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.data.fetch import cache_folder
-from recdistill.teacher.backbone import load_backbone
+from recdistill.language_models.backbone import load_backbone
 from recdistill.teacher.experts import attach_experts, base_decoder, expand_gate
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.target_memorisation import target_memorisation
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 
 
 def measure(run: Path) -> dict[str, Any]:

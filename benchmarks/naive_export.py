@@ -47,7 +47,7 @@ from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 from recdistill.training.reading import Teacher
 
 PRINTS = Fingerprints("benchmark", "benchmark", "random weights")

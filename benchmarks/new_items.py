@@ -34,18 +34,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recdistill.config.settings import run_config
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.metrics import hit_rate, ndcg
 from recdistill.evaluation.ranking import Scorer, latest_items, rank, sequence_scorer
 from recdistill.evaluation.significance import bootstrap_means, interval
-from recdistill.files import read_json
-from recdistill.new_items import add_items
-from recdistill.settings import run_config
+from recdistill.language_models.titles import title_embeddings
+from recdistill.serving.new_items import add_items
+from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
 from recdistill.students.title_map import load_title_map
 from recdistill.teacher.title_profile import decayed_mean
-from recdistill.teacher.titles import title_embeddings
 from recdistill.teacher.whitening import Whitening, have_titles
 
 DECAY = 0.9

@@ -18,8 +18,8 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from recdistill.profiling.plan import GIB, make_plan
-from recdistill.profiling.plan_config import PlanConfig
+from recdistill.plan.plan import GIB, make_plan
+from recdistill.plan.plan_config import PlanConfig
 
 BASE = PlanConfig(llm="smollm2", layers=6, batch_size=16, tokens=128, items=1682, device="cpu")
 CONFIGS = (

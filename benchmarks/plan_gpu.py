@@ -22,9 +22,9 @@ from statistics import median
 from typing import Any
 
 from recdistill.errors import UserError
-from recdistill.profiling.llm_shapes import PRESETS
-from recdistill.profiling.plan import GIB, make_plan
-from recdistill.profiling.plan_config import PlanConfig
+from recdistill.plan.llm_shapes import PRESETS
+from recdistill.plan.plan import GIB, make_plan
+from recdistill.plan.plan_config import PlanConfig
 
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 LLM = "llama2-7b"
@@ -86,10 +86,10 @@ def measure(name: str, llm: str, layers: int | None, steps: int) -> dict[str, An
     """What the steps of one configuration took, in this process."""
     import torch
 
-    from recdistill.profiling.environment import environment
-    from recdistill.profiling.peak import matmul_peak
+    from recdistill.language_models.backbone import DTYPES
+    from recdistill.measure.environment import environment
+    from recdistill.measure.peak import matmul_peak
     from recdistill.students.losses import cross_entropy
-    from recdistill.teacher.backbone import DTYPES
     from recdistill.teacher.compiling import graphs_made
     from teacher_step import made_up_batch, make_ranker, make_step
 

@@ -20,7 +20,7 @@ import polars as pl
 
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.prepare import prepare
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 
 def make_csv(path: Path, events: int, users: int, items: int, seed: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from recdistill.config import DistillConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.strength import STRENGTH_FILE, choose_strength
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 
 SMOOTH = 5
 

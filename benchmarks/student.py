@@ -19,7 +19,7 @@ from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import rank
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 from recdistill.progress import set_up_logging
 from recdistill.training.student import student_scorer, train_student
 

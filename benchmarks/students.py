@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from other_libraries.arguments import EPOCHS
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 
 HERE = Path(__file__).resolve().parent
 ARMS = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from recdistill.config import AdapterConfig, StudentConfig, TeacherConfig
-from recdistill.profiling.plan_config import PlanConfig
+from recdistill.plan.plan_config import PlanConfig
 from recdistill.students.losses import cross_entropy
 from recdistill.students.make import make_student
 from recdistill.teacher.prompts import PromptBatch
@@ -27,7 +27,7 @@ def make_ranker(config: PlanConfig, llm: str, cache: Path, compiled: bool = Fals
         cache: the user's cache, where fetched models are.
         compiled: as `teacher.compile`.
     """
-    from recdistill.teacher.backbone import load_backbone
+    from recdistill.language_models.backbone import load_backbone
     from recdistill.teacher.ranker import Ranker
 
     torch.manual_seed(0)

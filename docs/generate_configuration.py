@@ -20,8 +20,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from recdistill import config
+from recdistill.config.mistakes import WORDS
 from recdistill.config.rules import range_of
-from recdistill.mistakes import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent
 

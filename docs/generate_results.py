@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from learning_curve import learning_curve
+from recdistill.config.yaml_files import read_yaml
 from recdistill.reporting.comparison import comparison_tables
 from recdistill.reporting.wording import p_value, signed
-from recdistill.yaml_files import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RESULTS = ROOT / "docs/results.md", ROOT / "docs/results"

@@ -13,8 +13,8 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 from nbconvert import MarkdownExporter
 
-from recdistill.help_pages import Help, command_page
-from recdistill.parser import build_parser
+from recdistill.cli.help_pages import Help, command_page
+from recdistill.cli.parser import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code>)")

@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from recdistill.config import AdapterConfig
-from recdistill.profiling.llm_shapes import LlmShapes
-from recdistill.profiling.plan_config import PlanConfig
+from recdistill.plan.llm_shapes import LlmShapes
+from recdistill.plan.plan_config import PlanConfig
 from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expert_layers
 from recdistill.teacher.norms import use_lean_norms
 

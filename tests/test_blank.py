@@ -8,17 +8,17 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from bench.rows import MATRIX, matrix
 from jsonargparse import ArgumentError, ArgumentParser
 
-from bench.rows import MATRIX, matrix
 from recdistill.cli import main
+from recdistill.cli.parser import build_parser, complaint
 from recdistill.config import RunConfig
+from recdistill.config.mistakes import check_settings, settings_of
+from recdistill.config.settings import assigned, flat, nested, run_config
+from recdistill.config.yaml_files import BLANK, parse_yaml, read_yaml
 from recdistill.errors import UserError
-from recdistill.mistakes import check_settings, settings_of
-from recdistill.parser import build_parser, complaint
-from recdistill.settings import assigned, flat, nested, run_config
-from recdistill.study import read_study
-from recdistill.yaml_files import BLANK, parse_yaml, read_yaml
+from recdistill.experiments.study import read_study
 
 KNOWN = settings_of(RunConfig)
 SECTIONS = [key for key, hint in KNOWN.items() if is_dataclass(hint)]

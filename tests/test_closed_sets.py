@@ -13,10 +13,10 @@ import torch
 from recdistill.config import DataConfig, GateConfig, LossConfig, TeacherConfig
 from recdistill.data.new_items import ItemColumns
 from recdistill.data.prepare import split
-from recdistill.profiling.plan_config import PlanConfig
-from recdistill.profiling.plan_memory import bits_per_weight
+from recdistill.language_models.backbone import _quantization
+from recdistill.plan.plan_config import PlanConfig
+from recdistill.plan.plan_memory import bits_per_weight
 from recdistill.students.losses import training_loss
-from recdistill.teacher.backbone import _quantization
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.padding import training_batches
 
@@ -26,10 +26,10 @@ ENDED = {
     "data/interactions.py": 1,
     "data/new_items.py": 1,
     "data/prepare.py": 1,
-    "profiling/activations.py": 1,
-    "profiling/plan_memory.py": 1,
+    "plan/activations.py": 1,
+    "plan/plan_memory.py": 1,
     "students/losses.py": 1,
-    "teacher/backbone.py": 1,
+    "language_models/backbone.py": 1,
     "teacher/gate.py": 2,
     "teacher/padding.py": 1,
     "training/distilled.py": 2,

@@ -15,8 +15,8 @@ import yaml
 
 import recdistill
 from recdistill.config import RunConfig
+from recdistill.config.settings import run_config
 from recdistill.reporting.language import Texts
-from recdistill.settings import run_config
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [

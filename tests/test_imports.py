@@ -7,32 +7,19 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
-FLOORS = [
-    {"errors", "version", "renamed", "interruption", "languages"},
-    {"files", "progress", "config", "yaml_files", "mistakes"},
-    {"steps"},
-    {"results_version"},
-    {"settings", "profiling", "digests", "shipped", "help_pages"},
-    {"unread"},
-    {"data"},
-    {"students", "evaluation"},
-    {"run_folder"},
-    {"teacher", "serving"},
-    {"distill"},
-    {"training"},
-    {"reporting"},
-    {"plans", "new_items"},
-    {"work"},
-    {"pipeline"},
-    {"bench"},
-    {"study"},
-    {"tune"},
-    {"parser", "early"},
-    {"cli"},
-    {"__main__"},
-]
-"""From the ground up; rooms import only from floors below their own."""
-FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+LAYERS = {
+    "ground": ("version", "errors", "languages", "interruption", "progress"),
+    "settings and files": ("config", "storage", "steps", "measure", "plan"),
+    "data": ("tables", "data"),
+    "models": ("students", "evaluation", "language_models", "teacher"),
+    "steps": ("reporting", "distill", "serving", "training", "pipeline"),
+    "runs of runs": ("experiments",),
+    "command line": ("cli", "__main__"),
+}
+"""From the ground up. A package imports from layers below its own, and within its layer from those named before it."""
+PLACE = {package: number for number, package in enumerate(one for layer in LAYERS.values() for one in layer)}
+LARGEST = 0.15
+"""Share of the lines that one package may hold."""
 
 
 def module_name(path: Path) -> str:
@@ -56,21 +43,33 @@ def imported_modules(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "recdistill"}
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.split(".")[1]
 
 
-def test_every_room_has_a_floor() -> None:
-    rooms = {room(module) for module in MODULES if module != "recdistill"}
-    assert rooms == set(FLOOR)
+def test_every_package_has_a_layer_and_there_are_at_most_seven() -> None:
+    assert {package(module) for module in MODULES if module != "recdistill"} == set(PLACE)
+    assert len(LAYERS) <= 7
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "recdistill"])
 def test_imports_run_downwards(module: str) -> None:
     for other in imported_modules(MODULES[module]):
         assert other in MODULES, f"{module} imports {other}, which is not there"
-        if other != "recdistill" and room(other) != room(module):
-            assert FLOOR[room(other)] < FLOOR[room(module)], f"{module} imports {other}, which is not below it"
+        if other != "recdistill" and package(other) != package(module):
+            assert PLACE[package(other)] < PLACE[package(module)], f"{module} imports {other}, which is not below it"
+
+
+def test_no_package_holds_more_than_its_share_of_the_lines() -> None:
+    lines = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    for name in PLACE:
+        held = sum(count for module, count in lines.items() if module.split(".")[1:2] == [name])
+        assert held <= LARGEST * sum(lines.values()), f"{name} holds {held} lines"
+
+
+def test_the_layers_stand_in_the_documents() -> None:
+    drawn = "\n".join(f"{name:20}{' · '.join(packages)}" for name, packages in reversed(LAYERS.items()))
+    assert f"```text\n{drawn}\n```" in (SOURCE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
 
 
 def test_there_are_no_circles() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from recdistill import interruption
-from recdistill.files import clear_temporary
 from recdistill.interruption import Interrupted, deferred, handled_signals, requested, stop_point
+from recdistill.storage.files import clear_temporary
 
 
 def send(number: int = signal.SIGINT) -> None:

@@ -13,7 +13,7 @@ import pytest
 import recdistill
 from recdistill import Recommender, RunConfig, UserError, compare, run
 from recdistill.config import ColumnsConfig, DataConfig, EvaluateConfig, StudentConfig, TeacherConfig, TrainConfig
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 
 COLUMNS = ColumnsConfig(user="reader", item="book", timestamp="day", title="name")
 

@@ -16,8 +16,8 @@ from recdistill.config.rules import (
     setting,
     unless,
 )
+from recdistill.config.unread import whole_key
 from recdistill.errors import UserError
-from recdistill.unread import whole_key
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
-from recdistill.files import read_json, write_json
 from recdistill.pipeline import Pipeline
-from recdistill.run_folder import RunFolder
-from recdistill.work import forget_other_machines_ranks
+from recdistill.pipeline.work import forget_other_machines_ranks
+from recdistill.storage.files import read_json, write_json
+from recdistill.storage.run_folder import RunFolder
 
 USERS, LOOP = 12, 4
 MODELS = {"student": "student", "teacher": "teacher", "distilled": "distilled"}

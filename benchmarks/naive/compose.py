@@ -18,12 +18,12 @@ from naive.training import NaiveTraining
 from recdistill.config import RunConfig
 from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
-from recdistill.teacher.backbone import load_backbone
+from recdistill.language_models.backbone import load_backbone
+from recdistill.language_models.packing import PACKING_KEYWORD, Packing
+from recdistill.language_models.titles import title_tokens
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
-from recdistill.teacher.packing import PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
 from recdistill.teacher.ranker import Ranker
-from recdistill.teacher.titles import title_tokens
 from recdistill.training.reading import Teacher
 from recdistill.training.teacher import TeacherTraining
 
@@ -139,7 +139,7 @@ def load_tokenizer(config: RunConfig) -> Any:
     from transformers import AutoTokenizer
 
     from recdistill.data.fetch import cache_folder
-    from recdistill.teacher.locations import llm_location
+    from recdistill.language_models.locations import llm_location
 
     return AutoTokenizer.from_pretrained(llm_location(config.teacher.llm, cache_folder()))
 

@@ -10,9 +10,9 @@ from naive.experts import ExpertWeights, PerExpertLinear
 from naive.prompts import NaiveBatch
 from recdistill.config import TeacherConfig
 from recdistill.data.fetch import cache_folder
-from recdistill.teacher.backbone import DTYPES
+from recdistill.language_models.backbone import DTYPES
+from recdistill.language_models.locations import llm_location
 from recdistill.teacher.experts import base_decoder
-from recdistill.teacher.locations import llm_location
 from recdistill.teacher.ranker import Ranker
 
 

@@ -8,7 +8,7 @@ from other_libraries.arguments import EPOCHS, parse
 from other_libraries.curve import Curve, quality, write_result
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer, student_training
 

@@ -1,10 +1,10 @@
 """The steps of a run: one `StepSpec` each, from which whoever needs to know about steps derives it.
 
-A new step is a name in `Step`, a `StepSpec` here and a function in :mod:`recdistill.work`, where mypy asks for it.
-Nothing is imported but the configuration, so that the command line can read the steps before torch is there.
+A new step is a name in `Step`, a `StepSpec` here and a function in :mod:`recdistill.pipeline.work`, where mypy asks for
+it. Nothing is imported but the configuration, so that the command line can read the steps before torch is there.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -158,6 +158,8 @@ STEPS: tuple[StepSpec, ...] = (
 )
 """In the order in which they are done."""
 
+RESULTS: dict[Step, int] = {spec.name: spec.results for spec in STEPS}
+"""Step → the count of its results."""
 SPECS: dict[Step, StepSpec] = {spec.name: spec for spec in STEPS}
 LAST: Step = STEPS[-1].name
 SERVED: dict[str, Step] = {spec.folder: spec.name for spec in reversed(STEPS) if spec.serves}
@@ -190,3 +192,17 @@ def behind(steps: Iterable[Step]) -> frozenset[Step]:
         found.add(step)
         waiting += SPECS[step].reads
     return frozenset(found)
+
+
+def results_of(manifest: Mapping[str, Any]) -> int:
+    """The count under which a finished step was made; manifests from before there were counts have none."""
+    return int(manifest.get("code", {}).get("results", 1))
+
+
+def changed_results(step: Step, manifest: Mapping[str, Any]) -> str:
+    """Why a finished step's numbers are not this version's, in words; empty where they are."""
+    before, now = results_of(manifest), RESULTS[step]
+    if before == now:
+        return ""
+    version = manifest.get("code", {}).get("version") or "another version"
+    return f"recdistill {version} made it, whose results or files are not this version's ({step}: {before} → {now})"

@@ -13,7 +13,7 @@ from recdistill.cli import main
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.ranking import rank
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 from recdistill.training.reading import TeacherScorer, load_teacher
 
 

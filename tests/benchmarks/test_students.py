@@ -16,7 +16,7 @@ from other_libraries.events import refuse_what_recbole_cannot_split, train_event
 from other_libraries.ours import WatchedTraining
 from recdistill.config import EvaluateConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import student_sequence_scorer, student_training
 from students import command, finished, refuse_other_data, turns

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plan_gpu import CONFIGS, SHOWN, beside_plan
-from recdistill.profiling.plan_config import PlanConfig
+from recdistill.plan.plan_config import PlanConfig
 from teacher_step import HISTORY, made_up_batch, make_ranker, make_step
 
 CONFIG = PlanConfig(

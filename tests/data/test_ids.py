@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from recdistill.data.ids import loose_form, whole_forms
-from recdistill.data.tables import ParquetTable
 from recdistill.data.values import parse_ids
 from recdistill.errors import UserError
+from recdistill.tables.tables import ParquetTable
 
 TABLE = ParquetTable(Path("events"), ("c",))
 

@@ -13,7 +13,7 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.counts import tell_untitled
 from recdistill.data.prepare import prepare
 from recdistill.errors import UserError
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
 ITEMS = range(8)

@@ -13,7 +13,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.baselines import OracleScorer
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import rank
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 SMALL = PlantedConfig(users=300, items=60, topics=6, events=5)
 

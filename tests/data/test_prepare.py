@@ -11,7 +11,7 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
 FILES = {"items.npy", "timestamps.npy", "offsets.npy", "train_ends.npy", "validation_ends.npy"} | {

@@ -12,7 +12,7 @@ from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.data.sources import open_source
 from recdistill.errors import UserError
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 HEAD = "user_id,item_id,timestamp"
 TRAIN = [("a", 1, 1), ("a", 2, 2), ("a", 3, 3), ("b", 4, 1), ("b", 5, 2), ("b", 1, 3)]

@@ -10,7 +10,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.data.sources import open_source
 from recdistill.data.texts import describe, item_texts, label
 from recdistill.errors import UserError
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
 

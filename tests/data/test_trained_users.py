@@ -16,7 +16,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.data.splits import by_user, leave_one_out, train_share
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines.cooccurrence import CooccurrenceScorer
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recdistill.data.tables import ParquetTable
 from recdistill.data.values import natural_order, parse_ids, parse_numbers, parse_times, parse_titles
 from recdistill.errors import UserError
+from recdistill.tables.tables import ParquetTable
 
 TABLE = ParquetTable(Path("events"), ("c",))
 

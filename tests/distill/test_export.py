@@ -16,10 +16,10 @@ from recdistill.distill.batch_size import Trial
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
-from recdistill.files import read_json, write_json
 from recdistill.interruption import Interrupted, handled_signals
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json, write_json
 
 PRINTS = Fingerprints("d1", "s1", "t1")
 MakeData = Callable[..., PreparedData]

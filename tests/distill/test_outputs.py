@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from recdistill.distill.index import Index, write_index
 from recdistill.distill.outputs import Fingerprints, OutputsReader
-from recdistill.distill.shards import GrowingArray, finished_shards
 from recdistill.distill.writer import QUEUED_APPENDS, OutputsWriter
 from recdistill.errors import UserError
+from recdistill.storage.shards import GrowingArray, finished_shards
 
 PRINTS = Fingerprints(data="d1", split="s1", teacher="t1")
 TOP_K, STATE_DIM = 3, 4

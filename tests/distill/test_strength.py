@@ -4,7 +4,7 @@ import pytest
 
 from recdistill.config import DistillConfig
 from recdistill.distill.strength import STRENGTH_FILE, choose_strength, numbers, settled
-from recdistill.files import read_json
+from recdistill.storage.files import read_json
 
 CHOICES = {
     # weight, dropout, training events an item → weight, dropout

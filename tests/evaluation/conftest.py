@@ -13,7 +13,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.evaluate import assess, save_keys, save_ranking
 from recdistill.evaluation.ranking import Ranking
-from recdistill.files import write_array, write_json
+from recdistill.storage.files import write_array, write_json
 
 # ranx compiles each of its metrics with numba at first use, for half a minute; interpreted, they give the same numbers.
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")

@@ -12,7 +12,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.metrics import means
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 
 CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=200, permutations=500)
 

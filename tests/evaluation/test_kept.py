@@ -7,8 +7,8 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import read_ranking, unchanged_models
-from recdistill.files import read_json, write_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json, write_json
 
 CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=100, permutations=100, candidates=3)
 INPUTS = {"data": "d", "split": "s", "seed": "1", "student": "a", "teacher": "b", "distill": "c"}

@@ -7,15 +7,15 @@ from typing import get_args, get_type_hints
 import pytest
 
 import recdistill
-from recdistill.bench.language import OWN, BenchTexts
-from recdistill.bench.statistics import METRICS
 from recdistill.config import ReportConfig
+from recdistill.experiments.bench.language import OWN, BenchTexts
+from recdistill.experiments.bench.statistics import METRICS
+from recdistill.language_models.backbone import FLASH_ATTENTION_MISSING
 from recdistill.languages import LANGUAGES, LOCALES, message
 from recdistill.reporting.catalogue import Catalogue, catalogue
 from recdistill.reporting.collect import read_run
 from recdistill.reporting.language import MODELS, Texts
 from recdistill.reporting.report import build_document
-from recdistill.teacher.backbone import FLASH_ATTENTION_MISSING
 
 SOURCE = Path(recdistill.__file__).parent
 ENGLISH = catalogue("en")

@@ -8,9 +8,9 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from recdistill.config import AdapterConfig
+from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.teacher.experts import attach_experts, base_decoder, expand_gate
 from recdistill.teacher.gated_lora import add_experts, draw_mask
-from recdistill.teacher.packing import PACKED_SDPA
 
 RANK, WIDTH, OUT = 8, 12, 10
 

@@ -17,8 +17,8 @@ from recdistill.distill.dllm2rec import propensities
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
-from recdistill.files import read_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.teacher.whitening import whiten
 from recdistill.training.distilled import DistillBatch, DistilledTraining, make_distilled, train_distilled

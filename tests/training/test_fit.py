@@ -18,8 +18,8 @@ from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
 from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
 from recdistill.training.fit import DivergedError, FitResult, fit
 from recdistill.training.loading import load_batches

@@ -20,8 +20,8 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
-from recdistill.files import read_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
 from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker

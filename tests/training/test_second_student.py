@@ -11,8 +11,8 @@ from recdistill.config import EvaluateConfig, ExportConfig, RunConfig, StudentCo
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
-from recdistill.files import read_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json
 from recdistill.students.base import Student
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.training import second_student

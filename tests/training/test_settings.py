@@ -18,10 +18,10 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
-from recdistill.files import read_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.language_models.backbone import check_machine
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json
 from recdistill.students.make import make_student, save_student
-from recdistill.teacher.backbone import check_machine
 from recdistill.teacher.compiling import graphs_made
 from recdistill.teacher.ranker import Ranker
 from recdistill.training.reading import load_teacher

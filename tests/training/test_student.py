@@ -11,8 +11,8 @@ from recdistill.errors import UserError
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import rank
-from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.run_folder import fingerprint
 from recdistill.students.losses import cross_entropy
 from recdistill.training.fit import fit
 from recdistill.training.student import (

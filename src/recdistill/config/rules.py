@@ -1,7 +1,7 @@
 """What stands with a setting's field: the range of its values, and what makes a run read it.
 
 A field made by :func:`setting` carries both as metadata. The checks (:func:`check_ranges`), the values told by
-docs/configuration.md and the warnings of :mod:`recdistill.unread` follow from there.
+docs/configuration.md and the warnings of :mod:`recdistill.config.unread` follow from there.
 """
 
 import math

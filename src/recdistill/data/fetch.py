@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, disk_errors
+from recdistill.storage.files import atomic_path, disk_errors
 
 logger = logging.getLogger("recdistill")
 

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recdistill.data.bad_rows import BadRows
-from recdistill.data.tables import require_columns
 from recdistill.errors import UserError
+from recdistill.tables.bad_rows import BadRows
+from recdistill.tables.tables import require_columns
 
 WHAT = "a polars, pandas or Arrow data frame"
 
 
 @dataclass(frozen=True)
 class FrameTable:
-    """A data frame as :class:`recdistill.data.tables.Table`; columns keep their types.
+    """A data frame as :class:`recdistill.tables.tables.Table`; columns keep their types.
 
     Attributes:
         path: what messages call it, such as `interactions`.
@@ -44,14 +44,14 @@ class FrameTable:
         return tuple(self.frame.columns)
 
     def read(self, wanted: Sequence[str], bad: BadRows | None = None, may_be_empty: bool = False) -> pl.DataFrame:
-        """See :class:`recdistill.data.tables.Table`; every row can be read."""
+        """See :class:`recdistill.tables.tables.Table`; every row can be read."""
         require_columns(self, wanted)
         if self.frame.is_empty() and not may_be_empty:
             raise UserError(f"{self.path}: no rows")
         return self.frame.select(wanted)
 
     def places(self, rows: Sequence[int]) -> list[str]:
-        """See :class:`recdistill.data.tables.Table`. Rows count from 1; a pandas index is not read."""
+        """See :class:`recdistill.tables.tables.Table`. Rows count from 1; a pandas index is not read."""
         return [f"{self.path}: row {row + 1}" for row in rows]
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from recdistill.data.bad_rows import BadRows
-from recdistill.data.tables import Table
 from recdistill.data.values import bad_values
+from recdistill.tables.bad_rows import BadRows
+from recdistill.tables.tables import Table
 
 
 def read_columns(table: Table, names: Sequence[str]) -> tuple[dict[str, pl.Series], BadRows]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from recdistill.data.good_rows import read_columns, without_bad_rows
-from recdistill.data.tables import Table
 from recdistill.data.texts import label
 from recdistill.data.values import BadValueError, parse_ids, parse_titles
+from recdistill.tables.tables import Table
 
 logger = logging.getLogger("recdistill")
 

@@ -8,12 +8,12 @@ from typing import NamedTuple, assert_never
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.item_rows import read_item_rows
 from recdistill.data.matching import other_forms
-from recdistill.data.opening import items_form, items_table
 from recdistill.data.sources import MOVIELENS_CSV
-from recdistill.data.tables import require_columns
-from recdistill.data.text_tables import TextForm
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
+from recdistill.tables.opening import items_form, items_table
+from recdistill.tables.tables import require_columns
+from recdistill.tables.text_tables import TextForm
 
 logger = logging.getLogger("recdistill")
 

@@ -23,8 +23,8 @@ from recdistill.data.sources import Source, open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
-from recdistill.files import write_array, write_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import write_array, write_json
 
 SHARE_STREAM = 1
 """Keeps the draw of `data.train_user_fraction` apart from that of `data.limit_rows`, which has the same seed."""

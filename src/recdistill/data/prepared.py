@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.errors import UserError
-from recdistill.files import map_array, read_json
+from recdistill.storage.files import map_array, read_json
 
 IntArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]

@@ -6,7 +6,7 @@ source      interactions                                          titles
 ml-100k     `ml-100k.inter` (RecBole) or `u.data` (GroupLens)     `ml-100k.item` or `u.item`
 ml-1m       `ratings.dat`                                         `movies.dat`
 ml-latest   `ratings.csv`                                         `movies.csv`
-recbole     see :mod:`recdistill.data.atomic`                     `.item` beside it, if there
+recbole     see :mod:`recdistill.tables.atomic`                     `.item` beside it, if there
 csv         `data.path`, a file or a folder of part files         `data.items_path`, if set (CSV or Parquet)
 parquet     the same                                              the same
 planted     generated, see :mod:`recdistill.data.planted`         generated
@@ -26,20 +26,20 @@ import numpy as np
 import polars as pl
 
 from recdistill.config import ColumnsConfig, DataConfig
-from recdistill.data.atomic import atomic_table, open_atomic, with_items
-from recdistill.data.contents import is_utf8
 from recdistill.data.fetch import cache_folder
-from recdistill.data.folders import JoinedTable
 from recdistill.data.frames import Frames, FrameTable
 from recdistill.data.good_rows import read_columns, without_bad_rows
 from recdistill.data.interactions import Interactions
 from recdistill.data.item_rows import ItemRows, read_item_rows
-from recdistill.data.opening import PART_COLUMN, events_table, items_form, items_table, split_table
 from recdistill.data.planted import PlantedSource
-from recdistill.data.tables import Table, require_columns
-from recdistill.data.text_tables import TextForm, text_with_header, text_without_header
 from recdistill.data.values import BadValueError, parse_ids, parse_numbers, parse_parts, parse_times
 from recdistill.errors import UserError
+from recdistill.tables.atomic import atomic_table, open_atomic, with_items
+from recdistill.tables.contents import is_utf8
+from recdistill.tables.folders import JoinedTable
+from recdistill.tables.opening import PART_COLUMN, events_table, items_form, items_table, split_table
+from recdistill.tables.tables import Table, require_columns
+from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
 
 MOVIELENS = ColumnsConfig(rating="rating")
 MOVIELENS_CSV = ColumnsConfig(user="userId", item="movieId", rating="rating")

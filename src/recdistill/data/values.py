@@ -10,12 +10,12 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
-from recdistill.data.bad_rows import TOLD, BadRow, BadRows, shown
 from recdistill.data.ids import Merged, whole_forms, whole_numbers
 from recdistill.data.prepared import BoolArray, IntArray
-from recdistill.data.tables import Table
 from recdistill.data.times import seconds_of_moments, seconds_of_text
 from recdistill.errors import UserError
+from recdistill.tables.bad_rows import TOLD, BadRow, BadRows, shown
+from recdistill.tables.tables import Table
 
 logger = logging.getLogger("recdistill")
 

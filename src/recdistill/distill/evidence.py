@@ -8,9 +8,9 @@ from typing import Any
 from recdistill.config import ExportConfig
 from recdistill.distill.batch_size import Trial
 from recdistill.errors import UserError
-from recdistill.files import read_json, write_json
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.settings_check import judge
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.settings_check import judge
+from recdistill.storage.files import read_json, write_json
 
 EVIDENCE_FILE = "evidence.json"
 READ_FILE = "read.json"

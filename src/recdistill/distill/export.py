@@ -19,11 +19,11 @@ from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
-from recdistill.files import write_json
 from recdistill.interruption import deferred, requested, stop_point
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
 from recdistill.progress import progress_bar
+from recdistill.storage.files import write_json
 
 logger = logging.getLogger("recdistill")
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.data.prepared import IntArray, LongArray
-from recdistill.distill.shards import GrowingArray
-from recdistill.files import atomic_path, map_array
+from recdistill.storage.files import atomic_path, map_array
+from recdistill.storage.shards import GrowingArray
 
 KEYS_FILE = "index_keys.npy"
 ROWS_FILE = "index_rows.npy"

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.distill.index import Index
-from recdistill.distill.shards import Array, shard_path
 from recdistill.errors import UserError
-from recdistill.files import map_array, read_json
+from recdistill.storage.files import map_array, read_json
+from recdistill.storage.shards import Array, shard_path
 
 DONE_FILE = "outputs.json"
 EMBEDDINGS_FILE = "item_embeddings.npy"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from recdistill.config import DistillConfig
-from recdistill.files import read_json, write_json
+from recdistill.storage.files import read_json, write_json
 
 logger = logging.getLogger("recdistill")
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from recdistill.distill.index import write_index
 from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, Fingerprints
-from recdistill.distill.shards import Array, Columns, GrowingShard, finished_shards, rows_aside
 from recdistill.errors import UserError
-from recdistill.files import disk_errors, map_array, read_json, write_array, write_json
+from recdistill.storage.files import disk_errors, map_array, read_json, write_array, write_json
+from recdistill.storage.shards import Array, Columns, GrowingShard, finished_shards, rows_aside
 
 PLAN_FILE = "export.json"
 """What is being written; there until `outputs.json` is."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.files import map_array, read_json
+from recdistill.storage.files import map_array, read_json
 
 logger = logging.getLogger("recdistill")
 

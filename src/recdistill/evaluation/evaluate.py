@@ -19,8 +19,8 @@ from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, 
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
-from recdistill.files import read_json, write_array, write_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json, write_array, write_json
 
 logger = logging.getLogger("recdistill")
 

@@ -10,8 +10,8 @@ import numpy as np
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.ranking import MISS, Ranking
-from recdistill.files import map_array, read_json
 from recdistill.steps import SPECS, STEPS
+from recdistill.storage.files import map_array, read_json
 
 MADE_FROM = {
     spec.folder: tuple(SPECS[step].as_input for step in spec.scored_with or (spec.name,))

@@ -13,8 +13,8 @@ import numpy as np
 
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.files import map_array, read_json
 from recdistill.steps import SPECS, STEPS, behind
+from recdistill.storage.files import map_array, read_json
 
 logger = logging.getLogger("recdistill")
 

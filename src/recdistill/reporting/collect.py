@@ -7,8 +7,8 @@ from typing import Any
 
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import not_evaluated
-from recdistill.files import read_json
 from recdistill.steps import STEPS
+from recdistill.storage.files import read_json
 
 REPORTED = tuple(spec for spec in STEPS if spec.name != "report")
 """The steps that a report tells of."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from recdistill.files import write_text
 from recdistill.languages import Language
 from recdistill.reporting import account, quality
 from recdistill.reporting.collect import Run, read_run
@@ -10,6 +9,7 @@ from recdistill.reporting.document import Document, Figure
 from recdistill.reporting.html import to_html
 from recdistill.reporting.language import Texts
 from recdistill.reporting.markdown import FIGURES, to_markdown
+from recdistill.storage.files import write_text
 
 DARK = "<style>:root{color:#1c2126}@media(prefers-color-scheme:dark){:root{color:#e3e7eb}}</style>"
 """What an SVG file needs to be readable on a dark page; inside the HTML the page's own colour rules."""

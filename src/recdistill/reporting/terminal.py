@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from recdistill.files import read_json
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import (
     baselines_left_out,
@@ -12,6 +11,7 @@ from recdistill.reporting.wording import (
     metric_name,
     story_sentences,
 )
+from recdistill.storage.files import read_json
 
 COLUMNS = ("ndcg@10", "hit_rate@10")
 

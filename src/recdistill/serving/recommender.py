@@ -19,8 +19,8 @@ from recdistill.data.catalog import Catalog, Match, is_ambiguous
 from recdistill.data.histories import read_histories
 from recdistill.data.matching import other_forms
 from recdistill.errors import UserError
-from recdistill.files import read_json
 from recdistill.steps import SERVED
+from recdistill.storage.files import read_json
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
 from recdistill.students.title_map import ABOUT_FILE

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_json, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_json, read_tensors, write_json
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
 from recdistill.students.sasrec import SASRec

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_json, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_json, read_tensors, write_json
 
 MAP_FILE = "title_map.safetensors"
 ABOUT_FILE = "title_map.json"

@@ -30,7 +30,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
-from recdistill.files import read_tensors
+from recdistill.storage.files import read_tensors
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
 

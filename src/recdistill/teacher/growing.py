@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from recdistill.errors import UserError
-from recdistill.profiling.evidence import TokenCount
+from recdistill.language_models.packing import PACKED_SDPA
+from recdistill.measure.evidence import TokenCount
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
-from recdistill.teacher.packing import PACKED_SDPA
 from recdistill.teacher.prompts import SOFT, PromptBuilder
 from recdistill.teacher.ranker import AUTOCAST, Ranker
 

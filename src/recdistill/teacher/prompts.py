@@ -15,8 +15,8 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import Batch
+from recdistill.language_models.titles import title_tokens
 from recdistill.teacher.padding import Shape
-from recdistill.teacher.titles import title_tokens
 
 SOFT = -1
 """Stands in a segment where the item's soft token goes."""
@@ -79,7 +79,7 @@ class PromptBatch:
         return PromptBatch(**(moved | {"prompt_tokens": self.prompt_tokens}), padding=self.padding)
 
     def size(self) -> dict[str, int]:
-        """How much there is in it, for :meth:`recdistill.profiling.evidence.TokenCount.add`."""
+        """How much there is in it, for :meth:`recdistill.measure.evidence.TokenCount.add`."""
         rows, width = self.token_ids.shape
         return {
             "useful": int(self.prompt_tokens.sum()),

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
-from recdistill.files import atomic_path, read_tensors, write_text
+from recdistill.language_models.backbone import Backbone
+from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
+from recdistill.storage.files import atomic_path, read_tensors, write_text
 from recdistill.students.base import Student
 from recdistill.teacher.adapter_card import adapter_card
-from recdistill.teacher.backbone import Backbone
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
     BlockOptions,
@@ -27,7 +28,6 @@ from recdistill.teacher.experts import (
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
 from recdistill.teacher.norms import use_lean_norms
-from recdistill.teacher.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.soft_tokens import SoftTokens
 from recdistill.teacher.title_profile import decayed_mean

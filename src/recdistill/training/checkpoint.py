@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
-from recdistill.files import atomic_path
+from recdistill.storage.files import atomic_path
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
@@ -42,7 +42,7 @@ class Counts:
         history: a row for each validation.
         batches_by_worker: micro-batches trained on, by the process that made them.
         micro_batches_per_step: most micro-batches of one optimiser step.
-        tokens: what was read of prompts, :meth:`recdistill.profiling.evidence.TokenCount.state`; empty for students.
+        tokens: what was read of prompts, :meth:`recdistill.measure.evidence.TokenCount.state`; empty for students.
     """
 
     epoch: int = 0

@@ -20,8 +20,8 @@ from recdistill.distill.lists import best_items, chunk_rows, list_scores, withou
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
-from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.losses import cross_entropy, training_loss
 from recdistill.students.make import load_student, make_student, save_student
@@ -232,7 +232,7 @@ def train_distilled(
 ) -> FitResult:
     """Train the distilled student and write it to `folder`, its titles folded into its item vectors.
 
-    How titles became vectors is written beside it, for items that come later (:mod:`recdistill.new_items`).
+    How titles became vectors is written beside it, for items that come later (:mod:`recdistill.serving.new_items`).
 
     Args:
         config: `student` gives the shape, `evaluate` how validation targets are ranked, `distill` the rest.

@@ -13,7 +13,7 @@ from recdistill.data.batches import (
     history_windows,
     sorted_batches,
 )
-from recdistill.profiling.settings_check import judge
+from recdistill.measure.settings_check import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.fit import FitResult

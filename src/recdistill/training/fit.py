@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from recdistill.config import Precision, TrainConfig
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, deferred, requested, stop_point
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
 from recdistill.progress import progress_bar
 from recdistill.steps import STEPS
 from recdistill.training.checkpoint import (

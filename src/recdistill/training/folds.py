@@ -21,9 +21,9 @@ from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.run_folder import fingerprint
 from recdistill.students.make import SHAPE_FILE
 from recdistill.training.checkpoint import is_written
 from recdistill.training.reading import PredictedKeys, Teacher, load_teacher

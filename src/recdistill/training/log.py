@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from recdistill.files import write_text
+from recdistill.storage.files import write_text
 
 CSV_FILE = "training.csv"
 EVERY_STEPS = 10

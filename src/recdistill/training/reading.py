@@ -22,14 +22,14 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.interruption import stop_point
-from recdistill.profiling.evidence import TokenCount
+from recdistill.language_models.backbone import load_backbone
+from recdistill.language_models.titles import title_embeddings
+from recdistill.measure.evidence import TokenCount
 from recdistill.students.make import load_student
-from recdistill.teacher.backbone import load_backbone
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
-from recdistill.teacher.titles import title_embeddings
 from recdistill.teacher.whitening import whiten
 from recdistill.training.fit import Rows
 

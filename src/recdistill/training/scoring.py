@@ -6,7 +6,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.ranking import Scorer
-from recdistill.profiling.profiler import Profiler
+from recdistill.measure.profiler import Profiler
 from recdistill.teacher.padding import Shapes
 from recdistill.training.reading import TeacherScorer, load_teacher
 from recdistill.training.warm_up import compile_reading

@@ -19,12 +19,12 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
-from recdistill.files import read_json, write_json
-from recdistill.profiling.evidence import TokenCount
-from recdistill.profiling.profiler import Profiler
+from recdistill.language_models.titles import title_embeddings
+from recdistill.measure.evidence import TokenCount
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json, write_json
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
-from recdistill.teacher.titles import title_embeddings
 from recdistill.training.checkpoint import is_written
 from recdistill.training.correction import choose_weight
 from recdistill.training.reading import PredictedKeys

@@ -14,7 +14,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.lists import hide_history, list_scores
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.selection import divergence_above, student_misses
-from recdistill.files import map_array, write_array
+from recdistill.storage.files import map_array, write_array
 from recdistill.students.make import load_student
 
 logger = logging.getLogger("recdistill")

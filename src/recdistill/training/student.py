@@ -13,8 +13,8 @@ from recdistill.data.batches import Batch, Windows, collate, micro_batches, trai
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
-from recdistill.profiling.profiler import Profiler
-from recdistill.run_folder import fingerprint
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import Student
 from recdistill.students.losses import training_loss
 from recdistill.students.make import load_student, make_student, save_student

@@ -13,13 +13,13 @@ from recdistill.data.batches import Windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import validation_metrics
-from recdistill.files import write_json
-from recdistill.profiling.profiler import Profiler
+from recdistill.language_models.titles import tell_titles, title_facts
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import write_json
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
-from recdistill.teacher.titles import tell_titles, title_facts
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements

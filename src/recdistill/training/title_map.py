@@ -8,9 +8,9 @@ from torch import Tensor
 from recdistill.config import RunConfig
 from recdistill.data.new_items import ItemColumns
 from recdistill.data.prepared import PreparedData
+from recdistill.language_models.titles import ENCODER_SETTINGS
 from recdistill.students.base import Student
 from recdistill.students.title_map import TitleMap, save_title_map
-from recdistill.teacher.titles import ENCODER_SETTINGS
 from recdistill.teacher.whitening import Whitening, have_titles
 
 EXAMPLES = 8

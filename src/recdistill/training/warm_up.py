@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from recdistill.data.batches import Windows
-from recdistill.profiling.evidence import KernelWatch
+from recdistill.measure.evidence import KernelWatch
 from recdistill.teacher.compiling import CompileLimit, compile_limit
 from recdistill.training.evidence import block_facts
 from recdistill.training.fit import Rows, Trainable

@@ -1,0 +1,249 @@
+"""The command line: parses, calls the pipeline, prints. Nothing else happens here."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from recdistill.cli.early import check_finished, check_run
+from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
+from recdistill.config import DataConfig, RunConfig
+from recdistill.errors import UserError
+from recdistill.experiments.tune.config import TuneConfig
+from recdistill.interruption import Interrupted, be_quiet, handled_signals
+from recdistill.plan.plan_config import PlanConfig
+from recdistill.progress import set_up_logging
+from recdistill.steps import LAST, SPECS, Step, includes
+
+STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
+"""What the table at the end of a study shows; differences are those of the first."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0; 2 after a mistake of the person's, which is told in one line on stderr; 130 after Ctrl-C (SIGINT) and 143
+        after SIGTERM, with one line that says what was saved.
+    """
+    # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
+    # makes each small operation wait for a whole time slice. It must be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words[0] if words else ""
+    try:
+        with handled_signals():
+            _run(words)
+    except ArgumentError as error:
+        sys.stderr.write(f"recdistill: error: {complaint(command, str(error))}\n")
+        return 2
+    except UserError as error:
+        sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
+        return 2
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        sys.stderr.write(f"recdistill: {interruption_line(command, stopped)}\n")
+        return stopped.exit_status
+    return 0
+
+
+def _run(words: Sequence[str]) -> None:
+    parser = build_parser(words[0] if words else "")
+    parsed = parser.parse_args(words)
+    instantiated = parser.instantiate(parsed)
+    options = getattr(instantiated, instantiated.command)
+    set_up_logging(options.quiet)
+    if options.quiet:
+        be_quiet()
+    _look(instantiated.command, options, parser, words)
+    _dispatch(instantiated.command, options)
+
+
+def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
+    """Refuse what can be refused before torch is imported, which takes seconds."""
+    if command in ("recommend", "add-items", "compare"):
+        for run in [options["run"]] if command != "compare" else options.runs:
+            check_finished(Path(run))
+    elif command in (*SPECS, "run", "tune"):
+        step = "prepare" if command == "tune" else _last_step(command)
+        # Without the defaults, what is left is what was said.
+        said = parser.parse_args(words, defaults=False)[command] if options.data == DataConfig() else {"data": True}
+        check_run(_run_config(options), step, data_named="data" in said)
+
+
+def _run_config(options: Namespace) -> RunConfig:
+    return RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+
+
+def interruption_line(command: str, stopped: Interrupted) -> str:
+    """What an interruption kept, and where the same command goes on: no more is promised than there is."""
+    parts = ["interrupted" if stopped.signal == signal.SIGINT else "terminated"]
+    if command in GOES_ON:
+        kept = f"saved: {stopped.saved}" if stopped.saved else KEPT[command]
+        parts += [kept, f"the same command goes on {'from there' if stopped.saved else GOES_ON[command]}"]
+    return "; ".join(parts)
+
+
+def one_line(message: str) -> str:
+    """A message on one line, whatever a library put into it."""
+    return " ".join(message.split())
+
+
+def _dispatch(command: str, options: Namespace) -> None:
+    if command == "fetch":
+        _fetch(options.name)
+    elif command == "configs":
+        _configs(Path(options.out))
+    elif command == "recommend":
+        _recommend(options)
+    elif command == "add-items":
+        _add_items(options)
+    elif command == "plan":
+        _plan(options)
+    elif command == "bench":
+        _bench(options)
+    elif command == "study":
+        _study(options)
+    elif command == "tune":
+        _tune(options)
+    elif command == "compare":
+        _compare(options)
+    else:
+        config = _run_config(options)
+        # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
+        from recdistill import pipeline
+
+        if command == "demo":
+            for name in FETCHABLE:
+                _fetch(name)
+        step = _last_step(command)
+        pipeline.run(config, until=step)
+        _summarise(config, step)
+
+
+def _last_step(command: str) -> Step:
+    """Where a command ends: at the step that it is called after, or, for the whole pipeline, at the last."""
+    return next((step for step in SPECS if step == command), LAST)
+
+
+def _bench(options: Any) -> None:
+    from recdistill.experiments.bench.reading import read_matrix
+    from recdistill.experiments.bench.report import write_report
+    from recdistill.experiments.bench.runner import run_bench
+
+    matrix = read_matrix(Path(options.matrix))
+    out = Path(options.out or f"runs/bench/{matrix.name}")
+    if not options.report_only:
+        run_bench(matrix, out, options.only, options.retry)
+    write_report(matrix, out, options.language, options.matrix)
+    sys.stdout.write(f"{out / 'report.html'}\n")
+
+
+def _study(options: Any) -> None:
+    from recdistill.config.settings import assigned
+    from recdistill.experiments.study import read_study, run_study, study_runs
+
+    study = read_study(Path(options.study), assigned(options["set"]))
+    out = Path(options.out or f"runs/studies/{study.name}")
+    run_study(study, out, options.only, options.until, options.seeds)
+    if includes(options.until, "evaluate"):
+        sys.stdout.write(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
+    sys.stdout.write(f"{out}\n")
+
+
+def _study_results(variants: dict[str, list[Path]]) -> str:
+    """The table at the end of a study; its variants may have been measured on other data, and then there is none."""
+    from recdistill.evaluation.compare import compare
+    from recdistill.reporting.comparison import study_table
+
+    try:
+        return study_table({name: compare(variants, metric=name, sliced=False) for name in STUDY_METRICS})
+    except UserError as error:
+        return f"No table: {error}"
+
+
+def _tune(options: Namespace) -> None:
+    from recdistill.experiments.tune.space import DEFAULT_SPACE, read_space
+    from recdistill.experiments.tune.tune import tune
+
+    config = _run_config(options)
+    settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
+    space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
+    sys.stdout.write(f"{tune(config, settings, space)}\n")
+
+
+def _compare(options: Namespace) -> None:
+    from recdistill.evaluation.compare import compare
+    from recdistill.evaluation.stored import variants_of
+    from recdistill.reporting.comparison import comparison_tables
+
+    variants = variants_of([Path(run) for run in options.runs], options.group)
+    models = [name.strip() for name in options.models.split(",") if name.strip()]
+    names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
+    found = compare(variants, models, **{name: options[name] for name in names})
+    sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
+
+
+def _add_items(options: Namespace) -> None:
+    from recdistill.pipeline import choose_device
+    from recdistill.serving.new_items import add_items
+
+    # Read by key: `items` is a method of the parser's namespace too.
+    run, items, out = (Path(options[name]) for name in ("run", "items", "out"))
+    count = add_items(run, items, out, options.encoder, choose_device(options.device))
+    sys.stdout.write(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
+
+
+def _fetch(name: str) -> None:
+    from recdistill.data.fetch import fetch
+
+    for each in FETCHABLE if name == "all" else [name]:
+        sys.stdout.write(f"{each}: {fetch(each)}\n")
+
+
+def _configs(out: Path) -> None:
+    from recdistill.cli.shipped import copy_configs
+
+    sys.stdout.write("".join(f"{path}\n" for path in copy_configs(out)))
+
+
+def _plan(options: Namespace) -> None:
+    from recdistill.plan.plan import make_plan
+    from recdistill.plan.plan_table import plan_table
+
+    # Read by key: `items` is a method of the parser's namespace too.
+    settings = {field.name: options[field.name] for field in fields(PlanConfig)}
+    config = PlanConfig(**settings | {"adapter_layers": tuple(options["adapter_layers"])})
+    plan = make_plan(config)
+    shown = json.dumps({"settings": asdict(config), **asdict(plan)}) if options.json else plan_table(config, plan)
+    sys.stdout.write(shown + "\n")
+
+
+def _summarise(config: RunConfig, step: Step) -> None:
+    """Print where the step's results are and, after an evaluation, its main table."""
+    from recdistill.reporting.terminal import results_table
+
+    run = Path(config.run)
+    if includes(step, "evaluate"):
+        sys.stdout.write(results_table(run) + "\n")
+    folder = run / SPECS[step].folder
+    sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")
+
+
+def _recommend(options: Any) -> None:
+    from recdistill.serving.recommender import Recommender
+
+    recommender = Recommender.load(Path(options.run), model=options.model)
+    understood = recommender.find(options.history)
+    sys.stdout.write("After\n" + "".join(f"  {match.title}  [{match.item_id}]\n" for match in understood))
+    sys.stdout.write("next\n")
+    exclude_seen = False if options.keep_seen else True if options.leave_seen_out else None
+    items = recommender.recommend_items([match.item for match in understood], options.top_k, exclude_seen)
+    for place, item in enumerate(items, start=1):
+        sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")

@@ -1,0 +1,95 @@
+"""Dotted settings to a `RunConfig`, with the command line's own reading of names, types and ranges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import cache
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+from recdistill.config import RunConfig
+from recdistill.config.mistakes import check_settings, did_you_mean, settings_of, told
+from recdistill.config.renamed import new_name
+from recdistill.config.yaml_files import BLANK, parse_yaml
+from recdistill.errors import UserError
+
+
+def run_config(settings: Mapping[str, Any]) -> RunConfig:
+    """The configuration that these nested settings make; what they leave out is as everywhere else.
+
+    Raises:
+        UserError: names the key that is unknown, of the wrong type or out of range.
+    """
+    parser, known = _parser(), settings_of(RunConfig)
+    check_settings(flat(settings), known)
+    try:
+        read = parser.instantiate(parser.parse_object(dict(settings)))
+    except ArgumentError as error:
+        raise UserError(told(" ".join(str(error).split()), known)) from error
+    return RunConfig(**{field.name: read[field.name] for field in fields(RunConfig)})
+
+
+@cache
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(RunConfig, None)
+    return parser
+
+
+def assigned(words: Sequence[str]) -> dict[str, Any]:
+    """`["evaluate.split=test", "distill.weight=2"]` as dotted settings; values are read as in a YAML file.
+
+    Blank is the default, which is then above what a file says; so it is with a whole section.
+
+    Raises:
+        UserError: a word has no `=`, its key is unknown, or its value is no YAML.
+    """
+    settings: dict[str, Any] = {}
+    defaults = flat(asdict(RunConfig()))
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"set: {word!r} is not KEY=VALUE")
+        try:
+            value = parse_yaml(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"set: {key}: {text!r} cannot be read") from error
+        if value is BLANK:
+            blank = {name: default for name, default in defaults.items() if name == key or name.startswith(f"{key}.")}
+            if not blank:
+                raise UserError(f"set: {key}: unknown{new_name(key) or did_you_mean(key, defaults)}")
+            settings |= blank
+        else:
+            settings[key] = value
+    return settings
+
+
+def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"teacher.train.batch_size": 8}` as `{"teacher": {"train": {"batch_size": 8}}}`.
+
+    Raises:
+        UserError: one key is another's part.
+    """
+    result: dict[str, Any] = {}
+    for key, value in dotted.items():
+        *path, last = key.split(".")
+        place = result
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UserError(f"{key}: {part} is set to a value already")
+        if value == {}:
+            place.setdefault(last, {})  # An empty section takes nothing away.
+        else:
+            place[last] = value
+    return result
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The reverse of :func:`nested`; an empty section is its key and `{}`."""
+    result: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        result |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}
+    return result

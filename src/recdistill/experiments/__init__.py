@@ -1,0 +1,1 @@
+"""Runs of runs: benchmarks, studies, tuning."""

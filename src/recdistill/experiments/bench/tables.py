@@ -1,0 +1,290 @@
+"""The tables of one section: training and quality, export, seconds and peaks by phase, evidence, the 2×2."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recdistill.experiments.bench.language import BenchTexts
+from recdistill.experiments.bench.matrix import Section, four
+from recdistill.experiments.bench.results import Results, Row
+from recdistill.experiments.bench.statistics import (
+    LEAST_TURNS,
+    Effect,
+    Factorial,
+    compare,
+    factorial,
+    memory,
+    quality_difference,
+    seconds,
+)
+from recdistill.experiments.bench.words import (
+    EXPORTING,
+    TRAINING,
+    members,
+    number,
+    over_turns,
+    ranged,
+    signed_number,
+    state,
+    verdict,
+)
+from recdistill.reporting.document import Block, Remark, Table, table
+from recdistill.reporting.wording import metric as four_digits
+
+PHASES = (
+    "load LLM",
+    "set-up",
+    "warm-up",
+    "compile",
+    "data wait",
+    "train step",
+    "validation",
+    "checkpoint",
+    "test",
+    "export",
+    "write",
+)
+"""What the tables show; import, title embeddings and the reading of data are in the rows of results."""
+
+
+def training(results: Results, section: Section, texts: BenchTexts) -> Table | None:
+    """Speed of training, memory and quality; None where no cell has trained."""
+    cells = [cell for cell in members(section) if _trains(results, cell)]
+    if not any(results.finished(cell) for cell in cells):
+        return None
+    against = section.against
+    rows = []
+    for cell in cells:
+        rows.append(
+            [
+                cell,
+                verdict(results, cell, against, TRAINING, texts),
+                ranged(over_turns(results, cell, seconds("train step", "data wait"))),
+                ratio(results, cell, against, "train_seconds"),
+                ranged(over_turns(results, cell, memory("train step"))),
+                _quality(results, cell),
+                _quality_difference(results, cell, against),
+            ]
+        )
+    keys = ("cell", "verdict", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
+    return table(_header(keys, against, texts), rows, texts("training_caption"), labels=2)
+
+
+def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None:
+    """What went by a second while training; None where no cell has trained."""
+    cells = [cell for cell in members(section) if _trains(results, cell) and results.finished(cell)]
+    if not cells:
+        return None
+    shown: tuple[tuple[str, Callable[[Row], float | None], Callable[[float], str]], ...] = (
+        ("step_s", _step, number),
+        ("rows_s", _train("rows_per_second"), number),
+        ("targets_s", _train("targets_per_second"), number),
+        ("tokens_s", _train("useful_tokens_per_second"), number),
+        ("padding", _train("padding_share"), _share),
+        ("mfu", _train("model_flops_utilisation"), _share),
+    )
+    rows = [[cell, *(_median(results, cell, read, how) for _, read, how in shown)] for cell in cells]
+    return table([texts("cell"), *(texts(key) for key, *_ in shown)], rows, texts("speed_caption"))
+
+
+def export(results: Results, section: Section, texts: BenchTexts) -> Table | None:
+    """Speed and memory of the export; None where no cell has exported."""
+    cells = [cell for cell in members(section) if results.matrix.cells[cell].sizes.export_rows]
+    if not any(results.finished(cell) for cell in cells):
+        return None
+    rows = [
+        [
+            cell,
+            verdict(results, cell, section.against, EXPORTING, texts),
+            ranged(over_turns(results, cell, seconds("export", "write"))),
+            ratio(results, cell, section.against, "export_seconds"),
+            ranged(over_turns(results, cell, memory("export"))),
+            _median(results, cell, _export("targets_per_second"), number),
+            _median(results, cell, _export("useful_tokens_per_second"), number),
+            _median(results, cell, _export("padding_share"), _share),
+            _median(results, cell, _export("model_flops_utilisation"), _share),
+        ]
+        for cell in cells
+    ]
+    keys = ("cell", "verdict", "export_s", "against", "peak_export", "targets_s", "tokens_s", "padding", "mfu")
+    return table(_header(keys, section.against, texts), rows, texts("export_caption"), labels=2)
+
+
+def _header(keys: Sequence[str], against: str, texts: BenchTexts) -> list[str]:
+    """Column names; two of them name what the cells are compared with."""
+    named = ("against", "ndcg_difference")
+    return [texts(key, against=against) if key in named else texts(key) for key in keys]
+
+
+def by_phase(
+    results: Results, cells: Sequence[str], texts: BenchTexts, read: Callable[[str], Callable[[Row], float | None]]
+) -> Table | None:
+    """One row a cell, one column a phase that took place in any of them: medians over turns."""
+    cells = [cell for cell in cells if results.finished(cell)]
+    phases = [phase for phase in PHASES if any(over_turns(results, cell, read(phase)) for cell in cells)]
+    if not phases:
+        return None
+    rows = []
+    for cell in cells:
+        found = [over_turns(results, cell, read(phase)) for phase in phases]
+        rows.append([cell, *(f"{one.median:,.2f}" if one else "" for one in found)])
+    caption = texts("memory_caption" if read is memory else "times_caption")
+    return table([texts("cell"), *map(texts.phase, phases)], rows, caption)
+
+
+def evidence(results: Results, section: Section, texts: BenchTexts) -> Table | None:
+    """For each setting of each cell what was asked for and what was seen; None where the cells set nothing."""
+    rows = []
+    for cell in members(section):
+        for entry in _seen(results, cell):
+            seen = _told(entry["seen"], texts)
+            effect = texts({True: "yes", False: "no", None: "not_judged"}[entry["in_effect"]])
+            rows.append([cell, entry["key"], plain(entry["asked"]), effect, seen])
+    header = [texts(key) for key in ("cell", "key", "asked", "in_effect", "seen")]
+    return table(header, rows, texts("evidence_caption"), labels=5) if rows else None
+
+
+def _told(seen: Any, texts: BenchTexts) -> str:
+    """What was seen of a setting; earlier versions kept a sentence or a value."""
+    if seen is None:
+        return texts("nothing_seen")
+    return texts.told(seen) if isinstance(seen, list) else plain(seen)
+
+
+def _seen(results: Results, cell: str) -> list[dict[str, Any]]:
+    """The evidence of a cell's first run, or of the first run in which a setting was not in effect."""
+    found = [row["evidence"]["settings"] for row in results.finished(cell).values()]
+    bad = [entries for entries in found if any(entry["in_effect"] is False for entry in entries)]
+    return next(iter(bad or found), [])
+
+
+def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Block]:
+    """Both factors apart, in seconds and GiB."""
+    if section.factorial is None:
+        return []
+    found = _factorials(results, section)
+    if not found:
+        return [Remark(_why_not_apart(results, section, texts))]
+    names = (*_factors(section), texts("interaction"))
+    rows = [
+        [texts(metric), name, f"{_signed(effect)} {_unit(metric)}", _effect_verdict(effect, texts)]
+        for metric, effects in found.items()
+        for name, effect in zip(names, (effects.first, effects.second, effects.interaction), strict=True)
+    ]
+    header = [texts("metric"), texts("effect"), "±", texts("verdict")]
+    return [table(header, rows, texts("factorial_caption"), labels=2)]
+
+
+def _why_not_apart(results: Results, section: Section, texts: BenchTexts) -> str:
+    """Which of the four cells have not ended well, and how they have ended; or that they have too few turns."""
+    states = {cell: state(results, cell) for cell in four(section, results.matrix.cells) or ()}
+    ended = [f"{cell}: {texts(f'verdict_{how}')}" for cell, how in states.items() if how != "finished"]
+    if ended:
+        return texts("factorial_missing", cells=texts("separator").join(ended))
+    return texts("factorial_turns", turns=LEAST_TURNS)
+
+
+def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:
+    """For each metric that one of the factors changes: what both do together, and each alone."""
+    sentences = []
+    for metric, found in _factorials(results, section).items():
+        if "difference" not in (found.first.verdict, found.second.verdict):
+            continue
+        neither, first, second, both = (one.median for one in found.cells)
+        one, two = _factors(section)
+        changes = {"total": both - neither, "one": first - neither, "two": second - neither}
+        sentences.append(
+            texts(
+                "factorial_shares",
+                metric=texts(metric),
+                unit=_unit(metric),
+                neither=number(neither),
+                first=one,
+                second=two,
+                **{key: signed_number(value) for key, value in changes.items()},
+            )
+        )
+    return sentences
+
+
+def _factors(section: Section) -> tuple[str, str]:
+    one, two = section.factorial or ("", "")
+    return one.rsplit(".", 1)[-1], two.rsplit(".", 1)[-1]
+
+
+def _factorials(results: Results, section: Section) -> dict[str, Factorial]:
+    """The section's 2×2 by metric; empty where a cell is missing or was not in effect."""
+    cells = four(section, results.matrix.cells)
+    if cells is None or any(state(results, cell) != "finished" for cell in cells):
+        return {}
+    found = {metric: factorial(results, cells, metric) for metric in (*TRAINING, *EXPORTING)}
+    return {metric: one for metric, one in found.items() if one is not None}
+
+
+def _effect_verdict(effect: Effect, texts: BenchTexts) -> str:
+    return texts("effect_verdict" if effect.verdict == "difference" else "verdict_noise")
+
+
+def _signed(effect: Effect) -> str:
+    return ranged(effect.spread, signed_number)
+
+
+def _unit(metric: str) -> str:
+    return "GiB" if metric.endswith("memory") else "s"
+
+
+def ratio(results: Results, cell: str, against: str, metric: str) -> str:
+    """A metric as a multiple of another cell's, over turns."""
+    found = compare(results, cell, against, metric)
+    if found is None or cell == against:
+        return ""
+    return f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def plain(value: Any) -> str:
+    """A setting's value as YAML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "null" if value is None else str(value)
+
+
+def _trains(results: Results, cell: str) -> bool:
+    return results.matrix.cells[cell].sizes.rows > 0
+
+
+def _train(name: str) -> Callable[[Row], float | None]:
+    return lambda row: (row["throughput"]["train"] or {}).get(name)
+
+
+def _export(name: str) -> Callable[[Row], float | None]:
+    return lambda row: (row["throughput"]["export"] or {}).get(name)
+
+
+def _step(row: Row) -> float | None:
+    found = row["throughput"]["train"]
+    return found["seconds"] / found["steps"] if found else None
+
+
+def _median(results: Results, cell: str, read: Callable[[Row], float | None], how: Callable[[float], str]) -> str:
+    found = over_turns(results, cell, read)
+    return how(found.median) if found else ""
+
+
+def _share(value: float) -> str:
+    return f"{value * 100:.1f} %"
+
+
+def _quality(results: Results, cell: str) -> str:
+    before, after = (
+        over_turns(results, cell, lambda row, name=name: row["quality"].get(name))  # type: ignore[misc]
+        for name in ("ndcg@10_before", "ndcg@10_after")
+    )
+    return f"{four_digits(before.median)} → {four_digits(after.median)}" if before and after else ""
+
+
+def _quality_difference(results: Results, cell: str, against: str) -> str:
+    found = None if cell == against else quality_difference(results, cell, against)
+    return (
+        f"{signed_number(found.difference, 4)} [{signed_number(found.low, 4)}, {signed_number(found.high, 4)}]"
+        if found
+        else ""
+    )

@@ -1,0 +1,107 @@
+"""A study of optuna in a folder: opened or gone on with; its trials' records are what everything else is read from."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recdistill.errors import UserError
+from recdistill.experiments.tune.config import TuneConfig
+from recdistill.storage.files import disk_errors, read_errors
+
+if TYPE_CHECKING:
+    import optuna
+
+logger = logging.getLogger("recdistill")
+
+JOURNAL = "study.journal"
+RECORD, MADE_OF = "record", "made_of"
+"""User attributes: of a trial, its line of `trials.jsonl`; of a study, the fingerprint of what it was made of."""
+
+
+def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Study":
+    """The folder's study, or a new one; a trial that was interrupted is given up, and will be drawn again.
+
+    Raises:
+        UserError: the folder's study was made of something else, its journal is broken, or the disk is full.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    drop_half_line(folder / JOURNAL)
+    # Optuna's own lock keeps other processes out, which the run's lock has done; a killed process has left it behind.
+    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=settings.startup, n_warmup_steps=settings.prune_after),
+        study_name="student",
+        direction="maximize",
+        load_if_exists=True,
+    )
+    before = study.user_attrs.get(MADE_OF)
+    if before is None:
+        study.set_user_attr(MADE_OF, made_of)
+    elif before != made_of:
+        raise UserError(f"tune: {folder} holds a study of other settings, space or data; remove it or name another run")
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def drop_half_line(journal: Path) -> None:
+    """Cut off what a full disk or a killed process left of the last line of a journal: the next one would join it.
+
+    Raises:
+        UserError: another line is broken too; it is named.
+    """
+    if not journal.is_file():
+        return
+    with read_errors(journal):
+        lines = journal.read_bytes().splitlines(keepends=True)
+    broken = [number for number, line in enumerate(lines, start=1) if not _is_whole(line)]
+    if not broken:
+        return
+    if broken != [len(lines)]:
+        raise UserError(f"{journal}:{broken[0]}: not a line of optuna's journal; remove the folder to start anew")
+    with disk_errors(journal):
+        os.truncate(journal, sum(map(len, lines[:-1])))
+    logger.warning("tune: %s: line %d, which was not written to its end, is dropped", journal, len(lines))
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a line has its end and is JSON."""
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def ask(study: "optuna.Study", seed: int, startup: int) -> "optuna.Trial":
+    """The next trial; what it draws follows from the seed and from the recorded trials, interrupted or not."""
+    import optuna
+
+    # Not their sum: a trial of one study would draw what the next one of its neighbour's seed draws.
+    drawn_from = np.random.SeedSequence([seed, len(records(study))]).generate_state(1)[0]
+    study.sampler = optuna.samplers.TPESampler(seed=int(drawn_from), n_startup_trials=startup)
+    return study.ask()
+
+
+def tell(study: "optuna.Study", trial: "optuna.Trial", record: dict[str, Any]) -> None:
+    """End a trial with its record; `state` is complete, pruned, diverged or refused."""
+    from optuna.trial import TrialState
+
+    trial.set_user_attr(RECORD, record)
+    states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    state = states.get(record["state"], TrialState.FAIL)
+    study.tell(trial, record["value"] if state == TrialState.COMPLETE else None, state=state)
+
+
+def records(study: "optuna.Study") -> list[dict[str, Any]]:
+    """The records of all trials that were told, in order."""
+    return [trial.user_attrs[RECORD] for trial in study.get_trials() if RECORD in trial.user_attrs]

@@ -1,0 +1,200 @@
+"""Tune the student on validation: trials of a seeded sampler, poor ones stopped early, everything kept on disk.
+
+    runs/<name>/tune/
+      study.journal   optuna's own record, which an interrupted study goes on from
+      trials.jsonl    a line for each trial: state, value, epochs, seconds, the student's configuration
+      best.yaml       the run's configuration with the best student, for `recdistill run --config`
+
+Test is not looked at. Trials are trained one after another, each in a folder (`.trial-…`) that is thrown away at its
+end; one that was interrupted is drawn again with the same values and goes on from the checkpoint there.
+"""
+
+import importlib.util
+import json
+import logging
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from recdistill import pipeline
+from recdistill.config import RunConfig, StudentConfig
+from recdistill.data.prepared import PreparedData
+from recdistill.errors import UserError
+from recdistill.evaluation.protocol import deciding
+from recdistill.experiments.tune.config import TuneConfig
+from recdistill.experiments.tune.space import Space, changed_student, check_space, space_as_dict
+from recdistill.experiments.tune.study import ask, open_study, records, tell
+from recdistill.interruption import deferred
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import clear_temporary, disk_errors, write_text
+from recdistill.storage.run_folder import RunFolder, fingerprint
+from recdistill.training.fit import WATCHED, DivergedError, fit
+from recdistill.training.student import student_training
+
+if TYPE_CHECKING:
+    import optuna
+
+logger = logging.getLogger("recdistill")
+
+FOLDER, TRIAL = "tune", ".trial-"
+
+
+def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
+    """Try students until `settings.trials` of them are done, counting those of earlier calls.
+
+    Args:
+        config: the run; `student` is the base that trials change, and `data` is prepared where it is not yet.
+        settings: of the study.
+        space: what trials may change.
+
+    Returns:
+        The file with the best configuration.
+
+    Raises:
+        UserError: optuna is missing, the space holds what the configuration refuses, the folder has another study, or
+            no trial came to its end.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise UserError('tune: needs optuna; run pip install ".[tune]" in the repository\'s folder')
+    check_space(space, config.student)
+    run = pipeline.run(config, until="prepare")
+    folder, data = run / FOLDER, PreparedData.load(run / "prepare")
+    with RunFolder(run).lock():
+        with disk_errors(folder):
+            study = open_study(folder, settings, _made_of(config, settings, space, data))
+            while len(records(study)) < settings.trials:
+                tell_next(study, config, settings, space, data, folder)
+                write_results(records(study), config, folder)
+        if not (path := write_results(records(study), config, folder)).is_file():
+            raise UserError(f"tune: {_why_none(records(study))}")
+        return path
+
+
+def _why_none(trials: list[dict[str, Any]]) -> str:
+    """Why no trial came to its end."""
+    refused = [record["reason"] for record in trials if record["state"] == "refused"]
+    if len(refused) == len(trials):
+        return f"every draw was refused, the last one for {refused[-1]}"
+    return "every trial diverged; the space's learning rates may be too high"
+
+
+def _made_of(config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData) -> str:
+    """Names what a study's trials depend on; it can go on with more of them."""
+    return fingerprint(
+        "tune",
+        config.student,
+        replace(settings, trials=1),
+        space_as_dict(space),
+        config.seed,
+        data.fingerprint,
+        data.split_fingerprint,
+        *deciding(config.evaluate).items(),
+    )
+
+
+class Watch:
+    """Reports a trial's validations, and ends it where it is worse than the median of the others at that epoch."""
+
+    def __init__(self, trial: "optuna.Trial") -> None:
+        self.trial, self.rows, self.pruned = trial, list[dict[str, Any]](), False
+
+    def __call__(self, row: dict[str, Any]) -> bool:
+        """Note a validation; True where the trial ends."""
+        self.rows.append(row)
+        self.trial.report(row[WATCHED], step=len(self.rows) - 1)
+        self.pruned = bool(self.trial.should_prune())
+        return self.pruned
+
+
+def tell_next(
+    study: "optuna.Study", config: RunConfig, settings: TuneConfig, space: Space, data: PreparedData, folder: Path
+) -> None:
+    """Draw a student, train it, record how it went; settings that do not go together are recorded too."""
+    with deferred():  # Optuna writes its journal here, a line at a time.
+        number, trial = len(records(study)), ask(study, config.seed, settings.startup)
+        drawn = {key: dimension.suggest(trial, key) for key, dimension in space.items()}
+    try:
+        student = changed_student(config.student, drawn)
+    except UserError as error:
+        reason = str(error)
+        tell(study, trial, {"trial": number + 1, "state": "refused", "reason": reason, "seconds": 0.0, "drawn": drawn})
+        logger.info("tune: trial %d: refused, %s", number + 1, reason)
+        return
+    logger.info("tune: trial %d of %d: %s", number + 1, settings.trials, json.dumps(drawn))
+    began, watch = time.monotonic(), Watch(trial)
+    try:
+        _train(student, data, config, folder, watch)
+        state = "pruned" if watch.pruned else "complete"
+    except DivergedError:
+        state = "diverged"
+    best = max(watch.rows, key=lambda row: row[WATCHED])
+    seconds = max(time.monotonic() - began, watch.rows[-1]["seconds"])  # the latter are those of all tries
+    record = {
+        "trial": number + 1,
+        "state": state,
+        "value": best[WATCHED],
+        "best_epoch": best["epoch"],
+        "epochs": watch.rows[-1]["epoch"],
+        "seconds": round(seconds, 2),
+        "drawn": drawn,
+        "student": asdict(student),
+    }
+    with deferred():
+        tell(study, trial, record)
+        clear_trials(folder)
+    logger.info("tune: trial %d: %s, NDCG@10 %.4f at epoch %g", number + 1, state, best[WATCHED], best["epoch"])
+
+
+def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder: Path, watch: Watch) -> None:
+    """Train one student, from where an interrupted try at it left off; other trials' folders are thrown away."""
+    device = pipeline.choose_device(config.device)
+    training = student_training(student, data, config.seed, device, config.evaluate)
+    name = fingerprint("trial", student, config.seed, config.evaluate.filter_seen, data.split_fingerprint, device)
+    own = folder / f"{TRIAL}{name}"
+    clear_trials(folder, keep=own)
+    own.mkdir(exist_ok=True)
+    clear_temporary(own)
+    with Profiler(device) as profiler:
+        fit(
+            training,
+            student.train,
+            own,
+            profiler,
+            config.seed,
+            name,
+            "student of this trial",
+            device,
+            after_validation=watch,
+        )
+
+
+def clear_trials(folder: Path, keep: Path | None = None) -> None:
+    """Remove what trials left on disk, but for one of them: they are done, or were killed and never will be."""
+    for path in folder.glob(f"{TRIAL}*"):
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def write_results(trials: list[dict[str, Any]], config: RunConfig, folder: Path) -> Path:
+    """Write `trials.jsonl`, and `best.yaml` from the whole trial with the highest value, of equals the first."""
+    write_text(folder / "trials.jsonl", "".join(json.dumps(record) + "\n" for record in trials))
+    whole = [record for record in trials if record["state"] == "complete"]
+    path = folder / "best.yaml"
+    if whole:
+        best = max(whole, key=lambda record: record["value"])
+        head = f"# Trial {best['trial']}: validation NDCG@10 {best['value']:.4f}\n"
+        head += f"#\n#     recdistill run --config {path}\n"
+        write_text(path, head + yaml.safe_dump(best_config(config, best["student"]), sort_keys=False))
+    return path
+
+
+def best_config(config: RunConfig, student: dict[str, Any]) -> dict[str, Any]:
+    """The run's settings with this student, as YAML holds them; the teacher sees no more of a history than it does."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config) | {"student": student}))
+    teacher = settings["teacher"]
+    teacher["history_length"] = min(teacher["history_length"], student["max_length"])
+    return settings

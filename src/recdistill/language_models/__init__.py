@@ -1,0 +1,1 @@
+"""Language models and sentence encoders as their files have them, and titles embedded by them."""

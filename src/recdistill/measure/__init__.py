@@ -1,0 +1,1 @@
+"""Clock, memory, environment, and what was seen of each setting."""

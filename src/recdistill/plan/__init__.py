@@ -1,0 +1,1 @@
+"""Memory, FLOPs and time of a teacher on paper, from the shapes of its language model."""

@@ -1,0 +1,1 @@
+"""Reading people's tables: CSV and its kin, Parquet, folders of them, RecBole's atomic files."""

@@ -1,0 +1,82 @@
+"""Finding tables: CSV and Parquet files, folders of part files, and one table of the ready files of a split."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from recdistill.config import DataConfig
+from recdistill.tables.folders import JoinedTable, Part, folder_table
+from recdistill.tables.kinds import is_parquet
+from recdistill.tables.tables import Table, parquet, require_columns
+from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
+
+PART_COLUMN = "part of the split"
+"""What the column is called that says which of the ready files of a split an event stands in."""
+
+
+def events_form(config: DataConfig) -> TextForm:
+    """How CSV files of interactions are written."""
+    quote, escape = ("" if value == "none" else value for value in (config.quote, config.escape))
+    return TextForm(config.separator, quote, escape, config.encoding or "utf-8", config.decimal)
+
+
+def items_form(config: DataConfig) -> TextForm:
+    """How CSV files of items are written: as the interactions where nothing else is said."""
+    form, own = events_form(config), config.items
+    quote, escape = ("" if value == "none" else value for value in (own.quote, own.escape))
+    return TextForm(
+        separator=own.separator or form.separator,
+        quote=quote if own.quote else form.quote,
+        escape=escape if own.escape else form.escape,
+        encoding=own.encoding or form.encoding,
+        decimal=form.decimal,
+    )
+
+
+def events_table(path: Path, config: DataConfig) -> Table:
+    """A file or folder of interactions, CSV or Parquet as `data.source` says.
+
+    Raises:
+        UserError: a file is missing, empty, broken, or something else than it should be.
+    """
+    if config.source == "parquet":
+        return _file_or_folder(path, parquet)
+    form = events_form(config)
+    return _file_or_folder(path, lambda file: _text(file, form, config.names))
+
+
+def items_table(path: Path, form: TextForm, names: Sequence[str] = ()) -> Table:
+    """A file or folder of items with named columns: Parquet by its content, CSV otherwise.
+
+    Args:
+        path: the file or folder.
+        form: how text is written.
+        names: of the columns, where the first line does not hold them.
+
+    Raises:
+        UserError: a file is missing, empty, broken, or something else than it should be.
+    """
+    return _file_or_folder(path, lambda file: parquet(file) if is_parquet(file) else _text(file, form, names))
+
+
+def split_table(path: Path, tables: dict[str, Table], wanted: Sequence[str]) -> JoinedTable:
+    """One table of the ready files of a split, with a column :data:`PART_COLUMN`.
+
+    Args:
+        path: what they are called together.
+        tables: by the part's name, in order.
+        wanted: columns that all must have.
+
+    Raises:
+        UserError: one lacks a column.
+    """
+    for table in tables.values():
+        require_columns(table, wanted)
+    return JoinedTable(path, tuple(Part(table, {PART_COLUMN: part}) for part, table in tables.items()))
+
+
+def _file_or_folder(path: Path, open_one: Callable[[Path], Table]) -> Table:
+    return folder_table(path, open_one) if path.is_dir() else open_one(path)
+
+
+def _text(path: Path, form: TextForm, names: Sequence[str]) -> Table:
+    return text_without_header(path, tuple(names), form) if names else text_with_header(path, form)

@@ -1,0 +1,331 @@
+"""Text files with one row a line and any separator: quickly by polars where it can be trusted, exactly otherwise."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from recdistill.errors import UserError
+from recdistill.tables.bad_rows import BadRow, BadRows
+from recdistill.tables.contents import text_blocks
+from recdistill.tables.kinds import require_text
+from recdistill.tables.quotes import are_in_place, end_outside_quotes, places_of
+from recdistill.tables.records import Dialect, OpenQuoteError, Record, Records
+from recdistill.tables.tables import require_columns
+
+UNIT_SEPARATOR = "\x1f"
+"""Stands in for separators of more than one character, which the readers do not know."""
+
+HEADER_BYTES = 2**20
+"""Bytes within which the names of the columns are looked for."""
+
+EXCEL_HINT = re.compile("sep=.?")
+"""What the first line of a CSV file may tell Excel, less the separator."""
+
+SURROGATE = re.compile("[\udc80-\udcff]")
+"""What a byte that is no UTF-8 has become."""
+
+BATCH_ROWS = 50_000
+"""Rows that the slow reader holds as Python objects at a time."""
+
+
+class Piece(NamedTuple):
+    """Whole rows of a text file.
+
+    Attributes:
+        line: the line the first row begins at.
+        content: UTF-8 text.
+        quotes: whether there are quotes in it; None: they are not where polars expects them.
+    """
+
+    line: int
+    content: bytes
+    quotes: bool | None
+
+
+@dataclass(frozen=True)
+class TextForm:
+    """How a text file is written.
+
+    Attributes:
+        separator: what stands between two values, one character or more.
+        quote: what values may stand between, as in CSV; empty: nothing.
+        escape: what takes a quote's meaning away within quotes, beside doubling it; empty: nothing.
+        encoding: of the text.
+        decimal: what stands before the decimals of a number.
+    """
+
+    separator: str = ","
+    quote: str = '"'
+    escape: str = ""
+    encoding: str = "utf-8"
+    decimal: str = "."
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether :data:`UNIT_SEPARATOR` stands in for the separator."""
+        return len(self.separator.encode()) > 1
+
+    @property
+    def dialect(self) -> Dialect:
+        """With a separator of one byte."""
+        return Dialect(UNIT_SEPARATOR if self.is_replaced else self.separator, self.quote, self.escape)
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A text file with one row a line; lines without any value are passed over.
+
+    Attributes:
+        path: the file.
+        names: names of its columns, in order.
+        form: how it is written.
+        header: whether the first row holds names and not values; without, a row with too few values is bad.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    form: TextForm
+    header: bool = True
+
+    @property
+    def decimal(self) -> str:
+        """See :class:`Table`."""
+        return self.form.decimal
+
+    @property
+    def files(self) -> list[Path]:
+        """See :class:`Table`."""
+        return [self.path]
+
+    def read(self, wanted: Sequence[str], bad: BadRows | None = None, may_be_empty: bool = False) -> pl.DataFrame:
+        """See :class:`Table`. A row with more values than there are columns is bad, never cut short."""
+        require_columns(self, wanted)
+        problems = BadRows(str(self.path)) if bad is None else bad
+        frames = [self._frame(piece, problems).select(wanted) for piece in self._pieces()]
+        if bad is None and problems.count:
+            raise problems.error()
+        frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
+        if frame.is_empty() and not may_be_empty:
+            if problems.count:
+                raise problems.error()
+            raise UserError(f"{self.path}: no rows" + (" below the header" if self.header else ""))
+        return frame
+
+    def places(self, rows: Sequence[int]) -> list[str]:
+        """See :class:`Table`. Reads the file again up to the last of them."""
+        found: list[str] = []
+        before, left = 0, list(rows)
+        for piece in self._pieces():
+            if not left:
+                break
+            height = self._frame(piece, BadRows("")).height
+            inside = [row - before for row in left if row < before + height]
+            if inside:
+                found += [f"{self.path}:{line}" for line in self._lines(piece, inside)]
+            before, left = before + height, left[len(inside) :]
+        return found
+
+    def _lines(self, piece: Piece, rows: Sequence[int]) -> list[int]:
+        """The lines of a piece's rows, bad ones and empty ones not counted."""
+        good = (record.line for record in self._records(piece) if any(record.values) and not self._problem(record))
+        wanted, last = set(rows), rows[-1]
+        found = []
+        for row, line in enumerate(good):
+            if row in wanted:
+                found.append(line)
+            if row == last:
+                break
+        return found
+
+    def header_row(self, content: bytes) -> tuple[list[str], int, int]:
+        """The names in the first row that is not empty, its line, and how many lines come before the rows below.
+
+        A first line such as `sep=;`, which Excel writes and reads, is passed over.
+        """
+        names, line, below = list[str](), 1, content.count(b"\n") + 1
+        try:
+            for record in Records(content[:HEADER_BYTES], self.form.dialect, 1, is_last=True):
+                if names:
+                    below = record.line - 1
+                    break
+                if any(value.strip() for value in record.values) and not EXCEL_HINT.fullmatch("".join(record.values)):
+                    names, line = record.values, record.line
+        except OpenQuoteError as error:
+            if not names:
+                raise self._open_quote(error) from error
+            below = error.line - 1
+        return names, line, below
+
+    def _pieces(self) -> Iterator[Piece]:
+        """The file below its header, in pieces of whole rows."""
+        rest, line, header = b"", 1, self.header
+        blocks = self.blocks()
+        block = next(blocks, b"")
+        while True:
+            following = next(blocks, None)
+            content = rest + block
+            if header:
+                _, _, lines = self.header_row(content)
+                content, line, header = _without_lines(content, lines), line + lines, False
+            piece = self._cut(content, line, following is None)
+            if piece.content:
+                yield piece
+            rest, line = content[len(piece.content) :], line + piece.content.count(b"\n")
+            if following is None:
+                return
+            block = following
+
+    def blocks(self) -> Iterator[bytes]:
+        """The file's text with a separator of one character."""
+        if not self.form.is_replaced:
+            yield from text_blocks(self.path, self.form.encoding)
+            return
+        old, rest = self.form.separator.encode(), b""
+        for block in text_blocks(self.path, self.form.encoding):
+            # A separator may be cut in two by the end of a block.
+            content = rest + block
+            kept = len(content) - len(old) + 1
+            cut = max(content.rfind(old) + len(old), kept) if old in content else max(kept, 0)
+            rest = content[cut:]
+            yield content[:cut].replace(old, UNIT_SEPARATOR.encode())
+        yield rest.replace(old, UNIT_SEPARATOR.encode())
+
+    def _cut(self, content: bytes, line: int, is_last: bool) -> Piece:
+        """The whole rows at the beginning of `content`."""
+        end = len(content) if is_last else content.rfind(b"\n") + 1
+        if not self.form.quote or self.form.quote.encode() not in content:
+            return Piece(line, content[:end], quotes=False)
+        if not (self.form.escape and self.form.escape.encode() in content):
+            quotes = places_of(content, self.form.quote)
+            whole = end if is_last else end_outside_quotes(content, end, quotes)
+            if whole and are_in_place(content[:whole], quotes[quotes < whole], self.form.dialect):
+                return Piece(line, content[:whole], quotes=True)
+        records = Records(content[:end], self.form.dialect, line, is_last)
+        try:
+            for _ in records:
+                pass
+        except OpenQuoteError as error:
+            raise self._open_quote(error) from error
+        return Piece(line, content[: end - records.left], quotes=None)
+
+    def _frame(self, piece: Piece, bad: BadRows) -> pl.DataFrame:
+        """The rows of a piece, all columns, text."""
+        frame = None if piece.quotes is None else self._read_fast(piece)
+        if frame is None:
+            return self._read_slowly(piece, bad)
+        blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        return frame.filter(~blank) if blank.any() else frame
+
+    def _read_fast(self, piece: Piece) -> pl.DataFrame | None:
+        """By polars; None where it is not sure to read all rows as :class:`Records` does."""
+        header = self.form.dialect.separator.join(str(number) for number in range(len(self.names))) + "\n"
+        try:
+            # All columns are read: told to read some only, polars would not notice values that are too many.
+            frame = pl.read_csv(
+                header.encode() + piece.content,
+                separator=self.form.dialect.separator,
+                infer_schema=False,
+                quote_char=self.form.quote if piece.quotes else None,
+            )
+        except PolarsError:
+            return None
+        if frame.width != len(self.names) or (not self.header and frame.to_series(-1).has_nulls()):
+            return None
+        frame.columns = list(self.names)
+        if not piece.quotes:
+            return frame
+        frame = frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+        return (
+            frame
+            if len(self.form.separator.encode()) == 1
+            else frame.with_columns(pl.all().str.replace_all(*self._back))
+        )
+
+    def _read_slowly(self, piece: Piece, bad: BadRows) -> pl.DataFrame:
+        """By Python's csv module, which tells bad rows from good ones."""
+        schema = dict.fromkeys(self.names, pl.String)
+        frames, rows = [pl.DataFrame(schema=schema)], list[list[str | None]]()
+        for record in self._records(piece):
+            if not any(record.values):
+                continue
+            problem = self._problem(record)
+            if problem:
+                bad.add([BadRow(f"{self.path}:{record.line}", problem)])
+                continue
+            values = [value or None for value in record.values[: len(self.names)]]
+            rows.append(values + [None] * (len(self.names) - len(values)))
+            if len(rows) == BATCH_ROWS:
+                frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
+                rows.clear()
+        return pl.concat([*frames, pl.DataFrame(rows, schema=schema, orient="row")])
+
+    def _records(self, piece: Piece) -> Iterator[Record]:
+        records = Records(piece.content, self.form.dialect, piece.line, is_last=True)
+        if not self.form.is_replaced:
+            yield from records
+            return
+        for record in records:
+            yield Record(record.line, [value.replace(*self._back) for value in record.values])
+
+    @property
+    def _back(self) -> tuple[str, str]:
+        return UNIT_SEPARATOR, self.form.separator
+
+    def _problem(self, record: Record) -> str:
+        """What is wrong with a row; empty if nothing is. Empty values behind the last column are passed over."""
+        count = len(record.values)
+        too_few = not self.header and count < len(self.names)
+        if too_few or (count > len(self.names) and any(record.values[len(self.names) :])):
+            return f"{count} values for {len(self.names)} columns"
+        if any(not value.isascii() and SURROGATE.search(value) for value in record.values):
+            return "not UTF-8 text (data.encoding)"
+        return ""
+
+    def _open_quote(self, error: OpenQuoteError) -> UserError:
+        return UserError(
+            f"{self.path}:{error.line}: a quote ({self.form.quote}) is opened here and not closed where a value ends "
+            "(data.quote none reads quotes as plain characters)"
+        )
+
+
+def text_with_header(path: Path, form: TextForm) -> TextTable:
+    """A text file whose first row that is not empty names the columns.
+
+    Raises:
+        UserError: the file is missing, empty or no text, or two columns have one name.
+    """
+    require_text(path, form.encoding)
+    table = TextTable(path, (), form)
+    names, line, _ = table.header_row(next(table.blocks(), b""))
+    if not names:
+        raise UserError(f"{path}: the file is empty")
+    if any(SURROGATE.search(name) for name in names):
+        raise UserError(f"{path}:{line}: not UTF-8 text (data.encoding)")
+    for name in names:
+        if name and names.count(name) > 1:
+            raise UserError(f"{path}:{line}: two columns are called {name!r}")
+    return replace(table, names=tuple(names))
+
+
+def text_without_header(path: Path, names: tuple[str, ...], form: TextForm) -> TextTable:
+    """A text file of values only, whose columns are known.
+
+    Raises:
+        UserError: the file is missing, empty or no text.
+    """
+    require_text(path, form.encoding)
+    return TextTable(path, names, form, header=False)
+
+
+def _without_lines(content: bytes, lines: int) -> bytes:
+    end = -1
+    for _ in range(lines):
+        end = content.find(b"\n", end + 1)
+        if end < 0:
+            return b""
+    return content[end + 1 :]

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from recdistill.config import TeacherConfig
+from recdistill.errors import UserError
+from recdistill.language_models.titles import title_embeddings, title_facts
+
+TITLES = ["", "Heat", "Big", "Ran", "Big"]
+
+
+def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
+    found = title_embeddings(TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), TITLES, tmp_path, "cpu")
+    assert found.shape == (5, 64)
+    assert not found[0].any()
+    assert torch.equal(found[2], found[4])
+    assert (found[1] - found[3]).abs().max() > 1e-3
+
+
+def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_path):
+    exact, coarse = (
+        TeacherConfig(llm=str(tiny_llm), title_encoder="llm"),
+        TeacherConfig(llm=str(tiny_llm), title_encoder="llm", quantization="nf4"),
+    )
+    first = title_embeddings(coarse, TITLES, tmp_path, "cpu")
+    second = title_embeddings(exact, TITLES, tmp_path, "cpu")
+    assert (first - second).abs().max() > 1e-3
+    assert torch.equal(title_embeddings(exact, TITLES, tmp_path, "cpu"), second)
+    assert torch.equal(title_embeddings(coarse, TITLES, tmp_path, "cpu"), first)
+
+
+def test_auto_attention_finds_what_the_kernel_it_takes_has_made(tiny_llm, tmp_path):
+    for attention in ("auto", "sdpa"):
+        config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", attention=attention)
+        title_embeddings(config, TITLES, tmp_path, "cpu")
+    assert len(list((tmp_path / "title_embeddings").iterdir())) == 1
+
+
+def test_a_damaged_file_in_the_cache_is_named(tiny_llm, tmp_path):
+    config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
+    title_embeddings(config, TITLES, tmp_path, "cpu")
+    (path,) = (tmp_path / "title_embeddings").iterdir()
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=f"{path}: not a whole safetensors file"):
+        title_embeddings(config, TITLES, tmp_path, "cpu")
+
+
+def test_an_item_without_a_title_has_no_embedding_and_the_others_what_they_would_have(tiny_llm, tmp_path):
+    config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
+    found = title_embeddings(config, ["", "Heat", "", "Ran", ""], tmp_path, "cpu")
+    assert found.shape == (5, 64)
+    assert not found[[0, 2, 4]].any()
+    torch.testing.assert_close(found[[1, 3]], title_embeddings(config, ["", "Heat", "Ran"], tmp_path, "cpu")[1:])
+
+
+def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for(tmp_path):
+    found = title_embeddings(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")
+    assert found.shape == (3, 1)
+    assert not found.any()
+    assert title_facts(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")["texts"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_title_longer_than_the_models_places_is_cut_and_counted(tiny_llm, tmp_path):
+    config, titles = TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), ["", "x" * 900, "x" * 600, "y"]
+    found = title_embeddings(config, titles, tmp_path, "cpu")
+    facts = title_facts(config, titles, tmp_path, "cpu")
+    assert facts["max_tokens"] == 512 - len("Title:")
+    assert (facts["cut"], facts["texts"]) == (2, 3)
+    assert torch.equal(found[1], found[2])
+    assert torch.isfinite(found).all()

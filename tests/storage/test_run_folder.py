@@ -1,0 +1,204 @@
+import fcntl
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recdistill import __version__
+from recdistill.config import EvaluateConfig, StudentConfig
+from recdistill.errors import UserError
+from recdistill.measure.profiler import Profiler
+from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+
+CONFIG = EvaluateConfig()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def work(run: RunFolder, name: str = "student", content: str = "1", expected: str = "f1", **options: bool) -> None:
+    inputs, environment = {"data": "d1"}, {"device": "cpu"}
+    with (
+        run.work_on(name, expected, CONFIG, inputs, environment, Profiler("cpu"), **options) as (folder, profiler),
+        profiler.phase("write"),
+    ):
+        (folder / "result").write_text(content)
+
+
+def interrupt(run: RunFolder, expected: str = "f1", **options: bool) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        run.work_on("student", expected, CONFIG, {}, {}, Profiler("cpu"), **options) as (folder, profiler),
+        profiler.phase("train step"),
+    ):
+        (folder / "checkpoint").write_text("half way")
+        raise KeyboardInterrupt
+
+
+def test_a_finished_step_has_its_name_manifest_times_and_memory(run: RunFolder) -> None:
+    assert not run.is_finished("student", "f1")
+    work(run)
+    folder = run.step("student")
+    assert {path.name for path in run.path.iterdir()} == {"student"}
+    assert {path.name for path in folder.iterdir()} == {"result", "manifest.json", "timings.json", "memory.json"}
+    manifest = run.manifest("student")
+    assert manifest is not None
+    expected = {"step": "student", "status": "finished", "fingerprint": "f1", "inputs": {"data": "d1"}, "attempts": 1}
+    assert manifest.items() >= expected.items()
+    assert manifest["code"] == {"version": __version__, "results": 1}
+    assert manifest["config"]["bootstrap_samples"] == CONFIG.bootstrap_samples
+    assert manifest["seconds"] > 0
+    assert manifest["started"] <= manifest["finished"]
+    assert "." in manifest["started"]  # Steps that begin within one second are told in their order.
+    assert list(json.loads((folder / "timings.json").read_text())["phases"]) == ["write"]
+    memory = json.loads((folder / "memory.json").read_text())["phases"]["write"]
+    assert memory["peak_rss_gib"] > 0
+    assert memory["peak_allocated_gib"] is None
+
+
+def test_only_the_same_fingerprint_counts_as_finished(run: RunFolder) -> None:
+    work(run)
+    assert run.is_finished("student", "f1")
+    assert not run.is_finished("student", "f2")
+    assert not run.is_finished("teacher", "f1")
+
+
+def test_an_interrupted_step_goes_on_from_its_partial_folder(run: RunFolder) -> None:
+    interrupt(run)
+    assert not run.is_finished("student", "f1")
+    assert {path.name for path in run.path.iterdir()} == {"student.partial"}
+    first = json.loads((run.path / "student.partial" / "timings.json").read_text())["phases"]["train step"]
+    with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu")) as (folder, profiler):
+        assert (folder / "checkpoint").read_text() == "half way"
+        with profiler.phase("train step"):
+            pass
+    manifest = run.manifest("student")
+    assert manifest is not None
+    assert manifest["attempts"] == 2
+    assert json.loads((run.step("student") / "timings.json").read_text())["phases"]["train step"] >= first
+
+
+def test_a_partial_folder_of_other_work_is_thrown_away(run: RunFolder) -> None:
+    interrupt(run, "f1")
+    with run.work_on("student", "f2", CONFIG, {}, {}, Profiler("cpu")) as (folder, _):
+        assert not (folder / "checkpoint").exists()
+
+
+def test_an_interrupted_step_that_cannot_go_on_leaves_nothing(run: RunFolder) -> None:
+    interrupt(run, resumable=False)
+    assert not list(run.path.iterdir())
+
+
+def test_what_a_killed_step_left_that_cannot_go_on_is_thrown_away(run: RunFolder) -> None:
+    interrupt(run)  # as it is after SIGKILL: nothing was cleared away
+    with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu"), resumable=False) as (folder, _):
+        assert not (folder / "checkpoint").exists()
+    manifest = run.manifest("student")
+    assert manifest is not None
+    assert manifest["attempts"] == 1
+
+
+def test_a_failed_second_try_keeps_the_older_result(run: RunFolder) -> None:
+    work(run, content="old")
+    interrupt(run, "f2", resumable=False)
+    assert (run.step("student") / "result").read_text() == "old"
+    assert run.is_finished("student", "f1")
+
+
+def test_a_new_result_takes_the_place_of_the_older_one(run: RunFolder) -> None:
+    work(run, content="old")
+    work(run, content="new", expected="f2")
+    assert {path.name for path in run.path.iterdir()} == {"student"}
+    assert (run.step("student") / "result").read_text() == "new"
+    assert run.is_finished("student", "f2")
+
+
+def test_a_full_disk_in_a_step_is_one_line(run: RunFolder) -> None:
+    with (
+        pytest.raises(UserError, match="no space left"),
+        run.work_on("prepare", "f", CONFIG, {}, {}, Profiler("cpu"), resumable=False),
+    ):
+        raise OSError(28, "No space left on device")
+    assert not list(run.path.iterdir())
+
+
+def test_the_lock_keeps_others_out_and_is_taken_away(run: RunFolder) -> None:
+    with run.lock():
+        with pytest.raises(UserError, match="is in use by another recdistill process"), RunFolder(run.path).lock():
+            pass
+        (run.path / "something").touch()
+    assert {path.name for path in run.path.iterdir()} == {"something"}
+    with run.lock():
+        pass
+
+
+def test_a_lock_left_by_a_killed_process_does_not_matter(run: RunFolder) -> None:
+    run.path.mkdir()
+    (run.path / ".lock").touch()
+    with run.lock(), (run.path / ".lock").open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_lock_on_a_file_that_was_removed_in_the_meantime_is_taken_anew(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock, calls = fcntl.flock, []
+
+    def late(file: Any, operation: int) -> None:
+        if not calls:  # another process ends between the opening of the file and the lock on it
+            (run.path / ".lock").unlink()
+        calls.append(operation)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with run.lock(), pytest.raises(UserError, match="is in use"), RunFolder(run.path).lock():
+        pass
+    assert len(calls) == 3
+
+
+def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> None:
+    with run.lock():
+        assert run.path.is_dir()
+    assert not run.path.exists()
+
+
+def test_folders_above_go_with_it_but_only_those_it_made_and_only_while_empty(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    with RunFolder(tmp_path / "there" / "variant" / "seed-1").lock():
+        pass
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+    with RunFolder(tmp_path / "there" / "variant" / "seed-1").lock():
+        (tmp_path / "there" / "variant" / "note").touch()
+    assert list((tmp_path / "there").rglob("*")) == [
+        tmp_path / "there" / "variant",
+        tmp_path / "there" / "variant" / "note",
+    ]
+
+
+def test_a_run_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(UserError, match=r"run: .*run is not a folder"), RunFolder(tmp_path / "run").lock():
+        pass
+    with pytest.raises(UserError, match="is not a folder"), RunFolder(tmp_path / "run" / "inner").lock():
+        pass
+
+
+def test_changed_keys_are_dotted_and_show_both_values() -> None:
+    old = {"train": {"batch_size": 8, "patience": 1}, "name": "a"}
+    new = {"train": {"batch_size": 16, "patience": 1}, "name": "a", "added": True}
+    assert changed_keys(old, new, "student") == ["student.added: None → True", "student.train.batch_size: 8 → 16"]
+    assert changed_keys(old, old) == []
+    assert changed_keys({"layers": ["q", "v"]}, {"layers": ("q", "v")}) == []
+    assert changed_keys({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b: 1 → 2"]
+
+
+def test_fingerprints_name_values_not_their_order() -> None:
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint("student", StudentConfig()) == fingerprint("student", StudentConfig())
+    assert fingerprint(StudentConfig()) != fingerprint(replace(StudentConfig(), dropout=0.31))
+    assert fingerprint("a", "b") != fingerprint("ab")
+    assert len(fingerprint(None)) == 16
