@@ -8,9 +8,9 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from bench.rows import MATRIX, matrix
 from jsonargparse import ArgumentError, ArgumentParser
 
+from experiments.bench.rows import MATRIX, matrix
 from recdistill.cli import main
 from recdistill.cli.parser import build_parser, complaint
 from recdistill.config import RunConfig

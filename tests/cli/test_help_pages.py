@@ -7,12 +7,13 @@ from jsonargparse import ArgumentParser
 
 from recdistill.cli import commands as cli
 from recdistill.cli.help_pages import page_about
-from recdistill.cli.parser import READ, STEPS, WHOLE, build_parser
+from recdistill.cli.parser import READ, WHOLE, build_parser
 from recdistill.config import RunConfig
 from recdistill.config.settings import flat
 from recdistill.errors import UserError
+from recdistill.steps import SPECS
 
-COMMANDS = (*STEPS, *WHOLE, "tune", "plan", "fetch", "configs", "bench", "study", "compare", "recommend", "add-items")
+COMMANDS = (*SPECS, *WHOLE, "tune", "plan", "fetch", "configs", "bench", "study", "compare", "recommend", "add-items")
 LINES = 120
 """Most lines of a command's help on 80 columns."""
 SETTINGS = flat(asdict(RunConfig()))
@@ -46,7 +47,7 @@ def test_the_help_of_a_command_is_short_and_names_every_section(
     shown = page([command, "--help"], capsys)
     assert 5 < len(shown.splitlines()) <= LINES
     words = shown.split()
-    for key in SETTINGS if command in (*STEPS, *WHOLE) else ():
+    for key in SETTINGS if command in (*SPECS, *WHOLE) else ():
         section = key.rpartition(".")[0]
         listed = section in ("", *READ.get(command, ()))
         assert listed == (f"--{key}" in words), key

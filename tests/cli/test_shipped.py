@@ -34,7 +34,7 @@ def test_a_wheel_takes_every_configuration() -> None:
 
 
 def test_help_names_configurations_that_come_with_the_package() -> None:
-    text = (ROOT / "src/recdistill/parser.py").read_text()
+    text = (ROOT / "src/recdistill/cli/parser.py").read_text()
     named = re.findall(r"configs/[\w/-]+\.yaml", text)
     assert named
     assert all((CONFIGS.parent / name).is_file() for name in named)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from recdistill.cli import build_parser, main
+from recdistill.cli import main
+from recdistill.cli.parser import build_parser
 from recdistill.config import DataConfig, PlantedConfig, RunConfig, TeacherConfig, TrainConfig
 from recdistill.errors import UserError
 

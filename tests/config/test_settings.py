@@ -35,7 +35,7 @@ def test_what_is_wrong_costs_one_line_that_names_the_key(settings: dict[str, obj
 
 @pytest.mark.parametrize(("old", "new"), sorted(KEYS.items()))
 def test_a_setting_that_was_called_otherwise_is_named_with_its_new_name(old: str, new: str) -> None:
-    if "." not in old:  # `recdistill plan` has no sections; tests/profiling/test_plan.py
+    if "." not in old:  # `recdistill plan` has no sections; tests/plan/test_plan.py
         assert new in settings_of(PlanConfig)
         return
     assert new in settings_of(RunConfig)

@@ -10,7 +10,7 @@ from recdistill.data.planted import PlantedSource, achievable, item_topics, next
 from recdistill.data.planted_words import PHRASES, TOPICS
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData, Targets
-from recdistill.evaluation.baselines import OracleScorer
+from recdistill.evaluation.baselines.oracle import OracleScorer
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import rank
 from recdistill.measure.profiler import Profiler

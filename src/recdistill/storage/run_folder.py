@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
 
 from recdistill.errors import UserError
@@ -51,7 +52,9 @@ class Recorder(Protocol):
     def __enter__(self) -> Self:
         """Begin."""
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """End."""
 
     def write(self, folder: Path) -> None:
