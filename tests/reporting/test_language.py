@@ -51,10 +51,10 @@ def source_of(*packages):
 
 
 def test_no_message_is_unused():
-    source = source_of("reporting", "bench")
+    source = source_of("reporting", "experiments/bench")
     built = ("phase_", "split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
     from_data = {*MODELS, *METRICS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
-    source += source_of("profiling", "teacher")
+    source += source_of("measure", "teacher", "language_models")
     from_data |= {f"seen_{fact}" for fact in ("adapter_rank", "experts", "prompt", "head")}
     from_data |= {f"attention_{why}" for why in FLASH_ATTENTION_MISSING}
     for key in KEYS:
