@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 import torch
 
-from recdistill.config import RunConfig
+from recdistill.config import DLLM2RecConfig, RunConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.outputs import Fingerprints, OutputsReader
@@ -103,7 +103,11 @@ def main() -> None:
         plain = StudentTraining(make_student(config.student, data.num_items), *settings)
         for name, changes in {
             "dllm2rec": {"method": "dllm2rec", "top_k": 10},
-            "dllm2rec_without_consistency": {"method": "dllm2rec", "top_k": 10, "consistency_weight": 0.0},
+            "dllm2rec_without_consistency": {
+                "method": "dllm2rec",
+                "top_k": 10,
+                "dllm2rec": DLLM2RecConfig(consistency_weight=0.0),
+            },
             "topk_kl": {"method": "topk_kl"},
         }.items():
             own = replace(config, distill=replace(config.distill, weight=8.0, dropout=0.1, **changes))  # type: ignore[arg-type]

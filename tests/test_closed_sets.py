@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from recdistill.config import DataConfig, GateConfig, LossConfig, TeacherConfig
+from recdistill.config import DataConfig, DistillConfig, GateConfig, LossConfig, TeacherConfig
 from recdistill.data.new_items import ItemColumns
 from recdistill.data.prepare import split
+from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.language_models.backbone import _quantization
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.plan.plan_memory import bits_per_weight
@@ -22,17 +23,19 @@ from recdistill.teacher.padding import training_batches
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 ENDED = {
+    "config/distill.py": 1,
     "data/batches.py": 1,
     "data/interactions.py": 1,
     "data/new_items.py": 1,
     "data/prepare.py": 1,
+    "distill/methods/__init__.py": 1,
     "plan/activations.py": 1,
     "plan/plan_memory.py": 1,
     "students/losses.py": 1,
     "language_models/backbone.py": 1,
     "teacher/gate.py": 2,
     "teacher/padding.py": 1,
-    "training/distilled.py": 2,
+    "training/distilled.py": 1,
     "training/selecting.py": 1,
 }
 """Files that choose by a closed set, and how many of their choices end in `assert_never`."""
@@ -63,8 +66,16 @@ def _gate() -> object:
     return gate.per_history_step(torch.ones(1, 3, 4), torch.tensor([3]))
 
 
+def _method() -> object:
+    empty = torch.ones(0, 1)
+    batch = ListBatch(empty, empty, empty, empty, empty, empty, 1)
+    return method_loss("another", batch)  # type: ignore[arg-type]
+
+
 DISPATCHES: dict[str, Callable[[], object]] = {
     "loss.name": _loss,
+    "distill.method": lambda: unlisted(DistillConfig(), "method").chosen,
+    "loss of a method": _method,
     "data.split": _split,
     "data.source of new items": lambda: ItemColumns.of(unlisted(DataConfig(), "source")),
     "gate.kind": _gate,

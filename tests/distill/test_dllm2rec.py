@@ -5,13 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from by_hand import close
-from recdistill.config import DistillConfig
-from recdistill.distill.dllm2rec import (
+from recdistill.config import DLLM2RecConfig
+from recdistill.distill.dro import dro_loss, propensities
+from recdistill.distill.methods.dllm2rec import (
     confidence_weights,
     consistency_weights,
-    dro_loss,
     position_weights,
-    propensities,
     ranking_loss,
     ranking_weights,
 )
@@ -48,7 +47,9 @@ def test_consistency_weights_by_hand() -> None:
 
 
 def test_the_weights_together_by_hand() -> None:
-    config = DistillConfig(position_weight=0.3, confidence_weight=0.5, consistency_weight=0.1, position_temperature=2.0)
+    config = DLLM2RecConfig(
+        position_weight=0.3, confidence_weight=0.5, consistency_weight=0.1, position_temperature=2.0
+    )
     items, scores = torch.tensor([[4, 2]]), torch.tensor([[3.0, 1.0]]).log()
     # w^p = (.622459, .377541), w^c = (.75, .25), w^o = (0, 1).
     # .3 w^p + .5 w^c + .1 w^o = (.561738, .338262); their sum is .9.
@@ -71,7 +72,7 @@ def test_every_row_of_weights_sums_to_one_and_empty_places_weigh_nothing(
     empty = torch.arange(k) >= lengths
     items, scores = items.masked_fill(empty, 0), scores.masked_fill(empty, -INF)
     student = torch.rand(rows, 50, generator=generator).argsort(dim=1)[:, :k] + 1
-    weights = ranking_weights(DistillConfig(), items, scores, student)
+    weights = ranking_weights(DLLM2RecConfig(), items, scores, student)
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(rows))
     assert (weights[empty] == 0).all()
     assert (weights[~empty] > 0).all()

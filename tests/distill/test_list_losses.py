@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from by_hand import close
-from recdistill.distill.dllm2rec import (
-    dro_loss,
-    ranking_loss,
-)
-from recdistill.distill.list_losses import full_catalog_ce_excess, list_divergence, listwise_loss, topk_kl_loss
+from recdistill.distill.divergence import list_divergence
+from recdistill.distill.dro import dro_loss
+from recdistill.distill.methods.dllm2rec import ranking_loss
+from recdistill.distill.methods.full_catalog_ce import full_catalog_ce_excess
+from recdistill.distill.methods.listwise import listwise_loss
+from recdistill.distill.methods.topk_kl import topk_kl_loss
 
 INF = torch.inf
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from recdistill.settings import flat
 
+from recdistill.config import RunConfig
 from recdistill.languages import message
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.settings_check import judge
@@ -42,6 +44,45 @@ ON = {
     "export.states": True,
 }
 """Every setting that is judged, with a value that something must be seen of."""
+
+QUALITY = "decides what is learned; no trace of it is collected"
+SCHEDULE = "decides how training goes, told by training.csv a validation at a time; no trace of it is collected"
+NOT_JUDGED = {
+    "teacher.kind": "what is judged are the traces of a language model",
+    "teacher.llm": "a name; no trace tells one model from another",
+    "teacher.compile_buckets": "a bound; the widths that were read are told with teacher.padding",
+    "teacher.compile_seconds": "a bound",
+    "teacher.windows": "the number of prompts is told with teacher.targets",
+    "teacher.candidates": QUALITY,
+    "teacher.folds": "told with export.batch_size, by the largest fold's prompts",
+    "teacher.gate.router": QUALITY,
+    "teacher.gate.hidden_dim": QUALITY,
+    "teacher.head_dim": QUALITY,
+    "teacher.id_dropout": QUALITY,
+    "teacher.instruction": QUALITY,
+    "teacher.student_dropout": QUALITY,
+    "teacher.title_dim": QUALITY,
+    "teacher.title_tokens": "a bound; the log says of how many titles the rest was cut off",
+    "teacher.adapter.alpha": QUALITY,
+    "teacher.adapter.dropout": QUALITY,
+    "teacher.train.max_epochs": SCHEDULE,
+    "teacher.train.learning_rate": SCHEDULE,
+    "teacher.train.weight_decay": SCHEDULE,
+    "teacher.train.warmup_fraction": SCHEDULE,
+    "teacher.train.final_fraction": SCHEDULE,
+    "teacher.train.max_grad_norm": SCHEDULE,
+    "teacher.train.patience": SCHEDULE,
+    "teacher.train.validate_every": SCHEDULE,
+    "teacher.train.checkpoint_seconds": "a bound",
+}
+"""Settings of a teacher of which no trace is looked for, and why."""
+
+
+def test_each_setting_of_a_teacher_has_a_judge_or_a_reason_for_none():
+    settings = {key for key in flat(asdict(RunConfig())) if key.startswith("teacher.")}
+    assert {key for key in ON if key.startswith("teacher.")} | set(NOT_JUDGED) == settings
+    assert not set(ON) & set(NOT_JUDGED)
+    assert all(NOT_JUDGED.values())
 
 
 def effect(key, asked, seen, **others):

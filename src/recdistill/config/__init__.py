@@ -16,7 +16,7 @@ from recdistill.config.data import (
     Split,
     plain_separator,
 )
-from recdistill.config.distill import DistillConfig, Selection
+from recdistill.config.distill import DistillConfig, DLLM2RecConfig, Selection
 from recdistill.config.evaluate import BASELINES, BaselineName, EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.loss import LossConfig, LossName
@@ -44,6 +44,7 @@ __all__ = [
     "BaselineName",
     "ColumnsConfig",
     "ComputeType",
+    "DLLM2RecConfig",
     "DataConfig",
     "Decimal",
     "DistillConfig",

@@ -1,7 +1,7 @@
 """Settings of `distill`: how a fresh student learns from the teacher."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, assert_never
 
 from recdistill.config.loss import LossConfig
 from recdistill.config.rules import (
@@ -12,6 +12,7 @@ from recdistill.config.rules import (
     given,
     nonzero,
     require,
+    section,
     setting,
     unless,
 )
@@ -20,8 +21,47 @@ from recdistill.config.train import TrainConfig
 Selection = Literal["all", "kl_above", "student_misses"]
 
 LISTS = nonzero("distill.weight")
-DLLM2REC = given("distill.method", "dllm2rec")
 SOFTENED = given("distill.method", "topk_kl", "full_catalog_ce")
+
+
+@dataclass(frozen=True)
+class DLLM2RecConfig:
+    """Weights of the items of a list, for method dllm2rec."""
+
+    position_weight: float = setting(0.3, NOT_NEGATIVE)
+    """γ_p, weight by rank in the teacher's list."""
+    confidence_weight: float = setting(0.5, NOT_NEGATIVE)
+    """γ_c, weight by the teacher's confidence in the item."""
+    consistency_weight: float = setting(0.1, NOT_NEGATIVE)
+    """γ_o, weight of items that stand in both the teacher's and the student's top-K."""
+    position_temperature: float = setting(1.0, POSITIVE)
+    """β in exp(-rank/β)."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        check_ranges(self, prefix)
+
+
+@dataclass(frozen=True)
+class TopkKL:
+    """Method topk_kl, with the temperature of both distributions."""
+
+    temperature: float
+
+
+@dataclass(frozen=True)
+class FullCatalogCE:
+    """Method full_catalog_ce, with the temperature of the teacher's distribution."""
+
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Listwise:
+    """Method listwise, which has no settings of its own."""
+
+
+Method = DLLM2RecConfig | TopkKL | FullCatalogCE | Listwise
 
 
 @dataclass(frozen=True)
@@ -41,14 +81,8 @@ class DistillConfig:
     """Take the target itself out of the teacher's list. The student's own loss tells it the target, which a teacher
     that was trained on it names from memory, the more so the fewer the users. Not with full_catalog_ce, which sets a
     list above all items that are not in it."""
-    position_weight: float = setting(0.3, NOT_NEGATIVE, read_with=(LISTS, DLLM2REC))
-    """dllm2rec: γ_p, weight by rank in the teacher's list."""
-    confidence_weight: float = setting(0.5, NOT_NEGATIVE, read_with=(LISTS, DLLM2REC))
-    """dllm2rec: γ_c, weight by the teacher's confidence in the item."""
-    consistency_weight: float = setting(0.1, NOT_NEGATIVE, read_with=(LISTS, DLLM2REC))
-    """dllm2rec: γ_o, weight of items that stand in both the teacher's and the student's top-K."""
-    position_temperature: float = setting(1.0, POSITIVE, read_with=(LISTS, DLLM2REC))
-    """dllm2rec: β in exp(-rank/β)."""
+    dllm2rec: DLLM2RecConfig = section(DLLM2RecConfig, read_with=(LISTS, given("distill.method", "dllm2rec")))
+    """How dllm2rec weighs the items of a list."""
     temperature: float = setting(1.0, POSITIVE, read_with=(LISTS, SOFTENED))
     """topk_kl: both distributions are softened by this; full_catalog_ce: the teacher's."""
     start: Literal["random", "titles", "student"] = "random"
@@ -73,10 +107,28 @@ class DistillConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     """The training run. The student's shape is the `student` section's."""
 
+    @property
+    def chosen(self) -> Method:
+        """The chosen method with its own settings."""
+        match self.method:
+            case "dllm2rec":
+                return self.dllm2rec
+            case "topk_kl":
+                return TopkKL(self.temperature)
+            case "full_catalog_ce":
+                return FullCatalogCE(self.temperature)
+            case "listwise":
+                return Listwise()
+            case _:
+                assert_never(self.method)
+
     def __post_init__(self) -> None:
         """Check ranges."""
         check_ranges(self, "distill")
-        total = self.position_weight + self.confidence_weight + self.consistency_weight
-        require(self.method != "dllm2rec" or total > 0, "distill.position_weight + …", total, "above 0 in sum")
+        own = self.dllm2rec
+        own.check("distill.dllm2rec")
+        total = own.position_weight + own.confidence_weight + own.consistency_weight
+        used = self.method == "dllm2rec"
+        require(not used or total > 0, "distill.dllm2rec.position_weight + …", total, "above 0 in sum")
         self.loss.check("distill.loss")
         self.train.check("distill.train")

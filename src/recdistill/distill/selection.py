@@ -6,7 +6,7 @@ training: the choice is made once, and stays.
 
 from torch import Tensor
 
-from recdistill.distill.list_losses import list_divergence
+from recdistill.distill.divergence import list_divergence
 
 
 def divergence_above(student_scores: Tensor, teacher_scores: Tensor, threshold: float) -> Tensor:

@@ -14,16 +14,16 @@ from torch.utils.checkpoint import checkpoint
 from recdistill.config import DistillConfig, RunConfig
 from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
-from recdistill.distill.dllm2rec import dro_loss, propensities, ranking_loss, ranking_weights
-from recdistill.distill.list_losses import full_catalog_ce_excess, listwise_loss, topk_kl_loss
-from recdistill.distill.lists import best_items, chunk_rows, list_scores, without_targets
+from recdistill.distill.dro import dro_loss, propensities
+from recdistill.distill.lists import chunk_rows, list_scores, without_targets
+from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
-from recdistill.students.losses import cross_entropy, training_loss
+from recdistill.students.losses import training_loss
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.teacher.whitening import have_titles, whiten
 from recdistill.training.checkpoint import discard_checkpoint
@@ -152,18 +152,8 @@ class DistilledTraining:
         if not bool(chosen.all()):
             states, targets, items, teacher_scores = (one[chosen] for one in (states, targets, items, teacher_scores))
         scores = list_scores(states, vectors, items)
-        if config.method == "topk_kl":
-            return topk_kl_loss(scores, teacher_scores, config.temperature)
-        if config.method == "listwise":
-            return listwise_loss(scores, teacher_scores)
-        if config.method == "full_catalog_ce":
-            own_scores = (states * nn.functional.embedding(targets, vectors)).sum(dim=1)
-            excess = full_catalog_ce_excess(scores, own_scores, teacher_scores, config.temperature)
-            return cross_entropy(states, vectors, targets) + excess
-        if config.method == "dllm2rec":
-            own = best_items(states, vectors, self.top_k) if config.consistency_weight > 0 else None
-            return ranking_loss(scores, ranking_weights(config, items, teacher_scores, own))
-        assert_never(config.method)
+        lists = ListBatch(states, vectors, targets, items, teacher_scores, scores, self.top_k)
+        return method_loss(config.chosen, lists)
 
     def _dro_loss(self, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
         """The robust term, in chunks that are computed again in the backward pass: no (M, N) scores are kept."""

@@ -16,14 +16,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recdistill.config import DistillConfig
-from recdistill.distill.list_losses import same_shape
+from recdistill.config.distill import DLLM2RecConfig
+from recdistill.distill.divergence import same_shape
+from recdistill.distill.lists import best_items
+from recdistill.distill.methods.batch import ListBatch
 
-PROPENSITY_POWER = 0.05
+
+def loss(method: DLLM2RecConfig, batch: ListBatch) -> Tensor:
+    """L_d of a batch, its weights from the teacher's list and the student's own: scalar."""
+    own = best_items(batch.states, batch.vectors, batch.top_k) if method.consistency_weight > 0 else None
+    weights = ranking_weights(method, batch.items, batch.teacher_scores, own)
+    return ranking_loss(batch.student_scores, weights)
 
 
 def ranking_weights(
-    config: DistillConfig, teacher_items: Tensor, teacher_scores: Tensor, student_items: Tensor | None
+    config: DLLM2RecConfig, teacher_items: Tensor, teacher_scores: Tensor, student_items: Tensor | None
 ) -> Tensor:
     """w: the weight of each item of the teacher's lists, (M, K); a row sums to 1.
 
@@ -73,27 +80,3 @@ def ranking_loss(student_scores: Tensor, weights: Tensor) -> Tensor:
     """L_d = -Σ w log σ(ŷ) over the student's scores of the teacher's items: (M, K) and (M, K) → scalar."""
     same_shape(student_scores, weights)
     return -(weights * functional.logsigmoid(student_scores)).sum()
-
-
-def propensities(train_item_counts: Tensor) -> Tensor:
-    """p_j = ((pop_j + 1) / Σ_k (pop_k + 1))^0.05 of items 1..N: counts (N + 1,) → fp32 (N,)."""
-    smoothed = train_item_counts[1:].double() + 1
-    return ((smoothed / smoothed.sum()) ** PROPENSITY_POWER).float()
-
-
-def dro_loss(scores: Tensor, targets: Tensor, propensity: Tensor, temperature: float) -> Tensor:
-    """Distributionally robust term: Σ_s log(Σ_j e^{p_j ŷ_j²/β} - e^{p_t ŷ_t²/β} + e^{p_t (ŷ_t - 1)²/β}).
-
-    The exponent of the target t is put in the place of its own entry, so nothing is subtracted after exponentiation.
-
-    Args:
-        scores: fp32 (M, N) of items 1..N.
-        targets: int64 (M,) in 1..N.
-        propensity: fp32 (N,).
-        temperature: β.
-    """
-    same_shape(scores[:, 0], targets)
-    own = (targets - 1).unsqueeze(1)  # (M, 1), as `gather` and `scatter` want it
-    missed = propensity[own] * (scores.gather(1, own) - 1) ** 2
-    exponents = (propensity * scores**2).scatter(1, own, missed)
-    return (exponents / temperature).logsumexp(dim=1).sum()
