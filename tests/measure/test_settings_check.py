@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from recdistill.settings import flat
 
 from recdistill.config import RunConfig
+from recdistill.config.settings import flat
 from recdistill.languages import message
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.settings_check import judge
