@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md says of additions: a name in a setting's type, without what belongs to it, fails here."""
 
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -57,3 +58,16 @@ def test_a_metric_is_described(name: str) -> None:
 def test_a_baseline_is_fitted_and_has_a_name_in_every_language(name: str, language: str) -> None:
     assert name in BUILDERS
     assert Texts(language).name(name) != name
+
+
+def test_the_files_and_tests_that_contributing_names_exist() -> None:
+    text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    assert len(tests) >= 6
+    for path, name in tests:
+        assert f"def {name}" in (DOCS.parent / path).read_text(encoding="utf-8")
+    files = set(
+        re.findall(r"`((?:students|config|data|distill|training|evaluation|locales|profiling|tune)/[\w/]+\.\w+)`", text)
+    )
+    assert len(files) >= 12
+    assert not [name for name in files if not (DOCS.parent / "src/recdistill" / name).is_file()]
