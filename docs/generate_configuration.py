@@ -30,19 +30,19 @@ PAGE_HEAD = """\
 
 Written by `docs/generate_configuration.py` from the dataclasses in `src/recdistill/config/`; do not edit by hand.
 
-Every setting can stand in a YAML file (`--config run.yaml`), on the command line by its dotted name
+Every setting can be in a YAML file (`--config run.yaml`), on the command line by its dotted name
 (`--student.train.max_epochs 20`), or in Python (`RunConfig(student=StudentConfig(...))`). What comes later on the
 command line wins, so put `--config` first; the defaults are the demo's. `recdistill run --config run.yaml
 --print_config` prints what would be used. `recdistill student --help` lists the settings of that step,
-`recdistill run --help teacher.gate` a section, `recdistill run --help dropout` the settings that speak of a word.
+`recdistill run --help teacher.gate` a section, `recdistill run --help dropout` the settings that mention a word.
 
 Unknown keys, wrong types and values out of range stop a command before any work, with the key's name and the nearest
-name there is; a setting that was changed and that nothing reads, given the others, is told.
+name there is; a changed setting that the others leave unused is reported.
 
 A key without a value (`separator:`), and a section whose lines are all commented out, are as if the line were not
-there: the default holds. An empty text is `''`. `null` stands where the last column has it, and is refused elsewhere.
-On the command line `--data.items_path ''` is an empty text; `--set key=` of a study is the default again, whatever its
-file says.
+there: the default holds. An empty text is `''`. `null` is a value where the last column has it, and is refused
+elsewhere. On the command line `--data.items_path ''` is an empty text; `--set key=` of a study is the default again,
+whatever its file says.
 """
 
 YAML_HEAD = """\

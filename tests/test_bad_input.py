@@ -126,14 +126,14 @@ def test_bytes_that_are_no_text(fail: Fail, events: Path) -> None:
 
 def test_users_with_too_few_events(fail: Fail, events: Path) -> None:
     message = fail("--data.min_user_events=50")
-    assert message.startswith("no events are left after filtering: ")
+    assert message.startswith("no interactions are left after filtering: ")
     assert "data.min_user_events" in message
 
 
 def test_empty_result_after_filtering_by_rating(fail: Fail, events: Path) -> None:
     pl.read_csv(events).with_columns(rating=pl.lit(3.0)).write_csv(events)
     message = fail("--data.columns.rating=rating", "--data.min_rating=3.5")
-    assert message.startswith("no events are left after filtering: ")
+    assert message.startswith("no interactions are left after filtering: ")
     assert "min_rating" in message
 
 

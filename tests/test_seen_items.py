@@ -104,7 +104,7 @@ def test_another_filter_is_another_training_and_misses_are_counted(
     assert f"{USERS} of {USERS} targets repeat an item of their own history" in table
     assert best_validation(run, "student") == 0.0, "every target is in its history"
     table, log = do("--evaluate.filter_seen=false")
-    assert "student: again, since input.evaluate.filter_seen" in log
+    assert "student: re-running, since input.evaluate.filter_seen" in log
     assert "can only be misses" not in log
     assert "repeat an item" not in table
     assert best_validation(run, "student") == best_validation(kept, "student")

@@ -116,7 +116,7 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "export",
-        about="Write the teacher's outputs for all training targets.",
+        about="Write the teacher's outputs for all training and validation targets.",
         folder="teacher_outputs",
         section="export",
         results=2,  # 2: settings and files have other names.
@@ -138,7 +138,7 @@ STEPS: tuple[StepSpec, ...] = (
     ),
     StepSpec(
         "evaluate",
-        about="Rank the whole catalog with every model; metrics, intervals, tests.",
+        about="Rank all items with every model (full ranking); metrics, intervals, tests.",
         folder="evaluation",
         section="evaluate",
         results=3,  # 2: settings and files have other names. 3: item_knn and ease beside the other baselines.

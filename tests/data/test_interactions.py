@@ -101,7 +101,7 @@ def test_select_keeps_repeated_events_when_told_to() -> None:
 def test_nothing_left_names_the_settings() -> None:
     events: list[Event] = [(0, 0, 1), (0, 1, 2), (0, 2, 3)]
     message = (
-        "no events are left after filtering: 3 read, 3 after data.duplicates first, "
+        "no interactions are left after filtering: 3 read, 3 after data.duplicates first, "
         "0 after data.min_user_events 5 and data.min_item_events 1"
     )
     with pytest.raises(UserError, match=f"^{message}$"):

@@ -172,9 +172,9 @@ def test_every_filters_toll_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
         prepare(DataConfig(**config, columns=ColumnsConfig(rating="stars")), 0, tmp_path / "out", profiler)  # type: ignore[arg-type]
     told = [message.removeprefix("data: ") for message in caplog.messages]
     assert told[:5] == [
-        "read: 35 events, 5 users, 8 items",
-        "data.min_rating 2.0: 4 events dropped",
-        "data.duplicates first: 1 event dropped",
-        "data.min_user_events 5 and data.min_item_events 1: 2 events, 1 user, 1 item dropped",
-        "left: 28 events, 4 users, 7 items; targets: 16 train, 4 validation, 4 test",
+        "read: 35 interactions, 5 users, 8 items",
+        "data.min_rating 2.0: 4 interactions dropped",
+        "data.duplicates first: 1 interaction dropped",
+        "data.min_user_events 5 and data.min_item_events 1: 2 interactions, 1 user, 1 item dropped",
+        "left: 28 interactions, 4 users, 7 items; targets: 16 train, 4 validation, 4 test",
     ]

@@ -110,7 +110,7 @@ def test_one_person_is_mixed_with_herself() -> None:
 
 def test_nobody_to_mix_is_refused(data: PreparedData) -> None:
     nobody = replace(data, trained_users=np.zeros(4, dtype=np.bool_))
-    with pytest.raises(UserError, match=r"export\.mixed_histories: nobody has two events"):
+    with pytest.raises(UserError, match=r"export\.mixed_histories: no user has two training interactions"):
         with_mixed_histories(nobody, 1, 8, seed=0)
 
 

@@ -176,7 +176,7 @@ def test_limit_rows_keeps_the_moments_of_all_events(write: Write, tmp_path: Path
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"min_user_events": 9}, "no events are left after filtering: 10 read"),
+        ({"min_user_events": 9}, "no interactions are left after filtering: 10 read"),
         ({"limit_rows": 0.5}, "data.limit_rows: 0.5 is too few"),
         ({"min_rating": 4.0}, "data.columns.rating"),
         ({"min_rating": 4.0, "columns": ColumnsConfig(rating="stars")}, "no train targets are left of 2 users"),

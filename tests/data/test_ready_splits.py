@@ -95,7 +95,7 @@ def test_parts_come_before_times_and_users_whose_future_is_trained_on_are_told(
         data = prepared(of_files(tmp_path, validation=[("a", 4, 2), ("b", 2, 4)]), tmp_path / "out")
     assert targets(data, "validation") == [(0, "4"), (1, "2")]
     (told,) = [record.getMessage() for record in caplog.records if "data.split" in record.getMessage()]
-    assert "of 1 of 2 users an event of an earlier part" in told
+    assert "of 1 of 2 users an interaction of an earlier part" in told
 
 
 def test_in_order_nothing_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -209,7 +209,7 @@ def test_what_is_done_again_is_explained_by_the_settings_own_names(
     assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
     told = capsys.readouterr().err
     for key in ("export.top_k: 10 → 9", "distill.weight: 'auto' → 3.0", "evaluate.candidates: 5 → 3"):
-        assert f"again, since {key}" in told
+        assert f"re-running, since {key}" in told
 
 
 def test_a_model_changed_in_place_is_read_again_and_its_file_named(
@@ -227,7 +227,7 @@ def test_a_model_changed_in_place_is_read_again_and_its_file_named(
         assert main(["teacher", *(argument for argument in arguments if argument != "--quiet")]) == 0
         told = capsys.readouterr().err
         assert "student: finished before" in told
-        assert f"teacher: again, since teacher.llm: {name} is another file" in told
+        assert f"teacher: re-running, since teacher.llm: {name} is another file" in told
 
 
 def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
@@ -251,7 +251,7 @@ def test_a_step_of_a_version_with_other_results_is_done_again_and_told(
     assert "distill: finished before" in told
     count = f"evaluate: {before} → {before + 1}"
     reason = f"recdistill {recdistill.__version__} made it, whose results or files are not this version's ({count})"
-    assert f"evaluate: again, since {reason}" in told
+    assert f"evaluate: re-running, since {reason}" in told
     assert "its ranks are read back" not in told
     assert read(run / "evaluation" / "manifest.json")["code"]["results"] == before + 1
     monkeypatch.setitem(RESULTS, "prepare", RESULTS["prepare"] + 1)

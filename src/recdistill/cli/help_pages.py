@@ -48,7 +48,7 @@ class Option(NamedTuple):
 
 
 class Help(_HelpAction):
-    """`--help [WORD]`: the page of a command, or of a section, or of the settings that speak of a word."""
+    """`--help [WORD]`: the page of a command, or of a section, or of the settings that mention a word."""
 
     def __init__(self, sections: Sequence[str] = (), **kwargs: Any) -> None:
         """`sections` are those whose settings the command's own page lists; jsonargparse gives the rest."""
@@ -189,7 +189,7 @@ def _count(section: str, options: Sequence[Option]) -> int:
 
 def _more(command: str, sections: Iterable[str]) -> str:
     shown = dict.fromkeys(list(sections)[:1], "a section, with all that is to say of it")
-    shown |= {"WORD": "settings that speak of a word", ALL: "every setting"}
+    shown |= {"WORD": "settings that mention a word", ALL: "every setting"}
     wide = max(map(len, shown))
     return "\n".join(f"{command} --help {word:{wide}}  {told}" for word, told in shown.items())
 

@@ -26,11 +26,11 @@ WHOLE = {
 }
 FETCH = "Fetch data or a language model into the user's cache."
 CONFIGS = "Copy the ready configurations that come with the package to a folder."
-RECOMMEND = "What the distilled student recommends after a history."
-ADD_ITEMS = "Give a distilled student items that came after its training, by their titles; nothing is trained."
+RECOMMEND = "Recommend the next items after a history, with the distilled student."
+ADD_ITEMS = "Add new items to a distilled student by their text; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
-COMPARE = "Finished runs side by side, from the ranks they stored: seeds, intervals, paired tests."
-STUDY = "Run variants × seeds from a YAML file, equal steps once; then `compare` the runs."
+COMPARE = "Compare finished runs from their stored ranks: seeds, intervals, paired tests."
+STUDY = "Run variants × seeds from a YAML file, sharing identical steps; then `compare` the runs."
 TUNE = "Try students on validation (needs the extra `tune`); write the best one's configuration."
 LONG = (*SPECS, *WHOLE, "study")
 KEPT = dict.fromkeys(LONG, "finished steps are kept, and checkpoints of the one that ran") | {
@@ -44,7 +44,7 @@ GOES_ON = dict.fromkeys(LONG, "with that step") | {
 }
 """Where a command that was interrupted goes on; others begin anew."""
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
-PLAN = "Memory, FLOPs, largest batch and time of a teacher on a card that need not be there; no weights are read."
+PLAN = "Memory, FLOPs, largest batch and time of a teacher on a GPU you don't have; no weights are read."
 
 SETTINGS = settings_of(RunConfig)
 READ: dict[str, tuple[str, ...]] = {spec.name: (spec.section,) for spec in STEPS}
@@ -77,7 +77,7 @@ def build_parser(command: str) -> ArgumentParser:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
         prog="recdistill",
-        description="A large language model's judgement in a recommender, at the speed and price of a small model.",
+        description="Distil an LLM recommender into SASRec or GRU4Rec.",
         exit_on_error=False,
         version=__version__,
         allow_abbrev=False,
@@ -123,7 +123,7 @@ def _subparser(description: str) -> ArgumentParser:
 def _settings_subparser(description: str, sections: Sequence[str] = ()) -> ArgumentParser:
     """One that takes settings; its help lists those of `sections`, and others on request."""
     parser = ArgumentParser(description=description, exit_on_error=False, allow_abbrev=False, add_help=False)
-    told = "This page, or that of a section, or the settings that speak of a word."
+    told = "This page, or that of a section, or the settings that mention a word."
     parser.add_argument("-h", "--help", action=Help, sections=sections, help=told)
     return _quiet(parser)
 
@@ -194,7 +194,7 @@ def _study_parser() -> ArgumentParser:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="Settings of all variants, above the file's: evaluate.split=test for the last reading, data.path=...",
+        help="Settings of all variants, above the file's: evaluate.split=test for the test evaluation, data.path=...",
     )
     study.add_argument("--until", choices=list(SPECS), default="evaluate", help="Last step of each run.")
     return study
@@ -211,9 +211,9 @@ def _compare_parser() -> ArgumentParser:
         "--baseline", type=str, default="", help="VARIANT:MODEL. Empty: same model of the first variant (study: main)."
     )
     compare.add_argument("--metric", type=str, default="ndcg@10", help="What is compared: such as hit_rate@5, mrr@20.")
-    compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Redraws of seeds and users.")
+    compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Bootstrap resamples of seeds and users.")
     compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")
-    compare.add_argument("--seed", type=int, default=42, help="Of redraws and sign flips.")
+    compare.add_argument("--seed", type=int, default=42, help="Of resamples and sign flips.")
     compare.add_argument("--json", action="store_true", help="One JSON object instead of tables.")
     return compare
 
@@ -231,14 +231,12 @@ def _plan_parser(whole: bool) -> ArgumentParser:
 def _recommend_parser() -> ArgumentParser:
     recommend = _subparser(RECOMMEND)
     recommend.add_argument("run", type=str, help="Folder of a finished run.")
-    recommend.add_argument(
-        "history", type=str, nargs="+", help="Titles (parts of them will do) or item ids, oldest first."
-    )
+    recommend.add_argument("history", type=str, nargs="+", help="Titles, parts of titles or item ids, oldest first.")
     recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
     recommend.add_argument("--model", choices=list(SERVED), default="distilled", help="Which model to ask.")
     seen = recommend.add_mutually_exclusive_group()
     seen.add_argument(
-        "--keep_seen", action="store_true", help="List items of the history too. Neither: as evaluate.filter_seen says."
+        "--keep_seen", action="store_true", help="List items of the history too. Default: as evaluate.filter_seen says."
     )
     seen.add_argument("--leave_seen_out", action="store_true", help="List no item of the history.")
     return recommend
@@ -250,8 +248,8 @@ def _add_items_parser() -> ArgumentParser:
     add_items.add_argument(
         "items",
         type=str,
-        help="CSV or Parquet file of items, columns called as at training (docs/distillation.md); known items are "
-        "passed over.",
+        help="CSV or Parquet file of items, columns called as at training (docs/distillation.md); existing "
+        "items are skipped.",
     )
     add_items.add_argument("--out", type=str, required=True, help="Folder to write: what `recommend` reads.")
     add_items.add_argument(

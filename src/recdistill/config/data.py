@@ -1,4 +1,4 @@
-"""Settings of `data`: what to read, which events to keep, how to split."""
+"""Settings of `data`: what to read, which interactions to keep, how to split."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -37,7 +37,7 @@ def plain_separator(text: str) -> str:
 
 
 def _check_form(form: "DataConfig | ItemsFormConfig", prefix: str) -> None:
-    """Check how a text file is said to be written; empty values stand for others."""
+    """Check how a text file is said to be written; empty values mean the other file's."""
     one = "one character, neither a line end nor the separator"
     for name in ("quote", "escape"):
         value = getattr(form, name)
@@ -62,7 +62,7 @@ class ColumnsConfig:
     item: str = setting("item_id", read_with=NAMED_COLUMNS)
     """Column of the item ids (any text or number), in the interactions and in the items file."""
     timestamp: str = "timestamp"
-    """Column of event times: numbers or ISO date-times. '': the file is in time order."""
+    """Column of interaction times: numbers or ISO date-times. '': the file is in time order."""
     rating: str = setting("", read_with=NAMED_COLUMNS)
     """Column of the ratings, for `data.min_rating`. Empty: none (RecBole files: `rating`)."""
     title: str = setting("title", read_with=NAMED_COLUMNS)
@@ -94,20 +94,20 @@ class ItemsFormConfig:
 
 @dataclass(frozen=True)
 class PlantedConfig:
-    """Generated data with a signal in its titles (`data.source: planted`); the rule stands in docs/data.md."""
+    """Generated data with a signal in its titles (`data.source: planted`); the rule is in docs/data.md."""
 
     users: int = setting(800, POSITIVE)
     """Users."""
     items: int = 1000
     """Items, in equal numbers for each topic."""
     topics: int = setting(40, between(2, 40))
-    """Topics; an item's title tells its topic."""
+    """Topics; an item's title shows its topic."""
     events: int = 8
-    """Events of each user."""
+    """Interactions of each user."""
     novelty: float = setting(0.5, POSITIVE)
-    """Weight of all topics together where a user's latest event weighs 1: more means more changes of topic."""
+    """Weight of all topics together where a user's latest interaction weighs 1: more means more changes of topic."""
     decay: float = setting(0.8, POSITIVE_SHARE)
-    """Weight of an event against the one after it (0 to 1): less means that the latest topics count more."""
+    """Weight of an interaction against the one after it (0 to 1): less means that the latest topics count more."""
     seed: int = setting(0, NOT_NEGATIVE)
     """Seed of the generated data; the run's own `seed` does not change it."""
 
@@ -122,18 +122,19 @@ class PlantedConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What to read, which events to keep, how to split."""
+    """What to read, which interactions to keep, how to split."""
 
     source: Source = "ml-100k"
     """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
-    planted: generated, with a signal in the titles; or frames: data frames that `run` is called with in Python."""
+    planted: synthetic data with a signal in the titles; or frames: data frames that `run` is called with in Python."""
     path: str = setting("", read_with=unless("data.source", "planted", "frames"))
     """Folder of the data set; or the file of interactions, packed or not, or a folder of part files (csv, parquet).
     Empty: the user's cache, filled by `recdistill fetch`."""
     validation_path: str = setting("", read_with=FILES_ALONE)
-    """split files: the file or folder of validation events; `data.path` is that of the train events (csv, parquet)."""
+    """split files: the file or folder of validation interactions; `data.path` is that of the training interactions
+    (csv, parquet)."""
     test_path: str = setting("", read_with=FILES_ALONE)
-    """split files: the file or folder of test events (csv, parquet)."""
+    """split files: the file or folder of test interactions (csv, parquet)."""
     items_path: str = setting("", read_with=FILES_ALONE)
     """File or folder with item titles, CSV or Parquet (csv, parquet). Empty: no item has a title, and a teacher learns
     from ids alone."""
@@ -146,14 +147,14 @@ class DataConfig:
     separator: str = setting(",", read_with=FILES_ALONE)
     """Column separator of CSV files: a character, several, or `tab`."""
     quote: str = setting('"', read_with=FILES_ALONE)
-    """Character that values of CSV files may stand between, or none: quotes are plain characters."""
+    """Character that may enclose values of CSV files, or none: quotes are plain characters."""
     escape: str = setting("", read_with=FILES_ALONE)
     r"""Character that takes a quote's meaning away within quotes, such as the backslash of Spark and MySQL. Empty:
     quotes are doubled there."""
     encoding: str = setting("", read_with=FILES_ALONE)
     """Encoding of CSV files, such as latin-1, cp1252, shift_jis or utf-16. Empty: UTF-8."""
     decimal: Decimal = setting(".", read_with=FILES_ALONE)
-    """What stands before the decimals of times and ratings in CSV files."""
+    """Decimal mark of times and ratings in CSV files."""
     names: tuple[str, ...] = setting((), read_with=FILES_ALONE)
     """Names of the columns of CSV files of interactions whose first line does not hold them. Empty: it does."""
     items: ItemsFormConfig = section(ItemsFormConfig, read_with=FILES_ALONE)
@@ -162,22 +163,23 @@ class DataConfig:
     """What to do about rows that cannot be read or lack an id or a time: error names the first twenty and counts them,
     skip leaves them out and counts them."""
     min_rating: float | None = setting(None, FINITE)
-    """Keep events rated this or higher. null: keep all."""
+    """Keep interactions rated this or higher. null: keep all."""
     min_user_events: int = setting(5, at_least(3))
-    """Users with fewer events are dropped, items likewise, until all that are left have enough (k-core). At least 3."""
+    """Users with fewer interactions are dropped, items likewise, until all that are left have enough (k-core). At least
+    3."""
     min_item_events: int = setting(1, at_least(1))
-    """Items with fewer events are dropped (k-core, together with `min_user_events`)."""
+    """Items with fewer interactions are dropped (k-core, together with `min_user_events`)."""
     duplicates: Duplicates = "first"
-    """A user's repeated events on one item: keep all, or only the first or last in time."""
+    """A user's repeated interactions on one item: keep all, or only the first or last in time."""
     split: Split = "leave_one_out"
-    """leave_one_out: a user's last event is test, the one before validation. global_time: two moments cut them all.
-    column: whole users, as `data.columns.split` says; of validation and test users only the last event is a target.
-    column_events: each event, as `data.columns.split` says. files: each event by its file (`data.path`,
-    `data.validation_path`, `data.test_path`; RecBole's X.train.inter, X.valid.inter and X.test.inter)."""
+    """leave_one_out: a user's last interaction is test, the one before validation. global_time: two moments cut them
+    all. column: whole users, as `data.columns.split` says; of validation and test users only the last interaction is a
+    target. column_events: each interaction, as `data.columns.split` says. files: each interaction by its file
+    (`data.path`, `data.validation_path`, `data.test_path`; RecBole's X.train.inter, X.valid.inter and X.test.inter)."""
     validation_fraction: float = setting(0.1, INNER_SHARE, read_with=given("data.split", "global_time"))
-    """global_time: share of all events, in time order, between the two moments (0 to 1)."""
+    """global_time: share of all interactions, in time order, between the two moments (0 to 1)."""
     test_fraction: float = setting(0.1, INNER_SHARE, read_with=given("data.split", "global_time"))
-    """global_time: share of all events after the second moment (0 to 1)."""
+    """global_time: share of all interactions after the second moment (0 to 1)."""
     limit_rows: int | None = setting(None, ABOVE_ZERO)
     """At most this many training targets, taken by whole users in a seeded sample. null: all."""
     train_user_fraction: float = setting(1.0, POSITIVE_SHARE)
@@ -223,7 +225,7 @@ class DataConfig:
         require(named or self.split != "files", "data.split", self.split, "another one with this data.source")
 
     def _check_planted(self) -> None:
-        """Generated data stays whole, since its rule is about all events; it has no ratings and no columns."""
+        """Generated data stays whole, since its rule is about all interactions; it has no ratings and no columns."""
         for name, value in {"min_item_events": 1, "min_rating": None, "text": (), "limit_rows": None}.items():
             found = getattr(self, name)
             require(found == value, f"data.{name}", found, f"{value!r} with data.source planted")

@@ -70,34 +70,35 @@ class DistillConfig:
 
     method: Literal["dllm2rec", "topk_kl", "full_catalog_ce", "listwise"] = setting("topk_kl", read_with=LISTS)
     """dllm2rec: weighted ranking loss on the teacher's top-K (Cui et al. 2024). topk_kl: KL over the top-K alone.
-    full_catalog_ce: cross-entropy over the whole catalog against the teacher's top-K. listwise: the order of the
+    full_catalog_ce: cross-entropy over the full catalog against the teacher's top-K. listwise: the order of the
     top-K."""
     weight: float | Literal["auto"] = setting("auto", NOT_NEGATIVE)
     """Weight λ_d of the distillation loss beside the student's own loss. auto: 8 where an item of the
-    catalog has 25 training events or more on average, else 1; what was chosen and why is recorded."""
+    catalog has 25 training interactions or more on average, else 1; what was chosen and why is recorded."""
     top_k: int = setting(50, POSITIVE, read_with=LISTS)
     """The teacher's first K items are learned from; at most export.top_k."""
     drop_target: bool = setting(False, read_with=(LISTS, unless("distill.method", "full_catalog_ce")))
-    """Take the target itself out of the teacher's list. The student's own loss tells it the target, which a teacher
-    that was trained on it names from memory, the more so the fewer the users. Not with full_catalog_ce, which sets a
+    """Take the target itself out of the teacher's list. The student's own loss contains the target, and a teacher
+    that was trained on it has memorised it, more so with fewer users. Not with full_catalog_ce, which sets a
     list above all items that are not in it."""
     dllm2rec: DLLM2RecConfig = section(DLLM2RecConfig, read_with=(LISTS, given("distill.method", "dllm2rec")))
     """How dllm2rec weighs the items of a list."""
     temperature: float = setting(1.0, POSITIVE, read_with=(LISTS, SOFTENED))
     """topk_kl: both distributions are softened by this; full_catalog_ce: the teacher's."""
     start: Literal["random", "titles", "student"] = "random"
-    """First weights: random; titles: item vectors from the teacher's embeddings of the titles, cut to their principal
-    axes; student: the finished plain student's weights, trained on (with `embedding_weight`, titles come on top)."""
+    """First weights: random; titles: item embeddings from the teacher's embeddings of the titles, cut to their
+    principal axes; student: the finished plain student's weights, trained on (with `embedding_weight`, titles come on
+    top)."""
     embedding_weight: float = setting(1.0, NOT_NEGATIVE)
-    """Collaborative embedding distillation: weight of the projected title embedding in the item vectors. 0: off."""
+    """Collaborative embedding distillation: weight of the projected title embedding in the item embeddings. 0: off."""
     dro_weight: float = setting(0.0, NOT_NEGATIVE)
     """α, weight of the distributionally robust term, with any method. 0: off."""
     dro_temperature: float = setting(1.0, POSITIVE, read_with=nonzero("distill.dro_weight"))
     """β of the distributionally robust term."""
     dropout: float | Literal["auto"] | None = setting("auto", FRACTION)
     """Share of the distilled student's units set to zero while training; the teacher's lists keep it from overfitting,
-    so that it needs less than a plain student. auto: 0.1 where an item has 25 training events or more and `weight` is
-    above 1, else as null. null: `student.dropout`."""
+    so that it needs less than a plain student. auto: 0.1 where an item has 25 training interactions or more and
+    `weight` is above 1, else as null. null: `student.dropout`."""
     selection: Selection = setting("all", read_with=LISTS)
     """Targets distilled: all; kl_above: those with KL above kl_threshold; student_misses: those the student misses."""
     kl_threshold: float = setting(0.1, NOT_NEGATIVE, read_with=(LISTS, given("distill.selection", "kl_above")))

@@ -15,7 +15,7 @@ class EvaluateConfig:
     """How targets are ranked, and the test evaluation."""
 
     split: Literal["test", "validation"] = "test"
-    """Which targets are ranked. Choices belong to validation; test is read once."""
+    """Which targets are ranked. Choices belong to validation; test is evaluated once."""
     filter_seen: bool = True
     """Leave the items of the history out of the ranking. Validation is ranked alike while models are trained and tuned.
     With `data.duplicates: keep` a target may repeat its own history; it is then a certain miss, and a warning counts
@@ -32,7 +32,7 @@ class EvaluateConfig:
     """Simple baselines that are ranked beside the models, any of popularity, cooccurrence, item_knn and ease. Empty:
     none."""
     ease_items: int = setting(20000, NOT_NEGATIVE, read_with=among("evaluate.baselines", "ease"))
-    """Most items N of a catalogue for which ease is fitted. Of a larger one it is left out, with a warning and a remark
+    """Most items N of a catalog for which ease is fitted. Of a larger one it is left out, with a warning and a remark
     in the report: its fit holds 4·N² bytes (20,000 items: 1.5 GiB) and takes time in proportion to N³. 0: never."""
 
     def __post_init__(self) -> None:

@@ -23,10 +23,10 @@ class ExportConfig:
     """Leave the items of the history out of a target's list; the target itself stays, also where it is a repeat. Empty:
     as `evaluate.filter_seen` has it, so that lists hold what is ranked."""
     states: bool = True
-    """Keep the user state of each target too (fp16). Distillation reads the lists alone; at the defaults states
+    """Keep the user embedding of each target too (fp16). Distillation reads the lists alone; at the defaults states
     are two fifths of a row."""
     shard_rows: int = setting(16384, POSITIVE)
-    """Rows in one shard; an interrupted export goes on after its last whole shard."""
+    """Rows in one shard; an interrupted export resumes after its last whole shard."""
     mixed_histories: int = setting(0, NOT_NEGATIVE)
     """Histories mixed from two people's, as long as a student's window, about which the teacher is asked too. The
     distilled student learns their lists; their items are never its targets. For data with few users."""

@@ -69,10 +69,10 @@ class RunConfig:
         if self.export.use_cache:
             self._check_cache()
         if self.export.mixed_histories and self.teacher.folds:
-            raise UserError("export.mixed_histories: a mixed history belongs to no fold; set teacher.folds: 0")
+            raise UserError("export.mixed_histories: cannot be combined with teacher.folds; set teacher.folds: 0")
         if self.export.mixed_histories and self.distill.selection != "all":
             raise UserError(
-                "export.mixed_histories: nothing to select by where there are no targets; set distill.selection: all"
+                "export.mixed_histories: mixed histories have no targets to select by; set distill.selection: all"
             )
         require(
             self.distill.top_k <= self.export.top_k,
@@ -104,4 +104,4 @@ class RunConfig:
         if self.export.batch_size == "auto":
             raise UserError("export.use_cache: users are read in groups of export.batch_size, so it must be a number")
         if teacher.candidates:
-            raise UserError("export.use_cache: a candidate list stands between two items of a history; set it to 0")
+            raise UserError("export.use_cache: a candidate list is between two items of a history; set it to 0")

@@ -20,11 +20,10 @@ class StudentConfig:
     """sasrec (self-attention) or gru4rec (recurrent)."""
     block: StudentBlock = "sasrec"
     """Kind of the blocks of model sasrec. sasrec: attention, then a feed-forward layer. ligr: the same with gated
-    residuals and
-    SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no feed-forward
-    layer."""
+    residuals and SwiGLU, as in eSASRec. hstu: gated attention by SiLU instead of softmax, with relative positions; no
+    feed-forward layer."""
     embedding_dim: int = setting(64, POSITIVE)
-    """Width D of item vectors and states."""
+    """Width D of item embeddings and states."""
     num_layers: int = setting(2, POSITIVE)
     """Transformer blocks, or GRU layers."""
     num_heads: int = setting(2, POSITIVE, read_with=given("student.model", "sasrec"))
@@ -38,7 +37,8 @@ class StudentConfig:
     max_length: int = setting(50, POSITIVE)
     """Items of a history that the model looks at, the latest ones."""
     windows: Literal["last", "all"] = "all"
-    """What is trained on: last, each user's latest max_length events; all, every event, in overlapping windows."""
+    """What is trained on: last, each user's latest max_length interactions; all, every interaction, in overlapping
+    windows."""
     loss: LossConfig = field(default_factory=LossConfig)
     """The training loss."""
     train: TrainConfig = field(default_factory=TrainConfig)

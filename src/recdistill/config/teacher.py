@@ -31,10 +31,11 @@ GATED = given("teacher.gate.kind", "causal", "instance")
 
 @dataclass(frozen=True)
 class GateConfig:
-    """The router: the student's user state → weights of the experts."""
+    """The router: the student's user embedding → weights of the experts."""
 
     kind: Literal["none", "instance", "causal"] = "causal"
-    """none: plain LoRA. instance: one set of weights a prompt (iLoRA). causal: one an item, from the history so far."""
+    """none: plain LoRA. instance: one set of weights per prompt (iLoRA). causal: one per item, from the history so
+    far."""
     router: Literal["linear", "mlp"] = setting("linear", read_with=GATED)
     """linear, or mlp: one hidden layer with GELU."""
     hidden_dim: int = setting(128, POSITIVE, read_with=(GATED, given("teacher.gate.router", "mlp")))
@@ -62,9 +63,9 @@ class TeacherConfig:
     """The language model with its experts, its prompts and its head."""
 
     kind: Literal["llm", "second_student", "none"] = "llm"
-    """llm: a language model. second_student: the control, a second student of another seed in its place. Any second
-    model would gain as much over one student; what the language model gains beyond that is its own knowledge. none: no
-    teacher and nothing distilled, to compare students."""
+    """llm: a language model. second_student: the control, a second student of another seed in its place, which
+    shows what any second model adds; only what the language model gains beyond that can be its own knowledge. none: no
+    teacher and no distillation, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
     layers: int | None = setting(2, ABOVE_ZERO)
@@ -80,10 +81,11 @@ class TeacherConfig:
     attention: Attention = "auto"
     """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
     gradient_checkpointing: bool = False
-    """Keep the inputs of each block alone and recompute the rest when going back: less memory, a third more time."""
+    """Keep each block's inputs alone and recompute the rest in the backward pass: less memory; on an H100 a step took
+    37 % longer."""
     padding: Padding = "bucketed"
     """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
-    with prompts of like lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
+    with prompts of similar lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
     compile: bool = False
     """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
     compile_buckets: int = setting(4, POSITIVE, read_with=given("teacher.compile", True))
@@ -101,7 +103,8 @@ class TeacherConfig:
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
     windows: Literal["last", "all"] = setting("all", read_with=given("teacher.targets", "every"))
-    """targets every: train on each user's latest history_length events, or on all events, in overlapping windows."""
+    """targets every: train on each user's latest history_length interactions, or on all interactions, in overlapping
+    windows."""
     instruction: str = setting("Chosen by one person, oldest first:", read_with=given("teacher.prompt", "text"))
     """text: words at the head of the prompt."""
     title_tokens: int = setting(64, POSITIVE, read_with=given("teacher.prompt", "text"))
@@ -112,8 +115,9 @@ class TeacherConfig:
     title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     title_decay: float = setting(0.9, SHARE)
-    """residual: above 0, a third part of the scores: how like an item's title is to those of the history, an event
-    of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no such part."""
+    """residual: above 0, a third part of the scores: similarity of an item's title to those of the history, an
+    interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no
+    such part."""
     candidates: int = setting(0, NOT_NEGATIVE)
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"
@@ -122,9 +126,9 @@ class TeacherConfig:
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
     id_dropout: float = setting(0.0, FRACTION)
-    """Share of soft tokens, and of the head's item vectors, that are made of the title alone at a training step: tokens
-    without the student's vector, item vectors without their learned part. The student's own scores stay. The higher,
-    the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
+    """Share of soft tokens, and of the head's item embeddings, that are made of the title alone at a training step:
+    tokens without the student's vector, item embeddings without their learned part. The student's own scores stay. The
+    higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
     head_dim: int = setting(64, POSITIVE)
     """Width of the space in which the head compares states with items."""
     folds: int = setting(

@@ -42,7 +42,7 @@ class TrainConfig:
     patience: int = setting(10, NOT_NEGATIVE)
     """Validations without a better NDCG@10 after which training stops. 0: never."""
     validate_every: float = setting(1.0, POSITIVE)
-    """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two an epoch)."""
+    """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two per epoch)."""
     checkpoint_seconds: float = setting(30.0, NOT_NEGATIVE)
     """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights too."""
     num_workers: int = setting(0, NOT_NEGATIVE)

@@ -58,8 +58,7 @@ def filter_settings(step: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def _amounts(counts: Mapping[str, int]) -> str:
-    """`1,200 events, 3 users`; zeros are left out."""
-    return (
-        ", ".join(f"{counts[noun]:,} {noun[:-1] if counts[noun] == 1 else noun}" for noun in NOUNS if counts[noun])
-        or "nothing"
-    )
+    """`1,200 interactions, 3 users`; zeros are left out."""
+    shown = {noun: "interactions" if noun == "events" else noun for noun in NOUNS if counts[noun]}
+    named = (f"{counts[noun]:,} {name[:-1] if counts[noun] == 1 else name}" for noun, name in shown.items())
+    return ", ".join(named) or "nothing"

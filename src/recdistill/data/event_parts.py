@@ -30,14 +30,14 @@ def split_by_event(offsets: LongArray, interactions: Interactions, config: DataC
     # Parts ascend within a history, so the first and the last differ where there are several.
     if (parts[offsets[:-1]] == parts[offsets[1:] - 1]).all():
         raise UserError(
-            f"data.split: with {config.split} each user's events come in several parts, but here whole users are "
+            f"data.split: with {config.split} each user's interactions are in several parts, but here whole users are "
             "train, validation or test; put them into one file with a column that says so, and set data.split column"
         )
     late = users_out_of_order(offsets, interactions.times)
     if late:
         logger.warning(
-            "data.split %s: of %d of %d users an event of an earlier part (train, validation, test) is later than "
-            "one of a later part; such results show what a model makes of the future",
+            "data.split %s: of %d of %d users an interaction of an earlier part (train, validation, test) is later "
+            "than one of a later part, so models are trained on interactions later than their targets",
             config.split,
             late,
             len(offsets) - 1,

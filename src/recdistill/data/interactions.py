@@ -82,7 +82,7 @@ def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions
     interactions = interactions.take(kept)
     steps["k_core"] = interactions.counts()
     if not len(interactions):
-        raise UserError(f"no events are left after filtering: {_account(steps, config)}")
+        raise UserError(f"no interactions are left after filtering: {_account(steps, config)}")
     return without_gaps(interactions), steps
 
 
@@ -135,8 +135,8 @@ def user_parts(interactions: Interactions) -> NDArray[np.int8]:
     if other.any():
         user = interactions.user_ids[interactions.users[np.argmax(other)]]
         raise UserError(
-            f"data.split: column splits whole users, but events of user {user!r} belong to different parts "
-            "(column_events takes each event's own)"
+            f"data.split: column splits whole users, but interactions of user {user!r} belong to different parts "
+            "(column_events takes each interaction's own)"
         )
     return parts
 

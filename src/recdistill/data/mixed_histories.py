@@ -38,7 +38,7 @@ def with_mixed_histories(data: PreparedData, count: int, length: int, seed: int)
     rng = np.random.default_rng([seed, STREAM])
     people = np.flatnonzero(data.trained_ends >= 2)
     if not len(people):
-        raise UserError("export.mixed_histories: nobody has two events to train on, so there is nothing to mix")
+        raise UserError("export.mixed_histories: no user has two training interactions, so there is nothing to mix")
     drawn = [_mixed(data, people, length, rng) for _ in range(count)]
     ends = np.array([len(history) for history in drawn], dtype=np.int32)
     trained = data.trained_users

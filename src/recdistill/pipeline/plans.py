@@ -164,4 +164,4 @@ class OpenRun:
                 f"run: {self.folder.path} was made with other data ({'; '.join(changes[:3])}); "
                 "choose another run folder or remove this one"
             )
-        logger.info("%s: again, since %s", step, "; ".join(changes[:3]))
+        logger.info("%s: re-running, since %s", step, "; ".join(changes[:3]))

@@ -43,7 +43,7 @@ rounded down."""
 
 @dataclass(frozen=True)
 class PlanConfig:
-    """A training step and the export of a teacher that need not be there; names as in a run's settings."""
+    """A training step and the export of a teacher on a GPU you don't have; names as in a run's settings."""
 
     llm: str = "smollm2"
     """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
@@ -63,11 +63,11 @@ class PlanConfig:
     quantization: Quantization = "none"
     """As `teacher.quantization`: the linear layers of the blocks in 4 bits (nf4) or 8 bits (int8)."""
     double_quantization: bool = True
-    """nf4: quantise the quantisation constants too (4.127 bits a weight instead of 4.5)."""
+    """nf4: quantise the quantisation constants too (4.127 bits per weight instead of 4.5)."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
     """Attention kernel; eager alone keeps T x T matrices."""
     gradient_checkpointing: bool = False
-    """Keep the inputs of each block alone and recompute the rest when going back."""
+    """Keep the inputs of each block alone and recompute the rest in the backward pass."""
     adapter_layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Linear layers with adapters, in every block (`teacher.adapter.layers`)."""
     rank: int = setting(8, POSITIVE)
@@ -79,11 +79,11 @@ class PlanConfig:
     gate: bool = True
     """Experts are weighted by a gate; false: plain LoRA."""
     expert_form: Literal["fused", "per_expert"] = "fused"
-    """fused: one pair of matrices for all experts, as here. per_expert: a (B, T, E, width) tensor a layer, as in
+    """fused: one pair of matrices for all experts, as here. per_expert: a (B, T, E, width) tensor per layer, as in
     other code; needs lora_saves fp32_copy."""
     lora_saves: Literal["input", "fp32_copy"] = "input"
     """What the adapter keeps of its input. input: the tensor as it is, shared by the layers that read it, and a mask of
-    bytes, as here. fp32_copy: widened and dropped out, one copy a layer, as PEFT's LoRA and other code."""
+    bytes, as here. fp32_copy: widened and dropped out, one copy per layer, as PEFT's LoRA and other code."""
     soft_tokens: bool = True
     """The trained projections that make items into tokens; false: the prompt is words alone."""
     vocabulary_head: bool = False
@@ -92,13 +92,13 @@ class PlanConfig:
     """PEFT's prepare_model_for_kbit_training: all that is not quantised is widened to fp32, and with it the stream of
     activations. (It turns checkpointing on too: say so with gradient_checkpointing.)"""
     embedding_dim: int = setting(64, POSITIVE)
-    """Width of the student's states and item vectors (`student.embedding_dim`)."""
+    """Width of the student's states and item embeddings (`student.embedding_dim`)."""
     head_dim: int = setting(64, POSITIVE)
     """Width of the head's correction (`teacher.head_dim`)."""
     title_dim: int = setting(128, POSITIVE)
     """Width of the whitened title embeddings (`teacher.title_dim`)."""
     title_decay: float = setting(0.0, SHARE)
-    """Above 0: states and item vectors hold the titles too (`teacher.title_decay`)."""
+    """Above 0: states and item embeddings hold the titles too (`teacher.title_decay`)."""
     export_batch_size: int = setting(32, POSITIVE)
     """Prompts per batch of the export (`export.batch_size`)."""
     top_k: int = setting(50, POSITIVE)
@@ -121,7 +121,7 @@ class PlanConfig:
 
     @property
     def state_dim(self) -> int:
-        """Width S of the user states and item vectors: the student's part, the correction, the titles."""
+        """Width S of the user embeddings and item embeddings: the student's part, the correction, the titles."""
         return self.embedding_dim + self.head_dim + (self.title_dim if self.title_decay > 0 else 0)
 
     def __post_init__(self) -> None:

@@ -151,7 +151,7 @@ def slice_sections(run: Run, texts: Texts) -> list[Block]:
         return []
     blocks: list[Block] = []
     for kind, parts in run.metrics["slices"].items():
-        axis = {"popularity": "train events of the target", "history_length": "items before the target"}[kind]
+        axis = {"popularity": "training interactions of the target", "history_length": "items before the target"}[kind]
         models = list(run.metrics["models"])
         estimates = {
             label: [_estimate(part, name, MAIN) for part in parts]

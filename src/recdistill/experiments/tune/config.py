@@ -1,4 +1,4 @@
-"""Settings of a study; what it tries stands in its space."""
+"""Settings of a study; what it tries is in its space."""
 
 from dataclasses import dataclass
 
