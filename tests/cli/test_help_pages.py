@@ -64,7 +64,7 @@ def test_a_setting_is_told_whole_with_its_values_and_its_default(parser: Argumen
     found = page_about(parser, "data.min_rating").splitlines()
     assert found[0].startswith("data: ")
     assert found[1] == "  --data.min_rating  number or null"
-    assert found[2].strip() == "Keep events rated this or higher. null: keep all. (default: null)"
+    assert found[2].strip() == "Keep interactions rated this or higher. null: keep all. (default: null)"
     assert "--data.duplicates  keep, first, last\n" in page_about(parser, "data.duplicates")
 
 
