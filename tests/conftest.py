@@ -1,5 +1,6 @@
 """Fixtures for all rooms: a language model small enough for unit tests."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _two_threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log() -> None:
+    """The command line has taken the log for itself where an earlier test called it; pytest listens at the root."""
+    logger = logging.getLogger("recdistill")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recdistill.errors import UserError
@@ -55,6 +55,8 @@ LINE = st.text(alphabet='ab",', max_size=8).filter(lambda line: line.strip(",") 
 
 
 @settings(deadline=None, max_examples=300)
+@example(lines=['""a,"', "aa"], block=4)
+@example(lines=['""a,"', 'aa"', "b,c"], block=4)
 @given(lines=st.lists(LINE, min_size=1, max_size=8), block=st.integers(4, 60))
 def test_any_quotes_are_read_as_the_csv_module_reads_them_or_refused(
     folder: Path, lines: list[str], block: int

@@ -156,7 +156,7 @@ def test_scores_are_student_correction_and_the_likeness_of_titles(with_titles: T
         head.titles_weight.data.fill_(weight)
         parts.append(head.states(student, hidden, faded) @ head.item_vectors().T)
     torch.testing.assert_close((parts[1] - parts[0])[:, 1:], faded @ head.title_vectors[1:].T, atol=1e-4, rtol=1e-4)
-    with pytest.raises(ValueError, match="faded titles"):
+    with pytest.raises(ValueError, match="a title profile"):
         head.states(student, hidden)
 
 

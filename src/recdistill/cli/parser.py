@@ -1,7 +1,6 @@
 """What can be typed: the commands and their options; every setting of `RunConfig` is an option of every step."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,6 @@ class ConfigFile(ActionConfigFile):
         super().__call__(parser, cfg, yaml.safe_dump(settings), option_string)  # type: ignore[no-untyped-call]
 
 
-@cache
 def build_parser(command: str) -> ArgumentParser:
     """The parser of all subcommands; every setting of `RunConfig` is an option of every step.
 

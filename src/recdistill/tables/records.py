@@ -107,12 +107,16 @@ class Records:
             raise OpenQuoteError(line) from error
         if pending is None:
             return
-        if "unexpected end" not in self._problem(lines):
+        if not self._is_open(lines):
             yield pending
         elif self.is_last:
             raise OpenQuoteError(pending.line)
         else:
             self.left = len("".join(lines).replace(BARE_RETURN, "\r").encode("utf-8", "surrogateescape"))
+
+    def _is_open(self, lines: list[str]) -> bool:
+        """Whether a row ends within quotes. What is wrong before that, if anything, does not matter here."""
+        return len(list(self._reader([*lines, "\n"], strict=False))) == 1
 
     def _problem(self, lines: list[str]) -> str:
         """What is wrong with the quotes of one row; empty if nothing is."""

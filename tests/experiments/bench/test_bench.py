@@ -28,7 +28,7 @@ cell_seconds: {limit}
 base:
   device: cpu
   data: {{source: csv, path: {events}, items_path: {items}}}
-  student: {{embedding_dim: 16, blocks: 1, max_length: 10, train: {{max_epochs: 1, batch_size: 16}}}}
+  student: {{embedding_dim: 16, num_layers: 1, max_length: 10, train: {{max_epochs: 1, batch_size: 16}}}}
   teacher:
     {{llm: {llm}, layers: 1, history_length: 5, title_dim: 8, title_encoder: llm, title_decay: 0.0, head_dim: 8,
       targets: last, train: {{batch_size: 8}}}}

@@ -47,7 +47,10 @@ def test_ranges_of_whole_numbers_and_of_others(tmp_path: Path) -> None:
         ("student.train.learning_rate: {low: 1, high: 2, log: null}", "student.train.learning_rate.log: None"),
         ("student.train.learning_rate: null", "student.train.learning_rate: None is neither"),
         ("student.train.learning_rate:", "holds no space"),
-        ("student.dropout: {choices: [0.1, ]}\nstudent.blocks: {choices: null}", "student.num_layers.choices: None"),
+        (
+            "student.dropout: {choices: [0.1, ]}\nstudent.num_layers: {choices: null}",
+            "student.num_layers.choices: None",
+        ),
     ],
 )
 def test_another_form_is_refused_with_the_key(text: str, message: str, tmp_path: Path) -> None:
