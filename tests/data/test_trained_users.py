@@ -79,7 +79,7 @@ def test_neighbours_are_counted_in_trained_histories_only(config: DataConfig, tm
 
 def test_users_of_two_parts_and_unknown_parts_are_refused(config: DataConfig, tmp_path: Path) -> None:
     Path(config.path).write_text(EVENTS.replace("c,4,3,test", "c,4,3,train"))
-    with pytest.raises(UserError, match=r"data\.split: column splits whole users, but events of user 'c' belong"):
+    with pytest.raises(UserError, match=r"data\.split: column splits whole users, but interactions of user 'c' belong"):
         run(config, tmp_path / "out")
     Path(config.path).write_text(EVENTS.replace("c,4,3,test", "c,4,3,dev"))
     with pytest.raises(UserError, match=r"e\.csv:11: split: 'dev' is none of train, validation, valid, val, test"):
