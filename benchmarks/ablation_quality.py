@@ -36,8 +36,9 @@ from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import map_array, read_json, write_array, write_json
 from recdistill.storage.run_folder import fingerprint
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.fit import FitResult, fit
-from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.teacher import TeacherTraining
 
 RESULT, USERS_FILE = "result.json", "ndcg.npy"

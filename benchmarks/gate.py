@@ -31,7 +31,8 @@ from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.storage.files import read_json
 from recdistill.teacher.prompts import PromptBatch
-from recdistill.training.reading import ReadOnce, Teacher, load_teacher
+from recdistill.teacher.scorers import ReadOnce
+from recdistill.teacher.teacher import Teacher, load_teacher
 
 BOOTSTRAP_SAMPLES = 2000
 Weights = Callable[[PromptBatch, Tensor], Tensor]

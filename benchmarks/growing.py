@@ -25,7 +25,7 @@ from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.growing import GrowingHistories
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 def make_teacher(arguments: argparse.Namespace, data: PreparedData, student: Path) -> Teacher:

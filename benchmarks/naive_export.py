@@ -48,7 +48,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
 from recdistill.measure.profiler import Profiler
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 PRINTS = Fingerprints("benchmark", "benchmark", "random weights")
 SAME = 2e-3

@@ -20,8 +20,9 @@ import torch
 from gate import config_of, parse
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.protocol import validation_metrics
+from recdistill.teacher.scorers import ReadOnce
+from recdistill.teacher.teacher import Teacher, load_teacher
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS, choose_weight
-from recdistill.training.reading import ReadOnce, Teacher, load_teacher
 
 METRIC = "ndcg@10"
 

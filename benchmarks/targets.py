@@ -24,7 +24,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.students.make import make_student, save_student
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.teacher import TeacherTraining
 
 

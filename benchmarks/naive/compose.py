@@ -24,7 +24,7 @@ from recdistill.language_models.titles import title_tokens
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
 from recdistill.teacher.ranker import Ranker
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.teacher import TeacherTraining
 
 

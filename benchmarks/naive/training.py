@@ -10,7 +10,7 @@ from naive.options import NaiveOptions
 from naive.prompts import FIXED_LENGTH, NaiveBatch, NaivePrompts
 from naive.ranker import NaiveRanker
 from recdistill.data.batches import Windows, collate
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 class NaiveTraining:

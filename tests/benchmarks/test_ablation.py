@@ -13,7 +13,7 @@ from naive.options import can_pack
 from recdistill.cli import main
 from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.ranking import rank
-from recdistill.training.reading import Teacher, TeacherScorer
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import Teacher
 
 
 def test_several_validation_targets_of_a_user_are_refused(data: PreparedData) -> None:

@@ -14,7 +14,8 @@ from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.ranking import rank
 from recdistill.storage.files import read_json
-from recdistill.training.reading import TeacherScorer, load_teacher
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import load_teacher
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from naive.options import NAIVE
 from naive.training import NaiveTraining
 from recdistill.config import ExportConfig, RunConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from recdistill.cli import main
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.protocol import validation_metrics
-from recdistill.training.reading import Teacher, TeacherScorer, load_teacher
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import Teacher, load_teacher
 from recdistill.training.student import student_scorer
 from recdistill.training.teacher import TeacherTraining
 

@@ -72,16 +72,25 @@ class FakeTeacher:
     def readers(self, windows: Windows) -> LongArray:
         return np.zeros(len(windows), dtype=np.int64)
 
-    def grows(self, windows: Windows) -> NDArray[np.bool_]:
+    @property
+    def growing(self) -> "FakeGrowing":
+        return FakeGrowing(self)
+
+
+@dataclass
+class FakeGrowing:
+    teacher: FakeTeacher
+
+    def fits(self, windows: Windows) -> NDArray[np.bool_]:
         return windows.starts == 0
 
-    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple["KeysOf", Tensor]:
-        keys, states, _ = self.predict(windows, rows)
+    def predict(self, windows: Windows, rows: LongArray) -> tuple["KeysOf", Tensor]:
+        keys, states, _ = self.teacher.predict(windows, rows)
         return keys, states
 
     def scores(self, states: Tensor) -> Tensor:
-        self.scored.append(len(states))
-        return scores_of(states[:, 0].long(), states[:, 1].long(), self.data.num_items)
+        self.teacher.scored.append(len(states))
+        return scores_of(states[:, 0].long(), states[:, 1].long(), self.teacher.data.num_items)
 
 
 @dataclass

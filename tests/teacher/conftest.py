@@ -12,7 +12,7 @@ import torch
 from recdistill.config import RunConfig, StudentConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.students.make import make_student, save_student
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 NUM_ITEMS = 30
 

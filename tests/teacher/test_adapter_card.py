@@ -13,7 +13,7 @@ from recdistill.config import GateConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.teacher.adapter_card import adapter_card
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 def loaded(card: str, llm: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "AutoModel") -> Any:

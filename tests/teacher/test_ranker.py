@@ -9,7 +9,7 @@ from recdistill.data.batches import collate, history_windows, training_windows
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
 from recdistill.students.make import load_student
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 KINDS = [
     {"prompt": "item"},

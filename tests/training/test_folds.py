@@ -23,12 +23,12 @@ from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
+from recdistill.teacher import teacher as teacher_module
 from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker
-from recdistill.training import reading
+from recdistill.teacher.teacher import load_teacher
 from recdistill.training.checkpoint import CHECKPOINT_FILE
 from recdistill.training.folds import FoldedTeacher, fold_of_users, only_users, train_folds, validation_without
-from recdistill.training.reading import load_teacher
 from recdistill.training.student import train_student
 from recdistill.training.teacher import train_teacher
 
@@ -248,7 +248,7 @@ def teachers_at_each_load(patch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """
     made: list[weakref.ref[nn.Module]] = []
     alive: list[int] = []
-    make, load = Ranker.__init__, reading.load_backbone
+    make, load = Ranker.__init__, teacher_module.load_backbone
 
     def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
         make(self, *args, **keywords)
@@ -259,7 +259,7 @@ def teachers_at_each_load(patch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return load(*args, **keywords)
 
     patch.setattr(Ranker, "__init__", remember)
-    patch.setattr(reading, "load_backbone", look)
+    patch.setattr(teacher_module, "load_backbone", look)
     gc.disable()
     try:
         yield alive

@@ -24,7 +24,7 @@ from recdistill.storage.files import read_json
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.compiling import graphs_made
 from recdistill.teacher.ranker import Ranker
-from recdistill.training.reading import load_teacher
+from recdistill.teacher.teacher import load_teacher
 from recdistill.training.scoring import teacher_scorer
 from recdistill.training.teacher import TeacherTraining, train_teacher
 

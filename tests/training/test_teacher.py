@@ -13,9 +13,10 @@ from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.students.make import make_student, save_student
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
-from recdistill.training.reading import Teacher, TeacherScorer
 from recdistill.training.teacher import TeacherTraining
 
 ITEMS = 30

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,82 +15,17 @@ from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.distill.batch_size import Trial, find_batch_size
 from recdistill.distill.evidence import EVIDENCE_FILE, ReadCounts, export_evidence
+from recdistill.distill.exportable import Exportable, Growing, Keys
 from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.interruption import deferred, requested, stop_point
-from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
 from recdistill.progress import progress_bar
 from recdistill.storage.files import write_json
 
 logger = logging.getLogger("recdistill")
-
-
-class Keys(Protocol):
-    """The keys of M predictions."""
-
-    @property
-    def users(self) -> Tensor:
-        """Integers (M,)."""
-        ...
-
-    @property
-    def positions(self) -> Tensor:
-        """Integers (M,)."""
-        ...
-
-
-class Exportable(Protocol):
-    """What the export asks of a teacher."""
-
-    @property
-    def state_dim(self) -> int:
-        """Width S of the user states."""
-        ...
-
-    @property
-    def read(self) -> TokenCount:
-        """What has been read of prompts; each prediction counts into it."""
-        ...
-
-    def export_windows(self) -> Windows:
-        """Windows in which every training target and every validation target stands exactly once."""
-        ...
-
-    def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
-        """The length of each window's prompt, (windows,)."""
-        ...
-
-    def readers(self, windows: Windows) -> LongArray:
-        """A number for each window, (windows,): those of one batch have the same, and each number's batches stand
-        together, since another number may be another model to load.
-        """
-        ...
-
-    def predict(self, windows: Windows, rows: LongArray, full_rows: int | None = None) -> tuple[Keys, Tensor, Tensor]:
-        """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows.
-
-        A full batch has `full_rows` rows, where that matters for how it is run.
-        """
-        ...
-
-    def trial(self, windows: Windows, rows: LongArray) -> object:
-        """Read a batch for its time alone: as :meth:`predict`, but it counts for nothing."""
-        ...
-
-    def grows(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows begin their history, so that a longer one is the same with more items appended."""
-        ...
-
-    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[Keys, Tensor]:
-        """Keys and user states (M, S) of windows that grow, with what was read kept for the next one."""
-        ...
-
-    def scores(self, states: Tensor) -> Tensor:
-        """The scores (M, N + 1) of these user states."""
-        ...
 
 
 class TopItems(NamedTuple):
@@ -206,27 +141,34 @@ def _plan(
     teacher: Exportable, windows: Windows, lengths: NDArray[np.int64], size: int, use_cache: bool
 ) -> list[Reading]:
     """All windows in batches, reader by reader: those that grow by users, `size` together, the rest by length."""
-    growing = teacher.grows(windows) if use_cache else np.zeros(len(windows), dtype=np.bool_)
+    cached = teacher.growing if use_cache else None
+    growing = np.zeros(len(windows), dtype=np.bool_) if cached is None else cached.fits(windows)
 
     def whole(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
         keys, states, scores = teacher.predict(windows, rows, size)
         return keys, states, [scores]
-
-    def grown(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
-        # A group of users has as many targets as events: all their scores at once would be most of the memory.
-        keys, states = teacher.predict_growing(windows, rows)
-        return keys, states, (teacher.scores(states[at : at + size]) for at in range(0, len(states), size))
 
     readers, batches = teacher.readers(windows), []
     for reader in np.unique(readers):
         own = readers == reader
         rest = np.flatnonzero(own & ~growing)
         batches += [Reading(rest[rows], whole) for rows in sorted_batches(lengths[rest], size)]
-        by_users = np.flatnonzero(own & growing)
-        users, counts = np.unique(windows.users[by_users], return_counts=True)
-        for group in sorted_batches(counts, size):
-            batches.append(Reading(by_users[np.isin(windows.users[by_users], users[group])], grown))
+        if cached is not None:
+            batches += _by_users(cached, windows, np.flatnonzero(own & growing), size)
     return batches
+
+
+def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> list[Reading]:
+    """Windows that grow, with `size` users in a batch."""
+
+    def grown(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
+        # A group of users has as many targets as events: all their scores at once would be most of the memory.
+        keys, states = cached.predict(windows, rows)
+        return keys, states, (cached.scores(states[at : at + size]) for at in range(0, len(states), size))
+
+    users, counts = np.unique(windows.users[rows], return_counts=True)
+    groups = sorted_batches(counts, size)
+    return [Reading(rows[np.isin(windows.users[rows], users[group])], grown) for group in groups]
 
 
 def _predict(

@@ -24,9 +24,9 @@ from recdistill.pipeline.plans import OpenRun, step_fingerprint
 from recdistill.reporting.report import write_report
 from recdistill.steps import SPECS, Step, changed_results
 from recdistill.storage.files import read_json, write_json
+from recdistill.teacher.teacher import load_teacher
 from recdistill.training.distilled import train_distilled
 from recdistill.training.folds import FoldedTeacher, train_folds
-from recdistill.training.reading import load_teacher
 from recdistill.training.scoring import teacher_scorer
 from recdistill.training.second_student import TwoStudents, load_second_student, train_second_student
 from recdistill.training.student import student_scorer, train_student

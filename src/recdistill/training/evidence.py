@@ -15,9 +15,9 @@ from recdistill.data.batches import (
 )
 from recdistill.measure.settings_check import judge
 from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.fit import FitResult
-from recdistill.training.reading import Teacher
 
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""

@@ -25,8 +25,9 @@ from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.make import SHAPE_FILE
+from recdistill.teacher.predictions import PredictedKeys
+from recdistill.teacher.teacher import Teacher, load_teacher
 from recdistill.training.checkpoint import is_written
-from recdistill.training.reading import PredictedKeys, Teacher, load_teacher
 from recdistill.training.student import train_student
 from recdistill.training.teacher import GATE_FILE, train_teacher
 
@@ -144,26 +145,19 @@ class FoldedTeacher:
         self, windows: Windows, rows: NDArray[np.int64], full_rows: int | None = None
     ) -> tuple[PredictedKeys, Tensor, Tensor]:
         """Keys, user states (M, S) and scores (M, N + 1) of all targets of these windows, which have one reader."""
-        batch, states, scores = self._reader(windows, rows).predict(windows, rows, full_rows)
+        batch, states, scores = self.reader(windows, rows).predict(windows, rows, full_rows)
         return PredictedKeys(batch.users, batch.positions), states, scores
 
     def trial(self, windows: Windows, rows: NDArray[np.int64]) -> object:
         """Read a batch for its time, by whichever teacher is loaded."""
         return self.teacher.trial(windows, rows)
 
-    def grows(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows are the beginning of their history."""
-        return self.teacher.grows(windows)
+    @property
+    def growing(self) -> "FoldedGrowing":
+        """Reads windows that grow, each by its own teacher."""
+        return FoldedGrowing(self)
 
-    def predict_growing(self, windows: Windows, rows: NDArray[np.int64]) -> tuple[PredictedKeys, Tensor]:
-        """Keys and user states (M, S), for windows that grow."""
-        return self._reader(windows, rows).predict_growing(windows, rows)
-
-    def scores(self, states: Tensor) -> Tensor:
-        """The scores (M, N + 1) of user states of the teacher that read last."""
-        return self.teacher.scores(states)
-
-    def _reader(self, windows: Windows, rows: NDArray[np.int64]) -> Teacher:
+    def reader(self, windows: Windows, rows: NDArray[np.int64]) -> Teacher:
         """The teacher of these rows; one is in memory at a time."""
         wanted = np.unique(self.readers(windows.take(rows)))
         if len(wanted) != 1:
@@ -182,6 +176,25 @@ class FoldedTeacher:
         teacher = load_teacher(self.config, self.data, student, folder, self.device)
         teacher.read = self.read
         return teacher
+
+
+class FoldedGrowing:
+    """Windows that grow, each read by the teacher of its fold."""
+
+    def __init__(self, folded: FoldedTeacher) -> None:
+        self.folded = folded
+
+    def fits(self, windows: Windows) -> NDArray[np.bool_]:
+        """Which windows are the beginning of their history."""
+        return self.folded.teacher.growing.fits(windows)
+
+    def predict(self, windows: Windows, rows: NDArray[np.int64]) -> tuple[PredictedKeys, Tensor]:
+        """Keys and user states (M, S) of windows of one reader."""
+        return self.folded.reader(windows, rows).growing.predict(windows, rows)
+
+    def scores(self, states: Tensor) -> Tensor:
+        """The scores (M, N + 1) of user states of the teacher that read last."""
+        return self.folded.teacher.scores(states)
 
 
 def _free_memory(device: str) -> None:

@@ -8,7 +8,8 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.ranking import Scorer
 from recdistill.measure.profiler import Profiler
 from recdistill.teacher.padding import Shapes
-from recdistill.training.reading import TeacherScorer, load_teacher
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import load_teacher
 from recdistill.training.warm_up import compile_reading
 
 

@@ -25,9 +25,9 @@ from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
+from recdistill.teacher.predictions import PredictedKeys
 from recdistill.training.checkpoint import is_written
 from recdistill.training.correction import choose_weight
-from recdistill.training.reading import PredictedKeys
 from recdistill.training.student import train_student
 
 WEIGHT_FILE = "second_student.json"
@@ -36,7 +36,7 @@ SECOND_STREAM = 0x2ED
 
 
 class TwoStudents:
-    """Two students as one teacher: user states and item vectors side by side.
+    """Two students as one teacher: user states and item vectors side by side. No cache serves them.
 
     Args:
         data: the histories.
@@ -48,6 +48,8 @@ class TwoStudents:
         device: `cpu` or `cuda`.
     """
 
+    growing = None
+
     def __init__(
         self, data: PreparedData, first: Student, second: Student, weight: float, titles: Tensor, device: str
     ) -> None:
@@ -55,7 +57,6 @@ class TwoStudents:
         self.students = [student.to(device).eval() for student in (first, second)]
         self.titles = titles
         self.window_length = first.config.max_length
-        self.first_dim = first.config.embedding_dim
         self.read = TokenCount()
 
     @property
@@ -96,18 +97,6 @@ class TwoStudents:
             return self.predict(windows, rows)
         finally:
             self.read = counted
-
-    def grows(self, windows: Windows) -> NDArray[np.bool_]:
-        """No window: nothing is cached."""
-        return np.zeros(len(windows), dtype=np.bool_)
-
-    def predict_growing(self, windows: Windows, rows: LongArray) -> tuple[PredictedKeys, Tensor]:
-        """Never asked for, see :meth:`grows`."""
-        raise ValueError("no window of a second student grows")
-
-    def scores(self, states: Tensor) -> Tensor:
-        """The scores (M, N + 1) of user states (M, S)."""
-        return self._add([states[:, : self.first_dim], states[:, self.first_dim :]])
 
     @torch.inference_mode()
     def last_scores(self, items: Tensor) -> Tensor:

@@ -20,11 +20,12 @@ from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
+from recdistill.teacher.scorers import ReadOnce
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import FitResult, Rows, fit
-from recdistill.training.reading import ReadOnce, Teacher
 from recdistill.training.warm_up import compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recdistill.data.batches import Windows
 from recdistill.measure.evidence import KernelWatch
 from recdistill.teacher.compiling import CompileLimit, compile_limit
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.evidence import block_facts
 from recdistill.training.fit import Rows, Trainable
-from recdistill.training.reading import Teacher
 
 
 class TeacherTrainable(Trainable, Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 from recdistill.distill.outputs import DONE_FILE
 from recdistill.storage.files import read_json
 from recdistill.teacher.experts import ADAPTER, expert_layers
-from recdistill.training.reading import Teacher
+from recdistill.teacher.teacher import Teacher
 
 
 def teacher_facts(teacher: Teacher) -> dict[str, Any]:

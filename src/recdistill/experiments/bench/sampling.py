@@ -12,7 +12,8 @@ from recdistill.data.prepared import PreparedData, SplitName, Targets
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.experiments.bench.matrix import Sizes
-from recdistill.training.reading import Teacher, TeacherScorer
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""The teacher over one prepared data set: its prompts, its predictions, and itself as a scorer of histories."""
+"""The teacher over one prepared data set: its prompts, its predictions and their user states."""
 
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,33 +14,23 @@ from recdistill.data.batches import (
     collate,
     export_windows,
     history_windows,
-    sorted_batches,
     training_windows,
 )
 from recdistill.data.fetch import cache_folder
-from recdistill.data.prepared import IntArray, PreparedData, Targets
+from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.errors import UserError
-from recdistill.interruption import stop_point
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
 from recdistill.students.make import load_student
-from recdistill.teacher.growing import GrowingHistories
+from recdistill.teacher.growing_reader import GrowingReader
 from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.whitening import whiten
-from recdistill.training.fit import Rows
 
 READ_BATCH = 32
 """Prompts read at a time where nothing is trained."""
-
-
-class PredictedKeys(NamedTuple):
-    """The keys of M predictions: integers (M,) each."""
-
-    users: Tensor
-    positions: Tensor
 
 
 class Teacher:
@@ -140,7 +129,7 @@ class Teacher:
         train = self.config.train
         return self.shapes.of(lengths, train.batch_size if train.batch_tokens is None else None)
 
-    def batch(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> PromptBatch:
+    def batch(self, windows: Windows, rows: LongArray, full_rows: int | None = None) -> PromptBatch:
         """The prompts of some windows, laid out as `teacher.padding` says.
 
         Args:
@@ -153,7 +142,9 @@ class Teacher:
         return self.prompts.build(collate(self.data, windows, rows), side, shape)
 
     @torch.inference_mode()
-    def predict(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> tuple[PromptBatch, Tensor, Tensor]:
+    def predict(
+        self, windows: Windows, rows: LongArray, full_rows: int | None = None
+    ) -> tuple[PromptBatch, Tensor, Tensor]:
         """The prompts' targets, their user states (M, S) and scores (M, N + 1); see :meth:`batch`."""
         self.ranker.eval()
         batch = self.batch(windows, rows, full_rows or len(rows))
@@ -161,7 +152,7 @@ class Teacher:
         states = self.ranker(batch.to(self.device))
         return batch, states, self.ranker.scores(states)
 
-    def trial(self, windows: Windows, rows: Rows, full_rows: int | None = None) -> object:
+    def trial(self, windows: Windows, rows: LongArray, full_rows: int | None = None) -> object:
         """Read a batch for its time, or to compile its shape: as :meth:`predict`, but it counts for nothing."""
         counted, self.read = self.read, TokenCount()
         try:
@@ -169,39 +160,10 @@ class Teacher:
         finally:  # A batch that memory does not suffice for counts for nothing either.
             self.read = counted
 
-    def grows(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows begin at the first event and show all of it, so that the next is the same and one item more."""
-        grows: NDArray[np.bool_] = (windows.starts == 0) & (windows.lengths <= self.config.history_length)
-        return grows
-
-    @torch.inference_mode()
-    def predict_growing(self, windows: Windows, rows: Rows) -> tuple[PredictedKeys, Tensor]:
-        """Keys and user states (M, S) of windows that grow, with the keys and values of what was read kept.
-
-        Args:
-            windows: each with one target.
-            rows: windows of some users, all of which :meth:`grows`.
-        """
-        self.ranker.eval()
-        chosen = windows.take(rows)
-        users, places = np.unique(chosen.users, return_inverse=True)
-        longest = np.zeros(len(users), dtype=np.int64)
-        np.maximum.at(longest, places, chosen.lengths)
-        histories = GrowingHistories(self.ranker, self.prompts, len(users), int(longest.max()), self.read)
-        row_of = {
-            (int(user), int(length)): row for row, (user, length) in enumerate(zip(places, chosen.lengths, strict=True))
-        }
-        states = torch.zeros(len(rows), self.state_dim, device=self.device)
-        for step in range(int(longest.max())):
-            events = self.data.offsets[users] + step
-            new = np.where(step < longest, self.data.items[np.minimum(events, len(self.data.items) - 1)], 0)
-            found = histories.extend(torch.from_numpy(new.astype(np.int64)))
-            wanted = [(place, row_of[place, step + 1]) for place in range(len(users)) if (place, step + 1) in row_of]
-            if wanted:
-                here, there = (torch.tensor(side, device=self.device) for side in zip(*wanted, strict=True))
-                states[there] = found[here]
-        self.read.targets += len(rows)
-        return PredictedKeys(torch.from_numpy(chosen.users), torch.from_numpy(chosen.ends)), states
+    @property
+    def growing(self) -> GrowingReader:
+        """Reads histories that grow, with the keys and values of what was read kept."""
+        return GrowingReader(self.ranker, self.prompts, self.data, self.config.history_length, self.read)
 
     @torch.inference_mode()
     def scores(self, states: Tensor) -> Tensor:
@@ -214,47 +176,3 @@ def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, fo
     teacher = Teacher(config, data, student_folder, device)
     teacher.ranker.load(folder)
     return teacher
-
-
-class TeacherScorer:
-    """The teacher as a scorer of histories."""
-
-    def __init__(self, teacher: Teacher) -> None:
-        self.teacher = teacher
-
-    def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
-        windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
-        scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
-        size = self.teacher.read_batch
-        for rows in sorted_batches(self.teacher.prompt_lengths(windows), size):
-            batch, _, found = self.teacher.predict(windows, rows, size)
-            scores[torch.from_numpy(rows)[batch.target_prompts]] = found.float().cpu()
-        return scores
-
-
-class ReadOnce:
-    """A scorer over fixed targets that keeps their states: several weights of their parts cost one reading.
-
-    The head's own weights must be 1 while the states are read.
-    """
-
-    def __init__(self, teacher: Teacher, targets: Targets) -> None:
-        self.teacher, self.correction_weight, self.titles_weight = teacher, 1.0, 0.0
-        windows = history_windows(teacher.data, targets, teacher.window_length)
-        self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
-        for rows in sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch):
-            batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
-            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
-            stop_point()
-        keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
-        self.row_of = {key: row for row, key in enumerate(keys)}
-
-    def score(self, users: IntArray, positions: IntArray) -> Tensor:
-        """Scores (B, N + 1) with the current weights."""
-        keys = zip(users.tolist(), positions.tolist(), strict=True)
-        states = self.states[[self.row_of[key] for key in keys]]
-        ranker = self.teacher.ranker
-        if ranker.head.residual:
-            states = ranker.head.weigh(states, self.correction_weight, self.titles_weight)
-        return ranker.scores(states)

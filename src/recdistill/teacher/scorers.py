@@ -1,0 +1,53 @@
+"""The teacher as a scorer of histories."""
+
+import torch
+from torch import Tensor
+
+from recdistill.data.batches import history_windows, sorted_batches
+from recdistill.data.prepared import IntArray, Targets
+from recdistill.interruption import stop_point
+from recdistill.teacher.teacher import Teacher
+
+
+class TeacherScorer:
+    """The teacher as a scorer of histories."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
+        windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
+        scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
+        size = self.teacher.read_batch
+        for rows in sorted_batches(self.teacher.prompt_lengths(windows), size):
+            batch, _, found = self.teacher.predict(windows, rows, size)
+            scores[torch.from_numpy(rows)[batch.target_prompts]] = found.float().cpu()
+        return scores
+
+
+class ReadOnce:
+    """A scorer over fixed targets that keeps their states: several weights of their parts cost one reading.
+
+    The head's own weights must be 1 while the states are read.
+    """
+
+    def __init__(self, teacher: Teacher, targets: Targets) -> None:
+        self.teacher, self.correction_weight, self.titles_weight = teacher, 1.0, 0.0
+        windows = history_windows(teacher.data, targets, teacher.window_length)
+        self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
+        for rows in sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch):
+            batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
+            self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
+            stop_point()
+        keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
+        self.row_of = {key: row for row, key in enumerate(keys)}
+
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
+        """Scores (B, N + 1) with the current weights."""
+        keys = zip(users.tolist(), positions.tolist(), strict=True)
+        states = self.states[[self.row_of[key] for key in keys]]
+        ranker = self.teacher.ranker
+        if ranker.head.residual:
+            states = ranker.head.weigh(states, self.correction_weight, self.titles_weight)
+        return ranker.scores(states)
