@@ -10,7 +10,7 @@ import pytest
 from recdistill.config import RunConfig
 from recdistill.evaluation.kept import MADE_FROM
 from recdistill.evaluation.stored import not_evaluated
-from recdistill.serving.recommender import Model
+from recdistill.serving.answers import Model
 from recdistill.steps import (
     LAST,
     SERVED,

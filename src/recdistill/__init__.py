@@ -28,24 +28,38 @@ by `(user, position)`: the item at `position` of that user's history, predicted 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from recdistill.config import RunConfig
 from recdistill.errors import UserError
 from recdistill.version import __version__
 
 if TYPE_CHECKING:
+    from recdistill.config import RunConfig
     from recdistill.evaluation.compare import compare
     from recdistill.pipeline import run
-    from recdistill.serving.recommender import Recommendation, Recommender
+    from recdistill.serving.answers import Answer, Reason, Recommendation
+    from recdistill.serving.recommender import Recommender
 
-__all__ = ["Recommendation", "Recommender", "RunConfig", "UserError", "__version__", "compare", "run"]
+__all__ = [
+    "Answer",
+    "Reason",
+    "Recommendation",
+    "Recommender",
+    "RunConfig",
+    "UserError",
+    "__version__",
+    "compare",
+    "run",
+]
 
 LAZY = {
+    "RunConfig": "recdistill.config",
     "compare": "recdistill.evaluation.compare",
     "run": "recdistill.pipeline",
-    "Recommendation": "recdistill.serving.recommender",
+    "Answer": "recdistill.serving.answers",
+    "Reason": "recdistill.serving.answers",
+    "Recommendation": "recdistill.serving.answers",
     "Recommender": "recdistill.serving.recommender",
 }
-"""Names that need torch, and the modules they come from; imported at first use, since torch takes seconds."""
+"""Public names and the modules they come from, imported at first use: torch takes seconds, and a bundle needs none."""
 
 
 def __getattr__(name: str) -> Any:

@@ -3,14 +3,13 @@
 import errno
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from chain import NUM_ITEMS, options, write_interactions
+from chain import NUM_ITEMS, options
 from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.serving.new_items import add_items
@@ -20,18 +19,9 @@ from recdistill.students.make import load_student
 HISTORY = ["Film 3", "Film 4"]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Iterator[Path]:
-    """A finished run whose language model reads a genre behind each title."""
-    folder = tmp_path_factory.mktemp("new-items")
-    events = write_interactions(folder / "data")
-    items = folder / "data" / "items.csv"
-    head, *rows = items.read_text().splitlines()
-    items.write_text("\n".join([f"{head},genre", *(f"{row},kind {place % 3}" for place, row in enumerate(rows))]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
-        assert main(["distill", *options(folder / "run", tiny_llm, events, "--data.text=[genre]")]) == 0
-        yield folder / "run"
+@pytest.fixture
+def run(titled_run: Path) -> Path:
+    return titled_run
 
 
 @pytest.fixture
@@ -130,7 +120,7 @@ def test_what_fails_on_the_way_leaves_nothing(
     def full(path: Path, _: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("recdistill.serving.new_items.write_json", full)
+    monkeypatch.setattr("recdistill.serving.item_holders.write_json", full)
     with pytest.raises(UserError, match="no space left on the disk"):
         add_items(run, new, tmp_path / "more")
     assert {path.name for path in tmp_path.iterdir()} == {"new.csv", "more.partial"}

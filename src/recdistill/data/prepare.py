@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from recdistill.config import DataConfig
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
-from recdistill.data.fetch import sha256_of
 from recdistill.data.frames import Frames
 from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
@@ -24,7 +23,7 @@ from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
-from recdistill.storage.files import write_array, write_json
+from recdistill.storage.files import sha256_of, write_array, write_json
 
 SHARE_STREAM = 1
 """Keeps the draw of `data.train_user_fraction` apart from that of `data.limit_rows`, which has the same seed."""

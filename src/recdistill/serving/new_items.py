@@ -1,10 +1,5 @@
 """Give a distilled student items that came after its training: their titles are all that is known of them."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +10,15 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.config.settings import run_config
-from recdistill.data.fetch import cache_folder, sha256_of
+from recdistill.data.fetch import cache_folder
 from recdistill.data.new_items import ItemColumns, NewItems, read_new_items
 from recdistill.errors import UserError
 from recdistill.language_models.titles import title_embeddings
-from recdistill.serving.recommender import FILTER_SEEN, leaves_seen_out
-from recdistill.storage.files import UMASK, disk_errors, read_json, write_json
-from recdistill.students.make import SHAPE_FILE, load_student, save_student
-from recdistill.students.title_map import TitleMap, load_title_map, save_title_map
+from recdistill.serving.bundle_files import BUNDLE_FILE
+from recdistill.serving.item_holders import BundleItems, Holder, RunItems
+from recdistill.storage.files import sha256_of
+from recdistill.storage.new_folder import new_folder
+from recdistill.students.title_map import TitleMap, load_title_map
 
 
 def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str = "cpu") -> int:
@@ -33,7 +29,8 @@ def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str 
     may be added to again; `title_map.json` in it says what was added, and from which file.
 
     Args:
-        run: a finished run, or what an earlier call wrote; of it `distilled/` and `prepare/catalog.json` are read.
+        run: a finished run or what an earlier call wrote, of which `distilled/` and `prepare/catalog.json` are read; or
+            a bundle, of which a new bundle is made.
         items: a file of items, see :func:`recdistill.data.new_items.read_new_items`.
         out: the folder to write; it must not be there, nor lie in `run`.
         encoder: where the model lies by now that embedded the titles at training. Empty: where it was.
@@ -46,30 +43,23 @@ def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str 
         UserError: the run has no distilled student that knows titles, the titles' encoder cannot be had or is another
             than at training, the file is wrong, nothing in it is new, or `out` may not be written.
     """
-    if not (run / "distilled" / SHAPE_FILE).is_file():
-        raise UserError(f"{run / 'distilled'}: holds no model; run `recdistill distill` first")
-    title_map, about = load_title_map(run / "distilled")
-    student, catalog = load_student(run / "distilled"), read_json(run / "prepare" / "catalog.json")
-    if student.num_items != len(catalog["item_ids"]) - 1:
-        raise UserError(
-            f"{run}: the model knows {student.num_items} items and the catalog has {len(catalog['item_ids']) - 1}"
-        )
-    with torch.no_grad(), _new_folder(out, run) as folder:
-        new = read_new_items(items, set(catalog["item_ids"][1:]), ItemColumns(**about["columns"]))
+    source: Holder = BundleItems(run) if (run / BUNDLE_FILE).is_file() else RunItems(run)
+    title_map, about = load_title_map(source.title_map)
+    _refuse_inside(out, run)
+    with torch.no_grad(), new_folder(out) as folder:
+        new = read_new_items(items, set(source.item_ids), ItemColumns(**about["columns"]))
         embeddings = _embeddings(title_map, about, new, run, encoder, device)
-        student.append_items(title_map.vectors(embeddings, student.item_vectors()))
-        for key, more in new._asdict().items():
-            if key in catalog:  # there are no texts where only titles are read
-                catalog[key] += more
-        about[FILTER_SEEN] = leaves_seen_out(run, "distilled")
         about["added"] = [
             *about.get("added", []),
             {"file": items.name, "sha256": sha256_of(items), "items": len(new.item_ids), "when": _now()},
         ]
-        save_student(student, folder / "distilled")
-        save_title_map(title_map, about, folder / "distilled")
-        write_json(folder / "prepare" / "catalog.json", catalog)
+        source.write(folder, new, title_map.vectors(embeddings, source.table), (title_map, about))
     return len(new.item_ids)
+
+
+def _refuse_inside(out: Path, run: Path) -> None:
+    if run.resolve() in out.resolve().parents:
+        raise UserError(f"out: {out} lies in the run {run}; choose another folder")
 
 
 def _embeddings(
@@ -94,29 +84,6 @@ def _encoder_config(config: TeacherConfig, encoder: str, device: str) -> Teacher
     elif encoder:
         config = replace(config, title_encoder=encoder)
     return replace(config, precision="fp32") if device == "cpu" else config
-
-
-@contextmanager
-def _new_folder(out: Path, run: Path) -> Iterator[Path]:
-    """A folder beside `out` to write to, which takes its name when the block ends well and is gone otherwise."""
-    if os.path.lexists(out):
-        raise UserError(f"out: {out} is there already; choose another folder")
-    if run.resolve() in out.resolve().parents:
-        raise UserError(f"out: {out} lies in the run {run}; choose another folder")
-    try:
-        with disk_errors(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"out: {out.parent} is not a folder") from error
-    try:
-        with disk_errors(out):
-            yield folder
-            folder.chmod(0o777 & ~UMASK)  # `mkdtemp` gives rights to the owner alone
-            folder.rename(out)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _now() -> str:

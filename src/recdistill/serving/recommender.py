@@ -1,4 +1,4 @@
-"""Ask a finished run what comes next: a history of titles or item ids in, titles and item ids out.
+"""Ask a finished run or a bundle what comes next: a history of titles or item ids in, titles and item ids out.
 
 A person asks by title (:meth:`Recommender.recommend`); a program asks by the data's own ids
 (:meth:`Recommender.recommend_ids`, and many histories at once :meth:`Recommender.recommend_ids_batch`), which are never
@@ -6,88 +6,81 @@ guessed at.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch.nn.utils.rnn import pad_sequence
+import numpy as np
 
-from recdistill.config import ColumnsConfig
 from recdistill.data.catalog import Catalog, Match, is_ambiguous
-from recdistill.data.histories import read_histories
-from recdistill.data.matching import other_forms
 from recdistill.errors import UserError
-from recdistill.steps import SERVED
-from recdistill.storage.files import read_json
-from recdistill.students.base import Student
-from recdistill.students.make import SHAPE_FILE, load_student
-from recdistill.students.title_map import ABOUT_FILE
+from recdistill.serving.answers import About, Answer, Model, Reason, Recommendation
+from recdistill.serving.engines import Engine, best_of
+from recdistill.serving.loading import load
+
+if TYPE_CHECKING:
+    from recdistill.config import ColumnsConfig
 
 logger = logging.getLogger("recdistill")
 
-Model = Literal["distilled", "student"]
+Unknown = Literal["error", "skip"]
 NAMED_UNKNOWN = 5
 """Unknown ids that an error names."""
 NAMED_CHOICES = 3
 """Other readings of an unclear title that are told."""
-FILTER_SEEN = "evaluate.filter_seen"
-"""What a model's manifest calls the setting where it is not at its default, and what `add-items` writes down."""
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One item to choose next.
-
-    Attributes:
-        item_id: the person's own id of the item.
-        title: its title; the id where it has none.
-        score: the model's score; only differences within one answer mean anything.
-    """
-
-    item_id: str
-    title: str
-    score: float
 
 
 class Recommender:
-    """A small model with the catalog it was trained on; on the CPU, where it answers in under a millisecond.
+    """A small model with the catalog it was trained on; on the CPU, where it answers in a fraction of a millisecond.
 
-    One recommender may be used from several threads at once: answering changes nothing in it. torch's own threads are
-    the process's, so a service that answers in many threads does best with `torch.set_num_threads(1)`.
+    One recommender may be used from several threads at once: answering changes nothing in it.
 
     Args:
-        model: the trained model.
+        engine: the trained model, by whatever library runs it.
         catalog: ids and titles of its items.
         exclude_seen: whether an answer leaves the items of the history out, where a call does not say.
+        popularity: training interactions of each item, N + 1 counts; what is listed after an empty history. None: an
+            empty history is an error.
+        about: name, fingerprint and version of what answers; None: it has none.
 
     Raises:
-        UserError: model and catalog are not of the same number of items.
+        UserError: model, catalog and counts are not of the same number of items.
     """
 
-    def __init__(self, model: Student, catalog: Catalog, exclude_seen: bool = True) -> None:
-        if model.num_items != len(catalog):
-            raise UserError(f"the model knows {model.num_items} items and the catalog has {len(catalog)}")
-        self.model, self.catalog, self.exclude_seen = model.eval(), catalog, exclude_seen
+    def __init__(
+        self,
+        engine: Engine,
+        catalog: Catalog,
+        exclude_seen: bool = True,
+        popularity: Sequence[int] | None = None,
+        about: About | None = None,
+    ) -> None:
+        if engine.num_items != len(catalog):
+            raise UserError(f"the model knows {engine.num_items} items and the catalog has {len(catalog)}")
+        if popularity is not None and len(popularity) != len(catalog) + 1:
+            raise UserError(f"popularity: {len(popularity) - 1} counts for {len(catalog)} items")
+        self.engine, self.catalog, self.exclude_seen = engine, catalog, exclude_seen
+        self.about = about or About("", "", "", "", len(catalog), engine.max_length, exclude_seen)
+        self._counts = None if popularity is None else np.asarray(popularity, dtype=np.float32)
         self._numbers = {item_id: item for item, item_id in enumerate(catalog.item_ids) if item}
 
     @classmethod
-    def load(cls, run: Path, model: Model = "distilled") -> "Recommender":
-        """The distilled (or the plain) student of a finished run; seen items are left out if the run's ranking did so.
+    def load(cls, path: Path | str, model: Model = "distilled", int8: bool = False) -> "Recommender":
+        """The distilled (or the plain) student of a bundle or of a finished run.
+
+        Of a run, the bundle in it answers (`RUN/bundle`), as long as it holds the run's model as it is now and
+        onnxruntime is there; otherwise torch does. Seen items are left out if the run's ranking did so.
+
+        Args:
+            path: a bundle's or a run's folder.
+            model: which model answers.
+            int8: the bundle's model in 8 bits (`recdistill bundle --int8`).
 
         Raises:
-            UserError: the run lacks the model or the catalog; the message names the step that makes it.
+            UserError: the model or the catalog is missing or broken; the message names the step that makes it.
         """
-        if not (run / model / SHAPE_FILE).is_file():
-            other = next((one for one in SERVED if (run / one / SHAPE_FILE).is_file()), "")
-            instead = f", or ask for --model {other}" if other else ""
-            raise UserError(f"{run / model}: holds no model; run `recdistill {SERVED[model]}` first{instead}")
-        if not (run / "prepare" / "catalog.json").is_file():
-            raise UserError(f"{run / 'prepare'}: holds no catalog; run `recdistill prepare` first")
-        names = read_json(run / "prepare" / "catalog.json")
-        catalog = Catalog(names["item_ids"], names["titles"])
-        return cls(load_student(run / model), catalog, leaves_seen_out(run, model))
+        found = load(Path(path), model, int8)
+        return cls(found.engine, found.catalog, found.exclude_seen, found.popularity, found.about)
 
     def find(self, history: Sequence[str]) -> list[Match]:
         """The item that each entry means, in the same order: an external id, a title, or enough of a title.
@@ -103,62 +96,91 @@ class Recommender:
         return [self._understand(text) for text in history]
 
     def recommend(
-        self, history: Sequence[str], top_k: int = 10, exclude_seen: bool | None = None
-    ) -> list[Recommendation]:
+        self,
+        history: Sequence[str],
+        top_k: int = 10,
+        exclude_seen: bool | None = None,
+        candidates: Sequence[str] | None = None,
+        filter: Callable[[str], bool] | None = None,
+        unknown: Unknown = "error",
+        because: int = 0,
+    ) -> Answer:
         """The best items to come next, best first.
 
         Args:
-            history: titles, parts of titles or external ids, oldest first.
-            top_k: how many items; fewer come back where the catalog has no more.
+            history: titles, parts of titles or external ids, oldest first. An empty one gets the most popular items,
+                and the answer says so.
+            top_k: how many items; fewer come back where there are no more.
             exclude_seen: leave the items of the history out; None: as the run's own ranking does.
+            candidates: titles or external ids of the only items that may be listed; None: all.
+            filter: is asked about the external id of each item that may be listed, and says whether it is.
+            unknown: `error` refuses an entry of the history that no item is called; `skip` leaves it out, and the
+                answer names it.
+            because: for each item, how many items of the history to name that weighed most, by leaving one out at a
+                time.
 
         Raises:
-            UserError: see :meth:`find`; or `top_k` is below 1.
+            UserError: nothing is called like an entry (the nearest items are named), or a number is below its least.
         """
-        items = [match.item for match in self.find(history)]
-        return self.recommend_items(items, top_k, exclude_seen)
+        found, skipped = self._found(history, unknown)
+        allowed = None if candidates is None else [match.item for match in self.find(candidates)] if candidates else []
+        answer = self._answers([found], top_k, exclude_seen, allowed, filter, because)[0]
+        return Answer(answer.items, tuple(skipped), answer.source)
 
     def recommend_ids(
-        self, item_ids: Sequence[str], top_k: int = 10, exclude_seen: bool | None = None
-    ) -> list[Recommendation]:
+        self,
+        item_ids: Sequence[str],
+        top_k: int = 10,
+        exclude_seen: bool | None = None,
+        candidates: Sequence[str] | None = None,
+        filter: Callable[[str], bool] | None = None,
+        unknown: Unknown = "error",
+        because: int = 0,
+    ) -> Answer:
         """As :meth:`recommend`, for the data's own ids alone: none is taken for a title or for another id.
 
-        Args:
-            item_ids: ids as they stand in the data, oldest first. Leave out yourself what the catalog does not know.
-            top_k: how many items; fewer come back where the catalog has no more.
-            exclude_seen: leave the items of the history out; None: as the run's own ranking does.
-
         Raises:
-            UserError: the history is empty, ids are unknown (they are named), or `top_k` is below 1.
+            UserError: ids are unknown (they are named), or a number is below its least.
         """
-        return self.recommend_ids_batch([item_ids], top_k, exclude_seen)[0]
+        return self.recommend_ids_batch([item_ids], top_k, exclude_seen, candidates, filter, unknown, because)[0]
 
     def recommend_ids_batch(
-        self, histories: Sequence[Sequence[str]], top_k: int = 10, exclude_seen: bool | None = None
-    ) -> list[list[Recommendation]]:
-        """As :meth:`recommend_ids` for B histories, scored at once: an answer for each, in their order.
-
-        Their scores take 4·B·(N + 1) bytes.
+        self,
+        histories: Sequence[Sequence[str]],
+        top_k: int = 10,
+        exclude_seen: bool | None = None,
+        candidates: Sequence[str] | None = None,
+        filter: Callable[[str], bool] | None = None,
+        unknown: Unknown = "error",
+        because: int = 0,
+    ) -> list[Answer]:
+        """As :meth:`recommend_ids` for B histories: an answer for each, in their order.
 
         Raises:
-            UserError: see :meth:`recommend_ids`; one bad history refuses all.
+            UserError: see :meth:`recommend_ids`; under `unknown="error"` one bad history refuses all.
         """
         known = self._numbers
-        unknown = list(dict.fromkeys(one for history in histories for one in history if one not in known))
-        if unknown:
-            more = f" and {len(unknown) - NAMED_UNKNOWN} more" if len(unknown) > NAMED_UNKNOWN else ""
-            named = ", ".join(map(repr, unknown[:NAMED_UNKNOWN]))
-            near = other_forms(unknown[:NAMED_UNKNOWN], list(known))
-            there = f" (there is {', '.join(map(repr, dict.fromkeys(near.values())))})" if near else ""
-            raise UserError(f"item_ids: the catalog has no {named}{more}{there}")
-        return self._best([[known[one] for one in history] for history in histories], top_k, exclude_seen)
+        missing = [[one for one in history if one not in known] for history in histories]
+        if unknown == "error":
+            self._refuse_unknown("item_ids", [one for some in missing for one in some])
+        if candidates is not None:
+            self._refuse_unknown("candidates", [one for one in candidates if one not in known])
+        numbers = [[known[one] for one in history if one in known] for history in histories]
+        allowed = None if candidates is None else [known[one] for one in candidates]
+        answers = self._answers(numbers, top_k, exclude_seen, allowed, filter, because)
+        if not any(missing):
+            return answers
+        return [
+            Answer(answer.items, tuple(dict.fromkeys(some)), answer.source)
+            for answer, some in zip(answers, missing, strict=True)
+        ]
 
     def recommend_frame(
         self,
         interactions: Any,
         top_k: int = 10,
         exclude_seen: bool | None = None,
-        columns: ColumnsConfig | None = None,
+        columns: "ColumnsConfig | None" = None,
         batch_size: int = 1024,
     ) -> Any:
         """As :meth:`recommend_ids` for the users of a data frame, in a frame of the same library.
@@ -179,6 +201,9 @@ class Recommender:
         Raises:
             UserError: a column is missing, a value is, items are unknown (they are named), or `top_k` is below 1.
         """
+        from recdistill.config import ColumnsConfig
+        from recdistill.data.histories import read_histories
+
         names = columns or ColumnsConfig()
         found = read_histories(interactions, names)
         rows: dict[str, list[Any]] = {name: [] for name in ("user", "item", "rank", "title", "score")}
@@ -191,43 +216,166 @@ class Recommender:
         return found.answer(rows, interactions)
 
     def recommend_items(
-        self, items: Sequence[int], top_k: int = 10, exclude_seen: bool | None = None
-    ) -> list[Recommendation]:
+        self, items: Sequence[int], top_k: int = 10, exclude_seen: bool | None = None, because: int = 0
+    ) -> Answer:
         """As :meth:`recommend`, for item numbers 1..N.
 
         Raises:
-            UserError: there are no items, one is not in 1..N, or `top_k` is below 1.
+            UserError: one is not in 1..N, or `top_k` is below 1.
         """
-        return self._best([items], top_k, exclude_seen)[0]
+        if wrong := [item for item in items if not 1 <= item <= len(self.catalog)]:
+            raise UserError(f"items: {wrong[0]} is out of range; they are numbered 1 to {len(self.catalog)}")
+        return self._answers([items], top_k, exclude_seen, None, None, because)[0]
 
-    @torch.inference_mode()
-    def _best(
-        self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool | None
-    ) -> list[list[Recommendation]]:
-        """The best items after each history of item numbers."""
+    def similar(self, item_id: str, top_k: int = 10) -> list[Recommendation]:
+        """The items whose vectors are nearest to an item's by cosine, which is their score.
+
+        Raises:
+            UserError: the id is unknown, or `top_k` is below 1.
+        """
+        self._check_top_k(top_k)
+        self._refuse_unknown("item_id", [item_id] if item_id not in self._numbers else [])
+        item = self._numbers[item_id]
+        vectors = self.engine.item_vectors
+        lengths = np.linalg.norm(vectors, axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            cosines = np.nan_to_num(vectors @ vectors[item] / (lengths * lengths[item]), nan=-1.0)
+        cosines[[0, item]] = -np.inf
+        best = best_of(cosines[None], min(top_k, len(self.catalog) - 1))[0]
+        return [self._recommendation(int(one), float(cosines[one])) for one in best]
+
+    def popular(self, top_k: int = 10, exclude: Collection[str] = ()) -> list[Recommendation]:
+        """The items with most training interactions, which are their scores; without those in `exclude`.
+
+        Raises:
+            UserError: nothing is known of popularity here, or `top_k` is below 1.
+        """
+        self._check_top_k(top_k)
+        left_out = [self._numbers[one] for one in exclude if one in self._numbers]
+        return list(self._popular(top_k, left_out, None, None).items)
+
+    def _answers(
+        self,
+        histories: Sequence[Sequence[int]],
+        top_k: int,
+        exclude_seen: bool | None,
+        candidates: Sequence[int] | None,
+        keep: Callable[[str], bool] | None,
+        because: int,
+    ) -> list[Answer]:
+        """An answer for each history of item numbers."""
+        self._check_top_k(top_k)
+        if because < 0:
+            raise UserError(f"because: {because} is out of range; it must be 0 or more")
+        seen_out = self.exclude_seen if exclude_seen is None else exclude_seen
+        asked = [row for row, history in enumerate(histories) if history]
+        answers = [self._popular(top_k, (), candidates, keep) if not history else Answer(()) for history in histories]
+        known = [histories[row] for row in asked]
+        if not known:
+            return answers
+        if candidates is None and keep is None:
+            items, scores = self.engine.best(known, min(top_k, len(self.catalog)), seen_out)
+            good = scores > -np.inf
+            listed = [(row[kept], some[kept]) for row, some, kept in zip(items, scores, good, strict=True)]
+        else:
+            listed = self._best_of_some(known, top_k, seen_out, self._allowed(candidates, keep))
+        for row, history, (best, values) in zip(asked, known, listed, strict=True):
+            answers[row] = self._answer(history, best.tolist(), values.tolist(), because)
+        return answers
+
+    def _best_of_some(
+        self, histories: Sequence[Sequence[int]], top_k: int, seen_out: bool, allowed: "np.ndarray[Any, Any]"
+    ) -> "list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
+        """The best of the allowed items (ascending) after each history, and their scores."""
+        scores = self.engine.states(histories) @ self.engine.item_vectors[allowed].T
+        found = []
+        for row, history in zip(scores, histories, strict=True):
+            if seen_out:
+                row[np.isin(allowed, history)] = -np.inf
+            best = best_of(row[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)
+            best = best[row[best] > -np.inf]
+            found.append((allowed[best], row[best]))
+        return found
+
+    def _allowed(self, candidates: Sequence[int] | None, keep: Callable[[str], bool] | None) -> "np.ndarray[Any, Any]":
+        """Numbers of the items that may be listed, ascending."""
+        items = range(1, len(self.catalog) + 1) if candidates is None else sorted(set(candidates))
+        ids = self.catalog.item_ids
+        return np.array([item for item in items if keep is None or keep(ids[item])], dtype=np.int64)
+
+    def _popular(
+        self,
+        top_k: int,
+        left_out: Sequence[int],
+        candidates: Sequence[int] | None,
+        keep: Callable[[str], bool] | None,
+    ) -> Answer:
+        if self._counts is None:
+            raise UserError("the history is empty; name one title or item id at least")
+        allowed = self._allowed(candidates, keep)
+        allowed = allowed[~np.isin(allowed, left_out)]
+        counts = self._counts[allowed]
+        best = best_of(counts[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)
+        items = tuple(self._recommendation(int(allowed[one]), float(counts[one])) for one in best)
+        return Answer(items, source="popularity")
+
+    def _answer(self, history: Sequence[int], items: list[int], scores: list[float], because: int) -> Answer:
+        reasons = self._reasons(history, items, because) if because and items else [()] * len(items)
+        listed = zip(items, scores, reasons, strict=True)
+        return Answer(tuple(self._recommendation(item, score, reason) for item, score, reason in listed))
+
+    def _reasons(self, history: Sequence[int], items: list[int], because: int) -> list[tuple[Reason, ...]]:
+        """For each item, the items of the history without which its score falls most.
+
+        Each item of the history is left out at once wherever it stands in what the model looks at. A history of one
+        item has no score without it; it weighs its own score there.
+        """
+        latest = history[-self.engine.max_length :]
+        whole = list(dict.fromkeys(latest))
+        left = [[one for one in latest if one != out] for out in whole]
+        vectors = self.engine.item_vectors[items]
+        states = self.engine.states([latest, *[one for one in left if one]])
+        scores = states @ vectors.T  # (1 + histories, items)
+        without = scores[1:] if len(whole) > 1 else np.zeros_like(scores)
+        weights = scores[0] - without  # (distinct items of the history, items)
+        order = np.argsort(-weights, axis=0, kind="stable")[:because]
+        ids, name = self.catalog.item_ids, self.catalog.name
+        return [
+            tuple(Reason(ids[whole[one]], name(whole[one]), float(weights[one, column])) for one in order[:, column])
+            for column in range(len(items))
+        ]
+
+    def _recommendation(self, item: int, score: float, because: tuple[Reason, ...] = ()) -> Recommendation:
+        return Recommendation(self.catalog.item_ids[item], self.catalog.name(item), score, because)
+
+    def _check_top_k(self, top_k: int) -> None:
         if top_k < 1:
             raise UserError(f"top_k: {top_k} is out of range; it must be 1 or more")
-        if not histories:
-            return []
-        for history in histories:
-            if not history:
-                raise UserError("the history is empty; name one item at least")
-            if wrong := [item for item in history if not 1 <= item <= len(self.catalog)]:
-                raise UserError(f"items: {wrong[0]} is out of range; they are numbered 1 to {len(self.catalog)}")
-        latest = [torch.tensor(history[-self.model.config.max_length :]) for history in histories]
-        scores = self.model.last_scores(pad_sequence(latest, batch_first=True))
-        if self.exclude_seen if exclude_seen is None else exclude_seen:
-            for row, history in zip(scores, histories, strict=True):
-                row[list(history)] = -torch.inf
-        best = scores.topk(min(top_k, len(self.catalog)))
-        return [
-            [
-                Recommendation(self.catalog.item_ids[item], self.catalog.name(item), score)
-                for item, score in zip(items, values, strict=True)
-                if score > -torch.inf
-            ]
-            for items, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+
+    def _refuse_unknown(self, key: str, unknown: Sequence[str]) -> None:
+        if not unknown:
+            return
+        from recdistill.data.matching import other_forms
+
+        unknown = list(dict.fromkeys(unknown))
+        more = f" and {len(unknown) - NAMED_UNKNOWN} more" if len(unknown) > NAMED_UNKNOWN else ""
+        named = ", ".join(map(repr, unknown[:NAMED_UNKNOWN]))
+        near = other_forms(unknown[:NAMED_UNKNOWN], list(self._numbers))
+        there = f" (there is {', '.join(map(repr, dict.fromkeys(near.values())))})" if near else ""
+        raise UserError(f"{key}: the catalog has no {named}{more}{there}")
+
+    def _found(self, history: Sequence[str], unknown: Unknown) -> tuple[list[int], list[str]]:
+        """The items that the entries mean, and the entries that mean none."""
+        if unknown == "error":
+            return [self._understand(text).item for text in history], []
+        found: list[int] = []
+        skipped: list[str] = []
+        for text in history:
+            try:
+                found.append(self._understand(text).item)
+            except UserError:
+                skipped.append(text)
+        return found, skipped
 
     def _understand(self, text: str) -> Match:
         matches = self.catalog.search(text)
@@ -245,16 +393,3 @@ def _titles_beside_an_id(matches: Sequence[Match]) -> list[Match]:
     if matches[0].kind not in ("id", "id_case"):
         return []
     return [match for match in matches[1:] if match.kind in ("title", "name")][:NAMED_CHOICES]
-
-
-def leaves_seen_out(run: Path, model: Model) -> bool:
-    """Whether a run's ranking left seen items out (`evaluate.filter_seen`), by its evaluation, or by its training."""
-    places = (
-        (run / "evaluation/manifest.json", "config", "filter_seen"),
-        (run / model / "manifest.json", "inputs", FILTER_SEEN),
-    )
-    for path, section, key in places:
-        if path.is_file() and key in (found := read_json(path)[section]):
-            return bool(found[key])
-    path = run / model / ABOUT_FILE
-    return bool(read_json(path).get(FILTER_SEEN, True)) if path.is_file() else True

@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old content or the new, never half of it."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -158,3 +159,9 @@ def map_array(path: Path) -> np.ndarray[Any, Any]:
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
     except (ValueError, EOFError) as error:
         raise UserError(f"{path}: not a whole .npy file ({error})") from error
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's contents, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

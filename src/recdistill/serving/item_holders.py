@@ -1,0 +1,129 @@
+"""The two kinds of folders that can be given new items: a run (or what was made of one), and a bundle."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recdistill.data.new_items import NewItems
+from recdistill.errors import UserError
+from recdistill.serving.bundle import finish_bundle, kind_of_ids, write_catalog
+from recdistill.serving.bundle_files import CARD_FILE, read_bundle, read_catalog
+from recdistill.serving.loading import COUNTS, train_counts
+from recdistill.serving.seen import FILTER_SEEN, leaves_seen_out
+from recdistill.storage.files import read_json, write_array, write_json, write_text
+from recdistill.students.make import SHAPE_FILE, load_student, save_student
+from recdistill.students.title_map import TitleMap, save_title_map
+
+Titles = tuple[TitleMap, dict[str, Any]]
+"""A title map and what is written beside it."""
+
+
+class Holder(Protocol):
+    """A folder with a distilled student that knows titles.
+
+    Attributes:
+        title_map: the folder of its title map.
+        item_ids: external ids of its items, without the padding's.
+        table: fp32 (N + 1, D), its item vectors.
+    """
+
+    title_map: Path
+    item_ids: list[str]
+    table: Tensor
+
+    def write(self, folder: Path, new: NewItems, vectors: Tensor, titles: Titles) -> None:
+        """Write it to another folder with M new items, their vectors (M, D) and its title map."""
+        ...
+
+
+class RunItems:
+    """The distilled student and the catalog of a run; see :class:`Holder`.
+
+    Raises:
+        UserError: the run has no distilled student, or model and catalog are not of the same number of items.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.title_map = run, run / "distilled"
+        if not (self.title_map / SHAPE_FILE).is_file():
+            raise UserError(f"{self.title_map}: holds no model; run `recdistill distill` first")
+        self.student, self.catalog = load_student(self.title_map), read_json(run / "prepare" / "catalog.json")
+        self.item_ids = self.catalog["item_ids"][1:]
+        if self.student.num_items != len(self.item_ids):
+            held = f"the model knows {self.student.num_items} items and the catalog has {len(self.item_ids)}"
+            raise UserError(f"{run}: {held}")
+        self.table = self.student.item_vectors().detach()
+
+    def write(self, folder: Path, new: NewItems, vectors: Tensor, titles: Titles) -> None:
+        """Write `distilled/` and `prepare/catalog.json`."""
+        counts = self.catalog.get(COUNTS) or train_counts(self.run)
+        self.student.append_items(vectors)
+        for key, more in new._asdict().items():
+            if key in self.catalog:  # there are no texts where only titles are read
+                self.catalog[key] += more
+        if counts:
+            self.catalog[COUNTS] = [*counts, *[0] * len(vectors)]
+        title_map, about = titles
+        about[FILTER_SEEN] = leaves_seen_out(self.run, "distilled")
+        save_student(self.student, folder / "distilled")
+        save_title_map(title_map, about, folder / "distilled")
+        write_json(folder / "prepare" / "catalog.json", self.catalog)
+
+
+class BundleItems:
+    """The distilled student of a bundle; see :class:`Holder`.
+
+    Raises:
+        UserError: the bundle is not whole, or holds no distilled student.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = self.title_map = folder
+        self.bundle, self.catalog = read_bundle(folder), read_catalog(folder)
+        if "distilled" not in self.bundle.models:
+            raise UserError(f"{folder}: holds no distilled student, which alone knows titles")
+        self.item_ids = self.catalog.item_ids[1:]
+        vectors = np.load(folder / self.bundle.models["distilled"].vectors, allow_pickle=False)
+        self.table = torch.from_numpy(vectors)
+
+    def write(self, folder: Path, new: NewItems, vectors: Tensor, titles: Titles) -> None:
+        """Write the bundle without what knows the old items alone: the plain student, and the model in 8 bits."""
+        from recdistill.serving.onnx_graph.graph import resized_graph
+
+        held = replace(self.bundle.models["distilled"], int8_file="")
+        write_array(folder / held.vectors, torch.cat([self.table, vectors]).numpy())
+        (folder / held.file).write_bytes(resized_graph(self.folder / held.file, folder / held.vectors))
+        item_ids = [*self.catalog.item_ids, *new.item_ids]
+        counts = [*self.catalog.counts, *[0] * len(vectors)]
+        write_catalog(folder, item_ids, [*self.catalog.titles, *new.titles], counts)
+        save_title_map(*titles, folder)
+        note = f"{len(vectors):,} items were added by their titles after training; the results above are without them."
+        notes = (*self.bundle.notes, note)
+        dropped = [one for one in (*set(self.bundle.models) - {"distilled"}, self.bundle.int8 and "8 bits") if one]
+        if dropped:
+            notes = (*notes, f"Not taken over, since new items were added: {', '.join(dropped)}.")
+        _write_card(self.folder, folder, notes[len(self.bundle.notes) :])
+        finish_bundle(
+            folder,
+            replace(
+                self.bundle,
+                num_items=len(item_ids) - 1,
+                ids=kind_of_ids(item_ids),
+                models={"distilled": held},
+                int8=None,
+                notes=notes,
+            ),
+        )
+
+
+def _write_card(before: Path, folder: Path, notes: tuple[str, ...]) -> None:
+    """The card with more notes, in front of the licences."""
+    if not (before / CARD_FILE).is_file():
+        return
+    card = (before / CARD_FILE).read_text(encoding="utf-8")
+    lines = "".join(f"- {note}\n" for note in notes)
+    write_text(folder / CARD_FILE, card.replace("\n## Licences\n", f"{lines}\n## Licences\n"))

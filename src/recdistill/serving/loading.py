@@ -1,0 +1,152 @@
+"""From a folder to what a recommender is made of: a bundle's model by onnxruntime, or a run's by torch."""
+
+import logging
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from recdistill.data.catalog import Catalog
+from recdistill.errors import UserError
+from recdistill.serving.answers import About, Model
+from recdistill.serving.bundle_files import BUNDLE_FILE, BundledModel, read_bundle, read_catalog
+from recdistill.serving.engines import Engine
+from recdistill.serving.seen import leaves_seen_out
+from recdistill.storage.files import read_json
+
+logger = logging.getLogger("recdistill")
+
+COUNTS = "counts"
+"""What a catalog that `add-items` wrote calls the training interactions of its items."""
+BUNDLE_FOLDER = "bundle"
+"""Where a run's own bundle lies in it."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a :class:`recdistill.serving.recommender.Recommender` is made of, in its words."""
+
+    engine: Engine
+    catalog: Catalog
+    exclude_seen: bool
+    popularity: list[int] | None
+    about: About
+
+
+def load(path: Path, model: Model, int8: bool = False) -> Loaded:
+    """See :meth:`recdistill.serving.recommender.Recommender.load`."""
+    if (path / BUNDLE_FILE).is_file():
+        return load_bundle(path, model, int8)
+    if holds_run_as_it_is(path, model):
+        return load_bundle(path / BUNDLE_FOLDER, model, int8)
+    if int8:
+        raise UserError(f"{path}: has no bundle of this model; run `recdistill bundle {path} --int8` first")
+    return load_run(path, model)
+
+
+def load_bundle(folder: Path, model: Model, int8: bool = False) -> Loaded:
+    """A bundle's model, by onnxruntime.
+
+    Raises:
+        UserError: it lacks the model, or a file is missing, changed or of another version's form.
+    """
+    from recdistill.serving.onnx_engine import OnnxEngine
+
+    bundle = read_bundle(folder)
+    held = bundle.models.get(model)
+    if held is None:
+        raise UserError(f"{folder}: holds no model {model}; it has {', '.join(bundle.models)}")
+    engine = OnnxEngine(folder / _file_of(folder, held, int8), folder / held.vectors, held.max_length, alone=int8)
+    catalog = read_catalog(folder)
+    about = About(
+        bundle.name,
+        bundle.fingerprint,
+        bundle.version,
+        model,
+        len(catalog.item_ids) - 1,
+        held.max_length,
+        bundle.exclude_seen,
+    )
+    return Loaded(engine, Catalog(catalog.item_ids, catalog.titles), bundle.exclude_seen, catalog.counts, about)
+
+
+def _file_of(folder: Path, held: BundledModel, int8: bool) -> str:
+    if not int8:
+        return held.file
+    if not held.int8_file:
+        raise UserError(f"{folder}: holds no model in 8 bits; `recdistill bundle --int8` writes one")
+    return held.int8_file
+
+
+def load_run(run: Path, model: Model) -> Loaded:
+    """A run's model, by torch.
+
+    Raises:
+        UserError: the run lacks the model or the catalog; the message names the step that makes it.
+    """
+    from recdistill.serving.torch_engine import TorchEngine
+    from recdistill.students.make import load_student
+
+    check_served(run, model)
+
+    names = read_json(run / "prepare" / "catalog.json")
+    engine = TorchEngine(load_student(run / model))
+    exclude_seen = leaves_seen_out(run, model)
+    path = run / model / "manifest.json"
+    about = About(
+        run.resolve().name,
+        step_fingerprint(run, model),
+        str(read_json(path).get("code", {}).get("version", "")) if path.is_file() else "",
+        model,
+        engine.num_items,
+        engine.max_length,
+        exclude_seen,
+    )
+    catalog = Catalog(names["item_ids"], names["titles"])
+    return Loaded(engine, catalog, exclude_seen, names.get(COUNTS) or train_counts(run), about)
+
+
+def check_served(run: Path, model: Model) -> None:
+    """Refuse a run that lacks what a model needs to answer.
+
+    Raises:
+        UserError: names the step to run.
+    """
+    from recdistill.steps import SERVED
+    from recdistill.students.make import SHAPE_FILE
+
+    if not (run / model / SHAPE_FILE).is_file():
+        other = next((one for one in SERVED if (run / one / SHAPE_FILE).is_file()), "")
+        instead = f", or ask for --model {other}" if other else ""
+        raise UserError(f"{run / model}: holds no model; run `recdistill {SERVED[model]}` first{instead}")
+    if not (run / "prepare" / "catalog.json").is_file():
+        raise UserError(f"{run / 'prepare'}: holds no catalog; run `recdistill prepare` first")
+
+
+def train_counts(run: Path) -> list[int] | None:
+    """Training interactions of each item, N + 1 counts; None where a folder holds a model and a catalog alone."""
+    if not (run / "prepare" / "items.npy").is_file():
+        return None
+    from recdistill.data.prepared import PreparedData
+
+    return [int(one) for one in PreparedData.load(run / "prepare", read_titles=False).train_item_counts()]
+
+
+def holds_run_as_it_is(run: Path, model: Model) -> bool:
+    """Whether the bundle in a run holds its model as it is now, and onnxruntime is there to answer from it."""
+    folder = run / BUNDLE_FOLDER
+    if not (folder / BUNDLE_FILE).is_file():
+        return False
+    held = read_bundle(folder, whole=False).models.get(model)
+    if held is None or held.fingerprint != step_fingerprint(run, model):
+        logger.warning("%s: is of another model than the run's; `recdistill bundle %s` writes it anew", folder, run)
+        return False
+    if find_spec("onnxruntime") is None:
+        logger.warning('%s: not used, since onnxruntime is not installed; pip install "recdistill[serve]"', folder)
+        return False
+    return True
+
+
+def step_fingerprint(run: Path, model: str) -> str:
+    """The fingerprint of the step that trained a run's model; empty where `add-items` wrote the folder."""
+    path = run / model / "manifest.json"
+    return str(read_json(path).get("fingerprint", "")) if path.is_file() else ""
