@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from recdistill.data.ids import loose_form, whole_forms
+from recdistill.data.id_forms import loose_form
+from recdistill.data.ids import whole_forms
 from recdistill.data.values import parse_ids
 from recdistill.errors import UserError
 from recdistill.tables.tables import ParquetTable

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ from recdistill.cli import main
 
 
 @pytest.fixture(scope="session")
-def titled_run(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Iterator[Path]:
+def made_run(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Path:
     """A run up to `distill` whose language model reads a genre behind each title; read it, and write nothing to it."""
     folder = tmp_path_factory.mktemp("titled-run")
     events = write_interactions(folder / "data")
@@ -18,4 +17,11 @@ def titled_run(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
         assert main(["distill", *options(folder / "run", tiny_llm, events, "--data.text=[genre]")]) == 0
-        yield folder / "run"
+    return folder / "run"
+
+
+@pytest.fixture
+def titled_run(made_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with a cache beside it for the titles that are read."""
+    monkeypatch.setenv("RECDISTILL_CACHE", str(made_run.parent / "cache"))
+    return made_run

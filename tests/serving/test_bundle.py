@@ -39,8 +39,8 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def bundle(titled_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(titled_run, tmp_path_factory.mktemp("bundle") / "shop", name="shop")
+def bundle(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(made_run, tmp_path_factory.mktemp("bundle") / "shop", name="shop")
 
 
 @pytest.fixture

@@ -21,6 +21,18 @@ from recdistill.plan.plan_config import PlanConfig
 from recdistill.progress import set_up_logging
 from recdistill.steps import LAST, SPECS, Step, includes
 
+TRAINING_LIBRARIES = (
+    "torch",
+    "polars",
+    "transformers",
+    "peft",
+    "lightning_fabric",
+    "pytorch_lightning",
+    "psutil",
+    "fluent",
+    "matplotlib",
+)
+"""What an environment lacks that was made for serving alone (`recdistill[serve]`)."""
 STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
 """What the table at the end of a study shows; differences are those of the first."""
 
@@ -42,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except UserError as error:
         sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
+        return 2
+    except ModuleNotFoundError as error:
+        library = str(error.name).split(".")[0]
+        if library not in TRAINING_LIBRARIES:
+            raise
+        sys.stderr.write(f'recdistill: error: {library} is not installed; pip install "recdistill[train]"\n')
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)

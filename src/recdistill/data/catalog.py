@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from recdistill.data.id_forms import loose_form
 from recdistill.errors import UserError
 
 MatchKind = Literal["id", "id_case", "title", "name", "words", "part", "similar"]
@@ -183,10 +184,7 @@ class Catalog:
 
     def _similar_ids(self, text: str, limit: int) -> list[Match]:
         """Ids like `text`; those that are the same but for the way they are written count as equal."""
-        # Here, since an answer by ids alone needs none of these.
-        from rapidfuzz import fuzz, process
-
-        from recdistill.data.ids import loose_form
+        from rapidfuzz import fuzz, process  # here, since an answer by ids alone needs none of it
 
         form, folded = loose_form(text), text.casefold()
         same = [item for item, item_id in enumerate(self.item_ids) if item and loose_form(item_id) == form]

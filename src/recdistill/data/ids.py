@@ -3,14 +3,12 @@
 pandas makes floats of a column of integers with gaps, so that `7` becomes `7.0`; R writes `1e+05`, Spark `1.2E7`, a
 decimal column `7.00`. All of them mean the whole number. Everything else that looks alike stays apart: `007` is another
 product than `7`, and so is `a1` than `A1`. Where a whole file matches nothing, such likenesses are told
-(:func:`loose_form`).
+(:func:`recdistill.data.id_forms.loose_form`).
 
 Floats tell whole numbers apart up to a limit only, and spreadsheets cut long ones to six digits. Ids that have come
 through there may have become one another, which nobody can undo: they are refused.
 """
 
-import re
-import unicodedata
 from decimal import Decimal
 
 import polars as pl
@@ -72,15 +70,6 @@ def whole_forms(distinct: pl.Series) -> dict[str, str]:
         if abs(number) >= EXACT[pl.Float64]:
             raise Merged(text, _through_floats(EXACT[pl.Float64]))
     return {text: str(int(number)) for text, number in numbers.items()}
-
-
-def loose_form(item_id: str) -> str:
-    """What ids have in common that two files may write differently, to find the other form of an id that matches
-    nothing: without case, white space and quotes around it, leading zeros, and a float's tail.
-    """
-    text = unicodedata.normalize("NFKC", item_id).strip(" \t\r\n\"'`").casefold()
-    text = re.sub(r"^([0-9]+)[.,]0*$", r"\1", text)
-    return text.lstrip("0") or "0" if text.isdigit() else text
 
 
 def _is_whole(number: Decimal) -> bool:

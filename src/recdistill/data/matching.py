@@ -1,11 +1,11 @@
 """Which items of the interactions the items' file knows, and how both write the ids of those it does not."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recdistill.data.ids import loose_form
+from recdistill.data.id_forms import other_forms
 from recdistill.data.item_rows import ItemRows
 from recdistill.errors import UserError
 
@@ -23,7 +23,7 @@ class Matches:
         titled: how many of them have a title.
         without_title: how many are in the file and have none there.
         unmatched: how many are not in the file.
-        other_forms: how many of those are there in another form, see :func:`recdistill.data.ids.loose_form`.
+        other_forms: how many of those are there in another form, see :func:`recdistill.data.id_forms.loose_form`.
         examples: some ids that are not in the file, each with its other form there, or with an empty text.
         second_titles: items of the file with more than one title.
         own_ids: titles that are the item's own id.
@@ -82,19 +82,6 @@ def require_matches(item_ids: Collection[str], rows: ItemRows) -> None:
         f"{rows.file}: none of its {len(rows.ids):,} items is among the {len(item_ids):,} of the interactions; {how} "
         f"written like {there!r} there and like {here!r} in the interactions (data.columns.item)"
     )
-
-
-def other_forms(missing: Iterable[str], known: Collection[str]) -> dict[str, str]:
-    """Missing id → a known id that is the same but for the way it is written; those without one are left out."""
-    wanted = {item_id: loose_form(item_id) for item_id in missing}
-    if not wanted:
-        return {}
-    forms = set(wanted.values())
-    there: dict[str, str] = {}
-    for item_id in known:
-        if (form := loose_form(item_id)) in forms:
-            there.setdefault(form, item_id)
-    return {item_id: there[form] for item_id, form in wanted.items() if form in there}
 
 
 def _ids_like_titles(item_ids: Collection[str], titles: Mapping[str, str]) -> dict[str, str]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple, assert_never
 
 from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.data.id_forms import other_forms
 from recdistill.data.item_rows import read_item_rows
-from recdistill.data.matching import other_forms
 from recdistill.data.sources import MOVIELENS_CSV
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from recdistill.data.catalog import Catalog, Match, is_ambiguous
+from recdistill.data.id_forms import other_forms
 from recdistill.errors import UserError
 from recdistill.serving.answers import About, Answer, Model, Reason, Recommendation
 from recdistill.serving.engines import Engine, best_of
@@ -355,8 +356,6 @@ class Recommender:
     def _refuse_unknown(self, key: str, unknown: Sequence[str]) -> None:
         if not unknown:
             return
-        from recdistill.data.matching import other_forms
-
         unknown = list(dict.fromkeys(unknown))
         more = f" and {len(unknown) - NAMED_UNKNOWN} more" if len(unknown) > NAMED_UNKNOWN else ""
         named = ", ".join(map(repr, unknown[:NAMED_UNKNOWN]))
