@@ -44,7 +44,7 @@ def test_what_needs_no_torch_works(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", ["prepare --run x", "bundle .", "add-items . x --out y"])
+@pytest.mark.parametrize("words", ["prepare --quiet --run x", "bundle .", "add-items . x --out y"])
 def test_what_needs_torch_says_what_to_install(words: str) -> None:
     done = without_training(*words.split())
     assert done.returncode == 2
