@@ -1,7 +1,10 @@
 """Fixtures for all rooms: a language model small enough for unit tests."""
 
+import gc
 import logging
 import os
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,34 @@ import pytest
 # As the command line does, and for its reason; the tests import torch before it can.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# Imports make millions of objects and no garbage; looking for some among them takes a third of the collection's time.
+gc.disable()
+
 import torch
+
+
+def pytest_collection_finish() -> None:
+    """From here on only what the tests make is looked through for garbage."""
+    _freeze()
+    gc.enable()
+
+
+_frozen_modules = 0
+
+
+def _freeze() -> None:
+    """Take what is alive, which is modules for the most part, out of what the garbage collector walks through."""
+    global _frozen_modules
+    gc.collect()
+    gc.freeze()
+    _frozen_modules = len(sys.modules)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _freeze_what_was_imported() -> None:
+    """The package collects garbage after each step, and half a second each time where transformers is looked through."""
+    if len(sys.modules) > _frozen_modules + 100:
+        _freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _two_threads() -> None:
     torch.set_num_threads(2)
+
+
+@pytest.fixture
+def graphs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled blocks are traced, guarded and differentiated as ever, but run operation by operation.
+
+    For tests of which graphs are made, when, and for how many shapes: half a minute of C++ for each says nothing there.
+    """
+    compile_fully = torch.compile
+    monkeypatch.setattr(torch, "compile", partial(compile_fully, backend="aot_eager"))
 
 
 @pytest.fixture(autouse=True)

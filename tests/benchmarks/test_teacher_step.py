@@ -25,6 +25,7 @@ def test_prompts_are_of_the_plans_size() -> None:
     assert int(batch.steps.max()) <= HISTORY
 
 
+@pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_step_trains(tiny_llm: Path, tmp_path: Path, compiled: bool) -> None:
     ranker = make_ranker(CONFIG, str(tiny_llm), tmp_path, compiled)

@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
@@ -7,7 +8,11 @@ from recdistill.config import AdapterConfig
 from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expand_gate
 
 
-def test_compiled_blocks_give_the_same_states_and_gradients():
+@pytest.mark.parametrize(("whole", "lengths"), [(True, [12]), (False, [7, 12])])
+def test_compiled_blocks_give_the_same_states_and_gradients(request, whole, lengths):
+    torch.compiler.reset()
+    if not whole:
+        request.getfixturevalue("graphs_alone")
     torch.manual_seed(0)
     shape = LlamaConfig(
         vocab_size=50,
@@ -28,7 +33,7 @@ def test_compiled_blocks_give_the_same_states_and_gradients():
             if "lora_B" in name:
                 parameter.normal_(std=0.1)
     models[1].load_state_dict(models[0].state_dict())
-    for tokens in (7, 12):  # each length is compiled for itself
+    for tokens in lengths:  # each length is compiled for itself
         inputs, logits = torch.randn(2, tokens, 64), torch.randn(2, tokens, 4)
         results, direction = [], torch.randn(2, tokens, 64)
         for model in models:

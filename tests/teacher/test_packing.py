@@ -69,6 +69,7 @@ class Block(torch.nn.Module):
         return row + packed_sdpa(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
 
 
+@pytest.mark.usefixtures("graphs_alone")
 def test_one_compiled_form_serves_all_prompts_that_fill_a_row():
     torch.manual_seed(0)
     block, made = Block(), []

@@ -94,6 +94,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize(("key", "settings", "fact"), SETTINGS, ids=lambda one: str(one).replace(" ", ""))
 def test_a_setting_changes_what_runs_and_leaves_evidence(trained, key, settings, fact):
     base, _, _ = trained("base", **({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
@@ -151,6 +152,7 @@ def test_four_bits_change_what_runs(trained):
     assert four["double_quantised_layers"] == 14
 
 
+@pytest.mark.usefixtures("graphs_alone")
 def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
     evidence, _, _ = trained(compile=True, compile_buckets=2)
     assert 0 < evidence["compiled_graphs"] <= 2 * 2  # two lengths, for training and for reading
@@ -159,11 +161,14 @@ def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
     assert evidence["tokens"]["train"]["widths"] <= 2
 
 
-def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(trained):
-    packed = {"padding": "packed", "train": {"batch_tokens": 110, "batch_size": 2}}
+@pytest.mark.parametrize(("whole", "prompt", "rows", "lengths"), [(True, "soft", 1, 1), (False, "text", 2, 2)])
+def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(request, trained, whole, prompt, rows, lengths):
+    if not whole:
+        request.getfixturevalue("graphs_alone")
+    packed = {"prompt": prompt, "padding": "packed", "train": {"batch_tokens": 110, "batch_size": rows}}
     compiled, folder, _ = trained("compiled", compile=True, **packed)
-    # The block is in four parts around its attention, for training and for two lengths of reading.
-    assert 0 < compiled["compiled_graphs"] <= 4 * 3
+    # The block is in four parts around its attention, for training and for one or two lengths of reading.
+    assert 0 < compiled["compiled_graphs"] <= 4 * (1 + lengths)
     assert compiled["graphs_after_warm_up"] == 0
     assert [one for one in compiled["settings"] if not one["in_effect"]] == []
     assert compiled["tokens"]["train"]["micro_batches"] > 1
@@ -172,11 +177,13 @@ def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(trained):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+@pytest.mark.usefixtures("graphs_alone")
 def test_compiling_has_an_end(trained):
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
         trained(compile=True, compile_seconds=0.05)
 
 
+@pytest.mark.usefixtures("graphs_alone")
 def test_one_compiled_length_is_all_that_runs(trained):
     compiled, _, _ = trained("compiled", padding="fixed", compile=True)
     assert 0 < compiled["compiled_graphs"] <= 2  # for training and for reading
@@ -195,6 +202,7 @@ SCORED = [
 ]
 
 
+@pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize("settings", SCORED, ids=lambda one: one["padding"])
 def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tmp_path, settings):
     _, folder, plain = trained(**settings)
@@ -216,6 +224,7 @@ def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tm
     torch.testing.assert_close(found[:, 1:], wanted[:, 1:], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.usefixtures("graphs_alone")
 def test_scoring_ends_a_compiler_that_does_not_end(trained, tiny_data, tmp_path):
     _, folder, config = trained()
     hasty = replace(config, teacher=replace(config.teacher, compile=True, compile_seconds=0.05))
