@@ -12,10 +12,12 @@ import pytest
 # As the command line does, and for its reason; the tests import torch before it can.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# Imports make millions of objects and no garbage; looking for some among them takes a third of the collection's time.
-gc.disable()
-
 import torch
+
+
+def pytest_sessionstart() -> None:
+    """Imports make millions of objects and no garbage; to look for some is a third of the time they take."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
@@ -37,7 +39,7 @@ def _freeze() -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _freeze_what_was_imported() -> None:
-    """The package collects garbage after each step, and half a second each time where transformers is looked through."""
+    """The package collects garbage after each step: half a second each time where it walks through transformers."""
     if len(sys.modules) > _frozen_modules + 100:
         _freeze()
 
