@@ -13,6 +13,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from recdistill.cli import recommend
 from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
+from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
@@ -82,7 +83,7 @@ def _run(words: Sequence[str]) -> None:
 
 def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
     """Refuse what can be refused before torch is imported, which takes seconds."""
-    if command in ("recommend", "bundle", "add-items", "compare"):
+    if command in ("recommend", "bundle", "add-items", "serve", "compare"):
         for run in [options["run"]] if command != "compare" else options.runs:
             check_finished(Path(run))
     elif command in (*SPECS, "run", "tune"):
@@ -121,6 +122,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _bundle(options)
     elif command == "add-items":
         _add_items(options)
+    elif command == "serve":
+        serve(options)
     elif command == "plan":
         _plan(options)
     elif command == "bench":

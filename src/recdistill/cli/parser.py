@@ -9,6 +9,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsin
 
 from recdistill.cli import recommend
 from recdistill.cli.help_pages import Help
+from recdistill.cli.serve import SERVE, with_serve_options
 from recdistill.config import RunConfig
 from recdistill.config.mistakes import check_settings, settings_of, told
 from recdistill.config.settings import flat
@@ -114,6 +115,7 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
         "recommend": _recommend_parser(),
         "bundle": _bundle_parser(),
         "add-items": _add_items_parser(),
+        "serve": with_serve_options(_subparser(SERVE)),
     }
 
 
