@@ -45,7 +45,7 @@ def serve(options: Any) -> None:
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise UserError(f'serve: {missing[0]} is not installed; pip install "recdistill[serve]"')
-    from recdistill.serving.http import server
+    from recdistill.serving.http import serve as http
     from recdistill.serving.http.settings import ServeSettings, read_api_key
 
     settings = ServeSettings(
@@ -59,7 +59,7 @@ def serve(options: Any) -> None:
         drain=options.drain,
         quiet=options.quiet,
     )
-    server.serve(settings, _announce)
+    http.serve(settings, _announce)
 
 
 def _announce(address: str) -> None:

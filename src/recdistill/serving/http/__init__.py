@@ -5,8 +5,9 @@
     routes.py     the same paths for FastAPI: schema, other paths, errors
     schemas.py    bodies of requests and answers
     served.py     what is served: one bundle's models, never changed in place
+    reload.py     another bundle without a pause
     batching.py   requests that arrive together are scored together
-    server.py     one process or several, signals, reload
+    serve.py      one process or several (server.py, supervisor.py), signals
 
 Nothing here imports torch.
 """

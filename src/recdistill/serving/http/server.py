@@ -1,4 +1,4 @@
-"""`recdistill serve`: one process that answers, or several behind one socket, until a signal ends them gracefully."""
+"""One process that answers, until a signal ends it gracefully."""
 
 import logging
 import os
@@ -25,8 +25,6 @@ GRACE = 30
 """Seconds that requests in progress have to end."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than load balancers keep theirs, who meet no closed one then."""
-BACKLOG = 2048
-"""Connections that may wait to be accepted."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -96,56 +94,6 @@ class GracefulServer(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Args:
-        settings: what and how.
-        announce: told the address, once requests are answered.
-
-    Raises:
-        UserError: the address cannot be had, or what is to be served is not usable.
-    """
-    set_up_json_logs()
-    listening = listen(settings)
-    address = address_of(listening)
-    try:
-        if settings.workers > 1:
-            from recdistill.serving.http.supervisor import Supervisor
-
-            Supervisor(settings, listening, lambda: announce(address)).run()
-        else:
-            server = GracefulServer(Application(settings), settings, on_started=lambda: announce(address))
-            server.run([listening])
-    finally:
-        listening.close()
-
-
-def listen(settings: ServeSettings) -> socket.socket:
-    """A socket that listens at the address.
-
-    Raises:
-        UserError: it cannot be had.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-    except OSError as error:
-        raise UserError(f"port: cannot listen on {settings.host} port {settings.port} ({error.strerror})") from error
-    return listening
-
-
-def address_of(listening: socket.socket) -> str:
-    """The URL of a socket."""
-    host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def work(settings: ServeSettings, listening: socket.socket, parent: int, started: Callable[[], None]) -> None:
