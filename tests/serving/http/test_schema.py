@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 
 from recdistill.serving.http.application import Application
 from recdistill.serving.http.settings import ServeSettings
@@ -28,7 +28,23 @@ rejection.expected_statuses = [*rejection.expected_statuses, "413"]  # a body th
 schema = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
 
 
-@schema.parametrize()
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_answers_are_as_documented(case: Any) -> None:
-    case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, excluded_checks=REFUSED)
+OPERATIONS = [found.ok() for found in schema.get_all_operations()]
+MODE = schemathesis.GenerationMode
+CASES = [(operation, MODE.POSITIVE) for operation in OPERATIONS]
+CASES += [(one, MODE.NEGATIVE) for one in OPERATIONS if {"parameters", "requestBody"} & set(one.definition.raw)]
+
+
+@pytest.mark.parametrize(("operation", "mode"), CASES, ids=[f"{one.label}-{mode.value}" for one, mode in CASES])
+def test_answers_are_as_documented(operation: Any, mode: Any) -> None:
+    @given(operation.as_strategy(generation_mode=mode))
+    @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def check(case: Any) -> None:
+        case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"}, excluded_checks=REFUSED)
+
+    check()
+
+
+def test_no_path_of_the_schema_was_left_out() -> None:
+    assert {operation.label for operation in OPERATIONS} == {
+        f"{method.upper()} {path}" for path, methods in app.schema["paths"].items() for method in methods
+    }
