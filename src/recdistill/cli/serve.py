@@ -45,8 +45,8 @@ def serve(options: Any) -> None:
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise UserError(f'serve: {missing[0]} is not installed; pip install "recdistill[serve]"')
-    from recdistill.serving.http import serve as http
-    from recdistill.serving.http.settings import ServeSettings, read_api_key
+    from recdistill.web import serve as http
+    from recdistill.web.settings import ServeSettings, read_api_key
 
     settings = ServeSettings(
         source=Path(options["run"]),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.settings import ServeSettings
-from serving.http.fake import SOURCE, fake_served
+from recdistill.web.application import Application
+from recdistill.web.settings import ServeSettings
+from web.fake import SOURCE, fake_served
 
 if find_spec("schemathesis") is None:
     pytest.skip("schemathesis is not installed", allow_module_level=True)

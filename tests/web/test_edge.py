@@ -13,11 +13,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from recdistill.errors import UserError
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.logs import RequestLog
-from recdistill.serving.http.served import Served
-from recdistill.serving.http.settings import KEY_VARIABLE, ServeSettings, read_api_key
-from serving.http.fake import SOURCE, FakeRecommender, fake_served
+from recdistill.web.application import Application
+from recdistill.web.logs import RequestLog
+from recdistill.web.served import Served
+from recdistill.web.settings import KEY_VARIABLE, ServeSettings, read_api_key
+from web.fake import SOURCE, FakeRecommender, fake_served
 
 KEY = "a-long-enough-key"
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 from fastapi import FastAPI, Query, Response
 from fastapi.responses import JSONResponse
 
-from recdistill.serving.http import limits, schemas
-from recdistill.serving.http.api import Api, Reply
-from recdistill.serving.http.error_handlers import add_error_handlers
-from recdistill.serving.http.pages import add_pages
-from recdistill.serving.http.problems import MEDIA_TYPE, PROBLEMS, Kind, Problem
 from recdistill.version import __version__
+from recdistill.web import limits, schemas
+from recdistill.web.api import Api, Reply
+from recdistill.web.error_handlers import add_error_handlers
+from recdistill.web.pages import add_pages
+from recdistill.web.problems import MEDIA_TYPE, PROBLEMS, Kind, Problem
 
 TAGS: Final = [
     {"name": "recommend", "description": "The items to come next after a history."},

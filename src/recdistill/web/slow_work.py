@@ -5,8 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from recdistill.serving.http.limits import SLOW_WAITING
-from recdistill.serving.http.problems import Problem
+from recdistill.web.limits import SLOW_WAITING
+from recdistill.web.problems import Problem
 
 T = TypeVar("T")
 THREADS = 2

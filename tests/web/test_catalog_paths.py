@@ -5,11 +5,11 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from recdistill.serving.examples import Example, NamedItem
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.problems import PROBLEMS
-from recdistill.serving.http.schemas import About, ExamplesResponse, ItemsResponse, SimilarResponse
-from recdistill.serving.http.settings import ServeSettings
-from serving.http.fake import HOSTILE, SOURCE, fake_served
+from recdistill.web.application import Application
+from recdistill.web.problems import PROBLEMS
+from recdistill.web.schemas import About, ExamplesResponse, ItemsResponse, SimilarResponse
+from recdistill.web.settings import ServeSettings
+from web.fake import HOSTILE, SOURCE, fake_served
 
 
 def items(client: TestClient, **query: Any) -> list[tuple[str, str]]:

@@ -9,13 +9,13 @@ from pydantic_core import to_json
 
 from recdistill.errors import UserError
 from recdistill.serving.answers import Answer
-from recdistill.serving.http import limits
-from recdistill.serving.http.batching import Asked, MicroBatcher
-from recdistill.serving.http.metrics import Metrics
-from recdistill.serving.http.problems import Problem
-from recdistill.serving.http.schemas import BatchRequest, Options, RecommendRequest
-from recdistill.serving.http.served import Served, Trained
-from recdistill.serving.http.slow_work import SlowWork
+from recdistill.web import limits
+from recdistill.web.batching import Asked, MicroBatcher
+from recdistill.web.metrics import Metrics
+from recdistill.web.problems import Problem
+from recdistill.web.schemas import BatchRequest, Options, RecommendRequest
+from recdistill.web.served import Served, Trained
+from recdistill.web.slow_work import SlowWork
 
 if TYPE_CHECKING:
     from recdistill.data.catalog import Match

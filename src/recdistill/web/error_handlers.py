@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from recdistill.errors import UserError
-from recdistill.serving.http.problems import INTERNAL, MEDIA_TYPE, Kind, Problem, invalid
+from recdistill.web.problems import INTERNAL, MEDIA_TYPE, Kind, Problem, invalid
 
 KIND_OF_STATUS: Final[Mapping[int, Kind]] = {404: "not-found", 405: "method"}
 

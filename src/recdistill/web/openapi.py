@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from recdistill.serving.http.problems import PROBLEMS
-from recdistill.serving.http.schemas import ProblemDetails
+from recdistill.web.problems import PROBLEMS
+from recdistill.web.schemas import ProblemDetails
 
 KEYED = ("/v1/", "/metrics")
 """Beginnings of paths that ask for the API key, where there is one."""

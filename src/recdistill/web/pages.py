@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from fastapi import FastAPI, Request, Response
 
-from recdistill.serving.http.problems import Problem
+from recdistill.web.problems import Problem
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -50,5 +50,5 @@ def page_file(name: str, held: str) -> Response:
 
 @cache
 def _read(name: str) -> tuple[bytes, str]:
-    content = (files("recdistill.serving.http") / "page" / name).read_bytes()
+    content = (files("recdistill.web") / "page" / name).read_bytes()
     return content, f'"{sha256(content).hexdigest()[:16]}"'

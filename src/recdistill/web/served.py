@@ -11,9 +11,9 @@ from pydantic_core import to_json
 
 from recdistill.errors import UserError
 from recdistill.serving.examples import Example, read_examples
-from recdistill.serving.http.answer_json import AnswerJson
-from recdistill.serving.http.problems import Problem
-from recdistill.serving.http.schemas import ModelName
+from recdistill.web.answer_json import AnswerJson
+from recdistill.web.problems import Problem
+from recdistill.web.schemas import ModelName
 
 if TYPE_CHECKING:
     from recdistill.serving.recommender import Recommender

@@ -18,12 +18,12 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recdistill.errors import UserError
-from recdistill.serving.http.api import Reply
-from recdistill.serving.http.bodies import CLOSE, Disconnected, check_media_type, parse, read_body
-from recdistill.serving.http.logs import RequestLog
-from recdistill.serving.http.metrics import Metrics
-from recdistill.serving.http.openapi import KEYED
-from recdistill.serving.http.problems import INTERNAL, MEDIA_TYPE, Problem
+from recdistill.web.api import Reply
+from recdistill.web.bodies import CLOSE, Disconnected, check_media_type, parse, read_body
+from recdistill.web.logs import RequestLog
+from recdistill.web.metrics import Metrics
+from recdistill.web.openapi import KEYED
+from recdistill.web.problems import INTERNAL, MEDIA_TYPE, Problem
 
 logger = logging.getLogger("recdistill.serving")
 

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from recdistill.serving.http.problems import Problem, invalid
+from recdistill.web.problems import Problem, invalid
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 M = TypeVar("M", bound=BaseModel)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from recdistill.serving.http import limits
+from recdistill.web import limits
 
 ModelName = Literal["distilled", "student", "popularity"]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=limits.ITEM_ID)]

@@ -17,9 +17,9 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from recdistill.errors import UserError
-from recdistill.serving.http.metrics import FOLDER_VARIABLE
-from recdistill.serving.http.server import GRACE, SIGNALS, work
-from recdistill.serving.http.settings import ServeSettings
+from recdistill.web.metrics import FOLDER_VARIABLE
+from recdistill.web.server import GRACE, SIGNALS, work
+from recdistill.web.settings import ServeSettings
 
 logger = logging.getLogger("recdistill.serving")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pydantic_core import to_json
 
 from recdistill.errors import UserError
-from recdistill.serving.http.api import Api, Reply
-from recdistill.serving.http.problems import Problem
-from recdistill.serving.http.served import Served
+from recdistill.web.api import Api, Reply
+from recdistill.web.problems import Problem
+from recdistill.web.served import Served
 
 logger = logging.getLogger("recdistill.serving")
 

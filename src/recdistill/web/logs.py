@@ -38,10 +38,15 @@ def set_up_json_logs() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    for name in ("recdistill", "uvicorn", "uvicorn.error"):
+    for name, level in (
+        ("recdistill", logging.NOTSET),
+        ("uvicorn", logging.WARNING),
+        ("uvicorn.error", logging.NOTSET),
+    ):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate, logger.level = True, logging.NOTSET
+        logger.propagate = True
+        logger.setLevel(level)
 
 
 def timestamp(seconds: float) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.settings import ServeSettings
-from serving.http.fake import SOURCE, fake_served
+from recdistill.web.application import Application
+from recdistill.web.settings import ServeSettings
+from web.fake import SOURCE, fake_served
 
 
 @pytest.fixture(scope="session")

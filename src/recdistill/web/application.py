@@ -13,18 +13,18 @@ from fastapi import Response
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from recdistill.serving.http.api import Api
-from recdistill.serving.http.edge import Edge, Hot
-from recdistill.serving.http.limits import SMALL_BODY
-from recdistill.serving.http.logs import RequestLog
-from recdistill.serving.http.metrics import Metrics
-from recdistill.serving.http.openapi import schema_of, schema_page
-from recdistill.serving.http.pages import POLICY
-from recdistill.serving.http.reload import Reloader
-from recdistill.serving.http.routes import FastRoutes
-from recdistill.serving.http.schemas import BatchRequest, RecommendRequest
-from recdistill.serving.http.served import Served, load_served
-from recdistill.serving.http.settings import ServeSettings
+from recdistill.web.api import Api
+from recdistill.web.edge import Edge, Hot
+from recdistill.web.limits import SMALL_BODY
+from recdistill.web.logs import RequestLog
+from recdistill.web.metrics import Metrics
+from recdistill.web.openapi import schema_of, schema_page
+from recdistill.web.pages import POLICY
+from recdistill.web.reload import Reloader
+from recdistill.web.routes import FastRoutes
+from recdistill.web.schemas import BatchRequest, RecommendRequest
+from recdistill.web.served import Served, load_served
+from recdistill.web.settings import ServeSettings
 
 
 class Application:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from recdistill.serving.http.problems import MEDIA_TYPE, Kind, Problem
+from recdistill.web.problems import MEDIA_TYPE, Kind, Problem
 
 HEAD_SECONDS = 10.0
 """For the first line and the headers of a request to arrive, and for a new connection to send its first byte."""

@@ -4,11 +4,11 @@ import socket
 from collections.abc import Callable
 
 from recdistill.errors import UserError
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.logs import set_up_json_logs
-from recdistill.serving.http.server import GracefulServer
-from recdistill.serving.http.settings import ServeSettings
-from recdistill.serving.http.supervisor import Supervisor
+from recdistill.web.application import Application
+from recdistill.web.logs import set_up_json_logs
+from recdistill.web.server import GracefulServer
+from recdistill.web.settings import ServeSettings
+from recdistill.web.supervisor import Supervisor
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""

@@ -11,14 +11,14 @@ from pydantic_core import to_json
 from starlette.testclient import TestClient
 
 from recdistill.serving.answers import Answer, Reason, Recommendation
-from recdistill.serving.http.answer_json import AnswerJson
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.batching import Asked, MicroBatcher, Scored
-from recdistill.serving.http.problems import PROBLEMS
-from recdistill.serving.http.schemas import BatchResponse, ProblemDetails, RecommendResponse
-from recdistill.serving.http.settings import ServeSettings
-from recdistill.serving.http.slow_work import SlowWork
-from serving.http.fake import HOSTILE, SOURCE, FakeRecommender, fake_served
+from recdistill.web.answer_json import AnswerJson
+from recdistill.web.application import Application
+from recdistill.web.batching import Asked, MicroBatcher, Scored
+from recdistill.web.problems import PROBLEMS
+from recdistill.web.schemas import BatchResponse, ProblemDetails, RecommendResponse
+from recdistill.web.settings import ServeSettings
+from recdistill.web.slow_work import SlowWork
+from web.fake import HOSTILE, SOURCE, FakeRecommender, fake_served
 
 
 def ids(answer: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from recdistill.data.catalog import Catalog
 from recdistill.serving.answers import About, Answer, Reason, Recommendation
-from recdistill.serving.http.served import Served
+from recdistill.web.served import Served
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 TITLES = ["Toy Story", "Heat", "Usual Suspects, The", HOSTILE, "七人の侍", "Alien", "Aliens", "Fargo", "", "Babe"]

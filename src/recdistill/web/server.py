@@ -13,10 +13,10 @@ from types import FrameType
 import uvicorn
 
 from recdistill.errors import UserError
-from recdistill.serving.http.application import Application
-from recdistill.serving.http.logs import set_up_json_logs
-from recdistill.serving.http.protocol import PatientProtocol
-from recdistill.serving.http.settings import ServeSettings
+from recdistill.web.application import Application
+from recdistill.web.logs import set_up_json_logs
+from recdistill.web.protocol import PatientProtocol
+from recdistill.web.settings import ServeSettings
 
 logger = logging.getLogger("recdistill.serving")
 
@@ -67,6 +67,7 @@ class GracefulServer(uvicorn.Server):
         """Listen."""
         await super().startup(sockets)
         if self.started:
+            logger.info("serves %(name)s [%(fingerprint)s]", self.application.api.served.bundle)
             self.on_started()
 
     async def on_tick(self, counter: int) -> bool:
@@ -80,6 +81,8 @@ class GracefulServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: say that it stops, then stop. Second one: at once."""
+        if self.application.welcome:
+            logger.info("stopping")
         self.application.welcome = False
         if self._stop_at:
             self.should_exit = self.force_exit = True
