@@ -14,9 +14,9 @@ from chain import options, write_interactions
 from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.experiments.study import read_study
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.pipeline import Pipeline
 from recdistill.storage.files import read_json
-from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker
 
 Make = Callable[..., Path]

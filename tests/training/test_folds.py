@@ -20,11 +20,11 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
 from recdistill.teacher import teacher as teacher_module
-from recdistill.teacher.experts import decoder_blocks
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.teacher import load_teacher
 from recdistill.training.checkpoint import CHECKPOINT_FILE

@@ -22,6 +22,16 @@ def load_config(location: str, key: str = "teacher.llm", **options: Any) -> Any:
         return AutoConfig.from_pretrained(location, trust_remote_code=False, **options)
 
 
+MODEL_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+"""What a model's own code raises where it is used in a way that its authors did not think of."""
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, in one line: the library's first, which often has many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 @contextmanager
 def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""

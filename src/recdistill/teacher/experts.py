@@ -30,6 +30,7 @@ from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.storage.files import read_tensors
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
@@ -187,21 +188,6 @@ def attach_experts(
 def base_decoder(model: PeftModel) -> nn.Module:
     """The language model inside PEFT's wrapper, experts included; it takes `inputs_embeds` and `expert_gate`."""
     return model.base_model.model  # type: ignore[no-any-return]
-
-
-def decoder_blocks(model: nn.Module) -> list[nn.Module]:
-    """The decoder blocks, in order: the outermost list of as many modules as the configuration counts blocks.
-
-    The longest list would be another one in a model of few blocks with many experts of its own.
-
-    Raises:
-        UserError: the model has no such list.
-    """
-    count = getattr(model.config, "num_hidden_layers", None)
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return list(module)
-    raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
 
 
 def check_gate_arrived(model: PeftModel) -> None:

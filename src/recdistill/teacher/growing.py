@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache
 
 from recdistill.errors import UserError
-from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.measure.evidence import TokenCount
+from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
 from recdistill.teacher.prompts import SOFT, PromptBuilder
 from recdistill.teacher.ranker import AUTOCAST, Ranker
@@ -51,9 +50,8 @@ class GrowingHistories:
         self.ranker, self.prompts, self.window = ranker, prompts, window
         self.decoder = base_decoder(ranker.llm)
         self.device = self.decoder.get_input_embeddings().weight.device  # type: ignore[operator]
-        self.cache = DynamicCache(config=self.decoder.config)
+        self.cached = CachedReading(self.decoder, rows)
         self.items = torch.zeros(rows, 0, dtype=torch.int64)
-        self.seen = torch.zeros(rows, 0, dtype=torch.bool)  # which cached tokens are real
         self.tokens_read = self.tokens_reused = 0
         self.read = TokenCount() if read is None else read
 
@@ -101,16 +99,13 @@ class GrowingHistories:
     def _read(self, new: Tensor, states: Tensor, steps: Tensor) -> Tensor:
         """Run the language model over the new tokens: (B, H), the state at each history's last one."""
         ids, soft, token_steps, real = self._tokens(new, steps)
-        before = self.seen.sum(dim=1)
-        positions = (before.unsqueeze(1) + real.cumsum(dim=1) - 1).clamp_min(0)
+        before = self.cached.seen.sum(dim=1)
         useful, reused = int(real.sum()), int(before[new > 0].sum())
         self.tokens_read += useful
         self.tokens_reused += reused
         rows, width = real.shape
-        self.read.add(useful, rows, width, prompts=0 if self.seen.shape[1] else len(new), targets=0)
+        self.read.add(useful, rows, width, prompts=0 if self.cached.seen.shape[1] else len(new), targets=0)
         self.read.reused += reused
-        mask = self._mask(real)
-        self.seen = torch.cat([self.seen, real], dim=1)
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]
         tokens = self.ranker.soft_tokens(soft.to(self.device)).to(words.dtype)
         inputs = torch.where((soft > 0).to(self.device).unsqueeze(-1), tokens, words)
@@ -121,20 +116,13 @@ class GrowingHistories:
             options[GATE_KEYWORD] = gate[torch.arange(len(new)).unsqueeze(1), token_steps]
         mixed = AUTOCAST.get(self.ranker.config.precision)
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            hidden: Tensor = self.decoder(
-                inputs_embeds=inputs,
-                attention_mask=mask.to(self.device),
-                position_ids=positions.to(self.device),
-                past_key_values=self.cache,
-                use_cache=True,
-                **options,
-            ).last_hidden_state
+            hidden = self.cached.read(inputs, real, **options)
         ends = real.sum(dim=1) - 1
         return hidden[torch.arange(len(new)), ends.clamp_min(0)]
 
     def _tokens(self, new: Tensor, steps: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The new tokens, padded to the right: ids, items of soft tokens, steps, which are real; each (B, T)."""
-        first = not self.seen.shape[1]
+        first = not self.cached.seen.shape[1]
         rows: list[NDArray[np.int32]] = []
         for item in new.tolist():
             parts = [self.prompts.segment(self.prompts.head)] if first else []
@@ -150,14 +138,3 @@ class GrowingHistories:
         token_steps = steps.unsqueeze(1).expand(-1, width).clone()
         token_steps[:, :head] = 0
         return ids.masked_fill(ids == SOFT, 0), soft, token_steps, real
-
-    def _mask(self, real: Tensor) -> Tensor:
-        """What the new tokens may attend to: real tokens of the cache, and new ones up to themselves."""
-        if self.decoder.config._attn_implementation != PACKED_SDPA:  # type: ignore[union-attr]
-            return torch.cat([self.seen, real], dim=1).long()  # transformers makes the rest of it
-        width = real.shape[1]
-        causal = torch.ones(width, width, dtype=torch.bool).tril() & real.unsqueeze(1)
-        before = self.seen.unsqueeze(1).expand(-1, width, -1)
-        # A padding token sees itself at least: a softmax over nothing would not be a number.
-        mask = torch.cat([before, causal | torch.eye(width, dtype=torch.bool)], dim=2)
-        return mask.unsqueeze(1)

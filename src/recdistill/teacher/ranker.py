@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import Backbone
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.storage.files import atomic_path, read_tensors, write_text
 from recdistill.students.base import Student
@@ -20,7 +21,6 @@ from recdistill.teacher.experts import (
     attach_experts,
     base_decoder,
     check_gate_arrived,
-    decoder_blocks,
     expand_gate,
     load_experts,
     save_experts,
@@ -28,7 +28,7 @@ from recdistill.teacher.experts import (
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
 from recdistill.teacher.norms import use_lean_norms
-from recdistill.teacher.prompts import PromptBatch
+from recdistill.teacher.prompts import PromptBatch, Side
 from recdistill.teacher.soft_tokens import SoftTokens
 from recdistill.teacher.title_profile import decayed_mean
 
@@ -124,15 +124,26 @@ class Ranker(nn.Module):
         where = (batch.soft_rows, batch.soft_columns)
         inputs = words.index_put(where, self.soft_tokens(batch.soft_items[where]).to(words.dtype))
         gate = self._token_gate(batch, student_states)
-        options: dict[str, Any] = {GATE_KEYWORD: gate} if gate is not None else {}
-        options |= self._layout(batch, inputs.dtype)
+        options = self.layout_options(
+            batch.padding, batch.prompt_tokens, batch.token_positions, batch.mask, inputs.dtype
+        )
+        return self.run(inputs, gate, options)
+
+    def run(self, inputs: Tensor, gate: Tensor | None, options: dict[str, Any]) -> Tensor:
+        """Run the language model over embeddings (P, T, H) with each rank's factor (P, T or 1, R): last hidden states.
+
+        Raises:
+            UserError: the language model does not hand the gate on to its blocks.
+        """
+        decoder = base_decoder(self.llm)
+        gated: dict[str, Any] = {GATE_KEYWORD: gate} if gate is not None else {}
         mixed = AUTOCAST.get(self.config.precision)
         if self.config.cuda_graphs:
             # Each block is a graph of its own, and torch would take each for a step after which the last one's output
             # may be overwritten; the step is the whole pass.
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **options).last_hidden_state
+            hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **gated, **options).last_hidden_state
         if gate is not None:
             check_gate_arrived(self.llm)
         return hidden
@@ -144,24 +155,32 @@ class Ranker(nn.Module):
             return None
         return expand_gate(weights, self.config.adapter.rank)[batch.token_prompts, batch.steps]
 
-    def _layout(self, batch: PromptBatch, dtype: torch.dtype) -> dict[str, Any]:
+    def layout_options(
+        self, padding: Side, lengths: Tensor, positions: Tensor, mask: Tensor, dtype: torch.dtype
+    ) -> dict[str, Any]:
         """What the decoder must be told of the layout.
 
         With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
+
+        Args:
+            padding: where it stands.
+            lengths: int64 (B,), tokens of each prompt, on the CPU.
+            positions: int64 (P, T), each token's place in its own prompt.
+            mask: bool (P, T), False at padding.
+            dtype: of the embeddings.
         """
         attention = base_decoder(self.llm).config._attn_implementation  # type: ignore[union-attr]
         own = {"kernel_options": FLEX_OPTIONS} if attention == "flex_attention" else {}
-        if batch.padding == "packed":
-            packed: dict[str, Any] = {"position_ids": batch.token_positions} | own
+        if padding == "packed":
+            packed: dict[str, Any] = {"position_ids": positions} | own
             if attention == PACKED_SDPA:
                 mixed = AUTOCAST.get(self.config.precision, dtype)
-                packing = Packing.of(batch.prompt_tokens, batch.token_ids.shape[1], mixed)
-                packed[PACKING_KEYWORD] = packing.to(batch.token_ids.device)
+                packed[PACKING_KEYWORD] = Packing.of(lengths, positions.shape[1], mixed).to(positions.device)
             return packed
-        if batch.padding == "left":
+        if padding == "left":
             if attention == PACKED_SDPA:
                 raise ValueError("a teacher with padding: packed has no mask for padding to the left")
-            return {"attention_mask": batch.mask.long(), "position_ids": batch.token_positions} | own
+            return {"attention_mask": mask.long(), "position_ids": positions} | own
         return own
 
     def trained_state(self) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
 from recdistill.students.make import load_student
 from recdistill.teacher.growing_reader import GrowingReader
+from recdistill.teacher.load_checks import load_checks
 from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
@@ -57,7 +58,7 @@ class Teacher:
         student = load_student(student_folder).to(device)
         backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
         self.titles = titles
-        self.choices = backbone.choices
+        self.choices = dict(backbone.choices)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
@@ -68,6 +69,8 @@ class Teacher:
         self.shapes = Shapes(config.teacher, np.concatenate(read))
         self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
+        use_cache, longest = config.export.use_cache, self.shapes.longest
+        self.choices |= {"load_checks": load_checks(self.ranker, cache, device, use_cache, longest)}
 
     def _check_lengths(self, longest: int | None) -> None:
         """Refuse prompts that are longer than the language model can place.

@@ -13,8 +13,9 @@ from recdistill.data.batches import (
     history_windows,
     sorted_batches,
 )
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.measure.settings_check import judge
-from recdistill.teacher.experts import base_decoder, decoder_blocks, expert_layers
+from recdistill.teacher.experts import base_decoder, expert_layers
 from recdistill.teacher.teacher import Teacher
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.fit import FitResult

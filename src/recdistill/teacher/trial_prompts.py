@@ -1,0 +1,95 @@
+"""Two prompts of random words, a short and a long one, laid out in each way in which a teacher reads."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recdistill.teacher.experts import base_decoder
+from recdistill.teacher.ranker import Ranker
+
+SHORT, LONG = 9, 24
+BEYOND = 5
+"""Tokens by which the long prompt is longer than a window."""
+WINDOWS = ("sliding_window", "attention_chunk_size", "window_size", "attention_window_size")
+"""What configurations call the tokens that a block attends to at most."""
+
+
+@dataclass(frozen=True)
+class TrialPrompts:
+    """The embeddings of two prompts and what each rank of the experts is multiplied by.
+
+    Attributes:
+        inputs: of each prompt (1, T, H).
+        gates: of each prompt (1, T, R); None without a gate.
+        padding: what a teacher has at padding, (1, 1, H).
+    """
+
+    inputs: tuple[Tensor, Tensor]
+    gates: tuple[Tensor, Tensor] | None
+    padding: Tensor
+
+    @classmethod
+    def of(cls, ranker: Ranker, longest: int) -> "TrialPrompts":
+        """Prompts for this teacher; the long one passes the model's windows where `longest` does."""
+        decoder = base_decoder(ranker.llm)
+        words: Any = decoder.get_input_embeddings()  # type: ignore[operator]
+        generator = torch.Generator().manual_seed(0)
+        lengths = (SHORT, long_length(decoder.config, longest))
+        ids = [torch.randint(1, words.num_embeddings, (1, length), generator=generator) for length in lengths]
+        device, rank = words.weight.device, ranker.config.adapter.rank
+        with torch.no_grad():
+            inputs = tuple(words(one.to(device)) for one in ids)
+            padding = words(torch.zeros(1, 1, dtype=torch.int64, device=device))
+        gates = tuple((0.5 + torch.rand(1, length, rank, generator=generator)).to(device) for length in lengths)
+        return cls(inputs, None if ranker.gate is None else gates, padding)  # type: ignore[arg-type]
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of each."""
+        return self.inputs[0].shape[1], self.inputs[1].shape[1]
+
+    def alone(self, ranker: Ranker, number: int) -> Tensor:
+        """States (T, H) of one prompt alone."""
+        gate = None if self.gates is None else self.gates[number]
+        return ranker.run(self.inputs[number], gate, {})[0]
+
+    def padded(self, ranker: Ranker) -> list[Tensor]:
+        """States of both side by side, the shorter with padding to its right."""
+        inputs, real, gate = self.piece([0, 0], list(self.lengths))
+        hidden = ranker.run(inputs, gate, {})
+        return [hidden[row, : int(real[row].sum())] for row in range(2)]
+
+    def packed(self, ranker: Ranker) -> list[Tensor]:
+        """States of both end to end in one row."""
+        inputs = torch.cat(self.inputs, dim=1)
+        gate = None if self.gates is None else torch.cat(self.gates, dim=1)
+        lengths = torch.tensor(self.lengths)
+        positions = torch.cat([torch.arange(length) for length in self.lengths]).unsqueeze(0).to(inputs.device)
+        mask = torch.ones_like(positions, dtype=torch.bool)
+        options = ranker.layout_options("packed", lengths, positions, mask, inputs.dtype)
+        return list(ranker.run(inputs, gate, options)[0].split(self.lengths))
+
+    def piece(self, starts: list[int], counts: list[int]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Some tokens of each, padded to the right: embeddings (2, T, H), which are real (2, T), gates (2, T, R)."""
+        width = max(counts)
+        inputs = self.padding.repeat(2, width, 1)
+        real = torch.arange(width) < torch.tensor(counts).unsqueeze(1)
+        gate = None
+        if self.gates is not None:
+            gate = torch.ones(2, width, self.gates[0].shape[2], device=inputs.device)
+        for row, (start, count) in enumerate(zip(starts, counts, strict=True)):
+            inputs[row, :count] = self.inputs[row][0, start : start + count]
+            if gate is not None and self.gates is not None:
+                gate[row, :count] = self.gates[row][0, start : start + count]
+        return inputs, real, gate
+
+
+def long_length(config: Any, longest: int) -> int:
+    """Tokens of the long prompt: more than a window has, where the run's longest prompt has more."""
+    found = [getattr(config, name, None) for name in WINDOWS]
+    windows = [one for one in found if isinstance(one, int) and LONG - BEYOND <= one < longest]
+    length = max([LONG, *(min(longest, window + BEYOND) for window in windows)])
+    places = getattr(config, "max_position_embeddings", None)
+    return length if not isinstance(places, int) else max(SHORT + 1, min(length, places))
