@@ -9,12 +9,12 @@ from recdistill.language_models import smollm2
 def test_a_disk_that_fills_up_while_converting_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / smollm2.GGUF_NAME).touch()
 
-    def convert(fetched, target):
+    def convert(file, target, end_token):
         target.mkdir()
         (target / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(smollm2, "_convert", convert)
+    monkeypatch.setattr(smollm2, "convert", convert)
     with pytest.raises(UserError, match="no space left"):
         smollm2.smollm2_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [smollm2.GGUF_NAME]

@@ -46,5 +46,5 @@ def test_code_of_a_configuration_is_not_run(tiny_llm: Path, tmp_path: Path, mark
 def test_code_of_a_tokenizer_is_not_run(tiny_llm: Path, tmp_path: Path, mark: Path) -> None:
     model = with_code(tiny_llm, tmp_path / "model", "tokenizer_config.json", "PreTrainedTokenizerFast", mark)
     with pytest.raises(UserError, match=r"teacher\.llm: .*custom code"):
-        load_backbone(TeacherConfig(llm=str(model)), tmp_path, "cpu", layers=1)
+        load_backbone(TeacherConfig(llm=str(model)), tmp_path, "cpu", layers=1).tokenizer  # noqa: B018 (loads it)
     assert not mark.exists()

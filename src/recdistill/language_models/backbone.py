@@ -3,19 +3,33 @@
 import importlib.util
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import nn
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
+from recdistill.language_models.attention import (
+    FLASH_ATTENTION_MISSING,
+    ON_CPU,
+    choose_attention,
+    flash_attention_missing,
+)
+from recdistill.language_models.fingerprints import llm_digests
+from recdistill.language_models.kinds import PER_LAYER, keep_layers, refuse_no_decoder, text_config
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.language_models.locations import llm_location
+from recdistill.language_models.one_way import check_one_way
 from recdistill.language_models.packing import PACKED_SDPA
-from recdistill.languages import Message, message
+from recdistill.language_models.per_layer import cut_to
+from recdistill.language_models.remembered_checks import device_name, remembered
 
 logger = logging.getLogger("recdistill")
 
@@ -28,36 +42,59 @@ DTYPES = {
 }
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
-ON_CPU = "needs a CUDA device, and this run is on the CPU"
-FLASH_ATTENTION_MISSING = {
-    "no_cuda": ON_CPU,
-    "not_installed": "needs the package flash-attn, which is not installed",
-    "full_precision": "computes in half precision only; set teacher.precision to bf16 or fp16",
-}
-"""Why flash_attention_2 cannot run, in the words of an error."""
-TWO_WAY = 0.02
-"""Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
+RUN_SETTINGS = ("precision", "quantization", "double_quantization", "compute_dtype", "attention")
+"""Settings of the teacher that decide how a language model runs before it has experts."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """A loaded decoder without vocabulary head, its tokenizer, and what was chosen while loading it."""
+    """A loaded decoder without vocabulary head, and what was chosen while loading it.
+
+    Attributes:
+        decoder: the text decoder alone, also of a model that reads images too.
+        llm: what `teacher.llm` says.
+        location: the folder or hub name.
+        hidden_dim: width H of its states.
+        choices: for the evidence.
+    """
 
     decoder: nn.Module
-    tokenizer: Any
+    llm: str
+    location: str
     hidden_dim: int
     choices: dict[str, Any] = field(default_factory=dict)
 
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Its tokenizer, loaded where text is read for the first time.
 
-def check_llm(config: TeacherConfig, cache: Path) -> None:
-    """Refuse a language model that cannot be had or has too few blocks, before anything is loaded.
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        from transformers import AutoTokenizer
+
+        try:
+            with libraries_quiet(), as_user_error(self.llm):
+                return AutoTokenizer.from_pretrained(self.location, trust_remote_code=False)
+        except UserError as error:
+            reason = str(error).removeprefix(f"teacher.llm: {self.llm}: ")
+            raise UserError(
+                f"teacher.llm: {self.llm}: its tokenizer cannot be read, so no text can ({reason}); put its "
+                "tokenizer's files beside the weights, or use teacher.prompt: item with another title_encoder than llm"
+            ) from error
+
+
+def check_llm(config: TeacherConfig, cache: Path, device: str = "cpu") -> None:
+    """Refuse a language model that cannot be had, is no decoder or has too few blocks, before anything is loaded.
 
     Raises:
         UserError: names the setting and what is wrong.
     """
     llm_config = load_config(llm_location(config.llm, cache))
+    refuse_no_decoder(config.llm, llm_config)
     if config.layers is not None:
-        _keep_layers(llm_config, config.layers)
+        keep_layers(llm_config, config.layers)
+    choose_attention(config, llm_config, device)
 
 
 def check_machine(config: TeacherConfig, device: str) -> None:
@@ -83,20 +120,9 @@ def check_machine(config: TeacherConfig, device: str) -> None:
     if config.attention == "flex_attention" and not gpu:
         raise UserError("teacher.attention: flex_attention has no backward pass on a CPU; use sdpa or eager")
     if config.attention == "flash_attention_2":
-        missing = _flash_attention_missing(config, device)
+        missing = flash_attention_missing(config, device)
         if missing:
             raise UserError(f"teacher.attention: flash_attention_2 {FLASH_ATTENTION_MISSING[missing]}")
-
-
-def _flash_attention_missing(
-    config: TeacherConfig, device: str
-) -> Literal["no_cuda", "not_installed", "full_precision"] | None:
-    """Why flash_attention_2 cannot run; None when it can."""
-    if not device.startswith("cuda"):
-        return "no_cuda"
-    if importlib.util.find_spec("flash_attn") is None:
-        return "not_installed"
-    return "full_precision" if config.precision == "fp32" else None
 
 
 def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int | None) -> Backbone:
@@ -111,38 +137,88 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     Raises:
         UserError: the model cannot be found or read, or this machine cannot do what was asked.
     """
-    from transformers import AutoModel, AutoTokenizer
-
     check_machine(config, device)
     location = llm_location(config.llm, cache)
     llm_config = load_config(location)
-    if layers is not None:
-        _keep_layers(llm_config, layers)
-    attention, reason = choose_attention(config, device)
+    refuse_no_decoder(config.llm, llm_config)
+    attention, reason = choose_attention(config, llm_config, device)
+    decoder = _load(config, location, llm_config, attention, device, layers)
+    decoder.requires_grad_(requires_grad=False)
+    decoder.config.use_cache = False
+    if config.quantization == "none":
+        decoder.to(device)
+    _keep_differentiable(decoder)
+    about = {
+        "llm": llm_digests(config.llm, cache),
+        "settings": {name: asdict(config)[name] for name in RUN_SETTINGS},
+        "layers": layers,
+        "device": device_name(device),
+    }
+    remembered(cache, about, lambda: check_one_way(config.llm, decoder.eval()))
+    choices = {"attention": attention, "attention_reason": asdict(reason), "device": device}
+    hidden_dim = decoder.get_input_embeddings().embedding_dim
+    return Backbone(decoder.eval(), config.llm, location, hidden_dim, choices)
+
+
+def _load(
+    config: TeacherConfig, location: str, llm_config: Any, attention: str, device: str, layers: int | None
+) -> Any:
+    """The text decoder with its first `layers` blocks, as transformers loads it."""
+    from transformers import AutoModel
+
     implementation = PACKED_SDPA if attention == "sdpa" and config.padding == "packed" else attention
+    is_alone = text_config(llm_config) is llm_config
+    whole, per_layer = deepcopy(llm_config), bool(getattr(text_config(llm_config), PER_LAYER, 0))
+    if layers is not None:
+        keep_layers(llm_config, layers)
+    if per_layer and layers is not None and config.quantization != "none":
+        raise UserError(
+            f"teacher.layers: {config.llm} has a table with columns for each block, which is cut in full precision "
+            "only; use null (all) with teacher.quantization"
+        )
     # Other forms of weight files are pickles, and no pickle is ever loaded.
     options: dict[str, Any] = {
         "dtype": DTYPES[config.precision],
-        "attn_implementation": implementation,
+        "attn_implementation": implementation if is_alone else {"text_config": implementation},
         "use_safetensors": True,
         "output_loading_info": True,
         "trust_remote_code": False,
     }
     if config.quantization != "none":
         options |= {"quantization_config": _quantization(config), "device_map": device}
-    with libraries_quiet(), as_user_error(config.llm):
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
-        decoder, loading = AutoModel.from_pretrained(location, config=llm_config, **options)
-    refuse_gaps(f"teacher.llm: {config.llm}", loading["missing_keys"])
-    _keep_differentiable(decoder)
-    decoder.requires_grad_(requires_grad=False)
-    decoder.config.use_cache = False
-    if config.quantization == "none":
-        decoder.to(device)
-    choices = {"attention": attention, "attention_reason": asdict(reason), "device": device}
-    _refuse_two_way(config.llm, decoder.eval())
-    hidden_dim = decoder.get_input_embeddings().embedding_dim
-    return Backbone(decoder, tokenizer, hidden_dim, choices)
+    with libraries_quiet(), as_user_error(config.llm), _packed_is_known(config.llm):
+        model, loading = AutoModel.from_pretrained(location, config=whole if per_layer else llm_config, **options)
+        decoder = model if is_alone else model.get_decoder()
+    _refuse_adapter(config.llm, decoder)
+    part = next((f"{name}." for name, module in model.named_modules() if module is decoder and name), "")
+    refuse_gaps(f"teacher.llm: {config.llm}", [name for name in loading["missing_keys"] if name.startswith(part)])
+    return cut_to(decoder, text_config(llm_config)) if per_layer and layers is not None else decoder
+
+
+@contextmanager
+def _packed_is_known(llm: str) -> Iterator[None]:
+    """Some models choose their attention from a list of their own, in which this program's does not stand."""
+    try:
+        yield
+    except KeyError as error:
+        if error.args != (PACKED_SDPA,):
+            raise
+        raise UserError(
+            f"teacher.padding: packed with attention sdpa cannot be had of {llm}, whose attention is its own; "
+            "use padding: bucketed"
+        ) from error
+
+
+def _refuse_adapter(llm: str, decoder: nn.Module) -> None:
+    """Transformers puts an adapter that lies beside a model into it; its LoRA would be taken for part of the experts.
+
+    Raises:
+        UserError: there is one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if any(isinstance(module, BaseTunerLayer) for module in decoder.modules()):
+        raise UserError(f"teacher.llm: {llm} holds a PEFT adapter; merge it into its model and name that folder")
 
 
 def _keep_differentiable(decoder: nn.Module) -> None:
@@ -154,41 +230,6 @@ def _keep_differentiable(decoder: nn.Module) -> None:
     for module in decoder.modules():
         if hasattr(module, PACKS_WEIGHTS):
             setattr(module, PACKS_WEIGHTS, False)
-
-
-@torch.inference_mode()
-def _refuse_two_way(llm: str, decoder: nn.Module) -> None:
-    """A first token that sees the tokens after it would see the targets, and the padding."""
-    device = decoder.get_input_embeddings().weight.device  # type: ignore[operator]
-    tokens = torch.arange(1, 9, device=device).repeat(2, 1)
-    tokens[1, 1:] = tokens[0, 1:].flip(0)
-    tokens[1, 4] = 0
-    one, other = decoder(input_ids=tokens).last_hidden_state[:, 0].float()
-    if (one - other).norm() > TWO_WAY * one.norm():
-        raise UserError(
-            f"teacher.llm: {llm}: a token's state depends on the tokens after it, so this is no decoder and would read "
-            "the targets; choose a causal language model"
-        )
-
-
-def _keep_layers(llm_config: Any, layers: int) -> None:
-    """Cut the configuration to its first `layers` blocks, so that only those are ever loaded."""
-    total = llm_config.num_hidden_layers
-    if layers > total:
-        raise UserError(f"teacher.layers: {layers} is more than the {total} blocks of this language model")
-    llm_config.num_hidden_layers = layers
-    if getattr(llm_config, "layer_types", None):
-        llm_config.layer_types = llm_config.layer_types[:layers]
-
-
-def choose_attention(config: TeacherConfig, device: str) -> tuple[str, Message]:
-    """The attention kernel and why it was taken."""
-    if config.attention != "auto":
-        return config.attention, message("attention_as_configured")
-    missing = _flash_attention_missing(config, device)
-    if missing:
-        return "sdpa", message(f"attention_{missing}")
-    return "flash_attention_2", message("attention_runs")
 
 
 def _quantization(config: TeacherConfig) -> Any:

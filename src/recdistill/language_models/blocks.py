@@ -13,6 +13,9 @@ FEWEST = 2
 COUNTED = ("idx", "id", "index", "number")
 """Ends of the names of a module's attributes that count blocks, so that they differ where the kind does not."""
 
+TABLES = ("hidden_size_per_layer_input",)
+"""Settings of a configuration that say that a table outside of the blocks has columns for each of them."""
+
 
 def block_list(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks: the outermost list of as many modules as the configuration counts blocks.
@@ -22,11 +25,16 @@ def block_list(model: nn.Module) -> nn.ModuleList:
     Raises:
         UserError: the model has no such list.
     """
+    found = _blocks(model)
+    if found is None:
+        raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
+    return found
+
+
+def _blocks(model: Any) -> nn.ModuleList | None:
     count = getattr(model.config, "num_hidden_layers", None)
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise UserError("teacher.llm: this model has no list of decoder blocks to put experts in")
+    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList))
+    return next((one for one in lists if len(one) == count), None)
 
 
 def decoder_blocks(model: nn.Module) -> list[nn.Module]:
@@ -39,17 +47,18 @@ def decoder_blocks(model: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def few_blocks(decoder: nn.Module) -> Iterator[int]:
+def few_blocks(decoder: Any) -> Iterator[int]:
     """Have the decoder run its first blocks alone, as many as show every kind of block it has, and give their number.
 
     What a check finds out about a block holds for all of its kind, and a language model of 32 equal blocks would take
-    sixteen times as long.
+    sixteen times as long. Where blocks have rows in tables outside of them, or cannot be found, all are run.
     """
-    blocks, config = block_list(decoder), decoder.config
-    total, count = len(blocks), _enough(blocks, config)
-    if count < total:
+    config, blocks = decoder.config, _blocks(decoder)
+    total = 0 if blocks is None else len(blocks)
+    count = total if blocks is None or any(getattr(config, one, 0) for one in TABLES) else _enough(blocks, config)
+    if count < total:  # some configurations count their blocks in another way, and keep their number
         config.num_hidden_layers = count
-    if count == total or config.num_hidden_layers != count:  # some configurations count their blocks otherwise
+    if blocks is None or count == total or config.num_hidden_layers != count:
         yield total
         return
     kept = dict(blocks._modules)

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.config import TeacherConfig
-from recdistill.errors import UserError
 from recdistill.language_models.libraries import load_config
-from recdistill.language_models.locations import MODULES_FILE, encoder_location, llm_location
+from recdistill.language_models.locations import MODULES_FILE, encoder_location, llm_location, refuse_adapter
 from recdistill.storage.digests import remembered_digest
 from recdistill.storage.files import read_json
 from recdistill.storage.run_folder import fingerprint
@@ -30,7 +29,6 @@ NOT_READ = ("generation_config.json", "trainer_state.json", "requirements.txt")
 """Files with such an ending that nothing here reads."""
 NOTES = ("license", "licence", "readme", "notice")
 DIGITS = 16
-ADAPTER_CONFIG = "adapter_config.json"
 
 MODELS = ("llm", "title_encoder")
 """Settings of the teacher that name a model, and the names of these models among a step's inputs."""
@@ -53,9 +51,7 @@ def model_digests(location: str, cache: Path, key: str = "teacher.llm") -> Diges
     folder = Path(location)
     if not folder.is_dir():
         return _on_hub(location, key)
-    if (folder / ADAPTER_CONFIG).is_file():
-        # transformers would load its base from elsewhere, and no digest of this folder would cover that.
-        raise UserError(f"{key}: {location} holds a PEFT adapter; merge it into its model and name that folder")
+    refuse_adapter(location, folder, key)
     return {
         path.relative_to(folder).as_posix(): remembered_digest(path, cache)[:DIGITS]
         for part in (folder, *_parts(folder))

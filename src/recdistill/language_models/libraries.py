@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+
 from recdistill.errors import UserError
 
 
@@ -22,14 +24,18 @@ def load_config(location: str, key: str = "teacher.llm", **options: Any) -> Any:
         return AutoConfig.from_pretrained(location, trust_remote_code=False, **options)
 
 
-MODEL_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError)
+MODEL_ERRORS = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, StrictDataclassError)
 """What a model's own code raises where it is used in a way that its authors did not think of."""
 
 
 def first_line(error: BaseException) -> str:
     """What went wrong, in one line: the library's first, which often has many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return (
+        f"{type(error).__name__}: {lines[0]}" if isinstance(error, KeyError | AttributeError | TypeError) else lines[0]
+    )
 
 
 @contextmanager
@@ -37,9 +43,8 @@ def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
     try:
         yield
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise UserError(f"{key}: {llm}: {reason[0]}") from error
+    except (OSError, ImportError, *MODEL_ERRORS) as error:
+        raise UserError(f"{key}: {llm}: {first_line(error)}") from error
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def packed_sdpa(
         if asked is not None and not (wish == "sliding_window" and longest <= asked):
             raise UserError(
                 f"teacher.padding: packed with attention sdpa cannot do this language model's {wish}; "
-                "use padding: bucketed, or attention: flash_attention_2, flex_attention or eager"
+                "use padding: bucketed"
             )
     return _attend(query, key, value, packing, scaling, dropout), None
 

@@ -4,9 +4,9 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from recdistill.errors import UserError
+from recdistill.language_models.gguf import convert
 from recdistill.storage.files import disk_errors
 
 logger = logging.getLogger("recdistill")
@@ -40,28 +40,9 @@ def smollm2_folder(fetched: Path) -> Path:
     unfinished = fetched / f".{CONVERTED}.{os.getpid()}"
     try:
         with disk_errors(target):
-            _convert(fetched, unfinished)
+            convert(fetched / GGUF_NAME, unfinished, END_TOKEN)
             if not target.exists():  # Another process may have been faster.
                 unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return target
-
-
-def _convert(fetched: Path, target: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(fetched, gguf_file=GGUF_NAME)
-    tokenizer.eos_token = tokenizer.pad_token = END_TOKEN
-    tokenizer.bos_token = None
-    loaded = AutoModelForCausalLM.from_pretrained(fetched, gguf_file=GGUF_NAME, dtype=torch.float32)
-    config = loaded.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config.eos_token_id = config.pad_token_id = tokenizer.convert_tokens_to_ids(END_TOKEN)
-    config.bos_token_id = None
-    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    fresh.load_state_dict(loaded.state_dict(), strict=True)
-    fresh.save_pretrained(target)
-    tokenizer.save_pretrained(target)

@@ -16,10 +16,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from recdistill.config import TeacherConfig
-from recdistill.language_models.backbone import Backbone, choose_attention, load_backbone
+from recdistill.language_models.attention import choose_attention
+from recdistill.language_models.backbone import Backbone, load_backbone
 from recdistill.language_models.fingerprints import encoder_digests, name_of
-from recdistill.language_models.libraries import libraries_quiet
-from recdistill.language_models.locations import encoder_location
+from recdistill.language_models.libraries import libraries_quiet, load_config
+from recdistill.language_models.locations import encoder_location, llm_location
 from recdistill.language_models.sentences import embed_sentences, recipe_of
 from recdistill.languages import message
 from recdistill.progress import progress_bar
@@ -148,7 +149,7 @@ def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
     if config.title_encoder == "llm":
         how += [config.precision, config.quantization, str(config.double_quantization)]
         how += [config.compute_dtype] if config.compute_dtype != "auto" else []
-        how += [choose_attention(config, device)[0]]
+        how += [choose_attention(config, load_config(llm_location(config.llm, cache)), device)[0]]
     return [*how, device, PREFIX]
 
 

@@ -25,7 +25,7 @@ def check_adapters(ranker: Ranker, prompts: TrialPrompts) -> None:
     """
     asked = ", ".join(ranker.config.adapter.layers)
     inputs = tuple(one.clone().requires_grad_() for one in prompts.inputs)
-    trial = TrialPrompts(inputs, prompts.gates, prompts.padding)  # type: ignore[arg-type]
+    trial = TrialPrompts(prompts.tokens, inputs, prompts.gates, prompts.padding)  # type: ignore[arg-type]
     ranker.train()
     try:
         states = trial.packed(ranker) if ranker.config.padding == "packed" else trial.padded(ranker)

@@ -8,7 +8,7 @@ all keys and values here, and the mask says what lies in the window, counted in 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -29,7 +29,7 @@ class CachedReading:
         seen: bool (B, T), which tokens of the cache are real.
     """
 
-    def __init__(self, decoder: nn.Module, rows: int) -> None:
+    def __init__(self, decoder: Any, rows: int) -> None:
         self.decoder = decoder
         self.cache: Any = DynamicCache(config=decoder.config)
         self.seen = torch.zeros(rows, 0, dtype=torch.bool)
@@ -68,7 +68,7 @@ class CachedReading:
 
     def _mask(self, real: Tensor, places: Tensor, inputs: Tensor) -> Any:
         """What the new tokens may attend to: real tokens of the cache, and new ones up to themselves."""
-        attention = self.decoder.config._attn_implementation  # type: ignore[union-attr]
+        attention: str = self.decoder.config._attn_implementation
         has_windows = len(self.windows) == 1 and attention in (PACKED_SDPA, "sdpa", "eager")
         if attention != PACKED_SDPA and not has_windows:
             return torch.cat([self.seen, real], dim=1).long().to(inputs.device)  # transformers makes the rest of it

@@ -31,6 +31,7 @@ from torch.utils.checkpoint import checkpoint
 from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
+from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.storage.files import read_tensors
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
@@ -178,7 +179,13 @@ def attach_experts(
         target_modules=list(config.layers),
         bias="none",
     )
-    model = get_peft_model(llm, lora)
+    try:
+        model = get_peft_model(llm, lora)
+    except MODEL_ERRORS as error:
+        raise UserError(
+            f"teacher.adapter.layers: PEFT cannot put adapters on {', '.join(config.layers)} of this language model "
+            f"({first_line(error)}); it has {', '.join(sorted(known))}"
+        ) from error
     for block in decoder_blocks(model):
         _gate_block(block, options)
     _refuse_ungated(model)

@@ -95,7 +95,8 @@ class _Experts(torch.autograd.Function):
                 total = (_rows(base) + (weighed @ up.to(kind).T) * scale).to(base.dtype)
         ctx.save_for_backward(kept, down, up, gate, mask, narrow)
         ctx.scale, ctx.kind, ctx.input_type = scale, kind, x.dtype
-        return total.view(base.shape)
+        # Not a view: some models (Falcon) add to what a layer gave them in place.
+        return torch.ops.aten._unsafe_view(total, base.shape)  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.errors import UserError
+from recdistill.language_models.per_layer import own_inputs
 from recdistill.measure.evidence import TokenCount
 from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
@@ -109,7 +110,7 @@ class GrowingHistories:
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]
         tokens = self.ranker.soft_tokens(soft.to(self.device)).to(words.dtype)
         inputs = torch.where((soft > 0).to(self.device).unsqueeze(-1), tokens, words)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = dict(own_inputs(self.decoder, ids.to(self.device)))
         if self.ranker.gate is not None:
             weights = self.ranker.gate.per_history_step(states, steps.to(self.device))
             gate = expand_gate(weights, self.ranker.config.adapter.rank)

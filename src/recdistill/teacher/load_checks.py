@@ -25,6 +25,7 @@ from recdistill.language_models.blocks import few_blocks
 from recdistill.language_models.fingerprints import llm_digests
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.language_models.packing import PACKED_SDPA
+from recdistill.language_models.per_layer import own_inputs
 from recdistill.language_models.remembered_checks import device_name, remembered
 from recdistill.teacher.adapter_check import check_adapters
 from recdistill.teacher.cached_reading import CachedReading
@@ -204,8 +205,8 @@ class LoadChecks:
             counts = [piece[0], piece[1] if place < len(PIECES) - 1 else prompts.lengths[1] - starts[1]]
             if self.ranker.config.prompt == "item":  # the same number of tokens at each item
                 counts = [min(counts), min(counts)]
-            inputs, real, gate = prompts.piece(starts, counts)
-            options = {} if gate is None else {GATE_KEYWORD: gate}
+            tokens, inputs, real, gate = prompts.piece(starts, counts)
+            options = own_inputs(self.decoder, tokens) | ({} if gate is None else {GATE_KEYWORD: gate})
             with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
                 hidden = cached.read(inputs, real, **options)
             for row, count in enumerate(counts):

@@ -12,6 +12,7 @@ from recdistill.errors import UserError
 from recdistill.language_models.backbone import Backbone
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
+from recdistill.language_models.per_layer import own_inputs
 from recdistill.storage.files import atomic_path, read_tensors, write_text
 from recdistill.students.base import Student
 from recdistill.teacher.adapter_card import adapter_card
@@ -127,23 +128,31 @@ class Ranker(nn.Module):
         options = self.layout_options(
             batch.padding, batch.prompt_tokens, batch.token_positions, batch.mask, inputs.dtype
         )
-        return self.run(inputs, gate, options)
+        return self.run(inputs, batch.token_ids, gate, options)
 
-    def run(self, inputs: Tensor, gate: Tensor | None, options: dict[str, Any]) -> Tensor:
-        """Run the language model over embeddings (P, T, H) with each rank's factor (P, T or 1, R): last hidden states.
+    def run(self, inputs: Tensor, token_ids: Tensor, gate: Tensor | None, options: dict[str, Any]) -> Tensor:
+        """Run the language model over embeddings (P, T, H) of these tokens (P, T): the last hidden states.
+
+        Args:
+            inputs: the embeddings.
+            token_ids: the tokens, 0 where a soft token or padding stands.
+            gate: each rank's factor (P, T or 1, R); None without a gate.
+            options: of :meth:`layout_options`.
 
         Raises:
             UserError: the language model does not hand the gate on to its blocks.
         """
         decoder = base_decoder(self.llm)
-        gated: dict[str, Any] = {GATE_KEYWORD: gate} if gate is not None else {}
+        options = options | own_inputs(decoder, token_ids)
+        if gate is not None:
+            options[GATE_KEYWORD] = gate
         mixed = AUTOCAST.get(self.config.precision)
         if self.config.cuda_graphs:
             # Each block is a graph of its own, and torch would take each for a step after which the last one's output
             # may be overwritten; the step is the whole pass.
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **gated, **options).last_hidden_state
+            hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **options).last_hidden_state
         if gate is not None:
             check_gate_arrived(self.llm)
         return hidden

@@ -1,4 +1,4 @@
-"""Two prompts of random words, a short and a long one, laid out in each way in which a teacher reads."""
+"""Two prompts of random words and soft tokens, a short and a long one, in each layout that a teacher reads."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +21,13 @@ class TrialPrompts:
     """The embeddings of two prompts and what each rank of the experts is multiplied by.
 
     Attributes:
+        tokens: of each prompt (1, T), 0 at soft tokens: every other one.
         inputs: of each prompt (1, T, H).
         gates: of each prompt (1, T, R); None without a gate.
         padding: what a teacher has at padding, (1, 1, H).
     """
 
+    tokens: tuple[Tensor, Tensor]
     inputs: tuple[Tensor, Tensor]
     gates: tuple[Tensor, Tensor] | None
     padding: Tensor
@@ -37,13 +39,16 @@ class TrialPrompts:
         words: Any = decoder.get_input_embeddings()  # type: ignore[operator]
         generator = torch.Generator().manual_seed(0)
         lengths = (SHORT, long_length(decoder.config, longest))
-        ids = [torch.randint(1, words.num_embeddings, (1, length), generator=generator) for length in lengths]
         device, rank = words.weight.device, ranker.config.adapter.rank
+        drawn = [torch.randint(1, words.num_embeddings, (1, length), generator=generator) for length in lengths]
+        drawn = [one.to(device) for one in drawn]
         with torch.no_grad():
-            inputs = tuple(words(one.to(device)) for one in ids)
+            # A soft token is a vector of a word's length that is no word's.
+            inputs = tuple(words(one).roll(7, dims=2) * soft(one) + words(one) * ~soft(one) for one in drawn)
             padding = words(torch.zeros(1, 1, dtype=torch.int64, device=device))
         gates = tuple((0.5 + torch.rand(1, length, rank, generator=generator)).to(device) for length in lengths)
-        return cls(inputs, None if ranker.gate is None else gates, padding)  # type: ignore[arg-type]
+        tokens = tuple(one.masked_fill(soft(one).squeeze(2), 0) for one in drawn)
+        return cls(tokens, inputs, None if ranker.gate is None else gates, padding)  # type: ignore[arg-type]
 
     @property
     def lengths(self) -> tuple[int, int]:
@@ -53,12 +58,12 @@ class TrialPrompts:
     def alone(self, ranker: Ranker, number: int) -> Tensor:
         """States (T, H) of one prompt alone."""
         gate = None if self.gates is None else self.gates[number]
-        return ranker.run(self.inputs[number], gate, {})[0]
+        return ranker.run(self.inputs[number], self.tokens[number], gate, {})[0]
 
     def padded(self, ranker: Ranker) -> list[Tensor]:
         """States of both side by side, the shorter with padding to its right."""
-        inputs, real, gate = self.piece([0, 0], list(self.lengths))
-        hidden = ranker.run(inputs, gate, {})
+        tokens, inputs, real, gate = self.piece([0, 0], list(self.lengths))
+        hidden = ranker.run(inputs, tokens, gate, {})
         return [hidden[row, : int(real[row].sum())] for row in range(2)]
 
     def packed(self, ranker: Ranker) -> list[Tensor]:
@@ -69,21 +74,34 @@ class TrialPrompts:
         positions = torch.cat([torch.arange(length) for length in self.lengths]).unsqueeze(0).to(inputs.device)
         mask = torch.ones_like(positions, dtype=torch.bool)
         options = ranker.layout_options("packed", lengths, positions, mask, inputs.dtype)
-        return list(ranker.run(inputs, gate, options)[0].split(self.lengths))
+        return list(
+            torch.split(ranker.run(inputs, torch.cat(self.tokens, dim=1), gate, options)[0], list(self.lengths))
+        )
 
-    def piece(self, starts: list[int], counts: list[int]) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Some tokens of each, padded to the right: embeddings (2, T, H), which are real (2, T), gates (2, T, R)."""
+    def piece(self, starts: list[int], counts: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """Some tokens of each, padded to the right.
+
+        Returns:
+            Tokens (2, T), embeddings (2, T, H), which are real (2, T) on the CPU, gates (2, T, R).
+        """
         width = max(counts)
         inputs = self.padding.repeat(2, width, 1)
+        tokens = torch.zeros(2, width, dtype=torch.int64, device=inputs.device)
         real = torch.arange(width) < torch.tensor(counts).unsqueeze(1)
         gate = None
         if self.gates is not None:
             gate = torch.ones(2, width, self.gates[0].shape[2], device=inputs.device)
         for row, (start, count) in enumerate(zip(starts, counts, strict=True)):
+            tokens[row, :count] = self.tokens[row][0, start : start + count]
             inputs[row, :count] = self.inputs[row][0, start : start + count]
             if gate is not None and self.gates is not None:
                 gate[row, :count] = self.gates[row][0, start : start + count]
-        return inputs, real, gate
+        return tokens, inputs, real, gate
+
+
+def soft(tokens: Tensor) -> Tensor:
+    """Every other token, bool (1, T, 1)."""
+    return (torch.arange(tokens.shape[1], device=tokens.device) % 2 == 1).view(1, -1, 1)
 
 
 def long_length(config: Any, longest: int) -> int:
