@@ -11,7 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, assert_never
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from recdistill.config import TeacherConfig
@@ -82,6 +84,20 @@ class Backbone:
                 f"teacher.llm: {self.llm}: its tokenizer cannot be read, so no text can ({reason}); put its "
                 "tokenizer's files beside the weights, or use teacher.prompt: item with another title_encoder than llm"
             ) from error
+
+    def refuse_unknown(self, tokens: NDArray[np.int32]) -> None:
+        """Refuse tokens that the language model has no embedding for.
+
+        Raises:
+            UserError: the tokenizer has more tokens than the language model, and text has one of them.
+        """
+        rows = self.decoder.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        largest = int(tokens.max(initial=-1))
+        if largest >= rows:
+            raise UserError(
+                f"teacher.llm: {self.llm}: its tokenizer gives token {largest}, and the model knows {rows} tokens "
+                "only; put the tokenizer that belongs to it there"
+            )
 
 
 def check_llm(config: TeacherConfig, cache: Path, device: str = "cpu") -> None:

@@ -1,6 +1,7 @@
 """Models through transformers: its errors in one line that names the setting, its chatter silenced, no gaps filled."""
 
 import logging
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,7 +44,11 @@ def as_user_error(llm: str, key: str = "teacher.llm") -> Iterator[None]:
     """A model that cannot be found or read is told in one line: the first of the library's, which often has many."""
     try:
         yield
-    except (OSError, ImportError, *MODEL_ERRORS) as error:
+    except (OSError, ImportError, struct.error, *MODEL_ERRORS) as error:
+        raise UserError(f"{key}: {llm}: {first_line(error)}") from error
+    except Exception as error:
+        if type(error) is not Exception:  # which is all that tokenizers raises
+            raise
         raise UserError(f"{key}: {llm}: {first_line(error)}") from error
 
 

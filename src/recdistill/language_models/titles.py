@@ -165,6 +165,7 @@ def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, dict[st
     most = min(int(places), BATCH_TOKENS) - len(prefix)
     distinct = ["", *sorted(set(titles[1:]))]
     tokens, cut = title_tokens(backbone.tokenizer, distinct, before=" ", most=most)
+    backbone.refuse_unknown(np.concatenate([prefix, *tokens]))
     facts = {
         "pooling": asdict(message("pooling_title_tokens")),
         "max_tokens": most,

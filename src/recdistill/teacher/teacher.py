@@ -62,7 +62,9 @@ class Teacher:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
-        self.prompts = PromptBuilder(config.teacher, backbone.tokenizer, data.titles, config.seed)
+        tokenizer = backbone.tokenizer if config.teacher.prompt == "text" else None
+        self.prompts = PromptBuilder(config.teacher, tokenizer, data.titles, config.seed)
+        backbone.refuse_unknown(self.prompts.tokens)
         every = config.teacher.targets == "every"
         self.window_length = config.teacher.history_length if every else config.student.max_length
         read = [self.prompt_lengths(windows) for windows in (self.export_windows(), self.training_windows())]
