@@ -32,6 +32,7 @@ from recdistill.language_models.one_way import check_one_way
 from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.language_models.per_layer import cut_to
 from recdistill.language_models.remembered_checks import device_name, remembered
+from recdistill.language_models.weights import refuse_unquantised
 
 logger = logging.getLogger("recdistill")
 
@@ -163,6 +164,8 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     decoder.config.use_cache = False
     if config.quantization == "none":
         decoder.to(device)
+    else:
+        refuse_unquantised(config.llm, config.quantization, decoder)
     _keep_differentiable(decoder)
     about = {
         "llm": llm_digests(config.llm, cache),

@@ -185,6 +185,7 @@ seen_products = products: { $products }; frozen: { $frozen }
 seen_quantised = { $layers } quantised layers; kernels: { $kernels }
 seen_no_four_bit = no 4-bit layers
 seen_double = { $nested } of { $layers } layers
+seen_quantised_share = { $share } of the blocks' weights are quantised
 seen_compute = 4-bit layers compute in { $types }
 seen_kernels = kernels: { $kernels }
 seen_softmaxes = { $softmaxes } softmaxes

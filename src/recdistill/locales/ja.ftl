@@ -185,6 +185,7 @@ seen_products = 行列積: { $products }、凍結した重み: { $frozen }
 seen_quantised = 量子化レイヤー { $layers } 個、カーネル: { $kernels }
 seen_no_four_bit = 4 ビットレイヤーなし
 seen_double = { $layers } レイヤー中 { $nested } レイヤー
+seen_quantised_share = ブロックの重みの { $share } を量子化
 seen_compute = 4 ビットレイヤーの計算型: { $types }
 seen_kernels = カーネル: { $kernels }
 seen_softmaxes = softmax { $softmaxes } 回

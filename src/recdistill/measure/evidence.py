@@ -22,7 +22,9 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Attributes:
         products: matrix products by type (`float32`, `bfloat16`, …), those of more than `narrow` columns alone, so
-            that a small adapter does not hide what the frozen layers ran in.
+            that a small adapter does not hide what the frozen layers ran in; where `weights` are given, those with a
+            matrix of one of their shapes alone: what a model scans or mixes in fp32 by design, the head and the soft
+            tokens say nothing of the frozen layers' precision.
         attention: fused attention kernels by name; those of a forward pass with gradients, so not the student's.
         quantised: bitsandbytes' kernels by name.
         softmax: softmaxes over four-dimensional scores: attention that is not fused.
@@ -30,9 +32,9 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     supports_higher_order_operators = True
 
-    def __init__(self, narrow: int = 0) -> None:
+    def __init__(self, narrow: int = 0, weights: frozenset[tuple[int, int]] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.narrow = narrow
+        self.narrow, self.weights = narrow, weights
         self.products: Counter[str] = Counter()
         self.attention: Counter[str] = Counter()
         self.quantised: Counter[str] = Counter()
@@ -45,7 +47,7 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = func.name().split(".")[0]
         if name in PRODUCTS:
             tensors = [one for one in args if isinstance(one, torch.Tensor)][-2:]
-            if min(size for one in tensors for size in one.shape[-2:]) > self.narrow:
+            if self._is_frozen_layers(tensors):
                 self.products[str(tensors[-1].dtype).removeprefix("torch.")] += 1
         elif any(part in name for part in ATTENTION) and (torch.is_grad_enabled() or "scaled_dot" not in name):
             self.attention[name] += 1
@@ -55,6 +57,13 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name.startswith(QUANTISED) or (name in TURNED_TO_FLOATS and _is_matrix_of_bytes(args[0])):
             self.quantised[name] += 1
         return func(*args, **(kwargs or {}))
+
+    def _is_frozen_layers(self, tensors: list[torch.Tensor]) -> bool:
+        """Whether these are the two factors of a product that is counted."""
+        if min(size for one in tensors for size in one.shape[-2:]) <= self.narrow:
+            return False
+        shapes = [(one.shape[0], one.shape[1]) for one in tensors if one.dim() == 2]
+        return self.weights is None or any(one in self.weights or one[::-1] in self.weights for one in shapes)
 
     def seen(self) -> dict[str, Any]:
         """The counts as plain values."""

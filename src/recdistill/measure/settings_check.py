@@ -84,7 +84,9 @@ def _precision(asked: str, seen: Mapping[str, Any], others: Mapping[str, Any]) -
 
 def _quantization(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Verdict:
     layers, kernels = seen.get("quantised_layers", 0), seen.get("quantised_kernels", {})
-    words = message("seen_quantised", layers=layers, kernels=_counted(kernels))
+    words: tuple[Message, ...] = (message("seen_quantised", layers=layers, kernels=_counted(kernels)),)
+    if layers and "quantised_share" in seen:
+        words += (message("seen_quantised_share", share=f"{seen['quantised_share']:.0%}"),)
     if asked == "none":
         return words, seen.get("quantised_layers") == 0
     kinds = seen.get("quantised_kinds", [])
@@ -115,7 +117,8 @@ def _attention(asked: str, seen: Mapping[str, Any], _: Mapping[str, Any]) -> Ver
     if asked == "sdpa":
         return words, bool(fused)
     if asked == "auto":
-        return words, bool(kernels)
+        # Where transformers has nothing but eager for a language model, or that has no attention, no kernel is fused.
+        return words, not kernels if seen.get("attention") == "eager" else bool(kernels)
     part = "flex_attention" if asked == "flex_attention" else "flash_attn"
     return words, any(part in name for name in kernels)
 

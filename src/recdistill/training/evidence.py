@@ -14,6 +14,7 @@ from recdistill.data.batches import (
     sorted_batches,
 )
 from recdistill.language_models.blocks import decoder_blocks
+from recdistill.language_models.weights import quantised_layers, quantised_share
 from recdistill.measure.settings_check import judge
 from recdistill.teacher.experts import base_decoder, expert_layers
 from recdistill.teacher.teacher import Teacher
@@ -23,14 +24,13 @@ from recdistill.training.fit import FitResult
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""
 GATE_BATCH = 256
-QUANTISED_LAYERS = ("Linear4bit", "Linear8bitLt")
 
 
 def module_facts(teacher: Teacher) -> dict[str, Any]:
     """What the teacher is: kernels, types and counts, read off the modules rather than off the configuration."""
     ranker = teacher.ranker
     decoder = base_decoder(ranker.llm)
-    quantised = [module for module in ranker.llm.modules() if type(module).__name__ in QUANTISED_LAYERS]
+    quantised = quantised_layers(ranker.llm)
     frozen = [p for p in ranker.llm.parameters() if not p.requires_grad and p.is_floating_point()]
     return teacher.choices | {
         "attention_in_use": decoder.config._attn_implementation,  # type: ignore[union-attr]
@@ -40,6 +40,7 @@ def module_facts(teacher: Teacher) -> dict[str, Any]:
         "frozen_dtypes": sorted({str(p.dtype) for p in frozen}),
         "trained_dtypes": sorted({str(p.dtype) for p in trained_parameters(ranker).values()}),
         "quantised_layers": len(quantised),
+        "quantised_share": round(quantised_share(ranker.llm), 4),
         "quantised_kinds": sorted({type(module).__name__ for module in quantised}),
         "longest_history": int(np.minimum(teacher.export_windows().lengths, teacher.config.history_length).max()),
         "double_quantised_layers": sum(_is_nested(module) for module in quantised),

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from recdistill.data.batches import Windows
+from recdistill.language_models.weights import layer_shapes
 from recdistill.measure.evidence import KernelWatch
 from recdistill.teacher.compiling import CompileLimit, compile_limit
 from recdistill.teacher.teacher import Teacher
@@ -91,7 +92,7 @@ def watch_step(training: TeacherTrainable, teacher: Teacher) -> dict[str, Any]:
     sizes = [int(training.lengths[rows].sum()) for rows in plan]
     smallest = plan[min(range(len(plan)), key=lambda place: (sizes[place] <= 2 * rank, sizes[place]))]
     before = block_facts(teacher)
-    watch = KernelWatch(narrow=rank)
+    watch = KernelWatch(narrow=rank, weights=layer_shapes(teacher.ranker.llm))
     with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"), _counting_kept(teacher), watch:
         _step(training, training.collate(smallest))
     after = block_facts(teacher)
