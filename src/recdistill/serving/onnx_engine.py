@@ -1,13 +1,13 @@
 """A student that onnxruntime runs: no torch, one thread, a tenth of a millisecond a history."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from recdistill.errors import UserError
 from recdistill.serving.engines import FloatArray, LongArray, padded
+from recdistill.serving.onnx_library import import_onnxruntime
 
 CHUNK = 32
 """Histories in one pass of the model: what they need stays in the processor's cache."""
@@ -28,10 +28,7 @@ class OnnxEngine:
     """
 
     def __init__(self, model: Path, vectors: Path, max_length: int, alone: bool = False) -> None:
-        if find_spec("onnxruntime") is None:
-            raise UserError('onnxruntime is not installed; pip install "recdistill[serve]"')
-        import onnxruntime as ort
-
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from onnx import TensorProto
 
+from recdistill.serving.onnx_library import import_onnxruntime
+
 
 def quantise(path: Path, out: Path) -> None:
     """Write a graph with its matrices, item vectors included, as int8 with a scale each (dynamic quantisation)."""
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # Its shape inference stops at operators of onnxruntime's own domain; what follows one is float all the same.
