@@ -7,8 +7,8 @@ from typing import Any
 from recdistill.errors import UserError
 
 TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
-"""onnxruntime reads it when it is imported. By default it keeps a database in the user's cache, runs a thread for it and
-sends what it collects to its maker."""
+"""onnxruntime reads it when it is imported. By default it keeps a database in the user's cache, runs a thread
+for it and sends what it collects to its maker."""
 
 
 def import_onnxruntime() -> Any:
