@@ -47,7 +47,7 @@ from recdistill.data.batches import bucketed_batches
 from recdistill.data.prepared import PreparedData
 from recdistill.measure.peak import matmul_peak
 from recdistill.plan.flops import causal_length, train_flops
-from recdistill.plan.llm_shapes import shapes_from_config
+from recdistill.plan.llm_kinds import shapes_from_config
 from recdistill.students.make import make_student, save_student
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.teacher import TeacherTraining

@@ -5,7 +5,12 @@ import pytest
 
 from counting import make_model
 from recdistill.errors import UserError
-from recdistill.plan.llm_shapes import PRESETS, llm_shapes, shapes_from_config
+from recdistill.plan.llm_kinds import shapes_from_config
+from recdistill.plan.llm_shapes import PRESETS, llm_shapes
+from recdistill.plan.plan import make_plan
+from recdistill.plan.plan_config import PlanConfig
+from recdistill.teacher.experts import linear_layer_names
+from tiny_decoders import tiny_config
 
 PUBLISHED = {
     "smollm2": 134_515_008,
@@ -65,15 +70,45 @@ def test_opt_is_read_from_its_configuration() -> None:
 
 
 def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
-    from transformers import GPT2Config, LlamaConfig
+    from transformers import BloomConfig, LlamaConfig
 
     with pytest.raises(UserError, match="no preset and no folder 'llama'"):
         llm_shapes("llama")
     with pytest.raises(UserError, match=r"plan\.layers: 99"):
         llm_shapes("smollm2", layers=99)
-    with pytest.raises(UserError, match="gpt2 model"):
-        shapes_from_config(GPT2Config(), "gpt2")
+    with pytest.raises(UserError, match="bloom model"):
+        shapes_from_config(BloomConfig(), "bloom")
     with pytest.raises(UserError, match="biases"):
         shapes_from_config(LlamaConfig(attention_bias=True), "other")
     with pytest.raises(UserError, match=r"plan\.llm"):
         llm_shapes(str(tmp_path))
+
+
+KINDS = ("qwen3", "gemma", "gemma2", "gemma3_text", "gemma3", "phi", "gpt2", "gpt_neox", "mixtral", "qwen3_moe", "opt")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_has_as_many_parameters_as_the_model_transformers_builds(kind: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    config = tiny_config(kind).get_text_config(decoder=True)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    shapes = shapes_from_config(config, kind)
+    assert shapes.parameters() == sum(one.numel() for one in model.parameters())
+    named = {name.rpartition(".")[2] for name in shapes.linear_layers()}
+    assert named == linear_layer_names(model.get_decoder())
+
+
+def test_one_name_may_stand_for_two_layers_of_a_block(tmp_path: Path) -> None:
+    tiny_config("gpt2").save_pretrained(tmp_path)
+    one = make_plan(PlanConfig(llm=str(tmp_path), adapter_layers=("c_fc",)))
+    both = make_plan(PlanConfig(llm=str(tmp_path), adapter_layers=("c_proj",)))
+    assert both.parts_gib["adapters"] / one.parts_gib["adapters"] == pytest.approx((2 * 64 + 192) / 192)
+
+
+def test_a_mixture_is_not_planned_in_four_bits(tmp_path: Path) -> None:
+    tiny_config("mixtral").save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"^plan\.quantization: the experts of .* are no linear layers"):
+        make_plan(PlanConfig(llm=str(tmp_path), quantization="nf4"))

@@ -13,7 +13,7 @@ residual stream, a of what adapters compute.
 | attention, sdpa or flash: q, k, v, output; log-sum-exp | c (2 A + 2 K) + 4 heads |
 | attention, eager: q, k and v repeated for every head; softmax in fp32, its copy in c | c 3 A + heads T (4 + c) |
 | gated MLP: gate, silu(gate), up | 3 c I |
-| plain MLP: relu's output | c I |
+| plain MLP: relu's output, or gelu's input; gelu_new, of single operations | c I; 4 c I |
 | the model's own dropout, where it has one: masks behind attention and MLP | m H, twice |
 | experts as in `teacher.gated_lora` (input): the layer's input as it is, once for all that read it | c in |
 | the same, of a wider stream (mixed precision): one copy a layer | c in |
@@ -21,6 +21,7 @@ residual stream, a of what adapters compute.
 | PEFT's LoRA and others (fp32_copy): input after dropout (without dropout: widened), and dropout's mask | (a + m) in |
 | the same: A's output; with a gate also after it | a R; 2 a R |
 | the same, per expert: A's output, and each expert's output | a R + c E out |
+| a mixture's experts: gate, silu(gate), up and the input's copy, for each that a token goes through | c (3 I + H) k |
 | int8: the input of every linear layer, once for all that read it | c in |
 
 m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
@@ -77,9 +78,9 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
     tokens = config.batch_size * config.tokens
     wide = widths(config)
     kept = {
-        "norms": tokens * 2 * norm_activations(shapes, config, wide),
+        "norms": tokens * _norms(shapes, config, wide),
         "attention": tokens * _attention(shapes, config, wide.compute),
-        "mlp": tokens * shapes.intermediate_dim * wide.compute * (3 if shapes.mlp == "gated" else 1),
+        "mlp": tokens * _mlp(shapes, wide.compute),
         "dropout": tokens * 2 * shapes.hidden_dim * mask_width(config, wide.compute) if shapes.dropout else 0,
         "adapters": tokens * (_experts if config.lora_saves == "input" else _copying_adapters)(shapes, config, wide),
         "int8 inputs": tokens * _lone_inputs(shapes, config, tuple(shapes.linear_layers())) * wide.compute
@@ -90,21 +91,42 @@ def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]
     return {name: float(size) for name, size in kept.items()}
 
 
+def _norms(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
+    """Bytes a token of all norms of one block."""
+    kept = shapes.norms * norm_activations(shapes, config, wide)
+    if shapes.head_norms:
+        heads = shapes.heads + shapes.kv_heads
+        own = wide.compute if lean_norms(shapes, config) else FP32
+        kept += own * (shapes.attention_dim + shapes.kv_dim) + FP32 * heads
+    return kept
+
+
+PLAIN_COPIES = {"relu": 1, "gelu": 1, "gelu_new": 4}
+"""Tensors of the MLP's width that a plain MLP's activation keeps."""
+
+
+def _mlp(shapes: LlmShapes, compute: int) -> float:
+    """Bytes a token of the MLP, or of the experts that a token goes through: their inputs are copies, one an expert."""
+    copies = 3 if shapes.mlp == "gated" else PLAIN_COPIES[shapes.activation]
+    routing = FP32 * 4 * (shapes.routed + shapes.chosen)
+    return compute * (copies * shapes.mlp_dim + shapes.chosen * shapes.hidden_dim) + routing
+
+
 def norm_activations(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> float:
     """Bytes a token that one norm keeps."""
     if shapes.norm == "rms":
-        return (wide.stream if lean_norms(config) else FP32) * shapes.hidden_dim + FP32
+        return (wide.stream if lean_norms(shapes, config) else FP32) * shapes.hidden_dim + FP32
     return wide.stream * shapes.hidden_dim + 2 * FP32
 
 
-def lean_norms(config: PlanConfig) -> bool:
+def lean_norms(shapes: LlmShapes, config: PlanConfig) -> bool:
     """Whether RMS norms keep their input as it came: with this program's own experts come its own norms."""
-    return config.lora_saves == "input"
+    return config.lora_saves == "input" and shapes.usual_norms
 
 
 def keeps_stream(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> bool:
     """Whether a norm keeps its input as it came, and not a copy in fp32."""
-    return shapes.norm == "layer" or wide.stream == FP32 or lean_norms(config)
+    return shapes.norm == "layer" or wide.stream == FP32 or lean_norms(shapes, config)
 
 
 def checkpoint_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
@@ -122,7 +144,7 @@ def backward_transient(shapes: LlmShapes, config: PlanConfig) -> float:
     tokens, wide = config.batch_size * config.tokens, widths(config)
     copies = 3 if shapes.mlp == "gated" else 2
     hidden = shapes.hidden_dim * (wide.stream + (wide.compute if wide.compute != wide.stream else 0))
-    return float(tokens * (copies * wide.compute * shapes.intermediate_dim + hidden))
+    return float(tokens * (copies * wide.compute * shapes.mlp_dim + hidden))
 
 
 def dequantised_weight(shapes: LlmShapes, config: PlanConfig) -> float:
@@ -139,7 +161,8 @@ def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
             return compute * (2 * queries + 2 * keys) + FP32 * shapes.heads
         case "eager":
             copy = compute if compute < FP32 else 0
-            return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy)
+            caps = compute if shapes.capped else 0
+            return compute * 3 * queries + shapes.heads * config.tokens * (FP32 + copy + caps)
         case _:
             assert_never(config.attention)
 
@@ -173,12 +196,14 @@ def _weight_copies(shapes: LlmShapes, config: PlanConfig) -> int:
     """Weights of one block of which a copy is kept, those of copying adapters included."""
     layers = shapes.linear_layers()
     adapters = sum(config.rank * sum(layers[name]) for name in config.adapter_layers)
-    return shapes.linear_parameters() + (adapters if config.lora_saves == "fp32_copy" else 0)
+    return (
+        shapes.linear_parameters() + shapes.expert_parameters() + (adapters if config.lora_saves == "fp32_copy" else 0)
+    )
 
 
 def _lone_inputs(shapes: LlmShapes, config: PlanConfig, names: tuple[str, ...]) -> int:
     """Widths, added up, of the distinct tensors that these layers read and that nothing else keeps."""
     inputs, layers = shapes.layer_inputs(), shapes.linear_layers()
     elsewhere = {"attended"} if config.attention != "eager" else set()
-    elsewhere |= {"product"} if shapes.mlp == "plain" else set()
+    elsewhere |= {"product"} if shapes.mlp == "plain" and shapes.activation == "relu" else set()
     return sum({inputs[name]: layers[name][0] for name in names if inputs[name] not in elsewhere}.values())

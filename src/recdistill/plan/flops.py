@@ -29,7 +29,7 @@ def forward_flops(shapes: LlmShapes, tokens: int, length: float) -> float:
         tokens: tokens in all, n.
         length: tokens of the row that each of them attends within, T; a :func:`causal_length` for what is needed.
     """
-    return float(shapes.layers * tokens * (2 * shapes.linear_parameters() + 4 * shapes.attention_dim * length))
+    return float(shapes.layers * tokens * (2 * shapes.used_parameters() + 4 * shapes.attention_dim * length))
 
 
 def adapter_parameters(shapes: LlmShapes, names: Sequence[str], rank: int) -> int:

@@ -6,10 +6,20 @@ from typing import Any, Literal
 
 from recdistill.errors import UserError
 
+QKV = ("q_proj", "k_proj", "v_proj")
+NAMES = {
+    "llama": ("", "o_proj", "", ""),
+    "opt": ("", "out_proj", "fc1", "fc2"),
+    "phi": ("", "dense", "fc1", "fc2"),
+    "gpt2": ("c_attn", "attn.c_proj", "c_fc", "mlp.c_proj"),
+    "gpt_neox": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+}
+"""Names of linear layers: q, k and v in one (none: apart), attention's last, a plain MLP's two."""
+
 
 @dataclass(frozen=True)
 class LlmShapes:
-    """A decoder's shapes: those of Llama's kind (RMS norms, gated MLP, rotary positions), and those of OPT's."""
+    """A decoder's shapes: Llama's kind (RMS norms, gated MLP, rotary positions), OPT's and GPT-2's, mixtures."""
 
     hidden_dim: int
     """Width H of the residual stream."""
@@ -28,7 +38,7 @@ class LlmShapes:
     tied: bool = False
     """The vocabulary head shares the token embedding's weights."""
     mlp: Literal["gated", "plain"] = "gated"
-    """gated: down(silu(gate(x)) · up(x)). plain: fc2(relu(fc1(x)))."""
+    """gated: down(act(gate(x)) · up(x)). plain: fc2(act(fc1(x)))."""
     norm: Literal["rms", "layer"] = "rms"
     """rms: a weight, and the input widened to fp32. layer: weight and bias."""
     qkv_bias: bool = False
@@ -39,6 +49,24 @@ class LlmShapes:
     """Rows of a learned position embedding; 0: rotary."""
     dropout: float = 0.0
     """The model's own dropout on the outputs of attention and MLP; training mode turns it on, weights frozen or not."""
+    names: Literal["auto", "llama", "opt", "phi", "gpt2", "gpt_neox"] = "auto"
+    """Whose names the linear layers of a block have. auto: Llama's with a gated MLP, OPT's with a plain one."""
+    activation: Literal["relu", "gelu", "gelu_new"] = "relu"
+    """plain: relu keeps its output, gelu its input, gelu_new (written with single operations) four tensors."""
+    norms: int = 2
+    """Norms over the whole stream in a block."""
+    usual_norms: bool = True
+    """RMS norms are Llama's; Gemma's add 1 to the weight, and keep their input in fp32."""
+    capped: bool = False
+    """Attention's scores pass a tanh (Gemma 2)."""
+    head_norms: bool = False
+    """Queries and keys are normalised in each head."""
+    routed: int = 0
+    """Experts of a mixture in each block, in place of one MLP; 0: no mixture."""
+    chosen: int = 0
+    """Experts that a token goes through."""
+    head_bias: bool = False
+    """The vocabulary head has a bias."""
 
     @property
     def attention_dim(self) -> int:
@@ -50,31 +78,72 @@ class LlmShapes:
         """Width of all keys (or values) side by side."""
         return self.kv_heads * self.head_dim
 
+    @property
+    def _names(self) -> tuple[str, str, str, str]:
+        if self.names == "auto":
+            return NAMES["llama" if self.mlp == "gated" else "opt"]
+        return NAMES[self.names]
+
+    @property
+    def mlp_dim(self) -> int:
+        """Width inside all MLPs that a token goes through."""
+        return self.intermediate_dim * max(1, self.chosen)
+
     def linear_layers(self) -> dict[str, tuple[int, int]]:
-        """The linear layers of a block, by transformers' names: (width in, width out)."""
+        """The linear layers of a block, by transformers' names: (width in, width out).
+
+        Where a block has two of one name, the name of what they stand in is in front. A mixture's experts are no linear
+        layers: each of their matrices is one tensor for all experts.
+        """
         hidden, inner, attention = self.hidden_dim, self.intermediate_dim, self.attention_dim
-        layers = {"q_proj": (hidden, attention), "k_proj": (hidden, self.kv_dim), "v_proj": (hidden, self.kv_dim)}
+        fused, out, first, second = self._names
+        if fused:
+            layers = {fused: (hidden, attention + 2 * self.kv_dim)}
+        else:
+            layers = {"q_proj": (hidden, attention), "k_proj": (hidden, self.kv_dim), "v_proj": (hidden, self.kv_dim)}
+        layers[out] = (attention, hidden)
+        if self.routed:
+            return layers
         if self.mlp == "gated":
-            layers |= {"o_proj": (attention, hidden), "gate_proj": (hidden, inner), "up_proj": (hidden, inner)}
-            return layers | {"down_proj": (inner, hidden)}
-        return layers | {"out_proj": (attention, hidden), "fc1": (hidden, inner), "fc2": (inner, hidden)}
+            return layers | {"gate_proj": (hidden, inner), "up_proj": (hidden, inner), "down_proj": (inner, hidden)}
+        return layers | {first: (hidden, inner), second: (inner, hidden)}
 
     def layer_inputs(self) -> dict[str, str]:
         """The tensor that each linear layer reads, named; layers with the same name read the same tensor."""
-        read = dict.fromkeys(("q_proj", "k_proj", "v_proj"), "attention_norm")
-        read |= {"o_proj": "attended", "out_proj": "attended", "down_proj": "product", "fc2": "product"}
-        return read | dict.fromkeys(("gate_proj", "up_proj", "fc1"), "mlp_norm")
+        fused, out, first, second = self._names
+        norm = "mlp_norm" if self.norms > 1 else "attention_norm"
+        read = dict.fromkeys((fused,) if fused else QKV, "attention_norm") | {out: "attended"}
+        if self.mlp == "gated":
+            return read | {"gate_proj": norm, "up_proj": norm, "down_proj": "product"}
+        return read | {first: norm, second: "product"}
+
+    def full_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Adapters' layers as :meth:`linear_layers` names them; one name may stand for two layers of a block."""
+        return tuple(full for name in names for full in self._called(name) or (name,))
+
+    def _called(self, name: str) -> tuple[str, ...]:
+        return tuple(full for full in self.linear_layers() if full.rpartition(".")[2] == name)
 
     def linear_parameters(self) -> int:
         """Weights of one block's linear layers, biases left out: what a quantiser packs."""
         return sum(wide * out for wide, out in self.linear_layers().values())
 
+    def used_parameters(self) -> int:
+        """Weights of one block that a token is multiplied with: linear layers, and the experts it goes through."""
+        router = self.routed * self.hidden_dim
+        return self.linear_parameters() + router + self.chosen * 3 * self.hidden_dim * self.intermediate_dim
+
+    def expert_parameters(self) -> int:
+        """Weights of one block's mixture, router and all experts: what no quantiser of linear layers packs."""
+        return self.routed * (self.hidden_dim + 3 * self.hidden_dim * self.intermediate_dim)
+
     def other_block_parameters(self) -> int:
-        """One block's norms and biases."""
-        norms = 2 * self.hidden_dim * (2 if self.norm == "layer" else 1)
+        """One block's norms, biases and mixture."""
+        norms = self.norms * self.hidden_dim * (2 if self.norm == "layer" else 1)
+        norms += 2 * self.head_dim * self.head_norms
         outs = {name: out for name, (_, out) in self.linear_layers().items()}
-        qkv = sum(outs.pop(name) for name in ("q_proj", "k_proj", "v_proj"))
-        return norms + qkv * self.qkv_bias + sum(outs.values()) * self.linear_bias
+        qkv = sum(outs.pop(name) for name in (*QKV, self._names[0]) if name in outs)
+        return norms + qkv * self.qkv_bias + sum(outs.values()) * self.linear_bias + self.expert_parameters()
 
     def embedding_parameters(self) -> int:
         """Token and position embeddings, and the last norm."""
@@ -83,7 +152,7 @@ class LlmShapes:
 
     def head_parameters(self) -> int:
         """The vocabulary head's own weights: none where it shares the embedding's."""
-        return 0 if self.tied else self.vocabulary * self.hidden_dim
+        return self.vocabulary * self.head_bias + (0 if self.tied else self.vocabulary * self.hidden_dim)
 
     def parameters(self, vocabulary_head: bool = True) -> int:
         """All parameters, with or without the vocabulary head's own."""
@@ -116,7 +185,6 @@ PRESETS = {
     ),
 }
 """SmolLM2-135M, Llama-2 7B and 13B, Llama-3 8B, Mistral-7B v0.1, Qwen2.5-7B, OPT-125m."""
-LLAMA_LIKE = ("llama", "mistral", "qwen2")
 
 
 def llm_shapes(llm: str, layers: int | None = None) -> LlmShapes:
@@ -129,58 +197,14 @@ def llm_shapes(llm: str, layers: int | None = None) -> LlmShapes:
     Raises:
         UserError: no such preset, folder or hub name; a kind of model whose shapes are not known; too few blocks.
     """
+    from recdistill.plan.llm_kinds import shapes_from_config  # which makes these shapes
+
     shapes = PRESETS[llm] if llm in PRESETS else shapes_from_config(_config(llm), llm)
     if layers is None:
         return shapes
     if not 0 < layers <= shapes.layers:
         raise UserError(f"plan.layers: {layers} is out of range; {llm} has {shapes.layers} blocks")
     return replace(shapes, layers=layers)
-
-
-def shapes_from_config(config: Any, llm: str) -> LlmShapes:
-    """Shapes out of a transformers configuration.
-
-    Raises:
-        UserError: a kind of model whose shapes are not known here.
-    """
-    kind = config.model_type
-    if kind == "opt" and config.do_layer_norm_before and config.word_embed_proj_dim == config.hidden_size:
-        heads, hidden = config.num_attention_heads, config.hidden_size
-        return LlmShapes(
-            hidden,
-            config.ffn_dim,
-            config.num_hidden_layers,
-            heads,
-            heads,
-            hidden // heads,
-            config.vocab_size,
-            config.tie_word_embeddings,
-            "plain",
-            "layer",
-            config.enable_bias,
-            config.enable_bias,
-            config.max_position_embeddings + 2,
-            config.dropout,
-        )
-    if kind not in LLAMA_LIKE:
-        known = ", ".join((*LLAMA_LIKE, "opt"))
-        raise UserError(f"plan.llm: {llm} is a {kind} model, whose shapes are not known here; known are {known}")
-    heads = config.num_attention_heads
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
-    bias = bool(getattr(config, "attention_bias", False))
-    if bias or getattr(config, "mlp_bias", False):
-        raise UserError(f"plan.llm: {llm} has biases in places that are not known here")
-    return LlmShapes(
-        config.hidden_size,
-        config.intermediate_size,
-        config.num_hidden_layers,
-        heads,
-        config.num_key_value_heads,
-        head_dim,
-        config.vocab_size,
-        config.tie_word_embeddings,
-        qkv_bias=kind == "qwen2",
-    )
 
 
 def _config(llm: str) -> Any:

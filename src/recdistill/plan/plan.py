@@ -61,7 +61,13 @@ def make_plan(config: PlanConfig) -> Plan:
         UserError: the language model, one of its layers or the card is not known.
     """
     shapes = llm_shapes(config.llm, config.layers)
+    config = replace(config, adapter_layers=shapes.full_names(config.adapter_layers))
     _refuse_unknown_layers(shapes, config)
+    if shapes.routed and config.quantization != "none":
+        raise UserError(
+            f"plan.quantization: the experts of {config.llm} are no linear layers, so {config.quantization} would "
+            "not reach most of its weights; use none"
+        )
     parts = memory_parts(shapes, config)
     tokens = config.batch_size * config.tokens
     model, executed = (_step_flops(shapes, config, recompute) for recompute in (False, True))

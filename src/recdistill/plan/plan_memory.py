@@ -141,7 +141,7 @@ def export_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     predictions = config.export_batch_size * config.targets_per_prompt
     trained = adapter_parameters(shapes, config.adapter_layers, config.rank) + head_parameters(shapes, config)
     buffers = (config.items + 1) * (config.embedding_dim + config.title_dim)
-    block = tokens * (shapes.hidden_dim * (wide.stream + 2 * FP32) + 3 * shapes.intermediate_dim * wide.compute)
+    block = tokens * (shapes.hidden_dim * (wide.stream + 2 * FP32) + 3 * shapes.mlp_dim * wide.compute)
     if config.attention == "eager":
         block = max(block, tokens * (shapes.hidden_dim * wide.stream + shapes.heads * config.tokens * 2 * FP32))
     state = config.state_dim

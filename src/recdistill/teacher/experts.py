@@ -165,7 +165,7 @@ def attach_experts(
     Raises:
         UserError: the language model has no linear layer of one of the names in its blocks, or one outside of them.
     """
-    known = _linear_layers(llm)
+    known = linear_layer_names(llm)
     for layer in config.layers:
         if layer not in known:
             raise UserError(
@@ -212,7 +212,7 @@ def check_gate_arrived(model: PeftModel) -> None:
         )
 
 
-def _linear_layers(llm: nn.Module) -> set[str]:
+def linear_layer_names(llm: nn.Module) -> set[str]:
     """The last parts of the names of all linear layers in the blocks."""
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
 

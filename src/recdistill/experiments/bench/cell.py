@@ -39,7 +39,8 @@ from recdistill.measure.evidence import TokenCount
 from recdistill.measure.peak import matmul_peak
 from recdistill.measure.profiler import Profiler
 from recdistill.measure.settings_check import judge
-from recdistill.plan.llm_shapes import LlmShapes, shapes_from_config
+from recdistill.plan.llm_kinds import shapes_from_config
+from recdistill.plan.llm_shapes import LlmShapes
 from recdistill.progress import set_up_logging
 from recdistill.storage.files import read_json, write_json
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
