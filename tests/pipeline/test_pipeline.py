@@ -58,6 +58,12 @@ def finished(do: Run) -> Path:
     return do("finished")
 
 
+@pytest.fixture(scope="module")
+def copied(finished: Path) -> Callable[[str], Path]:
+    """The finished run once more, under another name."""
+    return lambda name: shutil.copytree(finished, finished.with_name(name))
+
+
 def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
@@ -154,17 +160,17 @@ def test_what_was_done_is_not_done_again(do: Run, finished: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers(do: Run, finished: Path) -> None:
-    assert metrics(do("again"))["models"] == metrics(finished)["models"]
+    assert metrics(do("again", command="evaluate"))["models"] == metrics(finished)["models"]
 
 
 def test_another_seed_gives_other_numbers(do: Run, finished: Path) -> None:
-    models, others = metrics(do("seed", "--seed=7"))["models"], metrics(finished)["models"]
+    models, others = metrics(do("seed", "--seed=7", command="evaluate"))["models"], metrics(finished)["models"]
     assert models["popularity"] == others["popularity"]
     assert models["student"] != others["student"]
 
 
-def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run) -> None:
-    run = do("changed")
+def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run, copied: Callable[[str], Path]) -> None:
+    run = copied("changed")
     before = times(run)
     do("changed", "--distill.weight=2")
     after = times(run)
@@ -186,11 +192,11 @@ def test_a_teacher_that_has_not_changed_is_not_ranked_again(
 ) -> None:
     committed = environment("cpu") | {"git": None}  # whatever is being worked on here
     monkeypatch.setattr(plans, "environment", lambda device: committed | {"device": device})
-    run = do("kept")
+    run = do("kept", command="evaluate")
     cost = read(run / "evaluation" / "timings.json")["phases"]
     for weight in ("2", "auto"):  # there and back: then it must be as if nothing had happened
         arguments = options(run, tiny_llm, folder / "data" / "events.csv", f"--distill.weight={weight}")
-        assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
+        assert main(["evaluate", *(argument for argument in arguments if argument != "--quiet")]) == 0
         told = capsys.readouterr().err
         assert "evaluate: student has not changed, its ranks are read back" in told
         assert "evaluate: teacher has not changed, its ranks are read back" in told
@@ -200,12 +206,12 @@ def test_a_teacher_that_has_not_changed_is_not_ranked_again(
 
 
 def test_what_is_done_again_is_explained_by_the_settings_own_names(
-    do: Run, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+    copied: Callable[[str], Path], folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = do("explained")
+    run = copied("explained")
     changes = ("--export.top_k=9", "--distill.weight=3", "--evaluate.candidates=3")
     arguments = options(run, tiny_llm, folder / "data" / "events.csv", *changes)
-    assert main(["run", *(argument for argument in arguments if argument != "--quiet")]) == 0
+    assert main(["evaluate", *(argument for argument in arguments if argument != "--quiet")]) == 0
     told = capsys.readouterr().err
     for key in ("export.top_k: 10 → 9", "distill.weight: 'auto' → 3.0", "evaluate.candidates: 5 → 3"):
         assert f"re-running, since {key}" in told
@@ -291,8 +297,10 @@ def test_one_step_does_what_it_needs_and_no_more(do: Run) -> None:
     assert {path.name for path in run.iterdir()} == {"prepare", "student", "teacher"}
 
 
-def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(do: Run) -> None:
-    run = do("cut off", command="export")
+def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(
+    do: Run, copied: Callable[[str], Path]
+) -> None:
+    run = copied("cut off")
     store = {path.name: path.read_bytes() for path in (run / "teacher_outputs").iterdir() if path.is_file()}
     times = {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")}
     (run / "teacher_outputs").rename(run / "teacher_outputs.partial")
@@ -318,8 +326,10 @@ def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_m
     assert "teacher:\n  kind: none\n" in report  # the configuration that gives this run again
 
 
-def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_left_them(do: Run) -> None:
-    run = do("left out")
+def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_left_them(
+    do: Run, copied: Callable[[str], Path]
+) -> None:
+    run = copied("left out")
     do("left out", "--export.enabled=false")
     report = (run / "report" / "report.md").read_text(encoding="utf-8")
     assert "export:\n  enabled: false\n" in report
@@ -329,7 +339,7 @@ def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_le
     assert "No teacher was trained in this run." in report
     assert list(read_stored(run).steps()) == ["prepare", "student", "evaluation"]
     assert (run / "teacher").is_dir()  # hours of work are not thrown away
-    do("left out")
+    do("left out", command="evaluate")
     assert list(read_stored(run).steps()) == [step for step in STEPS if step != "report"]
 
 
