@@ -10,7 +10,6 @@ import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
@@ -114,5 +113,8 @@ def _object(about: Any, history: list[dict[str, str]], answer: Answer) -> dict[s
         "name": about.name,
         "fingerprint": about.fingerprint,
         "history": history,
-        "items": [{"rank": rank, **asdict(item)} for rank, item in enumerate(answer, start=1)],
+        "items": [
+            {"rank": rank, **item._asdict(), "because": [reason._asdict() for reason in item.because]}
+            for rank, item in enumerate(answer, start=1)
+        ],
     }

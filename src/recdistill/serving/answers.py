@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 Model = Literal["distilled", "student"]
 Source = Literal["model", "popularity"]
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """One item of the history and what it did for a recommended item.
 
     Attributes:
@@ -24,8 +23,7 @@ class Reason:
     weight: float
 
 
-@dataclass(frozen=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One item to choose next.
 
     Attributes:

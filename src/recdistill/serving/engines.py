@@ -48,6 +48,8 @@ class Engine(Protocol):
 def padded(histories: Sequence[Sequence[int]], length: int) -> LongArray:
     """The latest `length` items of each history, padded on the right with 0: int64 (B, L), L the longest of them."""
     latest = [history[-length:] for history in histories]
+    if len(latest) == 1:
+        return np.array(latest, dtype=np.int64)
     rows = np.zeros((len(latest), max(map(len, latest), default=0)), dtype=np.int64)
     for row, history in zip(rows, latest, strict=True):
         row[: len(history)] = history

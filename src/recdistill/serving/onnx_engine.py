@@ -9,7 +9,7 @@ from recdistill.errors import UserError
 from recdistill.serving.engines import FloatArray, LongArray, padded
 from recdistill.serving.onnx_library import import_onnxruntime
 
-CHUNK = 32
+CHUNK = 16
 """Histories in one pass of the model: what they need stays in the processor's cache."""
 
 
@@ -65,13 +65,12 @@ class OnnxEngine:
         return states
 
     def _best(self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool) -> tuple[LongArray, FloatArray]:
-        windows = padded(histories, self.max_length)
+        windows = seen = padded(histories, self.max_length)
+        longest = max(map(len, histories))
         if not exclude_seen:
             seen = np.zeros((len(histories), 1), dtype=np.int64)
-        elif max(map(len, histories)) <= self.max_length:
-            seen = windows
-        else:
-            seen = padded(histories, max(map(len, histories)))
+        elif longest > self.max_length:
+            seen = padded(histories, longest)
         feed = {"items": windows, "seen": seen, "k": np.array([top_k])}
         items, scores = self._session.run(["top_items", "top_scores"], feed)
         return items, scores

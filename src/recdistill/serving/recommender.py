@@ -6,7 +6,8 @@ guessed at.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +65,7 @@ class Recommender:
         self.about = about or About("", "", "", "", len(catalog), engine.max_length, exclude_seen)
         self._counts = None if popularity is None else np.asarray(popularity, dtype=np.float32)
         self._numbers = {item_id: item for item, item_id in enumerate(catalog.item_ids) if item}
+        self._names = [title or item_id for title, item_id in zip(catalog.titles, catalog.item_ids, strict=True)]
 
     @classmethod
     def load(cls, path: Path | str, model: Model = "distilled", int8: bool = False) -> "Recommender":
@@ -161,16 +163,20 @@ class Recommender:
             UserError: see :meth:`recommend_ids`; under `unknown="error"` one bad history refuses all.
         """
         known = self._numbers
-        missing = [[one for one in history if one not in known] for history in histories]
-        if unknown == "error":
-            self._refuse_unknown("item_ids", [one for some in missing for one in some])
+        allowed = None
         if candidates is not None:
             self._refuse_unknown("candidates", [one for one in candidates if one not in known])
+            allowed = [known[one] for one in candidates]
+        try:
+            numbers = [[known[one] for one in history] for history in histories]
+        except KeyError:
+            missing = [[one for one in history if one not in known] for history in histories]
+        else:
+            return self._answers(numbers, top_k, exclude_seen, allowed, filter, because)
+        if unknown == "error":
+            self._refuse_unknown("item_ids", [one for some in missing for one in some])
         numbers = [[known[one] for one in history if one in known] for history in histories]
-        allowed = None if candidates is None else [known[one] for one in candidates]
         answers = self._answers(numbers, top_k, exclude_seen, allowed, filter, because)
-        if not any(missing):
-            return answers
         return [
             Answer(answer.items, tuple(dict.fromkeys(some)), answer.source)
             for answer, some in zip(answers, missing, strict=True)
@@ -274,29 +280,26 @@ class Recommender:
         known = [histories[row] for row in asked]
         if not known:
             return answers
+        listed: Iterable[tuple[list[int], list[float]]]
         if candidates is None and keep is None:
             items, scores = self.engine.best(known, min(top_k, len(self.catalog)), seen_out)
-            good = scores > -np.inf
-            listed = [(row[kept], some[kept]) for row, some, kept in zip(items, scores, good, strict=True)]
+            listed = zip(items.tolist(), scores.tolist(), strict=True)
         else:
             listed = self._best_of_some(known, top_k, seen_out, self._allowed(candidates, keep))
         for row, history, (best, values) in zip(asked, known, listed, strict=True):
-            answers[row] = self._answer(history, best.tolist(), values.tolist(), because)
+            answers[row] = self._answer(history, best, values, because)
         return answers
 
     def _best_of_some(
         self, histories: Sequence[Sequence[int]], top_k: int, seen_out: bool, allowed: "np.ndarray[Any, Any]"
-    ) -> "list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]]":
+    ) -> Iterator[tuple[list[int], list[float]]]:
         """The best of the allowed items (ascending) after each history, and their scores."""
         scores = self.engine.states(histories) @ self.engine.item_vectors[allowed].T
-        found = []
         for row, history in zip(scores, histories, strict=True):
             if seen_out:
                 row[np.isin(allowed, history)] = -np.inf
             best = best_of(row[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)
-            best = best[row[best] > -np.inf]
-            found.append((allowed[best], row[best]))
-        return found
+            yield allowed[best].tolist(), row[best].tolist()
 
     def _allowed(self, candidates: Sequence[int] | None, keep: Callable[[str], bool] | None) -> "np.ndarray[Any, Any]":
         """Numbers of the items that may be listed, ascending."""
@@ -321,9 +324,17 @@ class Recommender:
         return Answer(items, source="popularity")
 
     def _answer(self, history: Sequence[int], items: list[int], scores: list[float], because: int) -> Answer:
-        reasons = self._reasons(history, items, because) if because and items else [()] * len(items)
+        """The answer of items, best first; from a score of -inf on nothing is left to list."""
+        if scores and scores[-1] == -math.inf:
+            left = scores.index(-math.inf)
+            items, scores = items[:left], scores[:left]
+        ids, names = self.catalog.item_ids, self._names
+        if not (because and items):
+            pairs = zip(items, scores, strict=True)
+            return Answer(tuple([Recommendation(ids[item], names[item], score) for item, score in pairs]))
+        reasons = self._reasons(history, items, because)
         listed = zip(items, scores, reasons, strict=True)
-        return Answer(tuple(self._recommendation(item, score, reason) for item, score, reason in listed))
+        return Answer(tuple(Recommendation(ids[item], names[item], score, reason) for item, score, reason in listed))
 
     def _reasons(self, history: Sequence[int], items: list[int], because: int) -> list[tuple[Reason, ...]]:
         """For each item, the items of the history without which its score falls most.

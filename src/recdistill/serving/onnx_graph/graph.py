@@ -51,12 +51,12 @@ def student_graph(student: Student) -> onnx.ModelProto:
     table = graph.constant(student.item_vectors(), TABLE)
     vectors = graph.op("Gather", table, "items")
     if isinstance(student, SASRec):
-        state = _sasrec(graph, student, vectors)
+        _sasrec(graph, student, vectors)
     elif isinstance(student, GRU4Rec):
-        state = _gru4rec(graph, student, vectors)
+        _gru4rec(graph, student, vectors)
     else:
         raise TypeError(f"no graph for {type(student).__name__}")
-    _answer(graph, table, state)
+    _answer(graph, table)
     return _model(graph, student.config.embedding_dim)
 
 
@@ -141,15 +141,15 @@ def _gates(weight: Tensor) -> NDArray[np.float32]:
     return gates
 
 
-def _answer(graph: Builder, table: str, state: str) -> None:
-    """Scores, without the padding and what was seen; the best k."""
+def _answer(graph: Builder, table: str) -> None:
+    """The last node's output is the state: scores, without the padding and what was seen; the best k."""
+    graph.nodes[-1].output[0] = state = "state"
     scores = graph.op("Gemm", state, table, transB=1)
     seen = graph.op("Pad", "seen", graph.numbers(0, 0, 0, 1))  # the padding is left out of every row
     lowest = onnx.numpy_helper.from_array(np.array([-np.inf], dtype=np.float32))
     never = graph.op("ConstantOfShape", graph.op("Shape", seen), value=lowest)
     left = graph.op("ScatterElements", scores, seen, never, axis=1)
     graph.nodes.append(onnx.helper.make_node("TopK", [left, "k"], ["top_scores", "top_items"], axis=1))
-    graph.nodes.append(onnx.helper.make_node("Identity", [state], ["state"]))
 
 
 def _model(graph: Builder, dim: int) -> onnx.ModelProto:
