@@ -17,20 +17,20 @@ import duckdb
 import pandas as pd
 import polars as pl
 
-one = pd.DataFrame({"user_id": ["007"], "item_id": ["a"]})
-both = pd.DataFrame({"user_id": ["007", "7"], "item_id": ["a", "b"]})
-duckdb.sql("copy (select * from one) to 'one' (format parquet, partition_by (user_id))")
-duckdb.sql("copy (select * from both) to 'both' (format parquet, partition_by (user_id))")
-by_duckdb = duckdb.sql("from read_parquet('both/**/*.parquet', hive_partitioning = true)").df()
-by_polars = pl.read_parquet("both")
+alone = pd.DataFrame({"user_id": ["007"], "item_id": ["a"]})
+pair = pd.DataFrame({"user_id": ["007", "7"], "item_id": ["a", "b"]})
+duckdb.sql("copy (select * from alone) to 'alone' (format parquet, partition_by (user_id))")
+duckdb.sql("copy (select * from pair) to 'pair' (format parquet, partition_by (user_id))")
+by_duckdb = duckdb.sql("from read_parquet('pair/**/*.parquet', hive_partitioning = true)").df()
+by_polars = pl.read_parquet("pair")
 print("duckdb", by_duckdb["user_id"].tolist())
 print("polars", by_polars["user_id"].to_list(), by_polars["user_id"].dtype)
-print("pandas", pd.read_parquet("one")["user_id"].tolist(), "where there is no other 7")
+print("pandas", pd.read_parquet("alone")["user_id"].tolist(), "where there is no other 7")
 assert sorted(by_duckdb["user_id"]) == ["007", "7"]
 assert by_polars["user_id"].to_list() == [7, 7] and by_polars["user_id"].dtype == pl.Int64
-assert pd.read_parquet("one")["user_id"].tolist() == [7]
+assert pd.read_parquet("alone")["user_id"].tolist() == [7]
 try:
-    pd.read_parquet("both")
+    pd.read_parquet("pair")
 except ValueError as error:
     print("pandas:", error, "where there is")
     assert "must be unique" in str(error)
