@@ -6,7 +6,8 @@ import pytest
 from counting import make_model
 from recdistill.errors import UserError
 from recdistill.plan.llm_kinds import shapes_from_config
-from recdistill.plan.llm_shapes import PRESETS, llm_shapes
+from recdistill.plan.llm_shapes import PRESETS
+from recdistill.plan.named_shapes import llm_shapes
 from recdistill.plan.plan import make_plan
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.teacher.experts import linear_layer_names

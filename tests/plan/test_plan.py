@@ -10,7 +10,8 @@ from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.plan import plan_memory
 from recdistill.plan.flops import adapter_parameters, forward_flops, train_flops
-from recdistill.plan.llm_shapes import PRESETS, LlmShapes, llm_shapes
+from recdistill.plan.llm_shapes import PRESETS, LlmShapes
+from recdistill.plan.named_shapes import llm_shapes
 from recdistill.plan.plan import GIB, make_plan
 from recdistill.plan.plan_config import CARDS, PlanConfig
 from recdistill.plan.plan_memory import bits_per_weight, memory_parts, weight_bytes

@@ -11,7 +11,7 @@ from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.libraries import load_config
-from recdistill.plan.llm_shapes import llm_shapes
+from recdistill.plan.named_shapes import llm_shapes
 
 CODE = "from pathlib import Path\nPath({mark!r}).touch()\nfrom transformers import {base}\n\nclass Mine({base}): pass\n"
 

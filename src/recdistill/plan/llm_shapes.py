@@ -1,10 +1,7 @@
 """The shapes of a language model, without its weights: what plans of memory and FLOPs are worked out from."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
-
-from recdistill.errors import UserError
+from dataclasses import dataclass
+from typing import Literal
 
 QKV = ("q_proj", "k_proj", "v_proj")
 NAMES = {
@@ -185,42 +182,3 @@ PRESETS = {
     ),
 }
 """SmolLM2-135M, Llama-2 7B and 13B, Llama-3 8B, Mistral-7B v0.1, Qwen2.5-7B, OPT-125m."""
-
-
-def llm_shapes(llm: str, layers: int | None = None) -> LlmShapes:
-    """Shapes of a preset, of a folder's `config.json`, or of a model on the hub; weights are never read.
-
-    Args:
-        llm: a name in `PRESETS`, a folder, or a hub name.
-        layers: keep the first n blocks; None keeps all.
-
-    Raises:
-        UserError: no such preset, folder or hub name; a kind of model whose shapes are not known; too few blocks.
-    """
-    from recdistill.plan.llm_kinds import shapes_from_config  # which makes these shapes
-
-    shapes = PRESETS[llm] if llm in PRESETS else shapes_from_config(_config(llm), llm)
-    if layers is None:
-        return shapes
-    if not 0 < layers <= shapes.layers:
-        raise UserError(f"plan.layers: {layers} is out of range; {llm} has {shapes.layers} blocks")
-    return replace(shapes, layers=layers)
-
-
-def _config(llm: str) -> Any:
-    """Read a model's configuration from its folder or from the hub."""
-    presets = ", ".join(PRESETS)
-    if not Path(llm).is_dir() and "/" not in llm:
-        raise UserError(f"plan.llm: no preset and no folder {llm!r}; presets are {presets}")
-    if not (Path(llm) / "config.json").is_file():
-        if Path(llm).is_dir():
-            raise UserError(f"plan.llm: {llm} is a folder without config.json, so not a transformers model")
-        if llm.startswith((".", "/", "~")) or llm.count("/") > 1:
-            raise UserError(f"plan.llm: {llm}: no such folder; presets are {presets}")
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(llm, trust_remote_code=False)
-    except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"plan.llm: {llm}: {reason}") from error

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from recdistill.errors import UserError
 from recdistill.plan.activations import block_activations
 from recdistill.plan.flops import adapter_parameters, forward_flops, head_flops, train_flops
-from recdistill.plan.llm_shapes import LlmShapes, llm_shapes
+from recdistill.plan.llm_shapes import LlmShapes
+from recdistill.plan.named_shapes import llm_shapes
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.plan.plan_memory import export_bytes, memory_parts
 
