@@ -186,7 +186,7 @@ async def one_round(server: Server, requests: list[bytes], options: argparse.Nam
     found = await load(server.port, requests, options.connections, options.seconds)
     took = time.perf_counter() - started
     reloading.cancel()
-    steps = statistics.quantiles(found.seconds, n=1000)
+    steps = statistics.quantiles(found.seconds, n=1000) if len(found.seconds) > 1 else found.seconds * 999
     cpu = server.cpu_seconds() - before
     return {
         "server": server.name,

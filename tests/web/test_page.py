@@ -134,7 +134,7 @@ def test_reasons_are_shown_on_hover_and_on_focus(page: Page) -> None:
 
 def test_the_address_holds_the_state(page: Page) -> None:
     open_at(page, "h=5,2&k=5&lang=ja")
-    expect(page.locator("#columns h3")).to_have_text(["蒸留モデル", "通常の生徒モデル", "人気順"])
+    expect(page.locator("#columns h3")).to_have_text(["蒸留モデル", "蒸留なしの生徒モデル", "人気順"])
     expect(page.locator("#history .title")).to_have_text(["七人の侍", "Heat"])
     assert page.evaluate("document.documentElement.lang") == "ja"
     page.locator("#language").click()

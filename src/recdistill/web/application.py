@@ -26,6 +26,9 @@ from recdistill.web.schemas import BatchRequest, RecommendRequest
 from recdistill.web.served import Served, load_served
 from recdistill.web.settings import ServeSettings
 
+COLLECT = (20_000, 50, 50)
+"""Thresholds of Python's garbage collector: requests leave no cycles, so it need not look after every few of them."""
+
 
 class Application:
     """An ASGI application.
@@ -81,6 +84,7 @@ class Application:
         # What is there now stays: collections need not look at it, and answers do not wait for them.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*COLLECT)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.api.slow.close()

@@ -99,7 +99,7 @@ class Served:
         Raises:
             Problem: some are unknown; each of the first ones is named with its place.
         """
-        if self.places.keys() >= set(item_ids):
+        if all(map(self.places.__contains__, item_ids)):
             return
         wrong = [(place, one) for place, one in enumerate(item_ids) if one not in self.places]
         more = f" and {len(wrong) - NAMED_UNKNOWN} more" if len(wrong) > NAMED_UNKNOWN else ""
