@@ -15,7 +15,7 @@ from recdistill.cli import main
 from recdistill.config import StudentConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
-from recdistill.serving.bundle import compare_engines, make_bundle
+from recdistill.serving.bundle import compare_engines, finish_bundle, make_bundle
 from recdistill.serving.bundle_files import read_bundle
 from recdistill.serving.loading import load_run
 from recdistill.serving.new_items import add_items
@@ -140,12 +140,37 @@ def changed(about: dict, **more: object) -> str:
             "'../out' is not one of the bundle's own files",
         ),
         (lambda about: "{", "not valid JSON"),
+        (lambda about: changed(about, name=7), "a name is no text"),
+        (lambda about: changed(about, exclude_seen="yes"), "exclude_seen neither true nor false"),
+        (
+            lambda about: changed(about, models={"student": about["models"]["student"] | {"max_length": 0}}),
+            "max_length",
+        ),
     ],
 )
 def test_a_bundle_that_says_something_else_is_refused(copy: Path, change: object, told: str) -> None:
     about = json.loads((copy / "bundle.json").read_text())
     (copy / "bundle.json").write_text(change(about))  # type: ignore[operator]
     with pytest.raises(UserError, match=told.replace("(", r"\(")):
+        Recommender.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"item_ids": [0, 1]}, "ids and titles are text"),
+        ({"counts": [0.5]}, "counts whole numbers"),
+        ({"titles": ["", "a"]}, "not of the same number"),
+        ({"more": 1}, "not as `recdistill bundle` writes it"),
+    ],
+)
+def test_a_catalog_of_another_form_is_refused_also_where_checksums_fit(copy: Path, change: dict, told: str) -> None:
+    catalog = json.loads((copy / "catalog.json").read_text())
+    (copy / "catalog.json").write_text(json.dumps(catalog | change))
+    bundle = read_bundle(copy, whole=False)
+    (copy / "bundle.json").unlink()
+    finish_bundle(copy, bundle)
+    with pytest.raises(UserError, match=told):
         Recommender.load(copy)
 
 

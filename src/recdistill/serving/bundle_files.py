@@ -144,7 +144,7 @@ def _bundle(said: dict[str, Any]) -> Bundle:
     known = {field.name for field in fields(Bundle)}
     if strange := sorted(set(said) - known):
         raise KeyError(f"{strange[0]} is not known")
-    return Bundle(
+    made = Bundle(
         **said
         | {
             "models": {name: BundledModel(**one) for name, one in said["models"].items()},
@@ -153,6 +153,14 @@ def _bundle(said: dict[str, Any]) -> Bundle:
             "notes": tuple(said.get("notes", ())),
         }
     )
+    for name, one in made.models.items():
+        if type(one.max_length) is not int or one.max_length < 1:
+            raise TypeError(f"max_length of {name}: {one.max_length!r}")
+    files = [name for one in made.models.values() for name in (one.file, one.vectors, one.int8_file)]
+    texts = (made.name, made.fingerprint, made.version, *files)
+    if not all(isinstance(text, str) for text in texts) or type(made.exclude_seen) is not bool:
+        raise TypeError("a name is no text, or exclude_seen neither true nor false")
+    return made
 
 
 def check_files(folder: Path, bundle: Bundle) -> None:
@@ -188,6 +196,9 @@ def read_catalog(folder: Path) -> BundledCatalog:
         catalog = BundledCatalog(**said)
     except TypeError as error:
         raise UserError(f"{path}: not as `recdistill bundle` writes it") from error
+    lists = (catalog.item_ids, str), (catalog.titles, str), (catalog.counts, int)
+    if not all(isinstance(values, list) and all(type(one) is kind for one in values) for values, kind in lists):
+        raise UserError(f"{path}: not as `recdistill bundle` writes it (ids and titles are text, counts whole numbers)")
     if not len(catalog.item_ids) == len(catalog.titles) == len(catalog.counts):
         raise UserError(f"{path}: ids, titles and counts are not of the same number")
     return catalog
