@@ -8,13 +8,16 @@ DOCS_INSTALLED := $(VENV)/.docs-installed
 # Without compiled files every process that a test starts would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Whole files to each worker, so that what a file's tests share is made once, in the order of tests/conftest.py.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test check coverage docs notebooks release-check format clean install
 
 demo: $(INSTALLED)
 	$(BIN)/recdistill demo
 
 test: check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest $(WORKERS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -22,7 +25,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 
 coverage: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --cov=recdistill --cov-branch --cov-report=term --cov-report=html
+	$(BIN)/python -m pytest $(WORKERS) --cov=recdistill --cov-branch --cov-report=term --cov-report=html
 
 docs: $(DOCS_INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build

@@ -44,8 +44,13 @@ def _freeze_what_was_imported() -> None:
         _freeze()
 
 
+LONG = ("pipeline/test_pipeline.py", "training/test_settings.py", "bench/test_bench.py", "test_real_llm.py")
+"""Files that take longest, which begin first: else one worker is left with one of them when the other has ended."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a GPU where there is none."""
+    """Long files first; skip what needs a GPU where there is none."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -1,6 +1,7 @@
 """What can be typed: the commands and their options; every setting of `RunConfig` is an option of every step."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,15 @@ def complaint(command: str, message: str) -> str:
     known: dict[str, Any] = {}
     for kind in kinds.get(command, (RunConfig,)):
         known |= settings_of(kind)
+    return told(" ".join(message.split()), known, _long_options(command))
+
+
+@cache
+def _long_options(command: str) -> tuple[str, ...]:
+    """Names of a command's options, without their dashes; none of a command that there is not."""
     parsers = _subparsers(command)
     words = parsers[command]._option_string_actions if command in parsers else ()
-    return told(" ".join(message.split()), known, [word.removeprefix("--") for word in words if word.startswith("--")])
+    return tuple(word.removeprefix("--") for word in words if word.startswith("--"))
 
 
 def _subparsers(command: str) -> dict[str, ArgumentParser]:

@@ -1,8 +1,9 @@
 """Dotted settings to a `RunConfig`, with the command line's own reading of names, types and ranges."""
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import yaml
@@ -21,10 +22,18 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
     Raises:
         UserError: names the key that is unknown, of the wrong type or out of range.
     """
+    # A study or a matrix asks for the same ones again and again, and reading takes a tenth of a second.
+    return _read(pickle.dumps(dict(settings)))
+
+
+@lru_cache(maxsize=1024)
+def _read(pickled: bytes) -> RunConfig:
+    """:func:`run_config` of settings as bytes, which unlike a dict can be looked up."""
+    settings: dict[str, Any] = pickle.loads(pickled)
     parser, known = _parser(), settings_of(RunConfig)
     check_settings(flat(settings), known)
     try:
-        read = parser.instantiate(parser.parse_object(dict(settings)))
+        read = parser.instantiate(parser.parse_object(settings))
     except ArgumentError as error:
         raise UserError(told(" ".join(str(error).split()), known)) from error
     return RunConfig(**{field.name: read[field.name] for field in fields(RunConfig)})

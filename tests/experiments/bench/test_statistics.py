@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.bench.rows import MATRIX, ended, matrix, results, row
@@ -75,6 +75,7 @@ def test_comparing_goes_turn_by_turn(made: Matrix) -> None:
 THREE = st.lists(st.floats(0.5, 2), min_size=3, max_size=3)
 
 
+@settings(deadline=None)
 @given(THREE, THREE, THREE, st.floats(0.01, 100), st.sampled_from(("train_seconds", "train_memory", "export_seconds")))
 def test_a_cell_differs_where_each_turn_moves_it_by_more_than_any_moved_the_pair(
     base: list[float], again: list[float], copy: list[float], factor: float, metric: str
