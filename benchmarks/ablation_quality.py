@@ -33,12 +33,14 @@ from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import map_array, read_json, write_array, write_json
 from recdistill.storage.run_folder import fingerprint
 from recdistill.teacher.scorers import TeacherScorer
 from recdistill.teacher.teacher import Teacher
-from recdistill.training.fit import FitResult, fit
+from recdistill.training.fit import fit
+from recdistill.training.result import FitResult
 from recdistill.training.teacher import TeacherTraining
 
 RESULT, USERS_FILE = "result.json", "ndcg.npy"
@@ -88,7 +90,7 @@ def variant_result(name: str, config: RunConfig, run: Path, data: PreparedData) 
     teacher = Teacher(config, data, run / "student", "cpu")
     training = TeacherTraining(teacher, config.seed)
     with Profiler() as profiler:
-        found = fit(training, config.teacher.train, folder, profiler, config.seed, named, name)
+        found = fit(training, config.teacher.train, RunContext("cpu", profiler, folder), config.seed, named, name)
     write_array(folder / USERS_FILE, by_user(teacher, data))
     result = {"variant": name, "fingerprint": named} | summary(found, profiler, config.teacher)
     write_json(folder / RESULT, result)
@@ -104,11 +106,11 @@ def by_user(teacher: Teacher, data: PreparedData) -> np.ndarray:
 def summary(found: FitResult, profiler: Profiler, config: TeacherConfig) -> dict[str, Any]:
     """What a variant's line tells."""
     return {
-        "ndcg@10_before": round(found.history[0]["ndcg@10"], 5),
-        "ndcg@10_after": round(found.history[-1]["ndcg@10"], 5),
+        "ndcg@10_before": round(found.history[0].watched, 5),
+        "ndcg@10_after": round(found.history[-1].watched, 5),
         "ndcg@10_kept": round(found.metrics["ndcg@10"], 5),
         "kept_epoch": found.best_epoch,
-        "loss_after": round(found.history[-1]["loss"], 4),
+        "loss_after": round(found.history[-1].loss, 4),
         "targets": found.targets,
         "steps": found.steps,
         "seconds": round(found.seconds, 1),

@@ -26,6 +26,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
+from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
 
@@ -145,7 +146,7 @@ def measure(rows: int) -> dict[str, float | int | str]:
         config = ExportConfig(batch_size=BATCH, top_k=TOP_K, exclude_seen=True)
         with PeakMemory() as memory, Profiler() as profiler:
             began = time.perf_counter()
-            export_outputs(FreeTeacher(data), data, embeddings, config, folder, PRINTS, profiler)
+            export_outputs(FreeTeacher(data), data, embeddings, config, RunContext("cpu", profiler, folder), PRINTS)
             seconds = time.perf_counter() - began
         size = json.loads((folder / "outputs.json").read_text())["bytes"]
         reader = OutputsReader(folder, PRINTS)

@@ -47,6 +47,7 @@ from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.teacher.teacher import Teacher
 
@@ -106,7 +107,9 @@ def spread_out(windows: Windows, count: int) -> Windows:
 def package_export(teacher: Teacher, windows: Windows, folder: Path, config: ExportConfig) -> tuple[int, int]:
     """The package's own export of some windows."""
     with Profiler() as profiler:
-        export_outputs(Part(teacher, windows), teacher.data, teacher.titles, config, folder, PRINTS, profiler)
+        export_outputs(
+            Part(teacher, windows), teacher.data, teacher.titles, config, RunContext("cpu", profiler, folder), PRINTS
+        )
     once = (folder / EMBEDDINGS_FILE).stat().st_size
     return json.loads((folder / "outputs.json").read_text())["bytes"] - once, once
 

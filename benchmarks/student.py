@@ -19,6 +19,7 @@ from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import rank
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.progress import set_up_logging
 from recdistill.training.student import student_scorer, train_student
@@ -38,13 +39,13 @@ def main() -> None:
     data = PreparedData.load(arguments.data)
     cpu = time.process_time()
     with tempfile.TemporaryDirectory() as name, Profiler(arguments.device) as profiler:
-        result = train_student(config, data, Path(name), profiler, arguments.device)
+        result = train_student(config, data, RunContext(arguments.device, profiler, Path(name)))
         cpu = time.process_time() - cpu
         began = time.perf_counter()
         scorer = student_scorer(Path(name), data, arguments.device)
         test = means(rank(data, data.targets("test"), scorer, 256, config.evaluate.filter_seen, top_k=1).ranks)
         test_seconds = time.perf_counter() - began
-    values = [row["ndcg@10"] for row in result.history]
+    values = [row.watched for row in result.history]
     line = {
         "seed": arguments.seed,
         "seconds": round(result.seconds, 1),

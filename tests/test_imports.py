@@ -12,7 +12,7 @@ LAYERS = {
     "settings and files": ("config", "storage", "steps", "measure", "plan"),
     "data": ("tables", "data"),
     "models": ("students", "evaluation", "language_models", "teacher"),
-    "steps": ("reporting", "distill", "serving", "web", "training", "pipeline"),
+    "steps": ("distill", "reporting", "serving", "web", "training", "pipeline"),
     "runs of runs": ("experiments",),
     "command line": ("cli", "__main__"),
 }

@@ -24,7 +24,7 @@ from recdistill.steps import (
     needs_language_model,
     steps_until,
 )
-from recdistill.training.fit import SECTIONS
+from recdistill.training.divergence import SECTIONS
 
 
 def test_each_step_has_one_spec_in_the_order_of_the_pipeline() -> None:

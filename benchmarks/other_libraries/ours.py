@@ -8,6 +8,7 @@ from other_libraries.arguments import EPOCHS, parse
 from other_libraries.curve import Curve, quality, write_result
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer, student_training
@@ -40,7 +41,7 @@ def main() -> None:
     training = WatchedTraining(student_training(config, data, arguments.seed, "cpu", EvaluateConfig()), curve)
     with tempfile.TemporaryDirectory() as folder, Profiler() as profiler:
         curve.start()
-        fit(training, train, Path(folder), profiler, arguments.seed, "students", "ours")  # type: ignore[arg-type]
+        fit(training, train, RunContext("cpu", profiler, Path(folder)), arguments.seed, "students", "ours")  # type: ignore[arg-type]
     test = quality(data, "test", student_sequence_scorer(training.training.module, data, "cpu"))
     write_result(arguments.out, "ours", curve, test, asdict(config) | {"seed": arguments.seed}, ("recdistill",))
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 LOCALES = Path(__file__).with_name("locales")
 LANGUAGES = tuple(sorted(path.stem for path in LOCALES.glob("*.ftl")))
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     Language = str
 else:  # what a setting may be is what there are files for
     Language = Literal[LANGUAGES]
+
+
+class Kept(TypedDict):
+    """A message as JSON holds it."""
+
+    key: str
+    values: dict[str, "str | int | Kept"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,11 @@ class Message:
 
     key: str
     values: dict[str, "str | int | Message"]
+
+    def kept(self) -> Kept:
+        """The same as JSON holds it."""
+        values = {name: one.kept() if isinstance(one, Message) else one for name, one in self.values.items()}
+        return {"key": self.key, "values": values}
 
 
 def message(key: str, **values: str | int | Message) -> Message:

@@ -1,14 +1,16 @@
 """The steps of a run: one `StepSpec` each, from which whoever needs to know about steps derives it.
 
 A new step is a name in `Step`, a `StepSpec` here and a function in :mod:`recdistill.pipeline.work`, where mypy asks for
-it. Nothing is imported but the configuration, so that the command line can read the steps before torch is there.
+it. Nothing is imported but the configuration and the form of a manifest, so that the command line can read the steps
+before torch is there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from recdistill.config import RunConfig
+from recdistill.storage.manifest import Manifest
 
 Step = Literal["prepare", "student", "teacher", "export", "distill", "evaluate", "report"]
 
@@ -194,12 +196,12 @@ def behind(steps: Iterable[Step]) -> frozenset[Step]:
     return frozenset(found)
 
 
-def results_of(manifest: Mapping[str, Any]) -> int:
+def results_of(manifest: Manifest) -> int:
     """The count under which a finished step was made; manifests from before there were counts have none."""
-    return int(manifest.get("code", {}).get("results", 1))
+    return manifest.get("code", {}).get("results", 1)
 
 
-def changed_results(step: Step, manifest: Mapping[str, Any]) -> str:
+def changed_results(step: Step, manifest: Manifest) -> str:
     """Why a finished step's numbers are not this version's, in words; empty where they are."""
     before, now = results_of(manifest), RESULTS[step]
     if before == now:

@@ -16,6 +16,7 @@ from other_libraries.events import refuse_what_recbole_cannot_split, train_event
 from other_libraries.ours import WatchedTraining
 from recdistill.config import EvaluateConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import student_sequence_scorer, student_training
@@ -65,7 +66,7 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
     curve = Curve(data)
     watched = WatchedTraining(student_training(config, data, 1, "cpu", EvaluateConfig()), curve)
     curve.start()
-    result = fit(watched, train, tmp_path / "run", Profiler(), 1, "x", "x")  # type: ignore[arg-type]
+    result = fit(watched, train, RunContext("cpu", Profiler(), tmp_path / "run"), 1, "x", "x")  # type: ignore[arg-type]
     assert [row["epoch"] for row in curve.rows] == [0, 1, 2]
     assert curve.best["ndcg@10"] == pytest.approx(result.metrics["ndcg@10"], abs=1e-5)
     test = quality(data, "test", student_sequence_scorer(watched.training.module, data, "cpu"))

@@ -17,6 +17,7 @@ from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json
@@ -113,7 +114,7 @@ def export(teacher: FakeTeacher, folder: Path, **settings: object) -> OutputsRea
     config = ExportConfig(**({"batch_size": 3, "top_k": 5, "shard_rows": 8, "exclude_seen": True} | settings))  # type: ignore[arg-type]
     embeddings = torch.arange((teacher.data.num_items + 1) * 2).reshape(-1, 2)
     with Profiler() as profiler:
-        export_outputs(teacher, teacher.data, embeddings, config, folder, PRINTS, profiler)
+        export_outputs(teacher, teacher.data, embeddings, config, RunContext("cpu", profiler, folder), PRINTS)
     assert set(profiler.seconds) == {"batch size", "export", "write"}
     return OutputsReader(folder, PRINTS)
 

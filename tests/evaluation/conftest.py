@@ -62,7 +62,8 @@ def _store_run(
     steps: dict[str, Any] = {"prepare": {"source": "csv"}, "student": {"dropout": 0.1}, "evaluation": {"split": "test"}}
     for place, (step, settings) in enumerate(steps.items()):
         inputs = {"data": data.fingerprint, "seed": str(seed), "student": f"made with {seed}"}
-        manifest = {"step": step, "config": settings, "inputs": inputs, "started": f"2030-01-0{place + 1}"}
+        manifest = {"step": step, "fingerprint": "f" * 16, "config": settings, "inputs": inputs}
+        manifest |= {"started": f"2030-01-0{place + 1}"}
         write_json(folder / step / "manifest.json", manifest)
         timings = {"phases": {"work": 2.0 + seed, "write": 1.0}, "core_seconds": {"work": 4.0, "write": 0.5}}
         write_json(folder / step / "timings.json", timings)

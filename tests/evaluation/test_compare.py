@@ -59,7 +59,9 @@ def test_hand_worked(data, store_run, tmp_path):
 
 
 def test_devices_are_told(data, store_run, tmp_path):
-    gpu = {"device": "cuda", "cpu": {"model": "A processor"}, "gpu": {"name": "A card"}}
+    cpu = {"model": "A processor", "cores": 2, "threads": 2}
+    card = {"name": "A card", "count": 1, "memory_gib": 80.0, "driver": None, "cuda": None}
+    gpu = {"device": "cuda", "cpu": cpu, "gpu": card}
     places = {"here": gpu | {"device": "cpu"}, "there": gpu, "silent": {}}
     variants = {}
     for variant, environment in places.items():
@@ -303,7 +305,7 @@ def test_files_that_are_broken_or_missing_are_named(data, store_run, change_json
     with pytest.raises(UserError, match=r"prepare: not the data that .*evaluation was made from"):
         compare({"b": [run]}, **FEW)
     change_json(run / "evaluation" / "metrics.json", seed=None)
-    with pytest.raises(UserError, match=r"metrics\.json: not the metrics of an evaluation \(no seed\)"):
+    with pytest.raises(UserError, match=r"metrics\.json: seed: missing"):
         compare({"b": [run]}, **FEW)
 
 

@@ -193,8 +193,8 @@ def test_the_reports_mistake_is_told():
         ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200}}, False),
         ("export.batch_size", 64, {"export": {"most_prompts": 64, "prompts": 200}}, True),
         ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 8}}, True),
-        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200, "together": 8}}, True),
-        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200, "together": 64}}, False),
+        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200}, "together": 8}, True),
+        ("export.batch_size", 64, {"export": {"most_prompts": 8, "prompts": 200}, "together": 64}, False),
         ("export.batch_size", "auto", {"export": {"most_prompts": 8, "prompts": 200}}, True),
     ],
 )

@@ -140,7 +140,9 @@ def _make_run(folder: Path, without: tuple[str, ...] = (), models: dict[str, flo
         kept = {name: counts[name] for name in ("events", "users", "items")}
         read = kept | {"events": 100_207, "users": 950}
         about |= {"filters": {"read": read, "duplicates": kept, "k_core": kept}}
-        about |= {"titles": {"unmatched": 3, "second_titles": 1}}
+        none = dict.fromkeys(("without_title", "other_forms", "own_ids", "like_titles"), 0)
+        named = {"file": "u.item", "items": 1682, "titled": 1679, "examples": [], "like_example": []}
+        about |= {"titles": none | named | {"unmatched": 3, "second_titles": 1}}
         write(folder / "prepare" / "data.json", about | {"fingerprint": "d" * 64, "split_fingerprint": "s" * 64})
     if "teacher" not in without:
         examples = [{"user": str(user), "weights": [0.4, 0.3, 0.2, 0.1]} for user in range(8)]

@@ -164,7 +164,7 @@ STRENGTHS = {
 def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(make_run, tmp_path, case):
     run, (changes, told) = make_run(tmp_path / "run"), STRENGTHS[case]
     assert not written(run, tmp_path / "out")[0].says("distill.dropout set to auto")
-    chosen = {"weight": 1.0, "dropout": None, "events_per_item": 3.43, "limit": 25.0} | changes
+    chosen = {"weight": 1.0, "dropout": None, "events_per_item": 3.43, "limit": 25.0, "why": "told"} | changes
     (run / "distilled" / "strength.json").write_text(json.dumps(chosen))
     assert written(run, tmp_path / "out")[0].says(told)
 
@@ -214,14 +214,14 @@ def test_names_from_outside_are_only_text(make_run, tmp_path):
     run = make_run(tmp_path / "<b>run & co", models={"<i>mine</i>": 0.1, "student": 0.1})
     gate = {"users": [{"user": "</svg><script>", "weights": [1.0]}], "entropy": 0.0, "between_user_std": 0.0}
     (run / "teacher" / "gate_examples.json").write_text(json.dumps(gate))
-    (run / "teacher" / "evidence.json").write_text(
-        json.dumps({"kernel": {"why": "<img src=x onerror=y>", "n": [1, 2]}})
-    )
+    seen = {"attention": "<img src=x onerror=y>", "products": {"<img src=z>": 1}}
+    (run / "teacher" / "evidence.json").write_text(json.dumps(seen))
     page, markdown = written(run, tmp_path / "out")
     assert not page.tags & {"script", "img", "b", "i"}
     assert page.says("Report of <b>run & co")
     assert page.says("<i>mine</i>")
-    assert page.says("kernel.why <img src=x onerror=y>")
+    assert page.says("attention <img src=x onerror=y>")
+    assert page.says("products.<img src=z> 1")
     assert "<i>mine" not in markdown.replace("\\<i\\>", "")
 
 

@@ -138,13 +138,15 @@ def test_an_id_that_is_also_a_title_is_taken_for_the_id_and_told(
 def test_seen_items_are_listed_as_the_runs_own_ranking_does(
     plain_run: Path, evaluation: dict | None, training: dict | None, added: dict | None, left_out: bool
 ) -> None:
+    made: dict[str, object] = {"fingerprint": "f" * 16, "inputs": {}, "config": {}}
     if evaluation is not None:
         (plain_run / "evaluation").mkdir()
-        (plain_run / "evaluation" / "manifest.json").write_text(json.dumps({"config": evaluation}))
+        (plain_run / "evaluation" / "manifest.json").write_text(json.dumps(made | {"config": evaluation}))
     if training is not None:
-        (plain_run / "distilled" / "manifest.json").write_text(json.dumps({"inputs": training}))
+        (plain_run / "distilled" / "manifest.json").write_text(json.dumps(made | {"inputs": training}))
     if added is not None:
-        (plain_run / "distilled" / "title_map.json").write_text(json.dumps(added))
+        whole = {"examples": [], "columns": {}, "teacher": {}} | added
+        (plain_run / "distilled" / "title_map.json").write_text(json.dumps(whole))
     recommender = Recommender.load(plain_run)
     assert recommender.exclude_seen is left_out
     kept, out = (recommender.recommend_ids(["t1"], 100, exclude_seen=exclude) for exclude in (False, True))

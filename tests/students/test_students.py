@@ -162,7 +162,7 @@ def test_loading_is_strict(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a whole safetensors file"):
         load_student(tmp_path / "gru4rec")
     (tmp_path / "gru4rec/student.json").write_text("{}")
-    with pytest.raises(UserError, match="num_items is missing"):
+    with pytest.raises(UserError, match="num_items: missing"):
         load_student(tmp_path / "gru4rec")
 
 

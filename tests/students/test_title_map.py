@@ -48,7 +48,7 @@ def test_a_saved_map_is_the_same_and_what_is_missing_is_told(tmp_path: Path) -> 
     assert about == written
     assert all(torch.equal(getattr(loaded, name), getattr(some_map(), name)) for name in vars(loaded))
     (tmp_path / "title_map.json").write_text('{"examples": [], "teacher": {}}')
-    with pytest.raises(UserError, match=r"title_map\.json: columns is missing"):
+    with pytest.raises(UserError, match=r"title_map\.json: columns: missing"):
         load_title_map(tmp_path)
     (tmp_path / "title_map.json").unlink()
     with pytest.raises(UserError, match="knows its items by their ids alone"):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from recdistill.errors import UserError
+from recdistill.measure.evidence import TokenCount
 from recdistill.training.checkpoint import (
     CHECKPOINT_FILE,
     Counts,
@@ -14,6 +15,7 @@ from recdistill.training.checkpoint import (
     put_weights,
     save_checkpoint,
 )
+from recdistill.training.validations import Validation
 
 
 class Half(nn.Module):
@@ -38,7 +40,11 @@ def stepped(seed: int, steps: int = 2) -> tuple[Half, torch.optim.AdamW]:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     module, optimizer = stepped(1)
-    counts = Counts(epoch=3, group=2, step=7, epoch_loss=0.1 + 0.2, history=[{"epoch": 0.0, "ndcg@10": 0.25}])
+    rows = [
+        Validation(0.0, 0, 0, None, None, {"ndcg@10": 0.25}, 1.5),
+        Validation(1.0, 7, 9, 0.1, 0.2, {"ndcg@10": 0.3}, 3.0),
+    ]
+    counts = Counts(epoch=3, group=2, step=7, epoch_loss=0.1 + 0.2, history=rows, tokens=TokenCount(useful=3).state())
     best = {name: value + 1 for name, value in copy_weights(module).items()}
     save_checkpoint(tmp_path, module, best, optimizer, {"scale": 8.0}, counts, "print")
     expected = torch.rand(5)

@@ -17,6 +17,7 @@ from recdistill.distill.dro import propensities
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student, make_student, save_student
@@ -24,6 +25,7 @@ from recdistill.teacher.whitening import whiten
 from recdistill.training.distilled import DistillBatch, DistilledTraining, make_distilled, train_distilled
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining, train_student
+from recdistill.training.validations import Validation
 
 ITEMS, TOP_K, HIDDEN = 40, 6, 5
 PRINTS = Fingerprints("d1", "s1", "t1")
@@ -262,8 +264,10 @@ def test_without_weight_on_the_lists_made_up_histories_change_nothing(
         folder.mkdir()
         config = make_config(2, weight=0.0)
         with Profiler("cpu") as profiler:
-            result = train_distilled(config, data, histories, reader, plain_student, folder, profiler, "cpu")
-        results.append((result.steps, [row["loss"] for row in result.history]))
+            result = train_distilled(
+                config, data, histories, reader, plain_student, RunContext("cpu", profiler, folder)
+            )
+        results.append((result.steps, [row.loss for row in result.history]))
     assert repr(results[0]) == repr(results[1])
 
 
@@ -285,8 +289,8 @@ def test_auto_trains_as_with_the_numbers_that_the_data_decides(
         folder.mkdir()
         with Profiler("cpu") as profiler:
             config = make_config(2, **settings)
-            result = train_distilled(config, data, data, reader, plain_student, folder, profiler, "cpu")
-        losses.append([row["loss"] for row in result.history])
+            result = train_distilled(config, data, data, reader, plain_student, RunContext("cpu", profiler, folder))
+        losses.append([row.loss for row in result.history])
         assert (folder / "strength.json").is_file() == (number == 0)
     assert losses[0] == losses[1]
     found = read_json(tmp_path / "0" / "strength.json")["events_per_item"]
@@ -318,20 +322,22 @@ def test_a_target_that_the_store_lacks_is_named(data: PreparedData, tmp_path: Pa
 
 def train(config: RunConfig, data: PreparedData, reader: OutputsReader, folder: Path) -> Any:
     with Profiler() as profiler:
-        result = train_distilled(config, data, data, reader, folder.parent / "student", folder, profiler, "cpu")
+        result = train_distilled(
+            config, data, data, reader, folder.parent / "student", RunContext("cpu", profiler, folder)
+        )
     assert {"selection", "set-up", "train step", "validation", "write"} <= set(profiler.seconds)
     return result
 
 
-def without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+def without_seconds(history: list[Validation]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.flat().items() if key != "seconds"} for row in history]
 
 
 def test_without_the_teacher_it_is_the_plain_student(data: PreparedData, reader: OutputsReader, tmp_path: Path) -> None:
     config = make_config(weight=0.0, embedding_weight=0.0)
     distilled = train(config, data, reader, tmp_path / "distilled")
     with Profiler() as profiler:
-        plain = train_student(config, data, tmp_path / "plain", profiler, "cpu")
+        plain = train_student(config, data, RunContext("cpu", profiler, tmp_path / "plain"))
     assert without_seconds(distilled.history) == without_seconds(plain.history)
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,17 @@ from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
-from recdistill.training.checkpoint import CHECKPOINT_FILE, copy_weights
-from recdistill.training.fit import DivergedError, FitResult, fit
+from recdistill.training.callbacks import Callback, CountTokens
+from recdistill.training.checkpoint import CHECKPOINT_FILE, Counts, copy_weights
+from recdistill.training.divergence import DivergedError
+from recdistill.training.fit import fit
 from recdistill.training.loading import load_batches
+from recdistill.training.result import FitResult
 from recdistill.training.student import StudentTraining, student_training
+from recdistill.training.validations import Validation
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
 SHAPE = StudentConfig(embedding_dim=8, max_length=6, dropout=0.5, windows="last", train=TRAIN)
@@ -46,6 +52,21 @@ class Broken(StudentTraining):
         return super().loss(batch)
 
 
+class Watch(Callback):
+    """Keeps the validations, those of earlier tries too, and ends the training at an epoch."""
+
+    def __init__(self, end_at: float = -1) -> None:
+        self.rows: list[Validation] = []
+        self.end_at = end_at
+
+    def started(self, counts: Counts, resumed: bool) -> None:
+        self.rows += counts.history
+
+    def validated(self, history: Sequence[Validation]) -> bool:
+        self.rows.append(history[-1])
+        return history[-1].epoch == self.end_at
+
+
 def training(data: PreparedData, config: StudentConfig = SHAPE, seed: int = 5) -> StudentTraining:
     return student_training(config, data, seed, "cpu", EvaluateConfig())
 
@@ -53,7 +74,7 @@ def training(data: PreparedData, config: StudentConfig = SHAPE, seed: int = 5) -
 def run(
     trainable: Any, folder: Path, config: TrainConfig = TRAIN, profiler: Profiler | None = None, print_: str = "one"
 ) -> FitResult:
-    return fit(trainable, config, folder, profiler or Profiler(), 5, print_, "student")
+    return fit(trainable, config, RunContext("cpu", profiler or Profiler(), folder), 5, print_, "student")
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -61,13 +82,13 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 def without_seconds(result: FitResult) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in result.history]
+    return [{key: value for key, value in row.flat().items() if key != "seconds"} for row in result.history]
 
 
 def test_training_learns_and_keeps_the_best(tiny_data: PreparedData, tmp_path: Path) -> None:
     trainable = training(tiny_data)
     result = run(trainable, tmp_path, replace(TRAIN, max_epochs=12))
-    rows = {row["epoch"]: row["ndcg@10"] for row in result.history}
+    rows = {row.epoch: row.watched for row in result.history}
     assert sorted(rows) == list(range(13)), "before the first epoch and after each"
     assert result.metrics["ndcg@10"] == max(rows.values()) == rows[result.best_epoch]
     assert result.metrics["ndcg@10"] > rows[0] + 0.1
@@ -97,7 +118,7 @@ def test_going_on_equals_not_stopping(tiny_data: PreparedData, tmp_path: Path, k
     assert same(copy_weights(anew.module), copy_weights(whole.module))
     with (tmp_path / "cut/training.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
-    assert steps == sorted(set(steps)) == [row["step"] for row in expected.history]
+    assert steps == sorted(set(steps)) == [row.step for row in expected.history]
 
 
 class Signalled(StudentTraining):
@@ -145,20 +166,13 @@ def test_a_signal_costs_nothing(tiny_data: PreparedData, tmp_path: Path, where: 
         assert stopped.value.saved.endswith(f"{place} steps in all")
     anew = training(tiny_data, seed=5 if untrained else 6)  # other first weights: all must come from the checkpoint
     anew.seed = 5
-    rows: list[dict[str, Any]] = []
-    result = fit(
-        anew,
-        config,
-        tmp_path / "cut",
-        Profiler(),
-        5,
-        "one",
-        "student",
-        after_validation=lambda row: rows.append(row) is not None,
-    )
+    watch = Watch()
+    context = RunContext("cpu", Profiler(), tmp_path / "cut")
+    result = fit(anew, config, context, 5, "one", "student", callbacks=[watch])
+    rows = watch.rows
 
     assert without_seconds(result) == without_seconds(expected)
-    assert [row["epoch"] for row in rows] == [row["epoch"] for row in expected.history], "those before the signal too"
+    assert [row.epoch for row in rows] == [row.epoch for row in expected.history], "those before the signal too"
     assert same(copy_weights(anew.module), copy_weights(whole.module))
     assert not multiprocessing.active_children()
 
@@ -218,8 +232,9 @@ def test_other_settings_are_refused(tiny_data: PreparedData, tmp_path: Path) -> 
 
 def test_a_checkpoint_without_the_counts_that_are_asked_for_is_refused(tiny_data: PreparedData, tmp_path: Path) -> None:
     run(training(tiny_data), tmp_path)
+    context = RunContext("cpu", Profiler(), tmp_path)
     with pytest.raises(UserError, match=f"{CHECKPOINT_FILE}: of an earlier version; remove it"):
-        fit(training(tiny_data), TRAIN, tmp_path, Profiler(), 5, "one", "student", tokens=TokenCount())
+        fit(training(tiny_data), TRAIN, context, 5, "one", "student", callbacks=[CountTokens(TokenCount())])
 
 
 def test_same_seed_same_weights_and_the_generator_left_alone(tiny_data: PreparedData, tmp_path: Path) -> None:
@@ -313,7 +328,7 @@ def test_untrained_weights_are_kept_where_training_makes_nothing_better(
 def test_validates_when_told(tiny_data: PreparedData, tmp_path: Path, every: float, epochs: list[float]) -> None:
     config = replace(TRAIN, max_epochs=2, validate_every=every, batch_size=7)
     result = run(training(tiny_data, replace(SHAPE, train=config)), tmp_path, config)
-    assert [row["epoch"] for row in result.history] == pytest.approx(epochs, abs=0.1)
+    assert [row.epoch for row in result.history] == pytest.approx(epochs, abs=0.1)
 
 
 def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(tiny_data: PreparedData, tmp_path: Path) -> None:
@@ -339,7 +354,7 @@ def test_advice_names_settings_that_are_there_and_can_be_changed(
     trainable, config = training(tiny_data), replace(TRAIN, max_grad_norm=clip)
     trainable.loss = lambda batch: float("nan") * trainable.module.items.ids.sum()  # type: ignore[method-assign]
     with pytest.raises(DivergedError, match=advice):
-        fit(trainable, config, tmp_path, Profiler(), 5, "x", name, precision=precision)
+        fit(trainable, config, RunContext("cpu", Profiler(), tmp_path), 5, "x", name, precision=precision)
 
 
 def test_weights_that_are_no_numbers_are_not_validated(tiny_data: PreparedData, tmp_path: Path) -> None:
@@ -372,7 +387,7 @@ def test_learning_rates_follow_schedule_and_factors(tiny_data: PreparedData, tmp
         ]
     )
     config = replace(TRAIN, max_epochs=4, warmup_fraction=0.5, final_fraction=0.0)
-    rates = [row["learning_rate"] for row in run(trainable, tmp_path, config).history]
+    rates = [row.learning_rate for row in run(trainable, tmp_path, config).history]
     assert rates == [None, *(pytest.approx(0.1 * 0.01 * factor, abs=1e-12) for factor in (0.5, 1.0, 0.5, 0.0))]
 
 
@@ -404,14 +419,11 @@ def test_sampled_losses_go_on_the_same_too(tiny_data: PreparedData, tmp_path: Pa
 def test_whoever_watches_the_validations_may_end_the_training(tiny_data: PreparedData, tmp_path: Path) -> None:
     config = TrainConfig(max_epochs=5, batch_size=10)
     shape = StudentConfig(embedding_dim=8, max_length=6, train=config)
-    rows: list[dict[str, Any]] = []
-
-    def watch(row: dict[str, Any]) -> bool:
-        rows.append(row)
-        return row["epoch"] == 2
-
+    watch = Watch(end_at=2)
     training = student_training(shape, tiny_data, 0, "cpu", EvaluateConfig())
-    result = fit(training, config, tmp_path, Profiler(), 0, "x", "x", after_validation=watch)
-    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    context = RunContext("cpu", Profiler(), tmp_path)
+    result = fit(training, config, context, 0, "x", "x", callbacks=[watch])
+    rows = watch.rows
+    assert [row.epoch for row in rows] == [0, 1, 2]
     assert result.epochs == 2
-    assert result.metrics["ndcg@10"] == max(row["ndcg@10"] for row in rows), "the best weights are put back"
+    assert result.metrics["ndcg@10"] == max(row.watched for row in rows), "the best weights are put back"

@@ -21,6 +21,7 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
@@ -120,7 +121,7 @@ def test_a_fold_has_no_say_in_the_choice_of_its_epoch_and_weights(
     found = []
     for name, one in (("plain", data), ("changed", replace(data, items=items))):
         with Profiler() as profiler:
-            train_folds(config, one, [f"u{n}" for n in range(21)], tmp_path / name, profiler, "cpu")
+            train_folds(config, one, [f"u{n}" for n in range(21)], RunContext("cpu", profiler, tmp_path / name))
         for step in ("student", "teacher"):
             rows = (tmp_path / name / "folds" / str(number) / step / "training.csv").read_text().splitlines()
             found.append([row.rsplit(",", 1)[0] for row in rows])  # the last column is seconds
@@ -143,9 +144,9 @@ def trained(data: PreparedData, tiny_llm: Path, tmp_path_factory: pytest.TempPat
         patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
         for step in ("student", "teacher"):
             (folder / step).mkdir()
-        train_student(config, data, folder / "student", profiler, "cpu")
-        train_folds(config, data, names, folder / "teacher", profiler, "cpu")
-        train_teacher(config, data, names, folder / "student", folder / "teacher", "name", profiler, "cpu")
+        train_student(config, data, RunContext("cpu", profiler, folder / "student"))
+        train_folds(config, data, names, RunContext("cpu", profiler, folder / "teacher"))
+        train_teacher(config, data, names, folder / "student", RunContext("cpu", profiler, folder / "teacher"), "name")
     return folder
 
 
@@ -158,7 +159,12 @@ def test_each_target_is_read_by_a_teacher_that_has_not_seen_its_user(
     folded = FoldedTeacher(config, data, trained / "student", trained / "teacher", "cpu")
     with Profiler() as profiler:
         export_outputs(
-            folded, data, folded.titles, ExportConfig(top_k=5, exclude_seen=True), tmp_path, prints, profiler
+            folded,
+            data,
+            folded.titles,
+            ExportConfig(top_k=5, exclude_seen=True),
+            RunContext("cpu", profiler, tmp_path),
+            prints,
         )
     reader = OutputsReader(tmp_path, prints)
     fold = fold_of_users(data, FOLDS, config.seed)
@@ -197,7 +203,9 @@ def test_finished_folds_are_left_as_they_are(
     before = [file.stat().st_mtime_ns for file in files]
     assert len(files) >= 2 * FOLDS
     with Profiler() as profiler:
-        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], trained / "teacher", profiler, "cpu")
+        train_folds(
+            make_config(tiny_llm), data, [f"u{n}" for n in range(21)], RunContext("cpu", profiler, trained / "teacher")
+        )
     assert [file.stat().st_mtime_ns for file in files] == before
 
 
@@ -220,7 +228,7 @@ def test_a_fold_that_was_cut_off_while_it_was_written_is_done_again(
     for name in later:
         (fold / name).unlink()
     with Profiler() as profiler:
-        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], RunContext("cpu", profiler, folder))
     assert all((fold / name).is_file() for name in written)
     assert torch.equal(
         load_student(fold / "student").item_vectors(),
@@ -236,7 +244,7 @@ def test_a_checkpoint_that_outlived_its_fold_is_removed(
     for step in ("student", "teacher"):
         (folder / "folds" / "0" / step / CHECKPOINT_FILE).write_text("left over")
     with Profiler() as profiler:
-        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], RunContext("cpu", profiler, folder))
     assert not list(folder.rglob(CHECKPOINT_FILE))
 
 
@@ -290,7 +298,7 @@ def test_a_folds_teacher_is_gone_when_the_next_is_trained(
     for number in range(FOLDS):
         (folder / "folds" / str(number) / "teacher" / "gate_examples.json").unlink()
     with teachers_at_each_load(monkeypatch) as alive, Profiler() as profiler:
-        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], folder, profiler, "cpu")
+        train_folds(make_config(tiny_llm), data, [f"u{n}" for n in range(21)], RunContext("cpu", profiler, folder))
     assert alive == [0] * FOLDS + [0]
 
 

@@ -11,6 +11,7 @@ from recdistill.config import EvaluateConfig, ExportConfig, RunConfig, StudentCo
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.base import Student
@@ -97,7 +98,7 @@ def test_the_weight_is_the_best_on_validation_and_is_kept(data: PreparedData, tm
     (tmp_path / "teacher").mkdir()
     save_student(untrained(0), tmp_path / "student")
     with Profiler() as profiler:
-        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+        train_second_student(config, data, tmp_path / "student", RunContext("cpu", profiler, tmp_path / "teacher"))
     second = load_student(tmp_path / "teacher")
     assert not torch.equal(second.item_vectors(), untrained(0).item_vectors())  # another one
     found = {}
@@ -121,12 +122,12 @@ def test_a_second_student_that_was_trained_is_not_trained_again_for_its_weight(
 
     with monkeypatch.context() as patch, Profiler() as profiler, pytest.raises(KeyboardInterrupt):
         patch.setattr(second_student, "choose_weight", interrupted)
-        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+        train_second_student(config, data, tmp_path / "student", RunContext("cpu", profiler, tmp_path / "teacher"))
     trained = tmp_path / "teacher" / "student.safetensors"
     before = trained.stat().st_mtime_ns
     assert not (tmp_path / "teacher" / WEIGHT_FILE).exists()
     with Profiler() as profiler:
-        train_second_student(config, data, tmp_path / "student", tmp_path / "teacher", profiler, "cpu")
+        train_second_student(config, data, tmp_path / "student", RunContext("cpu", profiler, tmp_path / "teacher"))
     assert trained.stat().st_mtime_ns == before
     assert (tmp_path / "teacher" / WEIGHT_FILE).is_file()
 

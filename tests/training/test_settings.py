@@ -19,6 +19,7 @@ from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import check_machine
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import make_student, save_student
@@ -58,7 +59,7 @@ def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch
         folder = tmp_path / name
         users = [str(number) for number in range(tiny_data.num_users)]
         with Profiler() as profiler:
-            train_teacher(config, tiny_data, users, tmp_path / "student", folder, "x", profiler, "cpu")
+            train_teacher(config, tiny_data, users, tmp_path / "student", RunContext("cpu", profiler, folder), "x")
         evidence = read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}
         return evidence, folder, config
 
@@ -210,7 +211,7 @@ def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tm
     targets = tiny_data.targets("test")
     where = (tiny_data, targets, tmp_path / "student", folder)
     profiler = Profiler()
-    scorer = teacher_scorer(config, *where, profiler, "cpu")
+    scorer = teacher_scorer(config, *where, RunContext("cpu", profiler, tmp_path))
     assert profiler.seconds["compile"] > 0
     made = graphs_made()
     # By ones and by all, since whoever scores may ask in any batches.
@@ -219,7 +220,7 @@ def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tm
         alone = scorer.score(targets.users[row : row + 1], targets.positions[row : row + 1])
         torch.testing.assert_close(alone[0], found[row], rtol=1e-3, atol=1e-3)
     assert graphs_made() == made
-    expected = teacher_scorer(plain, *where, profiler, "cpu")
+    expected = teacher_scorer(plain, *where, RunContext("cpu", profiler, tmp_path))
     wanted = expected.score(targets.users, targets.positions)
     torch.testing.assert_close(found[:, 1:], wanted[:, 1:], rtol=1e-3, atol=1e-3)
 
@@ -230,7 +231,7 @@ def test_scoring_ends_a_compiler_that_does_not_end(trained, tiny_data, tmp_path)
     hasty = replace(config, teacher=replace(config.teacher, compile=True, compile_seconds=0.05))
     targets = tiny_data.targets("test")
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
-        teacher_scorer(hasty, tiny_data, targets, tmp_path / "student", folder, Profiler(), "cpu")
+        teacher_scorer(hasty, tiny_data, targets, tmp_path / "student", folder, RunContext("cpu", Profiler(), tmp_path))
 
 
 REFUSED = [
@@ -265,7 +266,7 @@ def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, o
     wish = replace(config.decided_export, top_k=5, **settings)
     prints = Fingerprints("d", "s", "t")
     with Profiler() as profiler:
-        export_outputs(teacher, data, teacher.titles, wish, out, prints, profiler)
+        export_outputs(teacher, data, teacher.titles, wish, RunContext("cpu", profiler, out), prints)
     targets = data.targets("train")
     records = OutputsReader(out, prints).lookup(targets.users, targets.positions)
     assert records.found.all()

@@ -11,6 +11,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import rank
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.losses import cross_entropy
@@ -29,7 +30,7 @@ RUN = RunConfig(student=SHAPE, teacher=TeacherConfig(history_length=6))
 
 def test_the_saved_student_is_the_best_one(tiny_data: PreparedData, tmp_path: Path) -> None:
     with Profiler() as profiler:
-        result = train_student(RUN, tiny_data, tmp_path, profiler, "cpu")
+        result = train_student(RUN, tiny_data, RunContext("cpu", profiler, tmp_path))
     assert validation_metrics(student_scorer(tmp_path, tiny_data, "cpu"), tiny_data, EvaluateConfig()) == pytest.approx(
         result.metrics
     )
@@ -41,15 +42,15 @@ def test_the_saved_student_is_the_best_one(tiny_data: PreparedData, tmp_path: Pa
 def test_a_checkpoint_of_other_data_or_settings_is_refused(tiny_data: PreparedData, tmp_path: Path) -> None:
     training = student_training(SHAPE, tiny_data, RUN.seed, "cpu", EvaluateConfig())
     name = fingerprint("student", SHAPE, RUN.seed, tiny_data.fingerprint, tiny_data.split_fingerprint)
-    fit(training, TRAIN, tmp_path, Profiler(), RUN.seed, name, "student")
+    fit(training, TRAIN, RunContext("cpu", Profiler(), tmp_path), RUN.seed, name, "student")
     for config, data in (
         (replace(RUN, seed=1), tiny_data),
         (replace(RUN, student=replace(SHAPE, dropout=0.2)), tiny_data),
         (RUN, replace(tiny_data, split_fingerprint="another")),
     ):
         with pytest.raises(UserError, match="made with other settings or other data"):
-            train_student(config, data, tmp_path, Profiler(), "cpu")
-    train_student(RUN, tiny_data, tmp_path, Profiler(), "cpu")
+            train_student(config, data, RunContext("cpu", Profiler(), tmp_path))
+    train_student(RUN, tiny_data, RunContext("cpu", Profiler(), tmp_path))
 
 
 def test_every_training_target_is_learned_from_once_and_no_other(tiny_data: PreparedData) -> None:

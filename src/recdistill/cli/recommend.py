@@ -107,7 +107,7 @@ def recommend(options: Any) -> None:
             sys.stdout.write(f"      because of {', '.join(reason.title for reason in item.because)}\n")
 
 
-def _object(about: Any, history: list[dict[str, str]], answer: Answer) -> dict[str, Any]:
+def _object(about: Any, history: list[dict[str, str]], answer: Answer) -> dict[str, object]:
     return {
         "model": about.model,
         "name": about.name,

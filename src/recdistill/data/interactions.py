@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.config import DataConfig
+from recdistill.data.about import EventCounts
 from recdistill.data.prepared import IntArray
 from recdistill.errors import UserError
 
@@ -46,13 +47,13 @@ class Interactions:
         ratings, parts = (None if column is None else column[rows] for column in (self.ratings, self.parts))
         return replace(self, users=users, items=items, times=times, ratings=ratings, parts=parts)
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> EventCounts:
         """`{"events", "users", "items"}`: how many there are, ids without events not counted."""
         users, items = (np.count_nonzero(np.bincount(column)) for column in (self.users, self.items))
         return {"events": len(self), "users": int(users), "items": int(items)}
 
 
-def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions, dict[str, dict[str, int]]]:
+def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions, dict[str, EventCounts]]:
     """Keep what the configuration keeps, each user's events together and in time order.
 
     In this order: `min_rating`, time order, `duplicates`, k-core.
@@ -154,7 +155,7 @@ def _renumber(column: IntArray, ids: list[str]) -> tuple[IntArray, list[str]]:
     return numbers[column], [ids[index] for index in np.flatnonzero(present)]
 
 
-def _account(steps: dict[str, dict[str, int]], config: DataConfig) -> str:
+def _account(steps: dict[str, EventCounts], config: DataConfig) -> str:
     """What each step left, in words that name the settings."""
     settings = {
         "min_rating": f"data.min_rating {config.min_rating}",

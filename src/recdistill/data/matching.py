@@ -1,47 +1,15 @@
 """Which items of the interactions the items' file knows, and how both write the ids of those it does not."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from recdistill.data.about import Matches
 from recdistill.data.id_forms import other_forms
 from recdistill.data.item_rows import ItemRows
 from recdistill.errors import UserError
 
 SHOWN = 3
 """Ids that a message names."""
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Items beside the file that should say what they are called.
-
-    Attributes:
-        file: its name; empty where there is none.
-        items: how many items there are.
-        titled: how many of them have a title.
-        without_title: how many are in the file and have none there.
-        unmatched: how many are not in the file.
-        other_forms: how many of those are there in another form, see :func:`recdistill.data.id_forms.loose_form`.
-        examples: some ids that are not in the file, each with its other form there, or with an empty text.
-        second_titles: items of the file with more than one title.
-        own_ids: titles that are the item's own id.
-        like_titles: items whose id is also the title of another item.
-        like_example: one of these ids, and the id of the item with that title; empty where there is none.
-    """
-
-    file: str
-    items: int
-    titled: int
-    without_title: int
-    unmatched: int
-    other_forms: int
-    examples: list[tuple[str, str]]
-    second_titles: int
-    own_ids: int
-    like_titles: int
-    like_example: tuple[str, ...]
 
 
 def match_items(item_ids: Collection[str], rows: ItemRows) -> Matches:
@@ -90,9 +58,9 @@ def _ids_like_titles(item_ids: Collection[str], titles: Mapping[str, str]) -> di
     return {item_id: of_title[item_id] for item_id in item_ids if of_title.get(item_id, item_id) != item_id}
 
 
-def untitled_sentence(matches: Mapping[str, Any]) -> str:
+def untitled_sentence(matches: Matches) -> str:
     """How many items have no title and why, from the values of :class:`Matches`; empty where all have one."""
-    items, titled, unmatched = (int(matches[name]) for name in ("items", "titled", "unmatched"))
+    items, titled, unmatched = matches["items"], matches["titled"], matches["unmatched"]
     if titled == items:
         return ""
     if not matches["file"]:
@@ -108,9 +76,9 @@ def untitled_sentence(matches: Mapping[str, Any]) -> str:
     return f"{sentence}, such as {examples}"
 
 
-def own_ids_sentence(matches: Mapping[str, Any]) -> str:
+def own_ids_sentence(matches: Matches) -> str:
     """That titles are ids; empty where none is."""
-    count = int(matches["own_ids"])
+    count = matches["own_ids"]
     if not count:
         return ""
     return (
@@ -119,7 +87,7 @@ def own_ids_sentence(matches: Mapping[str, Any]) -> str:
     )
 
 
-def like_titles_sentence(matches: Mapping[str, Any]) -> str:
+def like_titles_sentence(matches: Matches) -> str:
     """That ids read as titles of other items; empty where none does."""
     if not matches["like_titles"]:
         return ""

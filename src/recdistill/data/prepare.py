@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.config import DataConfig
+from recdistill.data.about import About, Statistics
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
 from recdistill.data.frames import Frames
@@ -78,17 +79,20 @@ def prepare(
         data = _assemble(interactions, ends, (item_ids, titles, texts), _filters(config, seed), config)
         targets = _count_targets(data, config)
     with profiler.phase("write"):
-        statistics = {
-            **interactions.counts(),
+        kept = interactions.counts()
+        statistics: Statistics = {
+            "events": kept["events"],
+            "users": kept["users"],
+            "items": kept["items"],
             "targets": targets,
-            "titles_missing": matches.items - matches.titled,
+            "titles_missing": matches["items"] - matches["titled"],
             "tied_events": _count_ties(data),
         }
         if source.skipped:
             statistics["bad_rows"] = sum(source.skipped.values())
         if ends.trained is not None:
             statistics["trained_users"] = int(np.count_nonzero(data.trained_ends >= 2))
-        about: dict[str, Any] = {
+        about: About = {
             "fingerprint": data.fingerprint,
             "split_fingerprint": data.split_fingerprint,
             "source": config.source,
@@ -96,7 +100,7 @@ def prepare(
             "seed": seed,
             "filters": steps,
             "statistics": statistics,
-            "titles": asdict(matches),
+            "titles": matches,
             "bad_rows": source.skipped or {},
         }
         if config.source == "planted":
@@ -152,7 +156,7 @@ def _assemble(
     interactions: Interactions,
     ends: Ends,
     catalog: tuple[list[str], list[str], list[str] | None],
-    filters: dict[str, Any],
+    filters: dict[str, str | float | None],
     config: DataConfig,
 ) -> PreparedData:
     """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second.
@@ -168,7 +172,7 @@ def _assemble(
     items = interactions.items + np.int32(1)
     timestamps = np.floor(interactions.times).astype(np.int64)
     bounds = _offsets(interactions)
-    how: dict[str, Any] = {"split": config.split}
+    how: dict[str, str | float] = {"split": config.split}
     if config.split == "global_time":
         how |= {"validation_fraction": config.validation_fraction, "test_fraction": config.test_fraction}
     return PreparedData(
@@ -192,10 +196,10 @@ def _assemble(
     )
 
 
-def _filters(config: DataConfig, seed: int) -> dict[str, Any]:
+def _filters(config: DataConfig, seed: int) -> dict[str, str | float | None]:
     """The settings that decide which events are kept."""
     names = ("min_rating", "min_user_events", "min_item_events", "duplicates", "limit_rows")
-    filters = {name: getattr(config, name) for name in names}
+    filters: dict[str, str | float | None] = {name: getattr(config, name) for name in names}
     return filters | ({"seed": seed} if config.limit_rows is not None else {})
 
 
@@ -224,7 +228,7 @@ def _count_ties(data: PreparedData) -> int:
     return int(np.count_nonzero(same))
 
 
-def _write(data: PreparedData, user_ids: list[str], about: dict[str, Any], folder: Path) -> None:
+def _write(data: PreparedData, user_ids: list[str], about: About, folder: Path) -> None:
     for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends"):
         write_array(folder / f"{name}.npy", getattr(data, name))
     if data.trained_users is not None:

@@ -8,8 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recdistill.data.about import About, Names
 from recdistill.errors import UserError
-from recdistill.storage.files import map_array, read_json
+from recdistill.storage.files import map_array
+from recdistill.storage.typed import read_typed
 
 IntArray = NDArray[np.int32]
 LongArray = NDArray[np.int64]
@@ -143,8 +145,9 @@ class PreparedData:
             for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends")
         }
         trained = folder / TRAINED_FILE
-        catalog, about = read_json(folder / "catalog.json"), read_json(folder / "data.json")
-        if read_titles and about.get("statistics", {}).get("titles_missing", 0) and "" not in catalog["titles"][1:]:
+        catalog, about = read_typed(folder / "catalog.json", Names), read_typed(folder / "data.json", About)
+        missing = about["statistics"].get("titles_missing", 0) if "statistics" in about else 0
+        if read_titles and missing and "" not in catalog["titles"][1:]:
             raise UserError(
                 f"{folder}: an older version prepared this, with ids for the titles that are missing; choose another "
                 "run folder or remove this one"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from recdistill.measure.facts import TrialFacts
+
 logger = logging.getLogger("recdistill")
 
 FIRST, LARGEST = 8, 1024
@@ -30,6 +32,10 @@ class Trial:
     batch_size: int
     rows_per_second: float | None
     why: str
+
+    def kept(self) -> TrialFacts:
+        """As JSON holds it."""
+        return {"batch_size": self.batch_size, "rows_per_second": self.rows_per_second, "why": self.why}
 
 
 def find_batch_size(read: Callable[[int], object], rows: int, device: str) -> tuple[int, list[Trial]]:

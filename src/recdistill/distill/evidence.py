@@ -1,16 +1,15 @@
 """What an export has read, in all its tries, and how: `evidence.json`, which is there before the store is finished."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from recdistill.config import ExportConfig
 from recdistill.distill.batch_size import Trial
 from recdistill.errors import UserError
-from recdistill.measure.evidence import TokenCount
+from recdistill.measure.evidence import TokenCount, TokenState
+from recdistill.measure.facts import ExportEvidence
 from recdistill.measure.settings_check import judge
-from recdistill.storage.files import read_json, write_json
+from recdistill.storage.files import write_json
+from recdistill.storage.typed import read_optional
 
 EVIDENCE_FILE = "evidence.json"
 READ_FILE = "read.json"
@@ -27,7 +26,7 @@ class ReadCounts:
 
     def __init__(self, folder: Path, shard_rows: int) -> None:
         self.path, self.shard_rows = folder / READ_FILE, shard_rows
-        self._states: dict[str, dict[str, Any]] = read_json(self.path) if self.path.is_file() else {}
+        self._states: dict[str, TokenState] = read_optional(self.path, dict[str, TokenState]) or {}
 
     def put_back(self, count: TokenCount, rows_done: int) -> None:
         """Set `count` to what had been read for the first `rows_done` rows, whole shards.
@@ -41,7 +40,7 @@ class ReadCounts:
             raise UserError(f"{self.path.parent}: holds the beginning of an earlier version's export; remove it")
         count.restore(self._states[str(rows_done)])
 
-    def keep(self, before: Mapping[str, Any], after: Mapping[str, Any], start: int, end: int) -> None:
+    def keep(self, before: TokenState, after: TokenState, start: int, end: int) -> None:
         """Note the counts for each shard that ends in a batch; call it before the batch's rows are written.
 
         An export goes on with the first batch that holds a row of the next shard: with this one, unless the shard ends
@@ -55,12 +54,12 @@ class ReadCounts:
         """
         ends = range((start // self.shard_rows + 1) * self.shard_rows, end + 1, self.shard_rows)
         if ends:
-            self._states |= {str(rows): dict(after if rows == end else before) for rows in ends}
+            self._states |= {str(rows): after if rows == end else before for rows in ends}
             write_json(self.path, self._states)
 
-    def keep_at(self, rows: int, now: Mapping[str, Any]) -> None:
+    def keep_at(self, rows: int, now: TokenState) -> None:
         """Note the counts where an interrupted export stops, after so many rows."""
-        self._states |= {str(rows): dict(now)}
+        self._states |= {str(rows): now}
         write_json(self.path, self._states)
 
     def discard(self) -> None:
@@ -70,7 +69,7 @@ class ReadCounts:
 
 def export_evidence(
     config: ExportConfig, size: int, trials: list[Trial], read: TokenCount, together: int
-) -> dict[str, Any]:
+) -> ExportEvidence:
     """How an export was done: batch size and how it was found, tokens, the export's settings judged.
 
     Args:
@@ -80,10 +79,11 @@ def export_evidence(
         read: what was read, in all tries.
         together: most prompts that may stand in one batch: those of one of the folds' teachers, or all.
     """
+    facts = read.plain()
     asked = {"export.batch_size": config.batch_size, "export.use_cache": config.use_cache}
     return {
         "batch_size": size,
-        "batch_size_trials": [asdict(trial) for trial in trials],
-        "tokens": {"export": read.plain()},
-        "settings": [asdict(one) for one in judge(asked, {"export": read.plain() | {"together": together}})],
+        "batch_size_trials": [trial.kept() for trial in trials],
+        "tokens": {"export": facts},
+        "settings": [one.kept() for one in judge(asked, {"export": facts, "together": together})],
     }

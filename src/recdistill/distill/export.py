@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,7 +20,7 @@ from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.interruption import deferred, requested, stop_point
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.progress import progress_bar
 from recdistill.storage.files import write_json
 
@@ -48,12 +47,10 @@ def export_outputs(
     data: PreparedData,
     item_embeddings: Tensor,
     config: ExportConfig,
-    folder: Path,
+    context: RunContext,
     fingerprints: Fingerprints,
-    profiler: Profiler,
-    device: str = "cpu",
 ) -> ExportResult:
-    """Write top-K items, their scores and the user state of every training and validation target to `folder`.
+    """Write top-K items, scores and the user state of every training and validation target to the context's folder.
 
     The longest prompts come first, so that memory that does not suffice shows at once. An export that was stopped by a
     signal goes on after the batch that was read then, one that ended otherwise after its last whole shard.
@@ -64,10 +61,9 @@ def export_outputs(
         data: the histories.
         item_embeddings: (N + 1, H), the language model's embeddings of the titles.
         config: batch size, K, what lists leave out, rows of a shard.
-        folder: the store.
-        fingerprints: what it is made from.
-        profiler: gets the phases `batch size`, `export` (the teacher runs) and `write` (waiting for the disk).
-        device: where the teacher is.
+        context: its folder is the store's; its profiler gets the phases `batch size`, `export` (the teacher runs) and
+            `write` (waiting for the disk).
+        fingerprints: what the store is made from.
 
     Returns:
         How it was read.
@@ -79,10 +75,11 @@ def export_outputs(
     """
     if config.exclude_seen is None:
         raise ValueError("exclude_seen is not decided; see RunConfig.decided_export")
+    profiler, folder = context.profiler, context.folder
     windows = teacher.export_windows()
     lengths = teacher.prompt_lengths(windows)
     with profiler.phase("batch size"):
-        size, trials = _batch_size(teacher, windows, lengths, config.batch_size, device)
+        size, trials = _batch_size(teacher, windows, lengths, config.batch_size, context.device)
     batches = _plan(teacher, windows, lengths, size, config.use_cache)
     kept = ReadCounts(folder, config.shard_rows)
     ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)

@@ -14,17 +14,18 @@ up to 0.8 %, for 2 bytes saved per item. States, which no loss takes differences
 This file reads the store; `distill.writer` writes it.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.distill.index import Index
 from recdistill.errors import UserError
-from recdistill.storage.files import map_array, read_json
+from recdistill.storage.files import map_array
 from recdistill.storage.shards import Array, shard_path
+from recdistill.storage.typed import read_typed
 
 DONE_FILE = "outputs.json"
 EMBEDDINGS_FILE = "item_embeddings.npy"
@@ -41,6 +42,20 @@ class Fingerprints:
     data: str
     split: str
     teacher: str
+
+
+class About(TypedDict):
+    """`outputs.json`: what the outputs were made from, K, S, rows of a shard, rows and shards in all, their bytes."""
+
+    data: str
+    split: str
+    teacher: str
+    top_k: int
+    state_dim: int
+    shard_rows: int
+    rows: int
+    shards: int
+    bytes: int
 
 
 class Records(NamedTuple):
@@ -73,7 +88,7 @@ class OutputsReader:
     def __init__(self, folder: Path, expected: Fingerprints) -> None:
         if not (folder / DONE_FILE).is_file():
             raise UserError(f"{folder}: holds no finished teacher outputs; run `recdistill export` first")
-        about = read_json(folder / DONE_FILE)
+        about = read_typed(folder / DONE_FILE, About)
         _refuse_others(folder, about, expected)
         self.folder, self.fingerprints = folder, expected
         self.top_k, self.state_dim, self.shard_rows = about["top_k"], about["state_dim"], about["shard_rows"]
@@ -135,12 +150,16 @@ class OutputsReader:
         return self._open[number]
 
 
-def _refuse_others(folder: Path, about: dict[str, Any], expected: Fingerprints) -> None:
+def _refuse_others(folder: Path, about: About, expected: Fingerprints) -> None:
     """Say which of data, split and teacher differ, if any do."""
     wrong = [
-        f"other {field.name} ({about.get(field.name)} instead of {getattr(expected, field.name)})"
-        for field in fields(expected)
-        if about.get(field.name) != getattr(expected, field.name)
+        f"other {name} ({found} instead of {wanted})"
+        for name, found, wanted in (
+            ("data", about["data"], expected.data),
+            ("split", about["split"], expected.split),
+            ("teacher", about["teacher"], expected.teacher),
+        )
+        if found != wanted
     ]
     if wrong:
         raise UserError(f"{folder}: teacher outputs made with {', '.join(wrong)}; run `recdistill export` again")

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from recdistill.config import DistillConfig
-from recdistill.storage.files import read_json, write_json
+from recdistill.storage.files import write_json
+from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -59,7 +60,7 @@ def settled(config: DistillConfig, events_per_item: float, folder: Path) -> Dist
     path = folder / STRENGTH_FILE
     if not path.is_file():
         write_json(path, asdict(choose_strength(config, events_per_item)))
-    chosen = Strength(**read_json(path))
+    chosen = read_typed(path, Strength)
     dropout = "the student's" if chosen.dropout is None else f"{chosen.dropout:g}"
     logger.info("distill: weight %g, dropout %s, since %s", chosen.weight, dropout, chosen.why)
     return chosen.applied(config)

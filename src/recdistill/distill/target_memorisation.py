@@ -5,7 +5,7 @@ beyond it. Lists of targets that nobody was trained on (validation) show how goo
 takes the target out of the list; `teacher.folds` has lists written by teachers that have not seen the user.
 """
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,7 +19,11 @@ SAMPLE = 50_000
 """Most targets of a split that are looked at."""
 
 
-def target_memorisation(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, dict[str, Any]]:
+Memorised = TypedDict("Memorised", {"targets": int, "ndcg@10": float, "probability": float, "entropy": float})
+"""What the lists of a split know of their targets; see :func:`target_memorisation`."""
+
+
+def target_memorisation(reader: OutputsReader, data: PreparedData, seed: int) -> dict[str, Memorised]:
     """What the lists know of their own targets.
 
     Args:
@@ -42,7 +46,7 @@ def target_memorisation(reader: OutputsReader, data: PreparedData, seed: int) ->
     return {split: _looked_at(reader, data, rows, seed) for split, rows in targets.items() if len(rows)}
 
 
-def _looked_at(reader: OutputsReader, data: PreparedData, targets: Targets, seed: int) -> dict[str, Any]:
+def _looked_at(reader: OutputsReader, data: PreparedData, targets: Targets, seed: int) -> Memorised:
     """One split's figures."""
     if len(targets) > SAMPLE:
         rows = np.sort(np.random.default_rng(seed).choice(len(targets), SAMPLE, replace=False))
@@ -56,5 +60,9 @@ def _looked_at(reader: OutputsReader, data: PreparedData, targets: Targets, seed
     hits = records.top_items == data.target_items(targets)[:, None]
     ranks = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, MISS)
     entropy = -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
-    means = {"ndcg@10": ndcg(ranks, 10), "probability": (shares * hits).sum(axis=1), "entropy": entropy}
-    return {"targets": len(targets)} | {name: float(values.mean()) for name, values in means.items()}
+    return {
+        "targets": len(targets),
+        "ndcg@10": float(ndcg(ranks, 10).mean()),
+        "probability": float((shares * hits).sum(axis=1).mean()),
+        "entropy": float(entropy.mean()),
+    }

@@ -8,13 +8,15 @@ history is left out, and a row's candidates follow from the seed and the row's k
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.storage.files import map_array, read_json
+from recdistill.evaluation.results import Fingerprints, Metrics
+from recdistill.storage.files import map_array
+from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -85,12 +87,20 @@ def check_candidates(data: PreparedData, targets: Targets, count: int) -> None:
     )
 
 
-def stored_candidates(folder: Path, expected: dict[str, Any], shape: tuple[int, int]) -> IntArray | None:
+class DrawnFor(NamedTuple):
+    """What candidates were drawn for, as `metrics.json` beside them says."""
+
+    split: str
+    seed: int
+    fingerprints: Fingerprints
+
+
+def stored_candidates(folder: Path, expected: DrawnFor, shape: tuple[int, int]) -> IntArray | None:
     """The candidates that an earlier evaluation stored; None where there is none, or it was of something else.
 
     Args:
         folder: of the earlier evaluation.
-        expected: what its `metrics.json` must say for its candidates to be the ones wanted.
+        expected: what they must have been drawn for.
         shape: (rows, C).
 
     Raises:
@@ -98,10 +108,10 @@ def stored_candidates(folder: Path, expected: dict[str, Any], shape: tuple[int, 
     """
     if not (folder / "metrics.json").is_file():
         return None
-    metrics = read_json(folder / "metrics.json")
-    if any(metrics.get(key) != value for key, value in expected.items()):
+    metrics = read_typed(folder / "metrics.json", Metrics)
+    if DrawnFor(metrics["split"], metrics["seed"], metrics["fingerprints"]) != expected:
         return None
-    if metrics.get("candidates", {}).get("random") != shape[1]:
+    if "candidates" not in metrics or metrics["candidates"]["random"] != shape[1]:
         return None
     stored: IntArray = np.array(map_array(folder / FILE))
     if stored.shape != shape or stored.dtype != np.int32:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from recdistill.config import BASELINES, require
 from recdistill.data.prepared import IntArray, LongArray
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
+from recdistill.evaluation.results import Bounds, Comparison, Cost, Estimate, EstimatedSlice, Metrics, Question, Variant
 from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, seed_noise, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
@@ -19,8 +19,6 @@ from recdistill.steps import SPECS
 
 COUNTING = (*BASELINES, "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
-COMMON = ("split", "filter_seen", "items", "rows", "users", "repeats", "fingerprints")
-"""What all compared runs were measured with."""
 BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
 """What is shown beside the metric, as means over seeds."""
 
@@ -53,7 +51,7 @@ def compare(
     permutations: int = 10000,
     seed: int = 42,
     sliced: bool = True,
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare models of runs that were measured on the same rows.
 
     Args:
@@ -89,7 +87,7 @@ def compare(
     rng, users = np.random.default_rng(seed), every[0].targets.users
     entries = _estimates(users, contenders, against, bootstrap_samples, rng)
     tests = _add_tests(entries, users, contenders, against, permutations, rng)
-    slices: dict[str, list[dict[str, Any]]] = {}
+    slices: dict[str, list[EstimatedSlice]] = {}
     for kind, parts in slices_of(every[0].data(), every[0].targets).items() if sliced else ():
         if kind == "popularity" and not _trained_on_the_same(every):
             continue
@@ -97,10 +95,13 @@ def compare(
         for part in parts:
             inside = [_rows(contender, part.rows) for contender in contenders]
             found = _estimates(users[part.rows], inside, against, bootstrap_samples, rng)
-            about = {"name": part.name, "from": part.first, "to": part.last, "rows": len(part.rows)}
-            slices[kind].append(about | {"entries": found})
+            bounds: Bounds = {"name": part.name, "from": part.first, "to": part.last}
+            slices[kind].append({**bounds, "rows": len(part.rows), "entries": found})
+    for entry, one in zip(entries, contenders, strict=True):
+        entry["beside"] = one.beside
     return {
-        **{key: every[0].metrics[key] for key in COMMON},
+        **_common(every[0].metrics),
+        "repeats": every[0].metrics["repeats"],
         "metric": metric,
         "bootstrap_samples": bootstrap_samples,
         "permutations": permutations,
@@ -108,8 +109,20 @@ def compare(
         "tests": tests,
         "p_over_seeds": any(len(one.seeds) > 1 for one in contenders),
         "variants": {name: _about(found) for name, found in runs.items()},
-        "entries": [entry | {"beside": one.beside} for entry, one in zip(entries, contenders, strict=True)],
+        "entries": entries,
         "slices": slices,
+    }
+
+
+def _common(metrics: Metrics) -> Question:
+    """What all compared runs were measured with."""
+    return {
+        "split": metrics["split"],
+        "filter_seen": metrics["filter_seen"],
+        "items": metrics["items"],
+        "rows": metrics["rows"],
+        "users": metrics["users"],
+        "fingerprints": metrics["fingerprints"],
     }
 
 
@@ -161,7 +174,7 @@ def _beside(runs: Sequence[StoredRun], model: str) -> dict[str, float]:
     """Means over seeds of what the evaluations hold beside the ranks."""
     each = []
     for run in runs:
-        among = run.metrics.get("candidates", {}).get("models", {}).get(model, {})
+        among = run.metrics["candidates"]["models"].get(model, {}) if "candidates" in run.metrics else {}
         plain = run.metrics["models"][model]
         each.append({key: plain[key] for key in BESIDE if key in plain} | among)
     return {key: float(np.mean([one[key] for one in each])) for key in each[0] if all(key in one for one in each)}
@@ -189,23 +202,23 @@ def _estimates(
     against: Sequence[int | None],
     samples: int,
     rng: np.random.Generator,
-) -> list[dict[str, Any]]:
+) -> list[Estimate]:
     """Means, spread and intervals of all contenders, and differences to what each is compared with."""
     drawn = bootstrap_over_seeds(
         users, [one.values for one in contenders], [one.seeds for one in contenders], samples, rng
     )
     means = [float(one.values.mean()) for one in contenders]
-    entries: list[dict[str, Any]] = []
+    entries: list[Estimate] = []
     for place, (one, reference) in enumerate(zip(contenders, against, strict=True)):
         spread = float(one.values.mean(axis=0).std(ddof=1)) if len(one.seeds) > 1 else None
-        entry = {
+        entry: Estimate = {
             "variant": one.variant,
             "model": one.model,
             "seeds": len(one.seeds),
             "mean": means[place],
             "std": spread,
+            "interval": _ends(drawn[:, place]),
         }
-        entry["interval"] = _ends(drawn[:, place])
         if reference is not None:
             other, gap = contenders[reference], means[place] - means[reference]
             entry["against"] = {"variant": other.variant, "model": other.model}
@@ -222,7 +235,7 @@ def _ends(drawn: FloatArray) -> list[float]:
 
 
 def _add_tests(
-    entries: Sequence[dict[str, Any]],
+    entries: Sequence[Estimate],
     users: IntArray,
     contenders: Sequence[Contender],
     against: Sequence[int | None],
@@ -239,7 +252,7 @@ def _add_tests(
     Returns:
         The number of questions.
     """
-    first: dict[tuple[Any, ...], int] = {}
+    first: dict[tuple[str, tuple[int, ...], bytes], int] = {}
     same = [first.setdefault((one.model, one.seeds, one.values.tobytes()), at) for at, one in enumerate(contenders)]
     pairs = {at: (same[at], same[reference]) for at, reference in enumerate(against) if reference is not None}
     questions = list(dict.fromkeys(pair for pair in pairs.values() if pair[0] != pair[1]))
@@ -259,12 +272,9 @@ def _add_tests(
     return len(questions)
 
 
-def _about(runs: Sequence[StoredRun]) -> dict[str, Any]:
-    """A variant's runs, seeds, settings (the first run's), the code and devices they ran with, and what each step cost
-    on
-    average; core-seconds are None where a run lacks them.
-    """
-    steps: dict[str, dict[str, float | None]] = {}
+def _about(runs: Sequence[StoredRun]) -> Variant:
+    """What a variant is and was made with; core-seconds are None where a run lacks them."""
+    steps: dict[str, Cost] = {}
     for step in runs[0].steps():
         costs = [run.cost(step) for run in runs if (run.path / step / "timings.json").is_file()]
         if len(costs) == len(runs):

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,14 +12,16 @@ from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import too_large
 from recdistill.evaluation.baselines.baseline import Baseline
-from recdistill.evaluation.candidates import FILE, draw_candidates, stored_candidates
+from recdistill.evaluation.candidates import FILE, DrawnFor, draw_candidates, stored_candidates
 from recdistill.evaluation.kept import earlier_cost, read_ranking
 from recdistill.evaluation.metrics import CUTOFFS, FloatArray, beyond_accuracy, hit_rate, per_row
 from recdistill.evaluation.ranking import Ranking, Scorer, rank
+from recdistill.evaluation.results import AmongCandidates, Compared, Fingerprints, Fit, Metrics, Slice, Test
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.measure.profiler import Profiler
-from recdistill.storage.files import read_json, write_array, write_json
+from recdistill.storage.files import write_array, write_json
+from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -40,7 +41,7 @@ def evaluate(
     earlier: Path | None = None,
     unchanged: Collection[str] = (),
     going_on: bool = False,
-) -> dict[str, Any]:
+) -> Metrics:
     """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
 
     Each model's ranks are written when it has been ranked, so that an interruption costs the model of that moment.
@@ -84,7 +85,8 @@ def evaluate(
         with profiler.phase("write"):
             save_ranking(folder, name, rankings[name])
     with profiler.phase("statistics"):
-        result = assess(data, config, rankings, seed) | {"baselines": _baselines(folder, data, config)}
+        result = assess(data, config, rankings, seed)
+        result["baselines"] = _baselines(folder, data, config)
     with profiler.phase("write"):
         save_keys(folder, data.targets(config.split))
         if candidates is not None:
@@ -111,14 +113,14 @@ def _candidates(data: PreparedData, config: EvaluateConfig, seed: int, earlier: 
     """Those of an earlier evaluation of the same rows with the same seed; else drawn."""
     targets = data.targets(config.split)
     if earlier is not None:
-        expected = {"split": config.split, "seed": seed, "fingerprints": _fingerprints(data)}
+        expected = DrawnFor(config.split, seed, _fingerprints(data))
         stored = stored_candidates(earlier, expected, (len(targets), config.candidates))
         if stored is not None:
             return stored
     return draw_candidates(data, targets, config.candidates, seed)
 
 
-def _fingerprints(data: PreparedData) -> dict[str, str]:
+def _fingerprints(data: PreparedData) -> Fingerprints:
     return {
         "data": data.fingerprint,
         "split": data.split_fingerprint,
@@ -156,14 +158,15 @@ def save_settings(folder: Path, name: str, scorer: Scorer) -> None:
         write_json(folder / "baselines" / f"{name}.json", scorer.settings)
 
 
-def _baselines(folder: Path, data: PreparedData, config: EvaluateConfig) -> dict[str, Any]:
+def _baselines(folder: Path, data: PreparedData, config: EvaluateConfig) -> dict[str, Fit]:
     """The section `baselines`: what each was fitted with, or `left_out` with the reason."""
     files = ((name, folder / "baselines" / f"{name}.json") for name in BASELINES)
-    fitted = {name: read_json(path) for name, path in files if path.is_file()}
-    return fitted | {name: {"left_out": why} for name, why in too_large(data, config).items()}
+    fitted = {name: read_typed(path, Fit) for name, path in files if path.is_file()}
+    left_out: dict[str, Fit] = {name: {"left_out": why} for name, why in too_large(data, config).items()}
+    return fitted | left_out
 
 
-def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ranking], seed: int) -> dict[str, Any]:
+def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ranking], seed: int) -> Metrics:
     """Turn ranks into what `metrics.json` holds.
 
     `models` has one flat entry of plain numbers a model; `intervals` the 95 % intervals of the same metrics; `tests`
@@ -185,7 +188,7 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
     for name, ranking in rankings.items():
         overall["models"][name] |= beyond_accuracy(ranking.top_items, counts)
     _correct(overall["tests"])
-    slices: dict[str, list[dict[str, Any]]] = {}
+    slices: dict[str, list[Slice]] = {}
     for kind, parts in slices_of(data, targets).items():
         slices[kind] = []
         for part in parts:
@@ -194,9 +197,9 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
                 for name, metrics in values.items()
             }
             compared = _compare(targets.users[part.rows], inside, config, rng, (SLICE_METRIC,))
-            slices[kind].append({"name": part.name, "from": part.first, "to": part.last} | compared)
+            slices[kind].append({"name": part.name, "from": part.first, "to": part.last, **compared})
         _correct([test for part in slices[kind] for test in part["tests"]])
-    return {
+    found: Metrics = {
         "split": config.split,
         "filter_seen": config.filter_seen,
         "items": data.num_items,
@@ -205,28 +208,33 @@ def assess(data: PreparedData, config: EvaluateConfig, rankings: Mapping[str, Ra
         "bootstrap_samples": config.bootstrap_samples,
         "permutations": config.permutations,
         "fingerprints": _fingerprints(data),
-        **overall,
+        "rows": overall["rows"],
+        "users": overall["users"],
+        "models": overall["models"],
+        "intervals": overall["intervals"],
+        "tests": overall["tests"],
         "slices": slices,
-        **_among_candidates(targets.users, rankings, config, rng),
     }
+    if among := _among_candidates(targets.users, rankings, config, rng):
+        found["candidates"] = among
+    return found
 
 
 def _among_candidates(
     users: IntArray, rankings: Mapping[str, Ranking], config: EvaluateConfig, rng: np.random.Generator
-) -> dict[str, Any]:
+) -> AmongCandidates | None:
     """The section `candidates`: of each model the share of targets that stand before all their candidates; of the
-    targets that have any, and `left_out` counts the others.
+    targets that have any, and `left_out` counts the others; None where none were drawn.
     """
     metric = f"hit_rate@1 among {config.candidates + 1}"
     ranks = {name: one.candidate_ranks for name, one in rankings.items() if one.candidate_ranks is not None}
     if not ranks:
-        return {}
+        return None
     drawn = next(iter(ranks.values())) > 0  # the same rows for all models
     values = {name: {metric: hit_rate(of_model[drawn], 1)} for name, of_model in ranks.items()}
     compared = _compare(users[drawn], values, config, rng, (metric,))
     _correct(compared["tests"])
-    about = {"random": config.candidates, "metric": metric, "left_out": int((~drawn).sum())}
-    return {"candidates": about | compared}
+    return {"random": config.candidates, "metric": metric, "left_out": int((~drawn).sum()), **compared}
 
 
 def _compare(
@@ -235,7 +243,7 @@ def _compare(
     config: EvaluateConfig,
     rng: np.random.Generator,
     tested: tuple[str, ...],
-) -> dict[str, Any]:
+) -> Compared:
     """Metrics, intervals and tests of all models on the same rows, from their values row by row."""
     columns = [(name, metric) for name, metrics in values.items() for metric in metrics]
     table = np.stack([values[name][metric] for name, metric in columns], axis=1)  # (rows, models x metrics)
@@ -267,18 +275,18 @@ def _tests(
     drawn: FloatArray,
     permutations: int,
     rng: np.random.Generator,
-) -> list[dict[str, Any]]:
+) -> list[Test]:
     """One entry a pair (a, b, metric), from its column of row differences and of bootstrapped mean differences."""
     p_values = sign_flip_test(users, differences, permutations, rng)
     columns = zip(pairs, differences.mean(axis=0).tolist(), interval(drawn).tolist(), p_values.tolist(), strict=True)
     return [
-        {"a": a, "b": b, "metric": metric, "difference": difference, "interval": ends, "p": p}
+        {"a": a, "b": b, "metric": metric, "difference": difference, "interval": ends, "p": p, "p_holm": p}
         for (a, b, metric), difference, ends, p in columns
     ]
 
 
-def _correct(tests: list[dict[str, Any]]) -> None:
-    """Add `p_holm` to each test; the tests of one metric are one family."""
+def _correct(tests: list[Test]) -> None:
+    """Correct `p_holm` of each test; the tests of one metric are one family."""
     for metric in {test["metric"] for test in tests}:
         family = [test for test in tests if test["metric"] == metric]
         for test, p in zip(family, holm(np.array([test["p"] for test in family])), strict=True):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,11 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.ranking import MISS, Ranking
 from recdistill.steps import SPECS, STEPS
-from recdistill.storage.files import map_array, read_json
+from recdistill.storage.files import map_array
+from recdistill.storage.manifest import Environment, Inputs, Manifest, Memory, Timings
+from recdistill.storage.typed import read_typed
+
+T = TypeVar("T")
 
 MADE_FROM = {
     spec.folder: tuple(SPECS[step].as_input for step in spec.scored_with or (spec.name,))
@@ -28,7 +32,7 @@ WITH = ("device", "cpu", "gpu", "python", "packages", "git")
 
 
 def unchanged_models(
-    manifest: Mapping[str, Any], inputs: Mapping[str, Any], config: EvaluateConfig, environment: Mapping[str, Any]
+    manifest: Manifest, inputs: Inputs, config: EvaluateConfig, environment: Environment
 ) -> frozenset[str]:
     """The models whose ranks would come out as in the earlier evaluation; none after a change of code or machine.
 
@@ -40,14 +44,22 @@ def unchanged_models(
     """
     before, settings = manifest["inputs"], asdict(config)
     asked_alike = all(manifest["config"].get(key) == value for key, value in settings.items() if key not in AFTERWARDS)
-    same_code = all(manifest["environment"].get(key) == environment.get(key) for key in WITH)
-    if not (asked_alike and same_code) or (environment.get("git") or {}).get("dirty"):
+    made_with: dict[str, object] = {**manifest.get("environment", {})}
+    now: dict[str, object] = {**environment}
+    same_code = all(made_with.get(key) == now.get(key) for key in WITH)
+    if not (asked_alike and same_code) or _dirty(environment):
         return frozenset()
 
     def alike(names: tuple[str, ...]) -> bool:
         return all(name in inputs and before.get(name) == inputs[name] for name in names)
 
     return frozenset(model for model, made_from in MADE_FROM.items() if alike(ROWS + made_from))
+
+
+def _dirty(environment: Environment) -> bool:
+    """Whether the package's files differ from their commit, so that the commit does not name them."""
+    git = environment.get("git")
+    return git is not None and git["dirty"]
 
 
 def read_ranking(folder: Path, model: str, shape: tuple[int, int], candidates: bool) -> Ranking | None:
@@ -81,15 +93,18 @@ def read_ranking(folder: Path, model: str, shape: tuple[int, int], candidates: b
     )
 
 
-def earlier_cost(folder: Path, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def earlier_cost(folder: Path, model: str) -> tuple[Timings, Memory]:
     """What it took to load the model and to rank with it: timings and memory of these phases, as a profiler has them.
 
     A run's evaluation costs what making its ranks has cost, whenever that was.
     """
     phases = (f"load {model}", f"rank {model}", *(["compile"] if model == "teacher" else []))
 
-    def of_phases(part: Mapping[str, Any]) -> dict[str, Any]:
+    def of_phases(part: Mapping[str, T]) -> dict[str, T]:
         return {name: part[name] for name in phases if name in part}
 
-    timings, memory = read_json(folder / "timings.json"), read_json(folder / "memory.json")
-    return {key: of_phases(part) for key, part in timings.items()}, {"phases": of_phases(memory["phases"])}
+    timings, memory = read_typed(folder / "timings.json", Timings), read_typed(folder / "memory.json", Memory)
+    spent: Timings = {"phases": of_phases(timings["phases"])}
+    if "core_seconds" in timings:
+        spent["core_seconds"] = of_phases(timings["core_seconds"])
+    return spent, {"phases": of_phases(memory["phases"])}

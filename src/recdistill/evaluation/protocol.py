@@ -3,7 +3,6 @@
 """
 
 import logging
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,7 @@ def validation_metrics(
     return {name: values[name] for name in VALIDATION_METRICS}
 
 
-def deciding(config: EvaluateConfig) -> dict[str, Any]:
+def deciding(config: EvaluateConfig) -> dict[str, bool]:
     """The settings of the ranking that a training's validation follows, as part of a step's fingerprint.
 
     What stands at its default leaves no trace, so that it does not make older steps other steps.

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,11 @@ import numpy as np
 
 from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.evaluation.results import Metrics
 from recdistill.steps import SPECS, STEPS, behind
-from recdistill.storage.files import map_array, read_json
+from recdistill.storage.files import map_array
+from recdistill.storage.manifest import Environment, Manifest, Timings
+from recdistill.storage.typed import JsonValue, read_optional, read_typed, typed
 
 logger = logging.getLogger("recdistill")
 
@@ -24,13 +27,13 @@ NOT_WORK = (SPECS["report"].folder,)
 """Steps that change no number."""
 
 
-def not_evaluated(evaluation: Mapping[str, Any]) -> tuple[str, ...]:
+def not_evaluated(evaluation: Manifest) -> tuple[str, ...]:
     """Folders of steps that a run's evaluation was made without, though an earlier one may have left them there.
 
     Args:
         evaluation: the manifest of the finished evaluation.
     """
-    inputs = evaluation.get("inputs", {})
+    inputs = evaluation["inputs"]
     evaluated = [step for step in SPECS["evaluate"].reads if SPECS[step].as_input in inputs]
     if not evaluated:
         return ()
@@ -43,18 +46,19 @@ class StoredRun:
     """The evaluation of one run: the folder, and its `metrics.json`. Arrays are read when they are asked for."""
 
     path: Path
-    metrics: dict[str, Any]
+    metrics: Metrics
 
     @property
     def train_user_fraction(self) -> float:
         """Share of the users that is trained on."""
-        manifest = self.path / "prepare" / "manifest.json"
-        return float(read_json(manifest)["config"].get("train_user_fraction", 1.0)) if manifest.is_file() else 1.0
+        manifest = self._manifest("prepare")
+        share = 1.0 if manifest is None else manifest["config"].get("train_user_fraction", 1.0)
+        return typed(share, float, f"{self.path / 'prepare' / 'manifest.json'}: config.train_user_fraction")
 
     @property
     def seed(self) -> int:
         """The run's seed."""
-        return int(self.metrics["seed"])
+        return self.metrics["seed"]
 
     @cached_property
     def targets(self) -> Targets:
@@ -77,46 +81,51 @@ class StoredRun:
             UserError: it is not there, or it is not what was evaluated.
         """
         data = PreparedData.load(self.path / "prepare", read_titles=False)
-        fingerprints = {"data": data.fingerprint, "split": data.split_fingerprint}
-        if any(self.metrics["fingerprints"][key] != value for key, value in fingerprints.items()):
+        made_of = self.metrics["fingerprints"]
+        if (made_of.get("data"), made_of.get("split")) != (data.fingerprint, data.split_fingerprint):
             raise UserError(f"{self.path / 'prepare'}: not the data that {self.path / 'evaluation'} was made from")
         return data
 
-    def steps(self) -> dict[str, dict[str, Any]]:
+    def steps(self) -> dict[str, Manifest]:
         """Manifests of the run's steps in the order in which they were begun; the report is left out, and what the
         evaluation was made without.
         """
-        found = {path.parent.name: read_json(path) for path in self.path.glob("*/manifest.json")}
-        left_out = (*NOT_WORK, *not_evaluated(found.get("evaluation", {})))
+        found = {path.parent.name: read_typed(path, Manifest) for path in self.path.glob("*/manifest.json")}
+        evaluation = found.get("evaluation")
+        left_out = (*NOT_WORK, *(not_evaluated(evaluation) if evaluation else ()))
         kept = [(name, manifest) for name, manifest in found.items() if "." not in name and name not in left_out]
         return dict(sorted(kept, key=lambda step: str(step[1].get("started"))))
 
     def device(self, step: str) -> str:
         """The GPU or processor that a step ran on, by its name; empty where it was not recorded."""
-        environment = read_json(self.path / step / "manifest.json").get("environment", {})
-        part = environment.get("gpu" if environment.get("device") == "cuda" else "cpu") or {}
-        return str(part.get("name") or part.get("model") or "")
+        manifest = self._manifest(step)
+        environment: Environment = manifest.get("environment", {}) if manifest else {}
+        if environment.get("device") == "cuda":
+            return gpu["name"] if (gpu := environment.get("gpu")) else ""
+        return environment["cpu"]["model"] if "cpu" in environment else ""
+
+    def _manifest(self, step: str) -> Manifest | None:
+        return read_optional(self.path / step / "manifest.json", Manifest)
 
     def code(self) -> dict[str, set[str]]:
         """What the steps were made with: `commit`, and the packages' versions by name; only what was recorded."""
         found: dict[str, set[str]] = {}
         for manifest in self.steps().values():
             environment = manifest.get("environment", {})
-            git = environment.get("git") or {}
-            if git.get("commit"):
-                found.setdefault("commit", set()).add(git["commit"] + (" with changes" if git.get("dirty") else ""))
-            for package, version in (environment.get("packages") or {}).items():
+            if git := environment.get("git"):
+                found.setdefault("commit", set()).add(git["commit"] + (" with changes" if git["dirty"] else ""))
+            for package, version in environment.get("packages", {}).items():
                 if version:
                     found.setdefault(package, set()).add(version)
         return found
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, dict[str, JsonValue]]:
         """Each step's section of the configuration."""
-        return {step: manifest["config"] for step, manifest in self.steps().items() if "config" in manifest}
+        return {step: manifest["config"] for step, manifest in self.steps().items()}
 
     def cost(self, step: str) -> tuple[float, float | None]:
         """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
-        timings = read_json(self.path / step / "timings.json")
+        timings = read_typed(self.path / step / "timings.json", Timings)
         cores = timings.get("core_seconds")
         return sum(timings["phases"].values()), None if cores is None else sum(cores.values())
 
@@ -137,11 +146,7 @@ def read_stored(path: Path) -> StoredRun:
     file = path / "evaluation" / "metrics.json"
     if not file.is_file():
         raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
-    metrics = read_json(file)
-    needed = ("seed", "rows", "split", "filter_seen", "repeats", "fingerprints", "models")
-    if not isinstance(metrics, dict) or (missing := [key for key in needed if key not in metrics]):
-        raise UserError(f"{file}: not the metrics of an evaluation (no {missing[0] if missing else needed[0]})")
-    return StoredRun(path, metrics)
+    return StoredRun(path, read_typed(file, Metrics))
 
 
 def refuse_unlike(runs: Sequence[StoredRun]) -> None:
@@ -164,7 +169,7 @@ def refuse_unlike(runs: Sequence[StoredRun]) -> None:
                 raise UserError(f"compare: {run.path} and {first.path} differ in evaluation/{name}.npy")
 
 
-def _question(run: StoredRun) -> Iterator[tuple[str, Any]]:
+def _question(run: StoredRun) -> Iterator[tuple[str, object]]:
     """What a run's ranks are of. `evaluation` names events and targets whoever was trained on, so that seeds which draw
     other users for `data.train_user_fraction` can be compared; metrics of an earlier version have `split` alone.
     """
@@ -172,11 +177,12 @@ def _question(run: StoredRun) -> Iterator[tuple[str, Any]]:
     yield "fingerprints.data", fingerprints.get("data")
     yield "fingerprints.split", fingerprints.get("evaluation", fingerprints.get("split"))
     yield "data.train_user_fraction", run.train_user_fraction
-    for key in ("split", "filter_seen", "rows"):
-        yield f"evaluate.{key}" if key != "rows" else key, run.metrics[key]
+    yield "evaluate.split", run.metrics["split"]
+    yield "evaluate.filter_seen", run.metrics["filter_seen"]
+    yield "rows", run.metrics["rows"]
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return value[:12] if isinstance(value, str) else json.dumps(value)
 
 

@@ -33,6 +33,7 @@ from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.language_models.per_layer import cut_to
 from recdistill.language_models.remembered_checks import device_name, remembered
 from recdistill.language_models.weights import refuse_unquantised
+from recdistill.measure.facts import Choices
 
 logger = logging.getLogger("recdistill")
 
@@ -65,7 +66,7 @@ class Backbone:
     llm: str
     location: str
     hidden_dim: int
-    choices: dict[str, Any] = field(default_factory=dict)
+    choices: Choices = field(default_factory=lambda: Choices())
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -174,7 +175,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
         "device": device_name(device),
     }
     remembered(cache, about, lambda: check_one_way(config.llm, decoder.eval()))
-    choices = {"attention": attention, "attention_reason": asdict(reason), "device": device}
+    choices: Choices = {"attention": attention, "attention_reason": reason.kept(), "device": device}
     hidden_dim = decoder.get_input_embeddings().embedding_dim
     return Backbone(decoder.eval(), config.llm, location, hidden_dim, choices)
 
@@ -196,7 +197,7 @@ def _load(
             "only; use null (all) with teacher.quantization"
         )
     # Other forms of weight files are pickles, and no pickle is ever loaded.
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "dtype": DTYPES[config.precision],
         "attn_implementation": implementation if is_alone else {"text_config": implementation},
         "use_safetensors": True,

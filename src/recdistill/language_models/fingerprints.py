@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recdistill.config import TeacherConfig
 from recdistill.language_models.libraries import load_config
 from recdistill.language_models.locations import MODULES_FILE, encoder_location, llm_location, refuse_adapter
 from recdistill.storage.digests import remembered_digest
 from recdistill.storage.files import read_json
+from recdistill.storage.manifest import Inputs
 from recdistill.storage.run_folder import fingerprint
 
 DECIDING = {
@@ -88,17 +88,17 @@ def name_of(digests: Digests) -> str:
     return fingerprint(digests)
 
 
-def changed_models(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changed_models(old: Inputs, new: Inputs) -> list[str]:
     """What differs in the models among a step's inputs, as it was made and as it would be today, in words."""
     return [line for name in MODELS for line in changed_files(f"teacher.{name}", old.get(name), new.get(name))]
 
 
-def without_models(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def without_models(inputs: Inputs) -> Inputs:
     """A step's other inputs."""
     return {name: value for name, value in inputs.items() if name not in MODELS}
 
 
-def changed_files(setting: str, old: Any, new: Any) -> list[str]:
+def changed_files(setting: str, old: object, new: object) -> list[str]:
     """What differs between the digests that a step was made with and today's, in words.
 
     Args:

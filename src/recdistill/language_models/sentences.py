@@ -18,6 +18,7 @@ from recdistill.language_models.encoder_recipe import KEY, EncoderFiles, Recipe,
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.language_models.locations import FETCHED
 from recdistill.language_models.pooling import pool
+from recdistill.measure.facts import TitleFacts
 from recdistill.progress import progress_bar
 
 BATCH_TEXTS = 128
@@ -51,7 +52,7 @@ class Embedded:
     cut: int
     texts: int
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> TitleFacts:
         """What was done, for :func:`recdistill.language_models.titles.tell_titles`."""
         return {
             "pooling": self.recipe.words(),
@@ -143,7 +144,7 @@ class _Encoder:
         """Each text's tokens, cut at the limit, not padded; texts that were cut are counted."""
         if self.recipe.lower_case:
             texts = [text.lower() for text in texts]
-        options: dict[str, Any] = {} if self.limit is None else {"truncation": True, "max_length": self.limit}
+        options: dict[str, object] = {} if self.limit is None else {"truncation": True, "max_length": self.limit}
         encoded = self.tokenizer(texts, **options)
         full = [text for text, ids in zip(texts, encoded["input_ids"], strict=True) if len(ids) == self.limit]
         if full:
@@ -177,7 +178,7 @@ def _load(location: str, recipe: Recipe) -> tuple[Any, Any]:
     """Tokenizer and transformer."""
     import transformers
 
-    where: dict[str, Any] = {"subfolder": recipe.transformer} if recipe.transformer else {}
+    where: dict[str, object] = {"subfolder": recipe.transformer} if recipe.transformer else {}
     config = load_config(location, KEY, **where)
     kind: Any = transformers.AutoModel
     if config.model_type in T5_ENCODERS:

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,11 @@ from recdistill.language_models.libraries import libraries_quiet, load_config
 from recdistill.language_models.locations import encoder_location, llm_location
 from recdistill.language_models.sentences import embed_sentences, recipe_of
 from recdistill.languages import message
+from recdistill.measure.facts import TitleFacts
 from recdistill.progress import progress_bar
 from recdistill.steps import RESULTS
 from recdistill.storage.files import atomic_path, read_tensors
+from recdistill.storage.typed import typed
 
 logger = logging.getLogger("recdistill")
 
@@ -78,7 +78,7 @@ def title_embeddings(config: TeacherConfig, titles: list[str], cache: Path, devi
     return read_tensors(_embedded(config, titles, cache, device))["embeddings"]
 
 
-def title_facts(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> dict[str, Any]:
+def title_facts(config: TeacherConfig, titles: list[str], cache: Path, device: str) -> TitleFacts:
     """What was read of the titles, embedded now if they were not before.
 
     Returns:
@@ -90,13 +90,13 @@ def title_facts(config: TeacherConfig, titles: list[str], cache: Path, device: s
         UserError: see :func:`title_embeddings`.
     """
     if not any(titles):
-        return {"pooling": asdict(message("pooling_no_titles")), "max_tokens": None, "texts": 0, "cut": 0}
-    with safe_open(_embedded(config, titles, cache, device), "pt") as file:
-        facts: dict[str, Any] = json.loads(file.metadata()[FACTS])
-    return facts
+        return {"pooling": message("pooling_no_titles").kept(), "max_tokens": None, "texts": 0, "cut": 0}
+    path = _embedded(config, titles, cache, device)
+    with safe_open(path, "pt") as file:
+        return typed(json.loads(file.metadata()[FACTS]), TitleFacts, str(path))
 
 
-def tell_titles(encoder: str, facts: Mapping[str, Any]) -> None:
+def tell_titles(encoder: str, facts: TitleFacts) -> None:
     """Say in the log what of the titles the encoder does not read, and where its files do not say how to.
 
     Args:
@@ -154,7 +154,7 @@ def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
 
 
 @torch.inference_mode()
-def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, dict[str, Any]]:
+def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, TitleFacts]:
     """Run the language model over each distinct title once: fp32 (N + 1, H), row 0 zero; and what was read of them.
 
     A text is cut at the model's own limit, or at :data:`BATCH_TOKENS` where that is less, the word before it included.
@@ -166,8 +166,8 @@ def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, dict[st
     distinct = ["", *sorted(set(titles[1:]))]
     tokens, cut = title_tokens(backbone.tokenizer, distinct, before=" ", most=most)
     backbone.refuse_unknown(np.concatenate([prefix, *tokens]))
-    facts = {
-        "pooling": asdict(message("pooling_title_tokens")),
+    facts: TitleFacts = {
+        "pooling": message("pooling_title_tokens").kept(),
         "max_tokens": most,
         "texts": len(distinct) - 1,
         "cut": cut,

@@ -7,12 +7,12 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
 from recdistill.measure.profiler import GIB
+from recdistill.storage.manifest import Environment, Git, Gpu
 
 PACKAGES = (
     "recdistill",
@@ -31,7 +31,7 @@ COMMAND_SECONDS = 10
 """How long git or nvidia-smi may take to answer."""
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> Environment:
     """Describe this machine, for a step's manifest.
 
     Args:
@@ -65,7 +65,7 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _gpu() -> dict[str, Any] | None:
+def _gpu() -> Gpu | None:
     """The first CUDA device; None where there is none."""
     if not torch.cuda.is_available():
         return None
@@ -87,7 +87,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(package: Path) -> dict[str, Any] | None:
+def _git(package: Path) -> Git | None:
     """The commit that the package's files belong to; None where no repository tracks them.
 
     A package installed into an environment that lies inside some other checkout is not that checkout's, so tracking is

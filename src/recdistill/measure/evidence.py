@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from recdistill.measure.facts import TokenFacts, Watched
 
 PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::_int_mm")
 """Matrix products by their names in torch."""
@@ -41,7 +43,7 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.softmax = 0
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, object] | None = None
     ) -> Any:
         """Count, then run."""
         name = func.name().split(".")[0]
@@ -65,7 +67,7 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         shapes = [(one.shape[0], one.shape[1]) for one in tensors if one.dim() == 2]
         return self.weights is None or any(one in self.weights or one[::-1] in self.weights for one in shapes)
 
-    def seen(self) -> dict[str, Any]:
+    def seen(self) -> Watched:
         """The counts as plain values."""
         return {
             "products": dict(self.products),
@@ -77,6 +79,21 @@ class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _is_matrix_of_bytes(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype == torch.int8 and value.dim() == 2
+
+
+class TokenState(TypedDict):
+    """A :class:`TokenCount` as JSON can hold it; `widths` by the width as text."""
+
+    useful: int
+    processed: int
+    prompts: int
+    targets: int
+    micro_batches: int
+    largest: int
+    most_prompts: int
+    packed: int
+    widths: dict[str, int]
+    reused: int
 
 
 @dataclass
@@ -124,16 +141,27 @@ class TokenCount:
         """Share of processed tokens that is padding; 0 before the first."""
         return 1 - self.useful / self.processed if self.processed else 0.0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> TokenState:
         """All of it as JSON can hold it, for :meth:`restore`."""
-        return vars(self) | {"widths": {str(width): number for width, number in self.widths.items()}}
+        return {
+            "useful": self.useful,
+            "processed": self.processed,
+            "prompts": self.prompts,
+            "targets": self.targets,
+            "micro_batches": self.micro_batches,
+            "largest": self.largest,
+            "most_prompts": self.most_prompts,
+            "packed": self.packed,
+            "widths": {str(width): number for width, number in self.widths.items()},
+            "reused": self.reused,
+        }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: TokenState) -> None:
         """Go on from where :meth:`state` was taken."""
         for name, value in state.items():
             setattr(self, name, value)
         self.widths = Counter({int(width): number for width, number in state["widths"].items()})
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> TokenFacts:
         """As plain values; of the widths only their number."""
-        return asdict(self) | {"widths": len(self.widths), "padding": round(self.padding, 5)}
+        return {**self.state(), "widths": len(self.widths), "padding": round(self.padding, 5)}

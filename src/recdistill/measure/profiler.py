@@ -3,16 +3,16 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import psutil
 import torch
 
 from recdistill.storage.files import write_json
+from recdistill.storage.manifest import Memory, PhaseMemory, Timings
 
 GIB = 1024**3
 SAMPLE_SECONDS = 0.02
@@ -63,31 +63,33 @@ class Profiler:
             self._switch()
             self._stack.pop()
 
-    def timings(self) -> dict[str, Any]:
+    def timings(self) -> Timings:
         """`{"phases": {name: seconds}, "core_seconds": {name: seconds}}`.
 
         Core-seconds are what all threads of this process computed, by the system's own count, so that they tell less
         of what else the machine did; worker processes are not in them.
         """
-        kinds = {"phases": self.seconds, "core_seconds": self.core_seconds}
-        return {kind: {name: round(spent, 4) for name, spent in found.items()} for kind, found in kinds.items()}
+        return {"phases": _rounded(self.seconds), "core_seconds": _rounded(self.core_seconds)}
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> Memory:
         """`{"phases": {name: {"peak_rss_gib", "peak_allocated_gib", …}}}`; the CUDA figures are null on the CPU."""
-        phases: dict[str, dict[str, float | None]] = {}
-        for name, rss in self.peak_rss.items():
-            cuda = self.peak_cuda.get(name, {})
-            phases[name] = {"peak_rss_gib": round(rss / GIB, 4)}
-            for kind in CUDA_PEAKS:
-                phases[name][f"peak_{kind}_gib"] = round(cuda[kind] / GIB, 4) if kind in cuda else None
-        return {"phases": phases}
+        return {"phases": {name: self._peaks(name) for name in self.peak_rss}}
+
+    def _peaks(self, phase: str) -> PhaseMemory:
+        cuda = {kind: round(peak / GIB, 4) for kind, peak in self.peak_cuda.get(phase, {}).items()}
+        return {
+            "peak_rss_gib": round(self.peak_rss[phase] / GIB, 4),
+            "peak_allocated_gib": cuda.get("allocated"),
+            "peak_reserved_gib": cuda.get("reserved"),
+            "peak_device_gib": cuda.get("device"),
+        }
 
     def write(self, folder: Path) -> None:
         """Write `timings.json` and `memory.json` to `folder`."""
         write_json(folder / "timings.json", self.timings())
         write_json(folder / "memory.json", self.memory())
 
-    def restore(self, timings: dict[str, Any], memory: dict[str, Any]) -> None:
+    def restore(self, timings: Timings, memory: Memory) -> None:
         """Go on from an interrupted run's figures: times add up, peaks keep the larger."""
         for name, seconds in timings["phases"].items():
             self.seconds[name] += seconds
@@ -95,8 +97,13 @@ class Profiler:
             self.core_seconds[name] += seconds
         for name, peaks in memory["phases"].items():
             self.peak_rss[name] = max(self.peak_rss[name], int(peaks["peak_rss_gib"] * GIB))
-            if peaks.get("peak_allocated_gib") is not None:
-                self._raise_cuda(name, {kind: int(peaks[f"peak_{kind}_gib"] * GIB) for kind in CUDA_PEAKS})
+            cuda = {
+                "allocated": peaks.get("peak_allocated_gib"),
+                "reserved": peaks.get("peak_reserved_gib"),
+                "device": peaks.get("peak_device_gib"),
+            }
+            if found := {kind: int(peak * GIB) for kind, peak in cuda.items() if peak is not None}:
+                self._raise_cuda(name, found)
 
     def _switch(self) -> None:
         """Close the books of the innermost phase up to this moment."""
@@ -134,3 +141,7 @@ class Profiler:
     def _sample(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
             self._read_memory()
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(spent, 4) for name, spent in seconds.items()}

@@ -17,6 +17,7 @@ import torch
 
 from recdistill.config import DataConfig, RunConfig
 from recdistill.config.unread import unread_settings
+from recdistill.data.about import About
 from recdistill.data.counts import tell_counts
 from recdistill.data.fetch import cache_folder
 from recdistill.data.frames import Frames
@@ -25,12 +26,13 @@ from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.protocol import tell_certain_misses
 from recdistill.language_models.backbone import check_llm, check_machine
 from recdistill.language_models.fingerprints import encoder_digests
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.pipeline.plans import OpenRun
 from recdistill.pipeline.work import do_work, forget_other_machines_ranks
 from recdistill.steps import LAST, RESULTS, SPECS, Step, includes, needs_language_model, steps_until
-from recdistill.storage.files import read_json
 from recdistill.storage.run_folder import RunFolder
+from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -97,7 +99,7 @@ def do_steps(
             if before is not None and not spec.left_out(config):
                 before(pipeline, spec.name)
             if spec.name == until == "prepare" and pipeline.is_finished("prepare"):
-                tell_counts(read_json(pipeline.step("prepare") / "data.json"))
+                tell_counts(read_typed(pipeline.step("prepare") / "data.json", About))
             pipeline.do(spec.name)
             if spec.name == "prepare":
                 _check_data(pipeline, until)
@@ -168,5 +170,5 @@ class Pipeline(OpenRun):
             resumable=spec.resumable,
             results=RESULTS[step],
         ) as (partial, profiler):
-            do_work(self, step, partial, profiler)
+            do_work(self, step, RunContext(self.device, profiler, partial))
         logger.info("%s: done", step)

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from recdistill.config import DataConfig, RunConfig, TeacherConfig
 from recdistill.data.fetch import cache_folder
@@ -17,7 +17,11 @@ from recdistill.evaluation.protocol import deciding
 from recdistill.language_models.fingerprints import changed_models, model_inputs, without_models
 from recdistill.measure.environment import environment
 from recdistill.steps import RESULTS, SPECS, Step, changed_results
+from recdistill.storage.manifest import Environment, Inputs, Manifest
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 logger = logging.getLogger("recdistill")
 
@@ -27,8 +31,8 @@ class Plan:
     """A step's name, its part of the configuration and the fingerprints of what it reads."""
 
     step: Step
-    section: Any
-    inputs: dict[str, Any]
+    section: "DataclassInstance"
+    inputs: Inputs
 
     @property
     def fingerprint(self) -> str:
@@ -45,7 +49,7 @@ class Plan:
         return step_fingerprint(self.step, section, self.inputs)
 
 
-def step_fingerprint(step: Step, section: Any, inputs: dict[str, Any]) -> str:
+def step_fingerprint(step: Step, section: object, inputs: Inputs) -> str:
     """Names a step's work, with the count of its results; the first count leaves no trace, as before there were any."""
     return fingerprint(step, section, inputs, *([RESULTS[step]] if RESULTS[step] > 1 else []))
 
@@ -70,11 +74,11 @@ class OpenRun:
         """The folder of a finished step."""
         return self.folder.step(SPECS[step].folder)
 
-    def manifest(self, step: Step) -> dict[str, Any] | None:
+    def manifest(self, step: Step) -> Manifest | None:
         """What a finished step recorded; None where it has not finished."""
         return self.folder.manifest(SPECS[step].folder)
 
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Environment:
         """What a step runs with, for its manifest."""
         return environment(self.device)
 
@@ -112,19 +116,21 @@ class OpenRun:
         """What the step reads and is configured by; together they make its fingerprint."""
         return Plan(step, SPECS[step].settings(self.config), self._inputs(step))
 
-    def _inputs(self, step: Step) -> dict[str, Any]:
+    def _inputs(self, step: Step) -> Inputs:
         """Fingerprints of what the step reads, and settings of other sections that move its results."""
         config = self.config
         if step == "prepare":
             sampled = config.data.limit_rows is not None or config.data.train_user_fraction < 1
-            return {"source": self._source()} | ({"seed": config.seed} if sampled else {})
+            return {"source": self._source(), "seed": config.seed} if sampled else {"source": self._source()}
         read = [SPECS[other] for other in SPECS[step].reads]
-        made = {spec.as_input: self.made(spec.name) for spec in read if not spec.left_out(config)}
+        made: Inputs = {spec.as_input: self.made(spec.name) for spec in read if not spec.left_out(config)}
         if step == "report":
             return made | {"run": self.folder.path.name}
         data = self.data()
-        inputs: dict[str, Any] = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
-        inputs |= (deciding(config.evaluate) if SPECS[step].trains else {}) | made
+        inputs: Inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
+        if SPECS[step].trains:
+            inputs |= deciding(config.evaluate)
+        inputs |= made
         if step == "teacher":
             inputs |= model_inputs(config.teacher, cache_folder())
         if step == "distill":

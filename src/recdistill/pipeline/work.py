@@ -3,9 +3,9 @@
 import logging
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import assert_never
 
+from recdistill.data.about import About
 from recdistill.data.counts import tell_untitled
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare
@@ -19,11 +19,13 @@ from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import WITH, unchanged_models
 from recdistill.evaluation.ranking import Scorer
 from recdistill.language_models.titles import tell_titles, title_facts
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.pipeline.plans import OpenRun, step_fingerprint
 from recdistill.reporting.report import write_report
 from recdistill.steps import SPECS, Step, changed_results
-from recdistill.storage.files import read_json, write_json
+from recdistill.storage.files import write_json
+from recdistill.storage.manifest import Environment, Manifest
+from recdistill.storage.typed import read_typed
 from recdistill.teacher.teacher import load_teacher
 from recdistill.training.distilled import train_distilled
 from recdistill.training.folds import FoldedTeacher, train_folds
@@ -36,30 +38,30 @@ from recdistill.training.warm_up import compile_reading
 logger = logging.getLogger("recdistill")
 
 
-def do_work(run: OpenRun, step: Step, folder: Path, profiler: Profiler) -> None:
+def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
     """Do one step.
 
     Args:
         run: what it belongs to.
         step: its name.
-        folder: where it writes, which is its own until the step is finished.
-        profiler: running; takes the step's phases.
+        context: its folder is the step's own until it is finished.
     """
+    folder, profiler = context.folder, context.profiler
     match step:
         case "prepare":
             prepare(run.config.data, run.config.seed, folder, profiler, run.frames)
         case "student":
-            train_student(run.config, run.data(), folder, profiler, run.device)
+            train_student(run.config, run.data(), context)
         case "teacher":
-            _train_teacher(run, folder, profiler)
+            _train_teacher(run, context)
         case "export":
-            _export(run, folder, profiler)
+            _export(run, context)
         case "distill":
             reader = OutputsReader(run.step("export"), run.output_fingerprints())
             student = run.step("student")
-            train_distilled(run.config, run.data(), run.asked(), reader, student, folder, profiler, run.device)
+            train_distilled(run.config, run.data(), run.asked(), reader, student, context)
         case "evaluate":
-            _evaluate(run, folder, profiler)
+            _evaluate(run, context)
         case "report":
             with profiler.phase("report"):
                 write_report(run.folder.path, folder, run.config.report.language)
@@ -67,23 +69,24 @@ def do_work(run: OpenRun, step: Step, folder: Path, profiler: Profiler) -> None:
             assert_never(step)
 
 
-def _train_teacher(run: OpenRun, folder: Path, profiler: Profiler) -> None:
+def _train_teacher(run: OpenRun, context: RunContext) -> None:
     student = run.step("student")
-    tell_untitled(read_json(run.step("prepare") / "data.json"))
+    tell_untitled(read_typed(run.step("prepare") / "data.json", About))
     if run.config.teacher.kind == "second_student":
-        train_second_student(run.config, run.data(), student, folder, profiler, run.device)
+        train_second_student(run.config, run.data(), student, context)
         return
     name = run.plan("teacher").fingerprint
-    user_ids = read_json(run.step("prepare") / "users.json")
+    user_ids = read_typed(run.step("prepare") / "users.json", list[str])
     if run.config.teacher.folds:  # first, since what comes last leaves the manifest's curve and evidence
-        train_folds(run.config, run.data(), user_ids, folder, profiler, run.device)
-    train_teacher(run.config, run.data(), user_ids, student, folder, name, profiler, run.device)
+        train_folds(run.config, run.data(), user_ids, context)
+    train_teacher(run.config, run.data(), user_ids, student, context, name)
 
 
-def _export(run: OpenRun, folder: Path, profiler: Profiler) -> None:
+def _export(run: OpenRun, context: RunContext) -> None:
+    folder = context.folder
     if not (folder / DONE_FILE).is_file():  # It is there where the try before was cut off behind it.
-        _write_lists(run, folder, profiler)
-    with profiler.phase("target memorisation"):
+        _write_lists(run, context)
+    with context.profiler.phase("target memorisation"):
         found = target_memorisation(OutputsReader(folder, run.output_fingerprints()), run.data(), run.config.seed)
         write_json(folder / MEMORISATION_FILE, found)
     if {"train", "validation"} <= set(found):
@@ -93,32 +96,32 @@ def _export(run: OpenRun, folder: Path, profiler: Profiler) -> None:
         )
 
 
-def _write_lists(run: OpenRun, folder: Path, profiler: Profiler) -> None:
+def _write_lists(run: OpenRun, context: RunContext) -> None:
     if run.config.teacher.kind == "second_student":
-        _export_second_student(run, folder, profiler)
+        _export_second_student(run, context)
         return
     data, config = run.asked(), run.config.decided_export
     made, student, trained = run.output_fingerprints(), run.step("student"), run.step("teacher")
     if run.config.teacher.folds:
-        with profiler.phase("load LLM"):
+        with context.profiler.phase("load LLM"):
             folded = FoldedTeacher(run.config, data, student, trained, run.device)
-        export_outputs(folded, data, folded.titles, config, folder, made, profiler, run.device)
+        export_outputs(folded, data, folded.titles, config, context, made)
         return
-    with profiler.phase("load LLM"):
+    with context.profiler.phase("load LLM"):
         teacher = load_teacher(run.config, data, student, trained, run.device)
     if run.config.teacher.compile and config.batch_size != "auto":
-        with profiler.phase("compile"):
+        with context.profiler.phase("compile"):
             compile_reading(teacher, teacher.export_windows(), config.batch_size)
-    export_outputs(teacher, data, teacher.titles, config, folder, made, profiler, run.device)
+    export_outputs(teacher, data, teacher.titles, config, context, made)
 
 
-def _export_second_student(run: OpenRun, folder: Path, profiler: Profiler) -> None:
+def _export_second_student(run: OpenRun, context: RunContext) -> None:
     data, config = run.asked(), run.config.decided_export
-    with profiler.phase("set-up"):
+    with context.profiler.phase("set-up"):
         teacher = _second_student(run, data)
         titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device)
         tell_titles(run.config.teacher.title_encoder, titles)
-    export_outputs(teacher, data, teacher.titles, config, folder, run.output_fingerprints(), profiler, run.device)
+    export_outputs(teacher, data, teacher.titles, config, context, run.output_fingerprints())
 
 
 def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:
@@ -126,9 +129,10 @@ def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:
     return load_second_student(run.config, data, run.step("student"), run.step("teacher"), run.device)
 
 
-def _evaluate(run: OpenRun, folder: Path, profiler: Profiler) -> None:
+def _evaluate(run: OpenRun, context: RunContext) -> None:
+    folder, profiler = context.folder, context.profiler
     data, config, earlier = run.data(), run.config, run.step("evaluate")
-    scorers = _scorers(run, data, profiler)
+    scorers = _scorers(run, data, context)
     evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, _unchanged(run), going_on=True)
 
 
@@ -137,7 +141,7 @@ def forget_other_machines_ranks(run: OpenRun) -> None:
     partial = run.folder.path / f"{SPECS['evaluate'].folder}.partial"
     if not (partial / "manifest.json").is_file():
         return
-    before, now = read_json(partial / "manifest.json").get("environment", {}), run.environment()
+    before, now = read_typed(partial / "manifest.json", Manifest).get("environment", Environment()), run.environment()
     if changed := [key for key in WITH if before.get(key) != now.get(key)]:
         logger.info("evaluate: begins anew, since %s differs from the interrupted try's", changed[0])
         shutil.rmtree(partial)
@@ -153,16 +157,14 @@ def _unchanged(run: OpenRun) -> frozenset[str]:
     return unchanged_models(before, run.plan("evaluate").inputs, run.config.evaluate, run.environment())
 
 
-def _scorers(run: OpenRun, data: PreparedData, profiler: Profiler) -> dict[str, Callable[[], Scorer]]:
+def _scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str, Callable[[], Scorer]]:
     """Every model of the run, each loaded only when its turn comes."""
     config, device = run.config, run.device
     student, teacher, distilled = run.step("student"), run.step("teacher"), run.step("distill")
     scorers: dict[str, Callable[[], Scorer]] = {
         **baseline_scorers(data, config.evaluate),
         "student": lambda: student_scorer(student, data, device),
-        "teacher": lambda: teacher_scorer(
-            config, data, data.targets(config.evaluate.split), student, teacher, profiler, device
-        ),
+        "teacher": lambda: teacher_scorer(config, data, data.targets(config.evaluate.split), student, teacher, context),
     }
     if config.teacher.kind == "second_student":
         scorers["teacher"] = lambda: _second_student(run, data).scorer()

@@ -1,19 +1,25 @@
 """The sections that account for the run: data, training, cost, gate, evidence, environment, how to do it again."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Literal
 
 import yaml
 
-from recdistill.data.counts import filter_settings
+from recdistill.data.about import About, Matches, Statistics
+from recdistill.data.counts import NOUNS, filter_settings, lost
+from recdistill.measure.facts import Judged
 from recdistill.reporting import plots
 from recdistill.reporting.collect import Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
 from recdistill.reporting.language import Texts, is_message
 from recdistill.reporting.wording import duration, metric
 from recdistill.steps import STEPS, TRAINED
+from recdistill.storage.manifest import Environment, Gpu
+
+Kind = Literal["rss", "allocated"]
+"""Peaks of memory that are shown: the process's, and the CUDA allocator's."""
 
 VARYING = ("time",)
 """What differs between the environments of one run's steps without meaning anything."""
@@ -26,31 +32,37 @@ def data(run: Run, texts: Texts) -> list[Block]:
     heading = Heading(texts("contents_data"))
     if run.data is None or "statistics" not in run.data:
         return [heading, Remark(texts("no_data"))]
-    counts = run.data["statistics"]
-    targets = {f"{name}_targets": number for name, number in counts["targets"].items()}
-    names = ("users", "items", "events")
-    plain = {name: counts[name] for name in names} | targets
-    titles = run.data.get("titles", {})
-    plain |= {name: counts[name] for name in ("bad_rows", "titles_missing", "tied_events") if name in counts}
-    of_file = {"items_unmatched": titles.get("unmatched"), "second_titles": titles.get("second_titles")}
-    plain |= {name: number for name, number in of_file.items() if number}
-    rows = [[texts("source"), str(run.data.get("source", texts("unknown")))]]
+    rows = [[texts("source"), run.data.get("source", texts("unknown"))]]
     if split := run.data.get("settings", {}).get("split"):
-        rows.append([texts("split"), split])
-    rows += [[texts(name), f"{number:,}"] for name, number in plain.items()]
+        rows.append([texts("split"), str(split)])
+    rows += [[texts(name), f"{number:,}"] for name, number in _counts(run.data["statistics"], run.data.get("titles"))]
     rows += _dropped(run.data, texts)
     rows.append([texts("fingerprint"), run.data["fingerprint"][:16]])
     return [heading, table([texts("key"), texts("value")], rows, labels=2)]
 
 
-def _dropped(data: Mapping[str, Any], texts: Texts) -> Iterator[list[str]]:
+def _counts(counts: Statistics, titles: Matches | None) -> Iterator[tuple[str, int]]:
+    """What is left, targets by split, and oddities; those of the items' file where there are any."""
+    yield from (("users", counts["users"]), ("items", counts["items"]), ("events", counts["events"]))
+    yield from ((f"{name}_targets", number) for name, number in counts["targets"].items())
+    odd = {
+        "bad_rows": counts.get("bad_rows"),
+        "titles_missing": counts.get("titles_missing"),
+        "tied_events": counts.get("tied_events"),
+        "items_unmatched": (titles and titles["unmatched"]) or None,
+        "second_titles": (titles and titles["second_titles"]) or None,
+    }
+    yield from ((name, number) for name, number in odd.items() if number is not None)
+
+
+def _dropped(data: About, texts: Texts) -> Iterator[list[str]]:
     """A row for each filter: what it dropped."""
     steps = data.get("filters", {})
     for before, step in pairwise(steps):
-        lost = [f"{steps[before][noun] - steps[step][noun]:,} {texts(noun)}" for noun in ("events", "users", "items")]
+        dropped = lost(steps[before], steps[step])
         names = filter_settings(step, data.get("settings", {}))
         told = texts("both", one=names[0], other=names[1]) if len(names) > 1 else names[0]
-        yield [texts("dropped", filter=told), ", ".join(lost)]
+        yield [texts("dropped", filter=told), ", ".join(f"{dropped[noun]:,} {texts(noun)}" for noun in NOUNS)]
 
 
 def curves(run: Run, texts: Texts) -> list[Block]:
@@ -91,7 +103,7 @@ def cost(run: Run, texts: Texts) -> list[Block]:
     if not phases:
         return [heading, Remark(texts("no_cost"))]
     on_gpu = any(_peak(run.steps[step], phase, "allocated") is not None for step, phase, _ in phases)
-    kinds = ("rss", "allocated") if on_gpu else ("rss",)
+    kinds: tuple[Kind, ...] = ("rss", "allocated") if on_gpu else ("rss",)
     rows = [
         [texts(f"step_{step}"), texts.phase(phase), f"{seconds:,.2f}"]
         + [_gib(_peak(run.steps[step], phase, kind)) for kind in kinds]
@@ -109,11 +121,14 @@ def cost(run: Run, texts: Texts) -> list[Block]:
     return [*blocks, table(header, rows, texts("cost_caption"), labels=2)]
 
 
-def _peak(step: Step, phase: str, kind: str) -> float | None:
-    return step.memory.get(phase, {}).get(f"peak_{kind}_gib")
+def _peak(step: Step, phase: str, kind: Kind) -> float | None:
+    peaks = step.memory.get(phase)
+    if peaks is None:
+        return None
+    return peaks["peak_rss_gib"] if kind == "rss" else peaks.get("peak_allocated_gib")
 
 
-def _step_peak(step: Step, kind: str) -> float | None:
+def _step_peak(step: Step, kind: Kind) -> float | None:
     """The largest peak of a step's phases, in GiB."""
     found = (_peak(step, phase, kind) for phase in step.memory)
     return max((peak for peak in found if peak is not None), default=None)
@@ -146,9 +161,9 @@ def lists(run: Run, texts: Texts) -> list[Block]:
     """How much of the teacher's lists is memory of their targets."""
     if not run.target_memorisation:
         return []
-    names = ("ndcg@10", "probability", "entropy")
     rows = [
-        [texts(f"{split}_targets"), f"{found['targets']:,}", *(f"{found[name]:.3f}" for name in names)]
+        [texts(f"{split}_targets"), f"{found['targets']:,}"]
+        + [f"{one:.3f}" for one in (found["ndcg@10"], found["probability"], found["entropy"])]
         for split, found in run.target_memorisation.items()
     ]
     header = [texts("targets"), texts("number"), "NDCG@10", texts("probability"), texts("entropy")]
@@ -164,10 +179,10 @@ def _strength(run: Run, texts: Texts) -> list[Block]:
     """How hard the lists were learned, where that was left to be chosen, and why."""
     if not run.strength:
         return []
-    chosen, dropout = run.strength, run.strength["dropout"]
+    chosen, dropout = run.strength, run.strength.dropout
     shown = texts("strength_plain") if dropout is None else f"{dropout:g}"
-    told = texts("strength_text", weight=f"{chosen['weight']:g}", dropout=shown)
-    reason = texts("strength_why", events=f"{chosen['events_per_item']:.1f}", limit=f"{chosen['limit']:g}")
+    told = texts("strength_text", weight=f"{chosen.weight:g}", dropout=shown)
+    reason = texts("strength_why", events=f"{chosen.events_per_item:.1f}", limit=f"{chosen.limit:g}")
     return [Paragraph(f"{told} {reason}")]
 
 
@@ -188,7 +203,7 @@ def evidence(run: Run, texts: Texts) -> list[Block]:
     ]
 
 
-def _settings(settings: Sequence[dict[str, Any]], texts: Texts) -> list[Block]:
+def _settings(settings: Sequence[Judged], texts: Texts) -> list[Block]:
     """Each setting with what was seen of it; those without a trace are told first."""
     if not settings:
         return []
@@ -202,7 +217,7 @@ def _settings(settings: Sequence[dict[str, Any]], texts: Texts) -> list[Block]:
     return [*remark, table(header, rows, texts("settings_caption"), labels=4)]
 
 
-def _flat(value: Any, texts: Texts, key: str = "") -> Iterator[tuple[str, str]]:
+def _flat(value: object, texts: Texts, key: str = "") -> Iterator[tuple[str, str]]:
     """Nested values as dotted keys and plain text."""
     if is_message(value):
         yield key, texts.told(value)
@@ -217,7 +232,7 @@ def _flat(value: Any, texts: Texts, key: str = "") -> Iterator[tuple[str, str]]:
 
 def environment(run: Run, texts: Texts) -> list[Block]:
     """The machine and the software; said where not all steps had the same."""
-    environments = {name: step.manifest.get("environment") or {} for name, step in run.steps.items()}
+    environments = {name: step.manifest.get("environment", Environment()) for name, step in run.steps.items()}
     last = list(environments.values())[-1]
     rows = [[texts(key), text] for key, text in machine(last, texts)]
     rows += [[name, version or texts("none")] for name, version in last.get("packages", {}).items()]
@@ -231,26 +246,28 @@ def environment(run: Run, texts: Texts) -> list[Block]:
     return blocks
 
 
-def _constant(found: dict[str, Any]) -> dict[str, Any]:
+def _constant(found: Environment) -> dict[str, object]:
     return {key: value for key, value in found.items() if key not in VARYING}
 
 
-def machine(found: dict[str, Any], texts: Texts) -> Iterator[tuple[str, str]]:
+def machine(found: Environment, texts: Texts) -> Iterator[tuple[str, str]]:
     """What the manifest says about the machine, as far as it says it."""
-    for key in ("device", "system"):
-        yield key, str(found.get(key, texts("unknown")))
+    yield "device", found.get("device", texts("unknown"))
+    yield "system", found.get("system", texts("unknown"))
     if cpu := found.get("cpu"):
-        yield "cpu", texts("cpu_text", model=cpu["model"], cores=cpu["cores"], threads=cpu["threads"])
+        yield "cpu", texts("cpu_text", model=cpu["model"], cores=str(cpu["cores"]), threads=cpu["threads"])
     if "memory_gib" in found:
         yield "memory", f"{found['memory_gib']:.1f} GiB"
-    gpu, git = found.get("gpu") or {}, found.get("git") or {}
+    gpu, git = found.get("gpu"), found.get("git")
     yield "gpu", _gpu(gpu, texts) if gpu else texts("none")
-    dirty = texts("git_dirty", commit=git["commit"]) if git.get("dirty") else ""
-    yield "git", dirty or git.get("commit") or texts("unknown")
-    yield "python", str(found.get("python", texts("unknown")))
+    if git is None:
+        yield "git", texts("unknown")
+    else:
+        yield "git", texts("git_dirty", commit=git["commit"]) if git["dirty"] else git["commit"]
+    yield "python", found.get("python", texts("unknown"))
 
 
-def _gpu(gpu: Mapping[str, Any], texts: Texts) -> str:
+def _gpu(gpu: Gpu, texts: Texts) -> str:
     memory = f"{gpu['memory_gib']:.1f}"
     return texts("gpu_text", name=gpu["name"], memory=memory, driver=str(gpu["driver"]), cuda=str(gpu["cuda"]))
 
@@ -258,14 +275,14 @@ def _gpu(gpu: Mapping[str, Any], texts: Texts) -> str:
 def reproduce(run: Run, texts: Texts) -> list[Block]:
     """The command and the whole configuration."""
     manifests = {name: step.manifest for name, step in run.steps.items()}
-    seeds = [found["inputs"]["seed"] for found in manifests.values() if "seed" in found.get("inputs", {})]
-    last = list(manifests.values())[-1].get("environment") or {}
-    config: dict[str, Any] = {"run": f"runs/{run.name}"}
+    seeds = [str(found["inputs"]["seed"]) for found in manifests.values() if "seed" in found["inputs"]]
+    last = list(manifests.values())[-1].get("environment", Environment())
+    config: dict[str, object] = {"run": f"runs/{run.name}"}
     config |= {"seed": int(seeds[0])} if seeds else {}
     config |= {"device": last["device"]} if "device" in last else {}
     config |= {"threads": last["cpu"]["threads"]} if "cpu" in last else {}
     for spec in STEPS:
-        if manifests.get(spec.folder, {}).get("config") is not None:
+        if spec.folder in manifests:
             config[spec.section] = manifests[spec.folder]["config"]
     left_out = next((spec for spec in STEPS if spec.folder in run.left_out), None)
     if left_out is not None:
@@ -283,7 +300,7 @@ def reproduce(run: Run, texts: Texts) -> list[Block]:
 def made(run: Run, texts: Texts) -> Paragraph:
     """When it ran and how long it took."""
     manifests = [step.manifest for step in run.steps.values()]
-    started = min(str(found.get("started", ""))[:16] for found in manifests).replace("T", " ")
-    finished = max(str(found.get("finished", ""))[:16] for found in manifests).replace("T", " ")
+    started = min(found.get("started", "")[:16] for found in manifests).replace("T", " ")
+    finished = max(found.get("finished", "")[:16] for found in manifests).replace("T", " ")
     total = duration(texts, sum(found.get("seconds", 0.0) for found in manifests))
     return Paragraph(texts("made", started=started, finished=finished, total=total))

@@ -3,12 +3,18 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from recdistill.data.about import About
+from recdistill.distill.outputs import MEMORISATION_FILE
+from recdistill.distill.strength import STRENGTH_FILE, Strength
+from recdistill.distill.target_memorisation import Memorised
 from recdistill.errors import UserError
+from recdistill.evaluation.results import Metrics
 from recdistill.evaluation.stored import not_evaluated
+from recdistill.measure.facts import ExportEvidence, GateExamples, Judged, TeacherEvidence
 from recdistill.steps import STEPS
-from recdistill.storage.files import read_json
+from recdistill.storage.manifest import Manifest, Memory, PhaseMemory, Timings
+from recdistill.storage.typed import read_optional, read_typed
 
 REPORTED = tuple(spec for spec in STEPS if spec.name != "report")
 """The steps that a report tells of."""
@@ -37,9 +43,9 @@ class Step:
         curve: its validations, if it trained.
     """
 
-    manifest: dict[str, Any]
+    manifest: Manifest
     seconds: dict[str, float]
-    memory: dict[str, dict[str, float | None]]
+    memory: dict[str, PhaseMemory]
     curve: list[CurvePoint]
 
 
@@ -63,13 +69,13 @@ class Run:
     name: str
     steps: dict[str, Step]
     left_out: tuple[str, ...]
-    data: dict[str, Any] | None
-    metrics: dict[str, Any] | None
+    data: About | None
+    metrics: Metrics | None
     gate: Gate | None
-    evidence: dict[str, Any] | None
-    export_settings: list[dict[str, Any]]
-    target_memorisation: dict[str, Any] | None
-    strength: dict[str, Any] | None
+    evidence: TeacherEvidence | None
+    export_settings: list[Judged]
+    target_memorisation: dict[str, Memorised] | None
+    strength: Strength | None
 
 
 def read_run(folder: Path) -> Run:
@@ -78,7 +84,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         UserError: no step has finished there, or a file is broken.
     """
-    left_out = not_evaluated(_optional(folder / "evaluation" / "manifest.json") or {})
+    evaluation = read_optional(folder / "evaluation" / "manifest.json", Manifest)
+    left_out = not_evaluated(evaluation) if evaluation else ()
     there = [
         spec.folder
         for spec in REPORTED
@@ -87,41 +94,36 @@ def read_run(folder: Path) -> Run:
     if not there:
         raise UserError(f"{folder}: no finished step of a run is in it")
     steps = {name: _read_step(folder / name) for name in there}
-    teacher = folder / "teacher"
+    teacher, outputs = folder / "teacher", folder / "teacher_outputs"
     return Run(
         name=folder.resolve().name,
         steps=steps,
-        data=_optional(folder / "prepare" / "data.json"),
-        metrics=_optional(folder / "evaluation" / "metrics.json"),
+        data=read_optional(folder / "prepare" / "data.json", About),
+        metrics=read_optional(folder / "evaluation" / "metrics.json", Metrics),
         left_out=left_out,
         gate=_read_gate(teacher / "gate_examples.json") if "teacher" in steps else None,
-        evidence=_optional(teacher / "evidence.json") if "teacher" in steps else None,
-        export_settings=_export_settings(folder) if "teacher_outputs" in steps else [],
-        target_memorisation=_optional(folder / "teacher_outputs" / "target_memorisation.json")
+        evidence=read_optional(teacher / "evidence.json", TeacherEvidence) if "teacher" in steps else None,
+        export_settings=_export_settings(outputs) if "teacher_outputs" in steps else [],
+        target_memorisation=read_optional(outputs / MEMORISATION_FILE, dict[str, Memorised])
         if "teacher_outputs" in steps
         else None,
-        strength=_optional(folder / "distilled" / "strength.json") if "distilled" in steps else None,
+        strength=read_optional(folder / "distilled" / STRENGTH_FILE, Strength) if "distilled" in steps else None,
     )
 
 
-def _export_settings(folder: Path) -> list[dict[str, Any]]:
-    settings: list[dict[str, Any]] = (_optional(folder / "teacher_outputs" / "evidence.json") or {}).get("settings", [])
-    return settings
+def _export_settings(outputs: Path) -> list[Judged]:
+    evidence = read_optional(outputs / "evidence.json", ExportEvidence)
+    return evidence["settings"] if evidence else []
 
 
 def _read_step(folder: Path) -> Step:
     curve = folder / "training.csv"
     return Step(
-        manifest=read_json(folder / "manifest.json"),
-        seconds=(_optional(folder / "timings.json") or {"phases": {}})["phases"],
-        memory=(_optional(folder / "memory.json") or {"phases": {}})["phases"],
+        manifest=read_typed(folder / "manifest.json", Manifest),
+        seconds=timings["phases"] if (timings := read_optional(folder / "timings.json", Timings)) else {},
+        memory=memory["phases"] if (memory := read_optional(folder / "memory.json", Memory)) else {},
         curve=_read_curve(curve) if curve.is_file() else [],
     )
-
-
-def _optional(path: Path) -> Any:
-    """What a JSON file holds; None where there is no such file."""
-    return read_json(path) if path.is_file() else None
 
 
 def _read_curve(path: Path) -> list[CurvePoint]:
@@ -149,11 +151,11 @@ def _read_curve(path: Path) -> list[CurvePoint]:
 
 def _read_gate(path: Path) -> Gate | None:
     """The gate's examples; None where there is no file, or no gate."""
-    found = _optional(path)
-    if not found or not found["users"]:
+    found = read_optional(path, GateExamples)
+    if not found or found["entropy"] is None or found["between_user_std"] is None:
         return None
     return Gate(
-        users=[str(example["user"]) for example in found["users"]],
+        users=[example["user"] for example in found["users"]],
         weights=[example["weights"] for example in found["users"]],
         entropy=found["entropy"],
         between_user_std=found["between_user_std"],

@@ -1,8 +1,8 @@
 """A comparison of runs as tables on the terminal, in English."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from recdistill.evaluation.results import Comparison, Estimate, EstimatedSlice, Variant
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import certain_misses, disagreement, metric, metric_name, p_relation, p_value, signed
 
@@ -24,15 +24,21 @@ LABELS = ("variant", "model", "slice", "step")
 """Columns of words, which stand to the left; numbers stand to the right."""
 
 
-def comparison_tables(found: Mapping[str, Any]) -> str:
+def comparison_tables(found: Comparison) -> str:
     """What :func:`recdistill.evaluation.compare.compare` found: all contenders, slices, beside the metric, cost."""
     texts = Texts("en")
     name = metric_name(found["metric"])
     seen = texts("seen_filtered" if found["filter_seen"] else "seen_kept")
-    counts = {key: f"{found[key]:,}" for key in ("rows", "users", "items")}
-    how = texts("how", split=texts(f"split_{found['split']}"), seen=seen, **counts)
-    if found.get("repeats"):  # what earlier versions wrote has no count
-        how += f" {certain_misses(found, texts)}"
+    how = texts(
+        "how",
+        split=texts(f"split_{found['split']}"),
+        seen=seen,
+        rows=f"{found['rows']:,}",
+        users=f"{found['users']:,}",
+        items=f"{found['items']:,}",
+    )
+    if repeats := found.get("repeats"):  # what earlier versions wrote has no count
+        how += f" {certain_misses(repeats, found['rows'], texts)}"
     parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
     parts += _notes(found, texts)
     for kind, slices in found["slices"].items():
@@ -44,7 +50,7 @@ def comparison_tables(found: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["variants"]), *_devices(found["variants"])])
 
 
-def study_table(found: Mapping[str, Mapping[str, Any]]) -> str:
+def study_table(found: Mapping[str, Comparison]) -> str:
     """The end of a study: the first metric's comparison, and of the others each variant's mean with its interval.
 
     Args:
@@ -63,7 +69,7 @@ def study_table(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join([*parts, _table(header, rows)] if others else parts)
 
 
-def _notes(found: Mapping[str, Any], texts: Texts) -> list[str]:
+def _notes(found: Comparison, texts: Texts) -> list[str]:
     """A line for each row whose interval and p do not say the same."""
     notes = []
     for entry in found["entries"]:
@@ -77,7 +83,7 @@ def _notes(found: Mapping[str, Any], texts: Texts) -> list[str]:
     return ["\n".join(notes)] if notes else []
 
 
-def _row(entry: Mapping[str, Any]) -> list[str]:
+def _row(entry: Estimate) -> list[str]:
     std = "" if entry["std"] is None else metric(entry["std"])
     row = [entry["variant"], entry["model"], str(entry["seeds"]), metric(entry["mean"]), std, _ends(entry["interval"])]
     if "difference" not in entry:
@@ -90,14 +96,14 @@ def _ends(ends: Sequence[float]) -> str:
     return f"[{metric(ends[0])}, {metric(ends[1])}]"
 
 
-def _difference(entry: Mapping[str, Any]) -> list[str]:
+def _difference(entry: Estimate) -> list[str]:
     if "difference" not in entry:
         return ["", ""]
     low, high = map(signed, entry["difference_interval"])
     return [signed(entry["difference"]), f"[{low}, {high}]"]
 
 
-def _against(found: Mapping[str, Any]) -> str:
+def _against(found: Comparison) -> str:
     """What the differences are to, and how intervals and tests were made."""
     compared = [entry for entry in found["entries"] if "difference" in entry]
     if not compared:
@@ -112,12 +118,12 @@ def _against(found: Mapping[str, Any]) -> str:
     )
 
 
-def _seeds_in_p(found: Mapping[str, Any]) -> str:
+def _seeds_in_p(found: Comparison) -> str:
     """Earlier versions held the seeds fixed in p."""
     return ", with resampled seeds" if found.get("p_over_seeds") else ""
 
 
-def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[list[str]]:
+def _slice_rows(part: EstimatedSlice, kind: str, texts: Texts) -> Iterator[list[str]]:
     key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
     name = texts(key, first=part["from"], last=part["to"])
     for place, entry in enumerate(part["entries"]):
@@ -132,7 +138,7 @@ def _slice_rows(part: Mapping[str, Any], kind: str, texts: Texts) -> Iterator[li
         ]
 
 
-def _beside(entries: Sequence[Mapping[str, Any]]) -> str:
+def _beside(entries: Sequence[Estimate]) -> str:
     """Coverage, popularity, novelty and the papers' protocol; empty where a run of the variant did not record it."""
     keys = list(dict.fromkeys(key for entry in entries for key in entry["beside"]))
     rows = [
@@ -141,7 +147,7 @@ def _beside(entries: Sequence[Mapping[str, Any]]) -> str:
     return _table(["variant", "model", *keys], rows)
 
 
-def _cost(variants: Mapping[str, Any]) -> str:
+def _cost(variants: Mapping[str, Variant]) -> str:
     """What each step took, on average over the seeds."""
     rows = [
         [variant, step, _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
@@ -151,7 +157,7 @@ def _cost(variants: Mapping[str, Any]) -> str:
     return _table(["variant", "step", "seconds", "core-seconds"], rows)
 
 
-def _devices(variants: Mapping[str, Any]) -> Iterator[str]:
+def _devices(variants: Mapping[str, Variant]) -> Iterator[str]:
     """What the steps ran on, with a word of care where variants differ in it; nothing where it was not recorded."""
     each = {variant: about.get("devices", {}) for variant, about in variants.items()}
     of_step: dict[str, set[tuple[str, ...]]] = {}

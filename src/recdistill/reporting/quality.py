@@ -1,7 +1,6 @@
 """The sections that say how good the models are: summary, results, tests, slices."""
 
-from typing import Any
-
+from recdistill.evaluation.results import Metrics, Slice, Test
 from recdistill.reporting import plots
 from recdistill.reporting.collect import Run
 from recdistill.reporting.document import Block, Bullets, Figure, Heading, Paragraph, Remark, Table, table
@@ -31,7 +30,9 @@ LISTED = (MAIN, "hit_rate@10", "mrr@10", "ndcg@20", "hit_rate@20")
 
 def how(run: Run, texts: Texts) -> str:
     """What was ranked and how, in one line to stand beside every number."""
-    metrics = run.metrics or {}
+    metrics = run.metrics
+    if metrics is None:
+        raise ValueError("a run that was not evaluated has no ranking")
     return texts(
         "how",
         split=texts(f"split_{metrics['split']}"),
@@ -103,8 +104,8 @@ def results(run: Run, texts: Texts) -> list[Block]:
         metric_name(key): [_estimate(run.metrics, name, key) for name in models] for key in (MAIN, "hit_rate@10")
     }
     blocks: list[Block] = [Heading(texts("contents_results")), table(header, rows, caption, strong=strong)]
-    if run.metrics["repeats"]:
-        blocks.append(Remark(certain_misses(run.metrics, texts)))
+    if repeats := run.metrics["repeats"]:
+        blocks.append(Remark(certain_misses(repeats, run.metrics["rows"], texts)))
     blocks += [Remark(told) for told in baselines_left_out(run.metrics, texts)]
     names = plots.plain_labels(list(models), "model")
     return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
@@ -164,7 +165,7 @@ def slice_sections(run: Run, texts: Texts) -> list[Block]:
     return blocks
 
 
-def _slice_table(parts: list[dict[str, Any]], models: list[str], kind: str, texts: Texts) -> Table:
+def _slice_table(parts: list[Slice], models: list[str], kind: str, texts: Texts) -> Table:
     header = [_axis(kind, texts), texts("rows"), *map(texts.short, models)]
     rows = [
         [_slice_name(part, kind, texts), f"{part['rows']:,}"]
@@ -174,7 +175,7 @@ def _slice_table(parts: list[dict[str, Any]], models: list[str], kind: str, text
     return table(header, rows, texts("slice_caption"))
 
 
-def _slice_tests(parts: list[dict[str, Any]], kind: str, texts: Texts) -> list[Block]:
+def _slice_tests(parts: list[Slice], kind: str, texts: Texts) -> list[Block]:
     """The comparisons with the student within each slice, or what there is to compare instead."""
     models = parts[0]["models"]
     pairs = [pair for pair in PAIRS[:2] if pair[0] in models] or PAIRS
@@ -192,16 +193,16 @@ def _axis(kind: str, texts: Texts) -> str:
     return texts("target_popularity" if kind == "popularity" else kind)
 
 
-def _slice_name(part: dict[str, Any], kind: str, texts: Texts) -> str:
+def _slice_name(part: Slice, kind: str, texts: Texts) -> str:
     key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
     return texts(key, first=part["from"], last=part["to"])
 
 
-def _estimate(compared: dict[str, Any], model: str, key: str) -> Estimate:
+def _estimate(compared: Metrics | Slice, model: str, key: str) -> Estimate:
     return Estimate(compared["models"][model][key], *compared["intervals"][model][key])
 
 
-def _pair(test: dict[str, Any], texts: Texts) -> str:
+def _pair(test: Test, texts: Texts) -> str:
     return texts("minus", a=texts.short(test["a"]), b=texts.short(test["b"]))
 
 
@@ -209,7 +210,7 @@ def _test_header(texts: Texts) -> list[str]:
     return [texts("value"), texts("interval"), texts("p"), texts("p_holm"), texts("verdict")]
 
 
-def _test_row(test: dict[str, Any], texts: Texts) -> list[str]:
+def _test_row(test: Test, texts: Texts) -> list[str]:
     low, high = test["interval"]
     return [
         signed(test["difference"]),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from recdistill.evaluation.results import Metrics
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import (
     baselines_left_out,
@@ -11,7 +12,7 @@ from recdistill.reporting.wording import (
     metric_name,
     story_sentences,
 )
-from recdistill.storage.files import read_json
+from recdistill.storage.typed import read_typed
 
 COLUMNS = ("ndcg@10", "hit_rate@10")
 
@@ -23,7 +24,7 @@ def results_table(run: Path) -> str:
         UserError: the run has not been evaluated.
     """
     texts = Texts("en")
-    metrics = read_json(run / "evaluation" / "metrics.json")
+    metrics = read_typed(run / "evaluation" / "metrics.json", Metrics)
     rows = [["", *map(metric_name, COLUMNS), metric_name("mrr@10")]]
     for name, values in metrics["models"].items():
         ends = metrics["intervals"][name]
@@ -37,9 +38,9 @@ def results_table(run: Path) -> str:
     ]
     seen = texts("seen_filtered" if metrics["filter_seen"] else "seen_kept")
     split = texts(f"split_{metrics['split']}")
-    counts = {key: f"{metrics[key]:,}" for key in ("rows", "users", "items")}
-    lines += ["", texts("how", split=split, seen=seen, **counts)]
+    ranked, users, items = (f"{count:,}" for count in (metrics["rows"], metrics["users"], metrics["items"]))
+    lines += ["", texts("how", split=split, seen=seen, rows=ranked, users=users, items=items)]
     if metrics["repeats"]:
-        lines.append(certain_misses(metrics, texts))
+        lines.append(certain_misses(metrics["repeats"], metrics["rows"], texts))
     lines += baselines_left_out(metrics, texts)
     return "\n".join(lines + story_sentences(metrics, texts, "ndcg@10"))

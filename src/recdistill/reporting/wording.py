@@ -1,9 +1,10 @@
 """Numbers as a person reads them, and what a paired test says in words."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from recdistill.config import BASELINES
+from recdistill.evaluation.results import Metrics, Test
 from recdistill.reporting.language import Texts
 from recdistill.steps import SERVED
 
@@ -50,19 +51,20 @@ def p_relation(p: float) -> str:
     return (f"= {p:.3f}" if p >= 0.001 else "< 0.001").replace(" ", "\u00a0")
 
 
-def certain_misses(metrics: Mapping[str, Any], texts: Texts) -> str:
+def certain_misses(repeats: int, rows: int, texts: Texts) -> str:
     """How many targets repeat their history and so are misses for every model."""
-    return texts("repeats", repeats=f"{metrics['repeats']:,}", rows=f"{metrics['rows']:,}")
+    return texts("repeats", repeats=f"{repeats:,}", rows=f"{rows:,}")
 
 
-def baselines_left_out(metrics: Mapping[str, Any], texts: Texts) -> list[str]:
+def baselines_left_out(metrics: Metrics, texts: Texts) -> list[str]:
     """Which baselines the catalogue was too large for; earlier versions recorded none."""
-    left_out = {name: about["left_out"] for name, about in metrics.get("baselines", {}).items() if "left_out" in about}
+    left_out = {name: fit.get("left_out") for name, fit in metrics.get("baselines", {}).items()}
     return [
         texts(
             "baseline_left_out", model=texts.name(name), name=name, **{key: f"{value:,}" for key, value in why.items()}
         )
         for name, why in left_out.items()
+        if isinstance(why, dict)
     ]
 
 
@@ -76,7 +78,7 @@ def duration(texts: Texts, seconds: float) -> str:
     return texts("hours", hours=minutes // 60, minutes=minutes % 60)
 
 
-def verdict(test: Mapping[str, Any]) -> Verdict:
+def verdict(test: Test) -> Verdict:
     """`level`: the interval holds 0. `clear`: it does not, and the corrected p-value is small. `perhaps`: it is not."""
     low, high = test["interval"]
     if low <= 0 <= high:
@@ -84,7 +86,7 @@ def verdict(test: Mapping[str, Any]) -> Verdict:
     return "clear" if test["p_holm"] < LEVEL else "perhaps"
 
 
-def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> dict[str, Any] | None:
+def between(tests: Sequence[Test], a: str, b: str, metric_name: str) -> Test | None:
     """The test of a against b, turned round where it was made of b against a; None where there is none."""
     for test in tests:
         if test["metric"] != metric_name:
@@ -93,7 +95,7 @@ def between(tests: list[dict[str, Any]], a: str, b: str, metric_name: str) -> di
             return test
         if (test["a"], test["b"]) == (b, a):
             low, high = test["interval"]
-            return test | {"a": a, "b": b, "difference": -test["difference"], "interval": [-high, -low]}
+            return {**test, "a": a, "b": b, "difference": -test["difference"], "interval": [-high, -low]}
     return None
 
 
@@ -103,7 +105,7 @@ def best_baseline(models: Mapping[str, Mapping[str, float]], metric_name: str) -
     return max(there, key=lambda name: models[name][metric_name], default=None)
 
 
-def story_sentences(metrics: Mapping[str, Any], texts: Texts, metric_name: str) -> list[str]:
+def story_sentences(metrics: Metrics, texts: Texts, metric_name: str) -> list[str]:
     """The comparisons that a run is made for, that with the best simple baseline first, and a word of care where the
     baseline is ahead. Of the baselines the best one and popularity are told; all stand in the tables of tests.
     """
@@ -129,7 +131,7 @@ def disagreement(texts: Texts, interval: Sequence[float], p: float) -> str:
     return ""
 
 
-def sentence(texts: Texts, test: Mapping[str, Any]) -> str:
+def sentence(texts: Texts, test: Test) -> str:
     """One comparison in words."""
     kind = verdict(test)
     key: str = kind

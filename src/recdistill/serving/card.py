@@ -9,6 +9,8 @@ from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import bracketed, metric_name, story_sentences
 from recdistill.serving.bundle_files import Bundle
 from recdistill.storage.files import read_json
+from recdistill.storage.manifest import Manifest
+from recdistill.storage.typed import JsonValue, read_optional
 
 METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
 BASE_MODELS = {"title_encoder": "title encoder", "llm": "language model"}
@@ -90,13 +92,12 @@ def bundle_card(run: Path, bundle: Bundle) -> str:
     )
 
 
-def _settings(run: Path) -> dict[str, Any]:
+def _settings(run: Path) -> dict[str, dict[str, JsonValue]]:
     """Settings of the run's steps, as their manifests have them."""
     found = {}
     for step in ("student", "teacher", "distilled"):
-        path = run / step / "manifest.json"
-        if path.is_file():
-            found[step] = read_json(path).get("config", {})
+        if manifest := read_optional(run / step / "manifest.json", Manifest):
+            found[step] = manifest["config"]
     return found
 
 

@@ -2,23 +2,26 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recdistill.data.about import Names
 from recdistill.data.new_items import NewItems
 from recdistill.errors import UserError
 from recdistill.serving.bundle import finish_bundle, kind_of_ids, write_catalog
 from recdistill.serving.bundle_files import CARD_FILE, read_bundle, read_catalog
-from recdistill.serving.loading import COUNTS, train_counts
-from recdistill.serving.seen import FILTER_SEEN, leaves_seen_out
-from recdistill.storage.files import read_json, write_array, write_json, write_text
+from recdistill.serving.loading import train_counts
+from recdistill.serving.seen import leaves_seen_out
+from recdistill.storage.files import write_array, write_json, write_text
+from recdistill.storage.typed import read_typed
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
+from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, save_title_map
 
-Titles = tuple[TitleMap, dict[str, Any]]
+Titles = tuple[TitleMap, MapAbout]
 """A title map and what is written beside it."""
 
 
@@ -51,7 +54,7 @@ class RunItems:
         self.run, self.title_map = run, run / "distilled"
         if not (self.title_map / SHAPE_FILE).is_file():
             raise UserError(f"{self.title_map}: holds no model; run `recdistill distill` first")
-        self.student, self.catalog = load_student(self.title_map), read_json(run / "prepare" / "catalog.json")
+        self.student, self.catalog = load_student(self.title_map), read_typed(run / "prepare" / "catalog.json", Names)
         self.item_ids = self.catalog["item_ids"][1:]
         if self.student.num_items != len(self.item_ids):
             held = f"the model knows {self.student.num_items} items and the catalog has {len(self.item_ids)}"
@@ -60,15 +63,16 @@ class RunItems:
 
     def write(self, folder: Path, new: NewItems, vectors: Tensor, titles: Titles) -> None:
         """Write `distilled/` and `prepare/catalog.json`."""
-        counts = self.catalog.get(COUNTS) or train_counts(self.run)
+        counts = self.catalog.get("counts") or train_counts(self.run)
         self.student.append_items(vectors)
-        for key, more in new._asdict().items():
-            if key in self.catalog:  # there are no texts where only titles are read
-                self.catalog[key] += more
+        self.catalog["item_ids"] += new.item_ids
+        self.catalog["titles"] += new.titles
+        if "texts" in self.catalog:  # there are none where only titles are read
+            self.catalog["texts"] += new.texts
         if counts:
-            self.catalog[COUNTS] = [*counts, *[0] * len(vectors)]
+            self.catalog["counts"] = [*counts, *[0] * len(vectors)]
         title_map, about = titles
-        about[FILTER_SEEN] = leaves_seen_out(self.run, "distilled")
+        about["evaluate.filter_seen"] = leaves_seen_out(self.run, "distilled")
         save_student(self.student, folder / "distilled")
         save_title_map(title_map, about, folder / "distilled")
         write_json(folder / "prepare" / "catalog.json", self.catalog)

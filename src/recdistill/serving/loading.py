@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from recdistill.data.about import Names
 from recdistill.data.catalog import Catalog
 from recdistill.errors import UserError
 from recdistill.serving.answers import About, Model
 from recdistill.serving.bundle_files import BUNDLE_FILE, BundledModel, read_bundle, read_catalog
 from recdistill.serving.engines import Engine
 from recdistill.serving.seen import leaves_seen_out
-from recdistill.storage.files import read_json
+from recdistill.storage.manifest import Code, Manifest
+from recdistill.storage.typed import read_optional, read_typed
 
 logger = logging.getLogger("recdistill")
 
-COUNTS = "counts"
-"""What a catalog that `add-items` wrote calls the training interactions of its items."""
 BUNDLE_FOLDER = "bundle"
 """Where a run's own bundle lies in it."""
 
@@ -88,21 +88,21 @@ def load_run(run: Path, model: Model) -> Loaded:
 
     check_served(run, model)
 
-    names = read_json(run / "prepare" / "catalog.json")
+    names = read_typed(run / "prepare" / "catalog.json", Names)
     engine = TorchEngine(load_student(run / model))
     exclude_seen = leaves_seen_out(run, model)
-    path = run / model / "manifest.json"
+    manifest = read_optional(run / model / "manifest.json", Manifest)
     about = About(
         run.resolve().name,
         step_fingerprint(run, model),
-        str(read_json(path).get("code", {}).get("version", "")) if path.is_file() else "",
+        manifest.get("code", Code()).get("version", "") if manifest else "",
         model,
         engine.num_items,
         engine.max_length,
         exclude_seen,
     )
     catalog = Catalog(names["item_ids"], names["titles"])
-    return Loaded(engine, catalog, exclude_seen, names.get(COUNTS) or train_counts(run), about)
+    return Loaded(engine, catalog, exclude_seen, names.get("counts") or train_counts(run), about)
 
 
 def check_served(run: Path, model: Model) -> None:
@@ -148,5 +148,5 @@ def holds_run_as_it_is(run: Path, model: Model) -> bool:
 
 def step_fingerprint(run: Path, model: str) -> str:
     """The fingerprint of the step that trained a run's model; empty where `add-items` wrote the folder."""
-    path = run / model / "manifest.json"
-    return str(read_json(path).get("fingerprint", "")) if path.is_file() else ""
+    manifest = read_optional(run / model / "manifest.json", Manifest)
+    return manifest["fingerprint"] if manifest else ""

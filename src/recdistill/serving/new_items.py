@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +17,8 @@ from recdistill.serving.bundle_files import BUNDLE_FILE
 from recdistill.serving.item_holders import BundleItems, Holder, RunItems
 from recdistill.storage.files import sha256_of
 from recdistill.storage.new_folder import new_folder
+from recdistill.storage.typed import typed
+from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, load_title_map
 
 
@@ -47,7 +48,7 @@ def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str 
     title_map, about = load_title_map(source.title_map)
     _refuse_inside(out, run)
     with torch.no_grad(), new_folder(out) as folder:
-        new = read_new_items(items, set(source.item_ids), ItemColumns(**about["columns"]))
+        new = read_new_items(items, set(source.item_ids), typed(about["columns"], ItemColumns, str(run)))
         embeddings = _embeddings(title_map, about, new, run, encoder, device)
         about["added"] = [
             *about.get("added", []),
@@ -62,9 +63,7 @@ def _refuse_inside(out: Path, run: Path) -> None:
         raise UserError(f"out: {out} lies in the run {run}; choose another folder")
 
 
-def _embeddings(
-    title_map: TitleMap, about: dict[str, Any], new: NewItems, run: Path, encoder: str, device: str
-) -> Tensor:
+def _embeddings(title_map: TitleMap, about: MapAbout, new: NewItems, run: Path, encoder: str, device: str) -> Tensor:
     """Embeddings fp16 (M, H) of the new items' titles, by the encoder that the map was made for."""
     config = _encoder_config(run_config({"teacher": about["teacher"]}).teacher, encoder, device)
     texts, count = ["", *about["examples"], *new.texts], len(about["examples"])

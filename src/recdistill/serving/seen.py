@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from recdistill.storage.files import read_json
+from recdistill.storage.manifest import Manifest
+from recdistill.storage.typed import read_optional
+from recdistill.students.map_about import MapAbout
 
 FILTER_SEEN = "evaluate.filter_seen"
 """What a model's manifest calls the setting where it is not at its default, and what `add-items` writes down."""
@@ -12,12 +14,11 @@ ABOUT_FILE = "title_map.json"
 
 def leaves_seen_out(run: Path, model: str) -> bool:
     """Whether a run's ranking left seen items out (`evaluate.filter_seen`), by its evaluation, or by its training."""
-    places = (
-        (run / "evaluation/manifest.json", "config", "filter_seen"),
-        (run / model / "manifest.json", "inputs", FILTER_SEEN),
-    )
-    for path, section, key in places:
-        if path.is_file() and key in (found := read_json(path)[section]):
-            return bool(found[key])
-    path = run / model / ABOUT_FILE
-    return bool(read_json(path).get(FILTER_SEEN, True)) if path.is_file() else True
+    evaluated = read_optional(run / "evaluation" / "manifest.json", Manifest)
+    if evaluated and "filter_seen" in evaluated["config"]:
+        return bool(evaluated["config"]["filter_seen"])
+    trained = read_optional(run / model / "manifest.json", Manifest)
+    if trained and FILTER_SEEN in trained["inputs"]:
+        return bool(trained["inputs"][FILTER_SEEN])
+    about = read_optional(run / model / ABOUT_FILE, MapAbout)
+    return about.get("evaluate.filter_seen", True) if about else True

@@ -11,7 +11,6 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from recdistill.errors import UserError
 from recdistill.storage.files import read_errors, write_json
@@ -58,7 +57,7 @@ def remembered_digest(path: Path, cache: Path) -> str:
             return digest
         digest = digest_of(path)
         if _identity(path) == before and now - before["changed_ns"] > SETTLED_NS:
-            _remember(entry, before | {"digest": digest})
+            _remember(entry, before, digest)
     return digest
 
 
@@ -71,7 +70,7 @@ def _piece(file: int, start: int) -> bytes:
     return digest.digest()
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def _identity(path: Path) -> dict[str, int]:
     """What changes when a file does."""
     found = path.stat()
     return {
@@ -82,7 +81,7 @@ def _identity(path: Path) -> dict[str, Any]:
     }
 
 
-def _recall(entry: Path, identity: dict[str, Any]) -> str | None:
+def _recall(entry: Path, identity: dict[str, int]) -> str | None:
     """The digest that was remembered of this very file; None where there is none, or the memory is unreadable."""
     try:
         known = json.loads(entry.read_text(encoding="utf-8"))
@@ -91,9 +90,9 @@ def _recall(entry: Path, identity: dict[str, Any]) -> str | None:
     return known["digest"] if isinstance(known, dict) and known.items() >= identity.items() else None
 
 
-def _remember(entry: Path, known: dict[str, Any]) -> None:
+def _remember(entry: Path, known: dict[str, int], digest: str) -> None:
     """Write it down for the next time; a cache that takes nothing costs the time of reading again, and is told."""
     try:
-        write_json(entry, known)
+        write_json(entry, known | {"digest": digest})
     except UserError as error:
         logger.warning("a model's files are read whole each time, since %s", error)

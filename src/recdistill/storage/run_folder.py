@@ -27,7 +27,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
 
 from recdistill.errors import UserError
 from recdistill.interruption import deferred
-from recdistill.storage.files import clear_temporary, disk_errors, read_json, write_json
+from recdistill.storage.files import clear_temporary, disk_errors, write_json
+from recdistill.storage.manifest import Environment, Inputs, Manifest, Memory, Timings
+from recdistill.storage.typed import read_optional, read_typed
 from recdistill.version import __version__
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Recorder(Protocol):
     def write(self, folder: Path) -> None:
         """Write `timings.json` and `memory.json`."""
 
-    def restore(self, timings: dict[str, Any], memory: dict[str, Any]) -> None:
+    def restore(self, timings: Timings, memory: Memory) -> None:
         """Go on from what an earlier try had written."""
 
 
@@ -77,10 +79,9 @@ class RunFolder:
         """The folder of a finished step."""
         return self.path / name
 
-    def manifest(self, name: str) -> dict[str, Any] | None:
+    def manifest(self, name: str) -> Manifest | None:
         """What a finished step recorded; None where it has not finished."""
-        path = self.step(name) / "manifest.json"
-        return read_json(path) if path.is_file() else None
+        return read_optional(self.step(name) / "manifest.json", Manifest)
 
     def is_finished(self, name: str, expected: str) -> bool:
         """Whether the step has finished with this fingerprint."""
@@ -129,8 +130,8 @@ class RunFolder:
         name: str,
         expected: str,
         config: "DataclassInstance",
-        inputs: dict[str, Any],
-        environment: dict[str, Any],
+        inputs: Inputs,
+        environment: Environment,
         profiler: P,
         resumable: bool = True,
         results: int = 1,
@@ -148,8 +149,8 @@ class RunFolder:
             results: the count of the step's results (:mod:`recdistill.steps`), for the manifest.
         """
         partial = self.path / f"{name}.partial"
-        manifest = self._open_partial(partial, expected, resumable)
-        manifest |= {
+        before = self._open_partial(partial, expected, resumable)
+        manifest: Manifest = {
             "step": name,
             "status": "running",
             "fingerprint": expected,
@@ -157,26 +158,29 @@ class RunFolder:
             "config": asdict(config),
             "code": {"version": __version__, "results": results},
             "environment": environment,
-            "started": manifest.get("started") or _now(),
-            "attempts": manifest.get("attempts", 0) + 1,
+            "started": _now(),
+            "attempts": 1,
         }
+        if before is not None:
+            manifest |= {
+                "started": before.get("started") or _now(),
+                "attempts": before.get("attempts", 0) + 1,
+                "seconds": before.get("seconds", 0.0),
+            }
         began = time.perf_counter()
         if (partial / "memory.json").is_file() and (partial / "timings.json").is_file():
-            profiler.restore(read_json(partial / "timings.json"), read_json(partial / "memory.json"))
+            profiler.restore(read_typed(partial / "timings.json", Timings), read_typed(partial / "memory.json", Memory))
         try:
             write_json(partial / "manifest.json", manifest)
             with profiler, disk_errors(partial):
                 yield partial, profiler
             profiler.write(partial)
-            seconds = manifest.get("seconds", 0.0) + time.perf_counter() - began
-            write_json(
-                partial / "manifest.json",
-                manifest | {"status": "finished", "finished": _now(), "seconds": round(seconds, 3)},
-            )
+            manifest |= {"status": "finished", "finished": _now(), "seconds": _since(began, manifest)}
+            write_json(partial / "manifest.json", manifest)
         except BaseException:
             if resumable:
                 with disk_errors(partial):
-                    manifest["seconds"] = round(manifest.get("seconds", 0.0) + time.perf_counter() - began, 3)
+                    manifest["seconds"] = _since(began, manifest)
                     profiler.write(partial)
                     write_json(partial / "manifest.json", manifest)
             else:
@@ -184,10 +188,10 @@ class RunFolder:
             raise
         self._take_name(partial, name)
 
-    def _open_partial(self, partial: Path, expected: str, resumable: bool) -> dict[str, Any]:
+    def _open_partial(self, partial: Path, expected: str, resumable: bool) -> Manifest | None:
         """Keep a partial folder to go on from, of the same fingerprint, and return its manifest; else begin empty."""
         if resumable and (partial / "manifest.json").is_file():
-            manifest: dict[str, Any] = read_json(partial / "manifest.json")
+            manifest = read_typed(partial / "manifest.json", Manifest)
             if manifest["fingerprint"] == expected:
                 logger.info("%s: was interrupted before; what it had saved is read back", partial.stem)
                 clear_temporary(partial)
@@ -195,7 +199,7 @@ class RunFolder:
         shutil.rmtree(partial, ignore_errors=True)
         with disk_errors(partial):
             partial.mkdir(parents=True)
-        return {}
+        return None
 
     def _take_name(self, partial: Path, name: str) -> None:
         """Put the finished folder in the place of an older one."""
@@ -226,6 +230,11 @@ def _is_at(file: TextIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _since(began: float, manifest: Manifest) -> float:
+    """Seconds of all tries: of those before, and since this one began."""
+    return round(manifest.get("seconds", 0.0) + time.perf_counter() - began, 3)
 
 
 def _now() -> str:

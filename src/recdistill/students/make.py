@@ -1,14 +1,16 @@
 """Students by name, and on disk: `student.json` has the shape, `student.safetensors` the weights and nothing else."""
 
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from recdistill.config import StudentConfig
+from recdistill.config.student import StudentBlock, StudentModel
 from recdistill.errors import UserError
-from recdistill.storage.files import atomic_path, read_json, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_tensors, write_json
+from recdistill.storage.typed import read_typed, typed
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
 from recdistill.students.sasrec import SASRec
@@ -16,19 +18,28 @@ from recdistill.students.sasrec import SASRec
 WEIGHTS_FILE = "student.safetensors"
 SHAPE_FILE = "student.json"
 """Written last: where it is, the weights are there."""
-SHAPE_KEYS = (
-    "model",
-    "block",
-    "embedding_dim",
-    "num_layers",
-    "num_heads",
-    "ffn_multiplier",
-    "dropout",
-    "attention_dropout",
-    "max_length",
-)
-"""Settings of `StudentConfig` that say what the weights are of; how they were trained stands in the step's manifest."""
-BEFORE: dict[str, Any] = {"block": "sasrec", "ffn_multiplier": 1, "attention_dropout": 0.0}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`student.json`: the number of items, and the settings of `StudentConfig` that say what the weights are of.
+
+    How they were trained stands in the step's manifest.
+    """
+
+    num_items: int
+    model: StudentModel
+    block: StudentBlock
+    embedding_dim: int
+    num_layers: int
+    num_heads: int
+    ffn_multiplier: int
+    dropout: float
+    attention_dropout: float
+    max_length: int
+
+
+BEFORE: dict[str, str | int | float] = {"block": "sasrec", "ffn_multiplier": 1, "attention_dropout": 0.0}
 """What the students were whose `student.json` was written before these keys were there."""
 RENAMED = {"blocks": "num_layers", "heads": "num_heads", "mlp_factor": "ffn_multiplier"}
 """Keys of older `student.json` files and what they are called now."""
@@ -55,7 +66,7 @@ def save_student(student: Student, folder: Path) -> None:
     tensors |= {name: value for name, value in student.named_parameters() if not name.startswith("items.")}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
-    shape = {key: getattr(student.config, key) for key in SHAPE_KEYS}
+    shape = {one.name: getattr(student.config, one.name) for one in fields(Shape) if one.name != "num_items"}
     write_json(folder / SHAPE_FILE, {"num_items": student.num_items} | shape)
 
 
@@ -65,7 +76,7 @@ def load_student(folder: Path) -> Student:
     Raises:
         UserError: a file is missing or broken, or the weights are not of the recorded shape.
     """
-    student = _untrained(read_json(folder / SHAPE_FILE), folder / SHAPE_FILE)
+    student = _untrained(folder / SHAPE_FILE)
     path = folder / WEIGHTS_FILE
     try:
         student.load_state_dict(read_tensors(path), strict=True)
@@ -74,9 +85,10 @@ def load_student(folder: Path) -> Student:
     return student.eval()
 
 
-def _untrained(shape: dict[str, Any], path: Path) -> Student:
-    shape = {**BEFORE, **{RENAMED.get(key, key): value for key, value in shape.items()}}
-    missing = [key for key in ("num_items", *SHAPE_KEYS) if key not in shape]
-    if missing:
-        raise UserError(f"{path}: {missing[0]} is missing")
-    return make_student(StudentConfig(**{key: shape[key] for key in SHAPE_KEYS}), shape["num_items"])
+def _untrained(path: Path) -> Student:
+    """A student of the shape in a file, which may have an older version's names."""
+    saved = read_typed(path, dict[str, str | int | float])
+    shape = typed(BEFORE | {RENAMED.get(key, key): value for key, value in saved.items()}, Shape, str(path))
+    made = asdict(shape)
+    num_items = made.pop("num_items")
+    return make_student(StudentConfig(**made), num_items)

@@ -6,10 +6,8 @@ so that a new item's title has a vector too. Only training gives an ID embedding
 the items that were trained on, the more of each the liker its title is.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,13 +15,14 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from recdistill.errors import UserError
-from recdistill.storage.files import atomic_path, read_json, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_tensors, write_json
+from recdistill.storage.typed import read_typed
+from recdistill.students.map_about import MapAbout
 
 MAP_FILE = "title_map.safetensors"
 ABOUT_FILE = "title_map.json"
 """How the embeddings are made that the map reads."""
 NAMES = ("mean", "matrix", "embeddings")
-ABOUT_NAMES = ("examples", "columns", "teacher")
 SHARPNESS = 20.0
 """Of the softmax over cosines of titles that weighs the ID embeddings: chosen on MovieLens-latest-small, on half of the
 users (docs/experiments.md). Sharper, a new item is listed more often, and known ones are driven out of the lists."""
@@ -86,7 +85,7 @@ class TitleMap:
         return (self.embeddings != 0).any(dim=1)
 
 
-def save_title_map(title_map: TitleMap, about: Mapping[str, Any], folder: Path) -> None:
+def save_title_map(title_map: TitleMap, about: MapAbout, folder: Path) -> None:
     """Write the map and, as JSON, how the embeddings that it reads are made."""
     tensors = {name: getattr(title_map, name).detach().cpu().contiguous() for name in NAMES}
     with atomic_path(folder / MAP_FILE) as temporary:
@@ -94,7 +93,7 @@ def save_title_map(title_map: TitleMap, about: Mapping[str, Any], folder: Path) 
     write_json(folder / ABOUT_FILE, about)
 
 
-def load_title_map(folder: Path) -> tuple[TitleMap, dict[str, Any]]:
+def load_title_map(folder: Path) -> tuple[TitleMap, MapAbout]:
     """The map of a distilled student and what was written beside it.
 
     Raises:
@@ -105,8 +104,7 @@ def load_title_map(folder: Path) -> tuple[TitleMap, dict[str, Any]]:
             f"{folder}: this student knows its items by their ids alone (distill.embedding_weight 0, or data without "
             "titles); or an older version distilled it: then remove this folder and run `recdistill distill` again"
         )
-    tensors, about = read_tensors(folder / MAP_FILE), read_json(folder / ABOUT_FILE)
-    for path, found, names in ((MAP_FILE, tensors, NAMES), (ABOUT_FILE, about, ABOUT_NAMES)):
-        if missing := set(names) - set(found):
-            raise UserError(f"{folder / path}: {min(missing)} is missing")
+    tensors, about = read_tensors(folder / MAP_FILE), read_typed(folder / ABOUT_FILE, MapAbout)
+    if missing := set(NAMES) - set(tensors):
+        raise UserError(f"{folder / MAP_FILE}: {min(missing)} is missing")
     return TitleMap(**{name: tensors[name] for name in NAMES}), about

@@ -6,8 +6,6 @@ the gate of a token does not change as the history grows (`causal`, or none) and
 dropped (the window is not full); :class:`GrowingHistories` checks both.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -110,7 +108,7 @@ class GrowingHistories:
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]
         tokens = self.ranker.soft_tokens(soft.to(self.device)).to(words.dtype)
         inputs = torch.where((soft > 0).to(self.device).unsqueeze(-1), tokens, words)
-        options: dict[str, Any] = dict(own_inputs(self.decoder, ids.to(self.device)))
+        options: dict[str, Tensor] = dict(own_inputs(self.decoder, ids.to(self.device)))
         if self.ranker.gate is not None:
             weights = self.ranker.gate.per_history_step(states, steps.to(self.device))
             gate = expand_gate(weights, self.ranker.config.adapter.rank)

@@ -1,7 +1,6 @@
 """The teacher, all of it: a batch of prompts in, user states out; scores are their inner products with item vectors."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -130,7 +129,7 @@ class Ranker(nn.Module):
         )
         return self.run(inputs, batch.token_ids, gate, options)
 
-    def run(self, inputs: Tensor, token_ids: Tensor, gate: Tensor | None, options: dict[str, Any]) -> Tensor:
+    def run(self, inputs: Tensor, token_ids: Tensor, gate: Tensor | None, options: dict[str, object]) -> Tensor:
         """Run the language model over embeddings (P, T, H) of these tokens (P, T): the last hidden states.
 
         Args:
@@ -166,7 +165,7 @@ class Ranker(nn.Module):
 
     def layout_options(
         self, padding: Side, lengths: Tensor, positions: Tensor, mask: Tensor, dtype: torch.dtype
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """What the decoder must be told of the layout.
 
         With padding to the right, causal attention already keeps real tokens from it, and no mask is built.
@@ -179,9 +178,9 @@ class Ranker(nn.Module):
             dtype: of the embeddings.
         """
         attention = base_decoder(self.llm).config._attn_implementation  # type: ignore[union-attr]
-        own = {"kernel_options": FLEX_OPTIONS} if attention == "flex_attention" else {}
+        own: dict[str, object] = {"kernel_options": FLEX_OPTIONS} if attention == "flex_attention" else {}
         if padding == "packed":
-            packed: dict[str, Any] = {"position_ids": positions} | own
+            packed: dict[str, object] = {"position_ids": positions} | own
             if attention == PACKED_SDPA:
                 mixed = AUTOCAST.get(self.config.precision, dtype)
                 packed[PACKING_KEYWORD] = Packing.of(lengths, positions.shape[1], mixed).to(positions.device)

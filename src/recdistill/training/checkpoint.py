@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
+from recdistill.measure.evidence import TokenState
 from recdistill.storage.files import atomic_path
+from recdistill.training.validations import Validation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
@@ -39,10 +40,10 @@ class Counts:
         validation_due: the step before has not been validated yet, though it must be.
         finished: nothing is left to do.
         seconds: wall time so far, validation and checkpoints included.
-        history: a row for each validation.
+        history: the validations.
         batches_by_worker: micro-batches trained on, by the process that made them.
         micro_batches_per_step: most micro-batches of one optimiser step.
-        tokens: what was read of prompts, :meth:`recdistill.measure.evidence.TokenCount.state`; empty for students.
+        tokens: what was read of prompts, :meth:`recdistill.measure.evidence.TokenCount.state`; None for students.
     """
 
     epoch: int = 0
@@ -57,16 +58,28 @@ class Counts:
     validation_due: bool = False
     finished: bool = False
     seconds: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Validation] = field(default_factory=list)
     batches_by_worker: dict[str, int] = field(default_factory=dict)
     micro_batches_per_step: int = 0
-    tokens: dict[str, Any] = field(default_factory=dict)
+    tokens: TokenState | None = None
 
     def count_step(self, makers: Sequence[str]) -> None:
         """Count the micro-batches of one optimiser step, by the processes that made them."""
         for maker in makers:
             self.batches_by_worker[maker] = self.batches_by_worker.get(maker, 0) + 1
         self.micro_batches_per_step = max(self.micro_batches_per_step, len(makers))
+
+    def as_json(self) -> str:
+        """As text, for :meth:`of_json`."""
+        return json.dumps(asdict(self) | {"history": [row.flat() for row in self.history]})
+
+    @classmethod
+    def of_json(cls, text: str) -> "Counts":
+        """The reverse of :meth:`as_json`. Earlier versions wrote `{}` where no tokens were counted."""
+        counts = cls(**json.loads(text))
+        counts.history = [Validation.of(row) for row in json.loads(text)["history"]]
+        counts.tokens = counts.tokens or None
+        return counts
 
     @property
     def mean_loss(self) -> float:
@@ -107,7 +120,7 @@ def save_checkpoint(
     module: nn.Module,
     best: Weights,
     optimizer: torch.optim.Optimizer,
-    scaler: dict[str, Any],
+    scaler: dict[str, float],
     counts: Counts,
     fingerprint: str,
 ) -> None:
@@ -131,14 +144,14 @@ def save_checkpoint(
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    metadata = {"fingerprint": fingerprint, "counts": json.dumps(asdict(counts)), "scaler": json.dumps(scaler)}
+    metadata = {"fingerprint": fingerprint, "counts": counts.as_json(), "scaler": json.dumps(scaler)}
     with atomic_path(folder / CHECKPOINT_FILE) as temporary:
         save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
 
 
 def load_checkpoint(
     folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, fingerprint: str
-) -> tuple[Counts, Weights, dict[str, Any]] | None:
+) -> tuple[Counts, Weights, dict[str, float]] | None:
     """Put a run back to where its checkpoint was written: parameters, optimiser and random state.
 
     Returns:
@@ -159,7 +172,7 @@ def load_checkpoint(
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Counts(**json.loads(metadata["counts"])), _part(tensors, "best."), json.loads(metadata["scaler"])
+    return Counts.of_json(metadata["counts"]), _part(tensors, "best."), json.loads(metadata["scaler"])
 
 
 def discard_checkpoint(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -20,17 +20,19 @@ from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.losses import training_loss
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.teacher.whitening import have_titles, whiten
 from recdistill.training.checkpoint import discard_checkpoint
-from recdistill.training.fit import FitResult, Rows, fit
+from recdistill.training.fit import fit
+from recdistill.training.result import FitResult
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining
 from recdistill.training.title_map import write_title_map
+from recdistill.training.trainable import ParameterGroup, Rows
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class DistilledTraining:
         """The student."""
         return self.plain.module
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """The student's."""
         return self.plain.parameter_groups()
 
@@ -216,11 +218,9 @@ def train_distilled(
     asked: PreparedData,
     reader: OutputsReader,
     student_folder: Path,
-    folder: Path,
-    profiler: Profiler,
-    device: str,
+    context: RunContext,
 ) -> FitResult:
-    """Train the distilled student and write it to `folder`, its titles folded into its item vectors.
+    """Train the distilled student and write it to the context's folder, its titles folded into its item vectors.
 
     How titles became vectors is written beside it, for items that come later (:mod:`recdistill.serving.new_items`).
 
@@ -230,26 +230,26 @@ def train_distilled(
         asked: the same with made-up ones behind them, as the teacher was asked about them.
         reader: the teacher's outputs.
         student_folder: the finished plain student, asked which targets are worth distilling.
-        folder: checkpoints, logs, and the student in the end.
-        profiler: gets the phases strength, selection, set-up, those of `fit`, title map, and write.
-        device: `cpu` or `cuda`.
+        context: its folder gets checkpoints, logs, and the student in the end; its profiler the phases strength,
+            selection, set-up, those of `fit`, title map, and write.
 
     Raises:
         UserError: the store lacks a target, or training diverged.
     """
+    profiler, folder = context.profiler, context.folder
     with profiler.phase("strength"):
         events_per_item = float(data.train_item_counts()[1:].mean())
         config = replace(config, distill=settled(config.distill, events_per_item, folder))
     with profiler.phase("selection"):
         if not config.distill.weight:  # No list is learned, and mixed histories have nothing else to teach.
             asked = data
-        selected = selected_events(config, asked, reader, student_folder, folder, device)
+        selected = selected_events(config, asked, reader, student_folder, folder, context.device)
     with profiler.phase("set-up"):
-        student = make_distilled(config, data, reader, student_folder).to(device)
+        student = make_distilled(config, data, reader, student_folder).to(context.device)
         windows = training_windows(asked, config.student.max_length, config.student.windows)
         train = config.distill.train
         plain = StudentTraining(
-            student, asked, windows, config.distill.loss, train, config.seed, device, config.evaluate
+            student, asked, windows, config.distill.loss, train, config.seed, context.device, config.evaluate
         )
         training = DistilledTraining(plain, config.distill, reader, selected, data)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)
@@ -263,7 +263,7 @@ def train_distilled(
         *made_from,
         *deciding(config.evaluate).items(),
     )
-    result = fit(training, train, folder, profiler, config.seed, name, "distilled student", device)
+    result = fit(training, train, context, config.seed, name, "distilled student")
     with profiler.phase("title map"):
         write_title_map(student, torch.from_numpy(reader.item_embeddings.astype(np.float32)), config, data, folder)
     with profiler.phase("write"):

@@ -1,7 +1,6 @@
 """What a teacher really is and did, read off its modules and off a watched step, and what its gate does with users."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,27 @@ from recdistill.data.batches import (
 )
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.weights import quantised_layers, quantised_share
+from recdistill.measure.facts import Facts, GateExamples, Judged, ModuleFacts, TrainedFacts, Watched, beside_tokens
 from recdistill.measure.settings_check import judge
+from recdistill.storage.typed import typed
 from recdistill.teacher.experts import base_decoder, expert_layers
 from recdistill.teacher.teacher import Teacher
 from recdistill.training.checkpoint import trained_parameters
-from recdistill.training.fit import FitResult
+from recdistill.training.result import FitResult
 
 EXAMPLE_USERS = 12
 """Users whose expert weights are kept for the report."""
 GATE_BATCH = 256
 
 
-def module_facts(teacher: Teacher) -> dict[str, Any]:
+def module_facts(teacher: Teacher) -> ModuleFacts:
     """What the teacher is: kernels, types and counts, read off the modules rather than off the configuration."""
     ranker = teacher.ranker
     decoder = base_decoder(ranker.llm)
     quantised = quantised_layers(ranker.llm)
     frozen = [p for p in ranker.llm.parameters() if not p.requires_grad and p.is_floating_point()]
-    return teacher.choices | {
-        "attention_in_use": decoder.config._attn_implementation,  # type: ignore[union-attr]
+    found: ModuleFacts = {
+        "attention_in_use": str(decoder.config._attn_implementation),  # type: ignore[union-attr]
         "blocks": len(decoder_blocks(ranker.llm)),
         "gate": "none" if ranker.gate is None else ranker.gate.kind,
         "lean_norms": ranker.lean_norms,
@@ -49,6 +50,7 @@ def module_facts(teacher: Teacher) -> dict[str, Any]:
         "frozen_parameters": sum(p.numel() for p in ranker.parameters() if not p.requires_grad),
         "trained_parameters": sum(p.numel() for p in trained_parameters(ranker).values()),
     }
+    return typed({**teacher.choices, **found}, ModuleFacts, "facts")
 
 
 def _is_nested(layer: Any) -> bool:
@@ -56,7 +58,7 @@ def _is_nested(layer: Any) -> bool:
     return bool(getattr(getattr(layer.weight, "quant_state", None), "nested", False))
 
 
-def block_facts(teacher: Teacher) -> dict[str, int]:
+def block_facts(teacher: Teacher) -> Watched:
     """How often the decoder blocks were called and how often their insides ran, so far."""
     forwards = [block.forward for block in decoder_blocks(teacher.ranker.llm)]
     return {
@@ -65,7 +67,7 @@ def block_facts(teacher: Teacher) -> dict[str, int]:
     }
 
 
-def trained_facts(teacher: Teacher, result: FitResult) -> dict[str, Any]:
+def trained_facts(teacher: Teacher, result: FitResult) -> TrainedFacts:
     """What the training loop did, over all tries, and the weights that validation chose."""
     head = teacher.ranker.head
     return {
@@ -77,9 +79,9 @@ def trained_facts(teacher: Teacher, result: FitResult) -> dict[str, Any]:
     }
 
 
-def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[dict[str, Any]]:
+def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
     """Each of the teacher's settings with what was seen of it; those that have nothing to act on are left out."""
-    asked: dict[str, Any] = {
+    asked: dict[str, object] = {
         f"teacher.{name}": getattr(config, name)
         for name in (
             "layers",
@@ -102,11 +104,11 @@ def training_judgements(config: TeacherConfig, facts: dict[str, Any]) -> list[di
     names = ["accumulate_grad_batches", "num_workers"]
     names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
-    return [asdict(one) for one in judge(asked, facts | facts["tokens"])]
+    return [one.kept() for one in judge(asked, beside_tokens(facts, facts["tokens"]))]
 
 
 @torch.inference_mode()
-def gate_examples(teacher: Teacher, user_ids: Sequence[str]) -> dict[str, Any]:
+def gate_examples(teacher: Teacher, user_ids: Sequence[str]) -> GateExamples:
     """Expert weights after the whole train history: some users', their mean entropy (nats), their spread over users."""
     data, ranker = teacher.data, teacher.ranker
     if ranker.gate is None:

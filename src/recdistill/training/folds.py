@@ -21,8 +21,8 @@ from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
+from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
-from recdistill.measure.profiler import Profiler
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.make import SHAPE_FILE
 from recdistill.teacher.predictions import PredictedKeys
@@ -71,18 +71,14 @@ def validation_without(data: PreparedData, fold: NDArray[np.int64], number: int)
     return Targets(targets.users[others], targets.positions[others])
 
 
-def train_folds(
-    config: RunConfig, data: PreparedData, user_ids: Sequence[str], folder: Path, profiler: Profiler, device: str
-) -> None:
-    """Train the student and the teacher of each fold under `folder`; those that are finished are left as they are.
+def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], context: RunContext) -> None:
+    """Train the student and the teacher of each fold; those that are finished are left as they are.
 
     Args:
         config: `student`, `teacher`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users.
-        folder: the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
-        profiler: gets the phases of all of them.
-        device: `cpu` or `cuda`.
+        context: its folder is the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
 
     Raises:
         UserError: there are more folds than users with training targets, no validation target is outside a fold, or
@@ -92,16 +88,16 @@ def train_folds(
     for number in range(config.teacher.folds):
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
-        student, teacher = _folders(folder, number)
+        student, teacher = _folders(context.folder, number)
         if not is_written(student / SHAPE_FILE):
             student.mkdir(parents=True, exist_ok=True)
-            train_student(config, rest, student, profiler, device, validation)
+            train_student(config, rest, context.within(student), validation)
         if not is_written(teacher / GATE_FILE):
             teacher.mkdir(parents=True, exist_ok=True)
             made_from = (rest.split_fingerprint, *deciding(config.evaluate).items())
             name = fingerprint("fold", config.teacher, config.student, config.seed, *made_from)
-            train_teacher(config, rest, user_ids, student, teacher, name, profiler, device, validation)
-            _free_memory(device)
+            train_teacher(config, rest, user_ids, student, context.within(teacher), name, validation)
+            _free_memory(context.device)
 
 
 class FoldedTeacher:

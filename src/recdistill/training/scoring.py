@@ -6,7 +6,7 @@ from recdistill.config import RunConfig
 from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.ranking import Scorer
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.teacher.padding import Shapes
 from recdistill.teacher.scorers import TeacherScorer
 from recdistill.teacher.teacher import load_teacher
@@ -19,8 +19,7 @@ def teacher_scorer(
     targets: Targets,
     student_folder: Path,
     folder: Path,
-    profiler: Profiler,
-    device: str,
+    context: RunContext,
 ) -> Scorer:
     """Load the teacher, and compile what reading the targets' histories needs.
 
@@ -33,16 +32,15 @@ def teacher_scorer(
         targets: what will be scored, in any order and any batches.
         student_folder: the finished student step.
         folder: the finished teacher step.
-        profiler: gets the phase `compile`, where blocks are compiled.
-        device: `cpu` or `cuda`.
+        context: its profiler gets the phase `compile`, where blocks are compiled.
 
     Raises:
         UserError: the step's files are missing or do not fit, or compiling took longer than `teacher.compile_seconds`.
     """
-    teacher = load_teacher(config, data, student_folder, folder, device)
+    teacher = load_teacher(config, data, student_folder, folder, context.device)
     if config.teacher.compile and len(targets):
         windows = history_windows(data, targets, teacher.window_length)
         teacher.shapes = Shapes(config.teacher, teacher.prompt_lengths(windows))
-        with profiler.phase("compile"):
+        with context.profiler.phase("compile"):
             compile_reading(teacher, windows, teacher.read_batch)
     return TeacherScorer(teacher)

@@ -20,8 +20,8 @@ from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.language_models.titles import title_embeddings
+from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
-from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
@@ -120,9 +120,7 @@ def second_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, SECOND_STREAM]).generate_state(1)[0])
 
 
-def train_second_student(
-    config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, profiler: Profiler, device: str
-) -> None:
+def train_second_student(config: RunConfig, data: PreparedData, student_folder: Path, context: RunContext) -> None:
     """Train a second student as the first was, from a seed of its own, and choose its weight on validation.
 
     One that was trained before the try ended is not trained again.
@@ -131,19 +129,18 @@ def train_second_student(
         config: `student`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         student_folder: the finished student step.
-        folder: gets the second student, its weight and logs.
-        profiler: gets the phases.
-        device: `cpu` or `cuda`.
+        context: its folder gets the second student, its weight and logs.
     """
+    folder = context.folder
     if not is_written(folder / SHAPE_FILE):
-        train_student(replace(config, seed=second_seed(config.seed)), data, folder, profiler, device)
-    two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), device)
+        train_student(replace(config, seed=second_seed(config.seed)), data, context)
+    two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), context.device)
 
     def validate(weight: float) -> dict[str, float]:
         two.weight = weight
         return validation_metrics(two.scorer(), data, config.evaluate)
 
-    with profiler.phase("validation"):
+    with context.profiler.phase("validation"):
         weight, metrics = choose_weight(validate)
     write_json(folder / WEIGHT_FILE, {"weight": weight, "validation": metrics})
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +12,15 @@ from recdistill.data.batches import Batch, Windows, collate, micro_batches, trai
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import Student
 from recdistill.students.losses import training_loss
 from recdistill.students.make import load_student, make_student, save_student
 from recdistill.training.checkpoint import discard_checkpoint
-from recdistill.training.fit import FitResult, Rows, fit
+from recdistill.training.fit import fit
+from recdistill.training.result import FitResult
+from recdistill.training.trainable import ParameterGroup, Rows
 
 
 class StudentTraining:
@@ -54,7 +55,7 @@ class StudentTraining:
         self.train, self.seed, self.device = train, seed, device
         self.evaluate, self.validation = evaluate, validation
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """All parameters alike."""
         return [{"params": list(self.module.parameters())}]
 
@@ -119,31 +120,27 @@ def student_training(
 def train_student(
     config: RunConfig,
     data: PreparedData,
-    folder: Path,
-    profiler: Profiler,
-    device: str,
+    context: RunContext,
     validation: Targets | None = None,
 ) -> FitResult:
-    """Train the configured student and write it to `folder`.
+    """Train the configured student and write it to the context's folder.
 
     Args:
         config: `student`, `evaluate` and `seed` are read.
         data: histories and split; validation chooses the weights, test is not looked at.
-        folder: gets the student, `training.csv` and TensorBoard's files; training resumes from a checkpoint found
-            there.
-        profiler: gets the phases.
-        device: `cpu` or `cuda`.
+        context: its folder gets the student, `training.csv` and TensorBoard's files; training resumes from a
+            checkpoint found there.
         validation: what is validated on; None: all validation targets.
 
     Raises:
         UserError: see :func:`recdistill.training.fit.fit`.
     """
-    with profiler.phase("set-up"):
-        training = student_training(config.student, data, config.seed, device, config.evaluate, validation)
+    with context.profiler.phase("set-up"):
+        training = student_training(config.student, data, config.seed, context.device, config.evaluate, validation)
     made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
     name = fingerprint("student", config.student, config.seed, *made_from)
-    result = fit(training, config.student.train, folder, profiler, config.seed, name, "student", device)
-    with profiler.phase("write"):
-        save_student(training.module, folder)
-        discard_checkpoint(folder)
+    result = fit(training, config.student.train, context, config.seed, name, "student")
+    with context.profiler.phase("write"):
+        save_student(training.module, context.folder)
+        discard_checkpoint(context.folder)
     return result

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +13,8 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.language_models.titles import tell_titles, title_facts
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
+from recdistill.measure.facts import Judged, TrainedFacts, together
 from recdistill.storage.files import write_json
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
@@ -22,10 +22,13 @@ from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.scorers import ReadOnce
 from recdistill.teacher.teacher import Teacher
+from recdistill.training.callbacks import CountTokens
 from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
 from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
-from recdistill.training.fit import FitResult, Rows, fit
+from recdistill.training.fit import fit
+from recdistill.training.result import FitResult
+from recdistill.training.trainable import ParameterGroup, Rows
 from recdistill.training.warm_up import compile_shapes, watch_step
 
 logger = logging.getLogger("recdistill")
@@ -55,13 +58,13 @@ class TeacherTraining:
         self.validation = teacher.data.targets("validation") if validation is None else validation
         self.lengths = teacher.prompt_lengths(self.windows)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """The router learns more slowly; experts and router are not decayed."""
         named = trained_parameters(self.module).items()
         router = [value for name, value in named if name.startswith("gate.")]
         experts = [value for name, value in named if name.startswith("llm.")]
         rest = [value for name, value in named if not name.startswith(("gate.", "llm."))]
-        groups: list[dict[str, Any]] = [
+        groups: list[ParameterGroup] = [
             {"params": rest},
             {"params": experts, "weight_decay": 0.0},
             {"params": router, "weight_decay": 0.0, "lr": ROUTER_FACTOR},
@@ -129,29 +132,27 @@ def train_teacher(
     data: PreparedData,
     user_ids: Sequence[str],
     student_folder: Path,
-    folder: Path,
+    context: RunContext,
     fingerprint: str,
-    profiler: Profiler,
-    device: str,
     validation: Targets | None = None,
 ) -> FitResult:
-    """Train the configured teacher on top of a finished student and write it to `folder`.
+    """Train the configured teacher on top of a finished student and write it to the context's folder.
 
     Args:
         config: `teacher`, `student.max_length`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users, for the gate's examples.
         student_folder: the finished student step.
-        folder: gets adapters, ranker, `evidence.json`, `gate_examples.json` and logs.
+        context: its folder gets adapters, ranker, `evidence.json`, `gate_examples.json` and logs.
         fingerprint: names data, student and settings, for the checkpoint.
-        profiler: gets the phases.
-        device: `cpu` or `cuda`.
         validation: what is validated on; None: all validation targets.
     """
+    profiler, folder = context.profiler, context.folder
     with profiler.phase("embed titles"):
-        titles = title_facts(config.teacher, data.texts, cache_folder(), device)  # embedded once, for the line below
+        # Embedded once, for the loading below too.
+        titles = title_facts(config.teacher, data.texts, cache_folder(), context.device)
     with profiler.phase("load LLM"):
-        teacher = Teacher(config, data, student_folder, device)
+        teacher = Teacher(config, data, student_folder, context.device)
     with profiler.phase("set-up"):
         training = TeacherTraining(teacher, config.seed, validation=validation)
     if validation is None:  # The teachers of folds read the same.
@@ -162,17 +163,17 @@ def train_teacher(
         with profiler.phase("compile"):
             compile_shapes(training, teacher, config.teacher.train.max_epochs)
     with profiler.phase("set-up"):
-        facts = module_facts(teacher) | watch_step(training, teacher) | {"title_encoder": titles}
+        facts = together(module_facts(teacher), watch_step(training, teacher), {"title_encoder": titles})
     warm = graphs_made()
     train, precision = config.teacher.train, config.teacher.precision
-    result = fit(
-        training, train, folder, profiler, config.seed, fingerprint, "teacher", device, precision, teacher.trained
-    )
-    facts |= trained_facts(teacher, result) | {
+    counting = CountTokens(teacher.trained)
+    result = fit(training, train, context, config.seed, fingerprint, "teacher", precision, [counting])
+    made: TrainedFacts = {
         "compiled_graphs": graphs_made() - graphs,
         "graphs_after_warm_up": graphs_made() - warm,
         "cuda_graphs": cuda_graphs_made(),
     }
+    facts = together(facts, trained_facts(teacher, result), made)
     with profiler.phase("write"):
         teacher.ranker.save(folder)
         settings = training_judgements(config.teacher, facts)
@@ -193,7 +194,7 @@ def _tell_cut_titles(teacher: Teacher) -> None:
         )
 
 
-def _tell_what_is_not_in_effect(settings: Sequence[dict[str, Any]]) -> None:
+def _tell_what_is_not_in_effect(settings: Sequence[Judged]) -> None:
     """A setting that left no trace is told, not passed over."""
     for one in settings:
         if not one["in_effect"]:

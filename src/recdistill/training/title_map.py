@@ -10,6 +10,7 @@ from recdistill.data.new_items import ItemColumns
 from recdistill.data.prepared import PreparedData
 from recdistill.language_models.titles import ENCODER_SETTINGS
 from recdistill.students.base import Student
+from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, save_title_map
 from recdistill.teacher.whitening import Whitening, have_titles
 
@@ -30,9 +31,10 @@ def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, dat
     if student.items.projection is None:
         return
     teacher = asdict(config.teacher)
-    about = {
+    columns = ItemColumns.of(config.data)._asdict()
+    about: MapAbout = {
         "examples": [text for text in data.texts if text][:EXAMPLES],
-        "columns": ItemColumns.of(config.data)._asdict(),
+        "columns": {name: list(value) if isinstance(value, tuple) else value for name, value in columns.items()},
         "teacher": {name: teacher[name] for name in ENCODER_SETTINGS},
     }
     save_title_map(title_map_of(student, embeddings, config.teacher.title_dim), about, folder)

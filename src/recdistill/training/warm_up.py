@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from recdistill.data.batches import Windows
 from recdistill.language_models.weights import layer_shapes
 from recdistill.measure.evidence import KernelWatch
+from recdistill.measure.facts import Watched
 from recdistill.teacher.compiling import CompileLimit, compile_limit
 from recdistill.teacher.teacher import Teacher
 from recdistill.training.evidence import block_facts
-from recdistill.training.fit import Rows, Trainable
+from recdistill.training.trainable import Rows, Trainable
 
 
 class TeacherTrainable(Trainable, Protocol):
@@ -81,7 +82,7 @@ def _kinds_of_batches(teacher: Teacher, lengths: NDArray[np.int64], batch_size: 
     return list(first[:, None])
 
 
-def watch_step(training: TeacherTrainable, teacher: Teacher) -> dict[str, Any]:
+def watch_step(training: TeacherTrainable, teacher: Teacher) -> Watched:
     """Facts of one training step of the epoch's smallest micro-batch: kernels, types, runs of the blocks.
 
     Compiled blocks run uncompiled here, since what happens inside a compiled graph cannot be watched; that they are
@@ -96,7 +97,11 @@ def watch_step(training: TeacherTrainable, teacher: Teacher) -> dict[str, Any]:
     with torch.random.fork_rng(), torch.compiler.set_stance("force_eager"), _counting_kept(teacher), watch:
         _step(training, training.collate(smallest))
     after = block_facts(teacher)
-    return watch.seen() | {name: after[name] - before[name] for name in after}
+    return {
+        **watch.seen(),
+        "block_calls": after["block_calls"] - before["block_calls"],
+        "block_executions": after["block_executions"] - before["block_executions"],
+    }
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Choices, Range
 from recdistill.experiments.tune.tune import Watch, tune, write_results
 from recdistill.interruption import Interrupted, handled_signals
-from recdistill.training.fit import DivergedError
+from recdistill.training.divergence import DivergedError
 from recdistill.training.student import StudentTraining
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs the extra `tune`")
@@ -172,8 +172,8 @@ def test_a_trial_that_diverges_is_recorded_and_the_study_goes_on(
 ) -> None:
     fit = tuning.fit
 
-    def diverge(*arguments: Any, after_validation: Watch, **settings: Any) -> Any:
-        fit(*arguments, after_validation=after_validation, **settings)
+    def diverge(*arguments: Any, **settings: Any) -> Any:
+        fit(*arguments, **settings)
         raise DivergedError("not a number")
 
     with monkeypatch.context() as patch:

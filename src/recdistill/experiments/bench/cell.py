@@ -34,6 +34,7 @@ from recdistill.interruption import Interrupted, handled_signals
 from recdistill.language_models.backbone import DTYPES, check_llm, check_machine
 from recdistill.language_models.titles import title_embeddings
 from recdistill.languages import message
+from recdistill.measure.context import RunContext
 from recdistill.measure.environment import environment
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.peak import matmul_peak
@@ -47,7 +48,8 @@ from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.ranker import AUTOCAST
 from recdistill.training.checkpoint import Weights, copy_weights, put_weights
 from recdistill.training.evidence import module_facts, trained_facts
-from recdistill.training.fit import FitResult, fit
+from recdistill.training.fit import fit
+from recdistill.training.result import FitResult
 from recdistill.training.teacher import TeacherTraining
 from recdistill.training.warm_up import compile_reading, compile_shapes, watch_step
 
@@ -154,12 +156,10 @@ class CellRun:
         self.result = fit(
             self.training,
             train,
-            self.work / "teacher",
-            profiler,
+            RunContext(self.device, profiler, self.work / "teacher"),
             config.seed,
             "bench",
             self.spec["cell"],
-            self.device,
             precision,
         )
         self.facts |= trained_facts(self.teacher, self.result)
@@ -168,9 +168,9 @@ class CellRun:
         history = self.result.history
         self.quality = {
             "users": len(self.data.targets("validation")),
-            "ndcg@10_before": history[0]["ndcg@10"],
-            "ndcg@10_after": history[-1]["ndcg@10"],
-            "loss": history[-1]["loss"],
+            "ndcg@10_before": history[0].watched,
+            "ndcg@10_after": history[-1].watched,
+            "loss": history[-1].loss,
         }
         if self.spec["per_user"]:
             with profiler.phase("quality"):
@@ -194,9 +194,8 @@ class CellRun:
             with self.profiler.phase("compile"):
                 compile_reading(self.teacher, self.teacher.export_windows(), config.batch_size)
         self.teacher.read = TokenCount()
-        result = export_outputs(
-            self.teacher, self.data, self.teacher.titles, config, folder, names, self.profiler, self.device
-        )
+        context = RunContext(self.device, self.profiler, folder)
+        result = export_outputs(self.teacher, self.data, self.teacher.titles, config, context, names)
         self.exported = self.teacher.read
         self.facts["export_batch_size"] = result.batch_size
         self.facts["export_batch_size_trials"] = [asdict(trial) for trial in result.trials]

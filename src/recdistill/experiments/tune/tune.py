@@ -14,6 +14,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,16 @@ from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Space, changed_student, check_space, space_as_dict
 from recdistill.experiments.tune.study import ask, open_study, records, tell
 from recdistill.interruption import deferred
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import clear_temporary, disk_errors, write_text
 from recdistill.storage.run_folder import RunFolder, fingerprint
-from recdistill.training.fit import WATCHED, DivergedError, fit
+from recdistill.training.callbacks import Callback
+from recdistill.training.checkpoint import Counts
+from recdistill.training.divergence import DivergedError
+from recdistill.training.fit import fit
 from recdistill.training.student import student_training
+from recdistill.training.validations import Validation
 
 if TYPE_CHECKING:
     import optuna
@@ -96,16 +102,24 @@ def _made_of(config: RunConfig, settings: TuneConfig, space: Space, data: Prepar
     )
 
 
-class Watch:
+class Watch(Callback):
     """Reports a trial's validations, and ends it where it is worse than the median of the others at that epoch."""
 
     def __init__(self, trial: "optuna.Trial") -> None:
-        self.trial, self.rows, self.pruned = trial, list[dict[str, Any]](), False
+        self.trial, self.rows, self.pruned = trial, list[Validation](), False
 
-    def __call__(self, row: dict[str, Any]) -> bool:
+    def started(self, counts: Counts, resumed: bool) -> None:
+        """Note the validations of earlier tries."""
+        for row in counts.history:
+            self._note(row)
+
+    def validated(self, history: Sequence[Validation]) -> bool:
         """Note a validation; True where the trial ends."""
+        return self._note(history[-1])
+
+    def _note(self, row: Validation) -> bool:
         self.rows.append(row)
-        self.trial.report(row[WATCHED], step=len(self.rows) - 1)
+        self.trial.report(row.watched, step=len(self.rows) - 1)
         self.pruned = bool(self.trial.should_prune())
         return self.pruned
 
@@ -131,14 +145,14 @@ def tell_next(
         state = "pruned" if watch.pruned else "complete"
     except DivergedError:
         state = "diverged"
-    best = max(watch.rows, key=lambda row: row[WATCHED])
-    seconds = max(time.monotonic() - began, watch.rows[-1]["seconds"])  # the latter are those of all tries
+    best = max(watch.rows, key=lambda row: row.watched)
+    seconds = max(time.monotonic() - began, watch.rows[-1].seconds)  # the latter are those of all tries
     record = {
         "trial": number + 1,
         "state": state,
-        "value": best[WATCHED],
-        "best_epoch": best["epoch"],
-        "epochs": watch.rows[-1]["epoch"],
+        "value": best.watched,
+        "best_epoch": best.epoch,
+        "epochs": watch.rows[-1].epoch,
         "seconds": round(seconds, 2),
         "drawn": drawn,
         "student": asdict(student),
@@ -146,7 +160,7 @@ def tell_next(
     with deferred():
         tell(study, trial, record)
         clear_trials(folder)
-    logger.info("tune: trial %d: %s, NDCG@10 %.4f at epoch %g", number + 1, state, best[WATCHED], best["epoch"])
+    logger.info("tune: trial %d: %s, NDCG@10 %.4f at epoch %g", number + 1, state, best.watched, best.epoch)
 
 
 def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder: Path, watch: Watch) -> None:
@@ -159,17 +173,8 @@ def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder
     own.mkdir(exist_ok=True)
     clear_temporary(own)
     with Profiler(device) as profiler:
-        fit(
-            training,
-            student.train,
-            own,
-            profiler,
-            config.seed,
-            name,
-            "student of this trial",
-            device,
-            after_validation=watch,
-        )
+        context = RunContext(device, profiler, own)
+        fit(training, student.train, context, config.seed, name, "student of this trial", callbacks=[watch])
 
 
 def clear_trials(folder: Path, keep: Path | None = None) -> None:

@@ -1,0 +1,77 @@
+"""One optimiser step: AdamW over groups of parameters, the schedule, clipping, and the scaling of half precision.
+
+Lightning Fabric brings the device and half-precision scaling.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from recdistill.config import Precision, TrainConfig
+from recdistill.training.checkpoint import trained_parameters
+from recdistill.training.schedule import learning_rate_factor
+from recdistill.training.trainable import Trainable
+
+BETAS = (0.9, 0.98)
+
+
+class Optimisation:
+    """The optimiser of one training.
+
+    Args:
+        trainable: model and loss.
+        config: learning rate, schedule, decay, clipping.
+        device: `cpu` or `cuda`.
+        precision: gradients of fp16 and fp16-mixed are scaled, so that small ones do not vanish.
+    """
+
+    def __init__(self, trainable: Trainable, config: TrainConfig, device: str, precision: Precision) -> None:
+        self.trainable, self.config = trainable, config
+        scaled = precision.startswith("fp16")
+        self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
+        given = trainable.parameter_groups()
+        self.peaks = [config.learning_rate * group.get("lr", 1.0) for group in given]
+        groups = [{**group, "lr": peak} for group, peak in zip(given, self.peaks, strict=True)]
+        self.plain = torch.optim.AdamW(groups, betas=BETAS, weight_decay=config.weight_decay, fused=not scaled)
+        self.optimizer = self.fabric.setup_optimizers(self.plain)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def set_learning_rate(self, progress: float) -> None:
+        """The schedule's, at this share of the training."""
+        factor = learning_rate_factor(self.config, progress)
+        for options, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            options["lr"] = peak * factor
+
+    def backward(self, group: Sequence[Any], targets: int) -> float:
+        """Gradients of the mean loss over all targets of some micro-batches; returns their summed loss."""
+        losses: list[Tensor] = []
+        for batch in group:
+            loss = self.trainable.loss(batch)
+            self.fabric.backward(loss / targets)
+            losses.append(loss.detach().float())
+        return float(torch.stack(losses).sum())
+
+    def step(self) -> None:
+        """Move the weights along the gradients, clipped where that is configured."""
+        if self.config.max_grad_norm > 0:
+            self.fabric.strategy.precision.unscale_gradients(self.plain)  # scaled gradients are unscaled first
+            parameters = trained_parameters(self.trainable.module).values()
+            nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def scaler_state(self) -> dict[str, float]:
+        """The gradient scaler's state, plain numbers; empty where there is none."""
+        state: dict[str, float] = self.fabric.strategy.precision.state_dict()
+        return state
+
+    def restore_scaler(self, state: dict[str, float]) -> None:
+        """Put the gradient scaler back to where a checkpoint was written."""
+        self.fabric.strategy.precision.load_state_dict(state)
