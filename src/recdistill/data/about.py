@@ -61,8 +61,8 @@ class Matches(TypedDict):
 
 
 class Names(TypedDict):
-    """`catalog.json`: external ids, titles and texts (where they are more than the titles), N + 1 each; and, in a folder
-    that `add-items` wrote, the items' training interactions.
+    """`catalog.json`: external ids, titles and texts (where they are more than the titles), N + 1 each; in a folder
+    that `add-items` wrote also the items' training interactions.
     """
 
     item_ids: list[str]
