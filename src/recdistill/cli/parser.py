@@ -93,7 +93,7 @@ def build_parser(command: str) -> ArgumentParser:
 def complaint(command: str, message: str) -> str:
     """What a parser of :func:`build_parser` says of a command that it refuses, in one line and plain words."""
     kinds: dict[str, tuple[type, ...]] = {"plan": (PlanConfig,), "tune": (RunConfig, TuneConfig)}
-    known: dict[str, Any] = {}
+    known: dict[str, object] = {}
     for kind in kinds.get(command, (RunConfig,)):
         known |= settings_of(kind)
     return told(" ".join(message.split()), known, _long_options(command))

@@ -28,9 +28,9 @@ CHOICE = re.compile(r"argument command: invalid choice: '([^']*)' \(choose from 
 
 
 @cache
-def settings_of(kind: type) -> dict[str, Any]:
+def settings_of(kind: type) -> dict[str, object]:
     """Dotted key of each setting and each section of a dataclass, with its type; a section's type is a dataclass."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, hint in get_type_hints(kind).items():
         found[name] = hint
         if is_dataclass(hint):
@@ -64,7 +64,7 @@ def did_you_mean(word: str, known: Iterable[str], before: str = "") -> str:
     return f"; did you mean {' or '.join(before + name for name in found)}?" if found else ""
 
 
-def check_settings(settings: Mapping[str, Any], known: Mapping[str, Any], others: Iterable[str] = ()) -> None:
+def check_settings(settings: Mapping[str, object], known: Mapping[str, object], others: Iterable[str] = ()) -> None:
     """Refuse what can be refused of settings by their names alone, and null where it makes no sense.
 
     Args:
@@ -92,7 +92,7 @@ def check_settings(settings: Mapping[str, Any], known: Mapping[str, Any], others
             raise UserError(f"{key}: {_shown(value)} is not {_article(hint)}")
 
 
-def told(complaint: str, known: Mapping[str, Any], options: Iterable[str] = ()) -> str:
+def told(complaint: str, known: Mapping[str, object], options: Iterable[str] = ()) -> str:
     """A complaint of jsonargparse or argparse, in the words of :func:`check_settings`.
 
     Args:
@@ -132,7 +132,7 @@ def _article(hint: Any) -> str:
     return f"one of {words}" if get_origin(hint) is Literal else words if hint in (bool, str) else f"a {words}"
 
 
-def _first(section: str, known: Mapping[str, Any]) -> str:
+def _first(section: str, known: Mapping[str, object]) -> str:
     """The first setting of a section."""
     return next(key for key, hint in known.items() if key.startswith(f"{section}.") and not is_dataclass(hint))
 

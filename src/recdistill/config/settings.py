@@ -16,7 +16,7 @@ from recdistill.config.yaml_files import BLANK, parse_yaml
 from recdistill.errors import UserError
 
 
-def run_config(settings: Mapping[str, Any]) -> RunConfig:
+def run_config(settings: Mapping[str, object]) -> RunConfig:
     """The configuration that these nested settings make; what they leave out is as everywhere else.
 
     Raises:
@@ -46,7 +46,7 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def assigned(words: Sequence[str]) -> dict[str, Any]:
+def assigned(words: Sequence[str]) -> dict[str, object]:
     """`["evaluate.split=test", "distill.weight=2"]` as dotted settings; values are read as in a YAML file.
 
     Blank is the default, which is then above what a file says; so it is with a whole section.
@@ -54,7 +54,7 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         UserError: a word has no `=`, its key is unknown, or its value is no YAML.
     """
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     defaults = flat(asdict(RunConfig()))
     for word in words:
         key, equals, text = word.partition("=")
@@ -74,20 +74,21 @@ def assigned(words: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
+def nested(dotted: Mapping[str, object]) -> dict[str, object]:
     """`{"teacher.train.batch_size": 8}` as `{"teacher": {"train": {"batch_size": 8}}}`.
 
     Raises:
         UserError: one key is another's part.
     """
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, value in dotted.items():
         *path, last = key.split(".")
         place = result
         for part in path:
-            place = place.setdefault(part, {})
-            if not isinstance(place, dict):
+            inner = place.setdefault(part, {})
+            if not isinstance(inner, dict):
                 raise UserError(f"{key}: {part} is set to a value already")
+            place = inner
         if value == {}:
             place.setdefault(last, {})  # An empty section takes nothing away.
         else:
@@ -95,9 +96,9 @@ def nested(dotted: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """The reverse of :func:`nested`; an empty section is its key and `{}`."""
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, value in settings.items():
         name = f"{prefix}.{key}" if prefix else str(key)
         result |= flat(value, name) if isinstance(value, Mapping) and value else {name: value}

@@ -49,7 +49,7 @@ class Study:
 
     name: str
     seeds: tuple[int, ...]
-    variants: dict[str, dict[str, Any]]
+    variants: dict[str, dict[str, object]]
     own: dict[str, frozenset[str]]
 
     def config(self, variant: str, seed: int, out: Path) -> RunConfig:
@@ -77,7 +77,7 @@ def run_folder(out: Path, variant: str, seed: int) -> Path:
     return out / variant / f"seed-{seed}"
 
 
-def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
+def read_study(path: Path, above: Mapping[str, object] | None = None) -> Study:
     """Read a study and check all its variants, before anything runs.
 
     `config` names a file of settings, seen from the study's own folder, that all variants begin with; `base` holds more
@@ -91,9 +91,7 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
     if unknown:
         hint = "it is called variants now" if unknown[0] == "arms" else f"there are {', '.join(KEYS)}"
         raise UserError(f"{path}: {unknown[0]}: unknown; {hint}")
-    for key in ("name", "config"):
-        if not isinstance(content.get(key, ""), str):
-            raise UserError(f"{path}: {key}: {content[key]!r} is not text; leave it blank or put it in quotes")
+    name, config = _text(content, "name", path), _text(content, "config", path)
     variants, seeds = content.get("variants"), content.get("seeds")
     if not isinstance(variants, dict) or not variants:
         raise UserError(f"{path}: variants: must hold one variant at least (`main: {{}}`)")
@@ -101,9 +99,9 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
         raise UserError(f"{path}: seeds: must be a list of whole numbers")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"{path}: seeds: one is there twice")
-    common: dict[str, Any] = {}
-    if content.get("config"):
-        file = flat(_settings(read_yaml(path.parent / content["config"], "study"), content["config"]))
+    common: dict[str, object] = {}
+    if config:
+        file = flat(_settings(read_yaml(path.parent / config, "study"), config))
         common |= {key: value for key, value in file.items() if key not in OWN}
     common |= _changes(content.get("base", {}), f"{path}: base")
     last = _changes(dict(above or {}), "set")
@@ -111,7 +109,7 @@ def read_study(path: Path, above: Mapping[str, Any] | None = None) -> Study:
         _variant_name(variant): _changes(own, f"{path}: variants.{variant}") for variant, own in variants.items()
     }
     study = Study(
-        name=content.get("name", path.stem),
+        name=name if "name" in content else path.stem,
         seeds=tuple(seeds),
         variants={variant: common | own | last for variant, own in changes.items()},
         own={variant: frozenset(own) for variant, own in changes.items()},
@@ -209,19 +207,27 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _settings(content: Any, name: str) -> dict[str, Any]:
+def _settings(content: Any, name: str) -> dict[str, object]:
     if not isinstance(content, dict):
         raise UserError(f"{name}: must hold settings (lines like `key: value`)")
     return content
 
 
-def _changes(content: Any, name: str) -> dict[str, Any]:
+def _changes(content: Any, name: str) -> dict[str, object]:
     """Dotted settings of `base` or of a variant; what a study sets itself is refused."""
     settings = flat(_settings(content, name))
     for key in OWN:
         if key in settings:
             raise UserError(f"{name}.{key}: set by the study itself")
     return settings
+
+
+def _text(content: Mapping[str, object], key: str, path: Path) -> str:
+    """A text of the study's own; empty where it is left out."""
+    found = content.get(key, "")
+    if not isinstance(found, str):
+        raise UserError(f"{path}: {key}: {found!r} is not text; leave it blank or put it in quotes")
+    return found
 
 
 def _variant_name(variant: Any) -> str:

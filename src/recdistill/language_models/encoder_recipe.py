@@ -6,15 +6,16 @@ everything else is refused by name, since leaving it out would give other embedd
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from recdistill.errors import UserError
 from recdistill.language_models.libraries import as_user_error
 from recdistill.language_models.locations import MODULES_FILE
 from recdistill.language_models.pooling import POOLINGS
 from recdistill.storage.files import read_json
+from recdistill.storage.typed import JsonValue
 
 KEY = "teacher.title_encoder"
 TRANSFORMER_CONFIGS = tuple(
@@ -99,7 +100,7 @@ class Recipe:
     max_tokens: int | None = None
     transformer: str = ""
     lower_case: bool = False
-    tokenizer_options: dict[str, Any] = field(default_factory=dict)
+    tokenizer_options: dict[str, JsonValue] = field(default_factory=dict)
     prompt: str = ""
     truncate_dim: int | None = None
     stated: bool = True
@@ -134,7 +135,7 @@ class EncoderFiles:
             found = cached_file(self.location, name, _raise_exceptions_for_missing_entries=False)
         return None if found is None else Path(found)
 
-    def read(self, name: str) -> dict[str, Any]:
+    def read(self, name: str) -> dict[str, JsonValue]:
         """A JSON object; empty where the file is not there.
 
         Raises:
@@ -145,6 +146,28 @@ class EncoderFiles:
         if not isinstance(content, dict):
             raise self.refusal(f"{name} is not a JSON object")
         return content
+
+    def section(self, config: Mapping[str, JsonValue], key: str, name: str) -> dict[str, JsonValue]:
+        """A value that must be an object; empty where it is missing or null.
+
+        Raises:
+            UserError: it is something else.
+        """
+        found = config.get(key) or {}
+        if not isinstance(found, dict):
+            raise self.refusal(f"{name}: {key} is not a JSON object")
+        return found
+
+    def whole(self, config: Mapping[str, JsonValue], key: str, name: str) -> int | None:
+        """A value that must be a whole number; None where it is missing or null.
+
+        Raises:
+            UserError: it is something else.
+        """
+        found = config.get(key)
+        if found is not None and (not isinstance(found, int | float) or found != int(found)):
+            raise self.refusal(f"{name}: {key} {found!r} is not a whole number")
+        return None if found is None else int(found)
 
     def refusal(self, reason: str) -> UserError:
         """The error that says why this encoder is not read."""
@@ -173,11 +196,10 @@ def read_recipe(location: str) -> Recipe:
     behind = tuple(module for module in modules[1:] if module is not None and not isinstance(module, Pooling))
     if not isinstance(pooling, Pooling) or any(isinstance(module, Pooling) for module in modules[1:]):
         raise files.refusal("its tokens' states are not brought together by one Pooling right behind the Transformer")
-    stated = _of_transformer(files, folders[0]) | _of_model(files)
-    return Recipe(pooling, behind, transformer=folders[0], **stated)
+    return _with_model(files, _with_transformer(files, Recipe(pooling, behind, transformer=folders[0])))
 
 
-def _kind(files: EncoderFiles, part: dict[str, Any]) -> str:
+def _kind(files: EncoderFiles, part: Mapping[str, JsonValue]) -> str:
     """The class of a module of sentence-transformers; another package's would be remote code."""
     package, _, kind = str(part.get("type")).rpartition(".")
     if package.split(".")[0] != "sentence_transformers":
@@ -185,7 +207,7 @@ def _kind(files: EncoderFiles, part: dict[str, Any]) -> str:
     return kind
 
 
-def _folder(files: EncoderFiles, part: dict[str, Any]) -> str:
+def _folder(files: EncoderFiles, part: Mapping[str, JsonValue]) -> str:
     folder = str(part.get("path", ""))
     if Path(folder).is_absolute() or ".." in Path(folder).parts:
         raise files.refusal(f"{MODULES_FILE} names {folder}, which does not lie in the model's folder")
@@ -218,17 +240,18 @@ def _module(files: EncoderFiles, kind: str, folder: str) -> Pooling | Behind | N
     )
 
 
-def _pooling(files: EncoderFiles, folder: str, config: dict[str, Any]) -> Pooling:
+def _pooling(files: EncoderFiles, folder: str, config: Mapping[str, JsonValue]) -> Pooling:
     if not config:
         raise files.refusal(f"{_inside(folder, 'config.json')} is missing or empty, so its pooling is not known")
     asked = config.get("pooling_mode")
     if asked is None:
         asked = [mode for switch, mode in OLD_POOLINGS.items() if config.get(switch)] or ["mean"]
-    modes = (asked,) if isinstance(asked, str) else tuple(asked)
-    for mode in modes:
-        if mode not in POOLINGS:
+    modes = []
+    for mode in asked if isinstance(asked, list) else [asked]:
+        if not isinstance(mode, str) or mode not in POOLINGS:
             raise files.refusal(f"its pooling {mode!r} is not known (known: {', '.join(POOLINGS)})")
-    return Pooling(modes, bool(config.get("include_prompt", True)))
+        modes.append(mode)
+    return Pooling(tuple(modes), bool(config.get("include_prompt", True)))
 
 
 def _activation(files: EncoderFiles, path: str) -> str:
@@ -242,15 +265,15 @@ def _activation(files: EncoderFiles, path: str) -> str:
     return name
 
 
-def _of_transformer(files: EncoderFiles, folder: str) -> dict[str, Any]:
-    """Limit, lower case and tokenizer's options from `sentence_bert_config.json`."""
-    names = [_inside(folder, name) for name in TRANSFORMER_CONFIGS]
+def _with_transformer(files: EncoderFiles, recipe: Recipe) -> Recipe:
+    """With limit, lower case and tokenizer's options from `sentence_bert_config.json`."""
+    names = [_inside(recipe.transformer, name) for name in TRANSFORMER_CONFIGS]
     name = next((name for name in names if files.find(name)), names[0])
     config = files.read(name)
-    options = (config.get("tokenizer_args") or {}) | (config.get("processor_kwargs") or {})
+    options = files.section(config, "tokenizer_args", name) | files.section(config, "processor_kwargs", name)
     if config.get("transformer_task", "feature-extraction") != "feature-extraction":
         raise files.refusal(f"{name}: transformer_task {config['transformer_task']} is not known")
-    text = (config.get("modality_config") or {}).get("text", LAST_STATES)
+    text = files.section(config, "modality_config", name).get("text", LAST_STATES)
     if text != LAST_STATES:
         raise files.refusal(f"{name}: text is read by {json.dumps(text)}, not by {json.dumps(LAST_STATES)}")
     for key, value in config.items():
@@ -259,21 +282,26 @@ def _of_transformer(files: EncoderFiles, folder: str) -> dict[str, Any]:
     # How a batch is padded does not matter here, and no remote code is run.
     left_out = ("trust_remote_code", "padding_side", "padding")
     options = {key: value for key, value in options.items() if key not in left_out}
-    limit = config.get("max_seq_length")
-    return {
-        "max_tokens": None if limit is None else int(limit),
-        "lower_case": bool(config.get("do_lower_case", False)),
-        "tokenizer_options": options,
-    }
+    return replace(
+        recipe,
+        max_tokens=files.whole(config, "max_seq_length", name),
+        lower_case=bool(config.get("do_lower_case", False)),
+        tokenizer_options=options,
+    )
 
 
-def _of_model(files: EncoderFiles) -> dict[str, Any]:
-    """The default prompt and the dimensions kept, as `SentenceTransformer.encode` reads them."""
-    config = files.read("config_sentence_transformers.json")
+def _with_model(files: EncoderFiles, recipe: Recipe) -> Recipe:
+    """With the default prompt and the dimensions kept, as `SentenceTransformer.encode` reads them."""
+    file = "config_sentence_transformers.json"
+    config = files.read(file)
     if config.get("model_type", "SentenceTransformer") != "SentenceTransformer":
         raise files.refusal(f"it is a {config['model_type']}, not a sentence encoder")
-    prompts = {"query": None, "document": None} | (config.get("prompts") or {})
+    prompts: dict[str, JsonValue] = {"query": None, "document": None}
+    prompts |= files.section(config, "prompts", file)
     name = config.get("default_prompt_name")
-    if name is not None and name not in prompts:
+    if name is not None and (not isinstance(name, str) or name not in prompts):
         raise files.refusal(f"its default_prompt_name {name!r} is none of its prompts ({', '.join(prompts)})")
-    return {"prompt": prompts[name] or "" if name is not None else "", "truncate_dim": config.get("truncate_dim")}
+    prompt = prompts[name] or "" if name is not None else ""
+    if not isinstance(prompt, str):
+        raise files.refusal(f"{file}: the prompt {name!r} is no text")
+    return replace(recipe, prompt=prompt, truncate_dim=files.whole(config, "truncate_dim", file))

@@ -9,10 +9,9 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
@@ -29,7 +28,9 @@ from recdistill.experiments.bench.facts import store_facts, teacher_facts
 from recdistill.experiments.bench.flops import model_flops
 from recdistill.experiments.bench.matrix import Sizes
 from recdistill.experiments.bench.process import give_memory_back, pin, watch_parent
+from recdistill.experiments.bench.results import Evidence, Measured, MeasuredQuality, Outcome, Speed, Status
 from recdistill.experiments.bench.sampling import SampledTeacher, sample_data, seconds_of
+from recdistill.experiments.bench.spec import CellSpec, plain_setting
 from recdistill.interruption import Interrupted, handled_signals
 from recdistill.language_models.backbone import DTYPES, check_llm, check_machine
 from recdistill.language_models.titles import title_embeddings
@@ -37,13 +38,15 @@ from recdistill.languages import message
 from recdistill.measure.context import RunContext
 from recdistill.measure.environment import environment
 from recdistill.measure.evidence import TokenCount
+from recdistill.measure.facts import Facts, Judged, TokensRead, beside_tokens, together
 from recdistill.measure.peak import matmul_peak
 from recdistill.measure.profiler import Profiler
 from recdistill.measure.settings_check import judge
 from recdistill.plan.llm_kinds import shapes_from_config
 from recdistill.plan.llm_shapes import LlmShapes
 from recdistill.progress import set_up_logging
-from recdistill.storage.files import read_json, write_json
+from recdistill.storage.files import write_json
+from recdistill.storage.typed import read_typed
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.ranker import AUTOCAST
 from recdistill.training.checkpoint import Weights, copy_weights, put_weights
@@ -62,19 +65,19 @@ EXPORT_PHASES = ("export", "write")
 class CellRun:
     """One cell, from its specification to its row of results."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: CellSpec) -> None:
         self.spec, self.sizes = spec, Sizes(**spec["sizes"])
         self.config = run_config(spec["config"])
         self.device, self.work = spec["device"], Path(spec["work"])
         self.began = False
         """Whether the settings were accepted: what is wrong before is a refusal, and what is wrong after a failure."""
         self.result: FitResult | None = None
-        self.quality: dict[str, Any] = {}
-        self.facts: dict[str, Any] = {}
+        self.quality: MeasuredQuality = {}
+        self.facts: Facts = {}
         self.exported = TokenCount()
 
-    def run(self) -> dict[str, Any]:
-        """Do it all; returns the measured part of the row."""
+    def run(self) -> Measured | None:
+        """Do it all; returns the measured part of the row, None where only titles were to be embedded."""
         self._accept()
         profiler = self.profiler = Profiler(self.device)
         process = psutil.Process()
@@ -82,8 +85,8 @@ class CellRun:
         profiler.peak_rss["import"] = process.memory_info().rss
         with profiler:
             self._load()
-            if self.spec.get("titles_only"):
-                return {}
+            if self.spec["titles_only"]:
+                return None
             self._set_up()
             for size, part in (
                 (self.sizes.rows, self._train),
@@ -109,7 +112,7 @@ class CellRun:
             self.data = sample_data(whole, max(1, self.sizes.validation_users), config.seed)
         with profiler.phase("embed titles"):
             title_embeddings(config.teacher, self.data.texts, cache_folder(), self.device)
-        if not self.spec.get("titles_only"):
+        if not self.spec["titles_only"]:
             give_memory_back()
             with profiler.phase("load LLM"):
                 student = Path(self.spec["student"])
@@ -120,7 +123,7 @@ class CellRun:
         profiler, teacher = self.profiler, self.teacher
         with profiler.phase("set-up"):
             self.training = KeepsLast(teacher, self.config.seed)
-            self.facts = module_facts(teacher) | teacher_facts(teacher)
+            self.facts = together(module_facts(teacher), teacher_facts(teacher))
         self.began = True
         before = graphs_made()
         if self.config.teacher.compile:
@@ -128,7 +131,7 @@ class CellRun:
                 compile_shapes(self.training, teacher, self.config.teacher.train.max_epochs)
         with profiler.phase("warm-up"):
             if self.sizes.rows:
-                self.facts |= watch_step(self.training, teacher)
+                self.facts = together(self.facts, watch_step(self.training, teacher))
             self._warm_up()
         self.facts["compiled_graphs"] = graphs_made() - before
         self.graphs_then = graphs_made()
@@ -162,7 +165,7 @@ class CellRun:
             self.spec["cell"],
             precision,
         )
-        self.facts |= trained_facts(self.teacher, self.result)
+        self.facts = together(self.facts, trained_facts(self.teacher, self.result))
         self.facts["graphs_after_warm_up"] = graphs_made() - self.graphs_then
         self.facts["cuda_graphs"] = cuda_graphs_made()
         history = self.result.history
@@ -198,12 +201,12 @@ class CellRun:
         result = export_outputs(self.teacher, self.data, self.teacher.titles, config, context, names)
         self.exported = self.teacher.read
         self.facts["export_batch_size"] = result.batch_size
-        self.facts["export_batch_size_trials"] = [asdict(trial) for trial in result.trials]
+        self.facts["export_batch_size_trials"] = [trial.kept() for trial in result.trials]
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         self.facts["export_bytes"] = size
-        self.facts |= store_facts(folder, self.data.num_items)
+        self.facts = together(self.facts, store_facts(folder, self.data.num_items))
 
-    def _row(self) -> dict[str, Any]:
+    def _row(self) -> Measured:
         phases = {name: round(seconds, 4) for name, seconds in self.profiler.seconds.items()}
         trained = self.teacher.trained
         return {
@@ -220,7 +223,9 @@ class CellRun:
             "environment": environment(self.device),
         }
 
-    def _throughput(self, count: TokenCount, phases: dict[str, float], names: tuple[str, ...], *, train: bool) -> Any:
+    def _throughput(
+        self, count: TokenCount, phases: dict[str, float], names: tuple[str, ...], *, train: bool
+    ) -> Speed | None:
         seconds = seconds_of(phases, *names)
         if not count.prompts or not seconds:
             return None
@@ -237,29 +242,31 @@ class CellRun:
             "model_flops_utilisation": needed / seconds / self.peak,
         }
 
-    def _evidence(self) -> dict[str, Any]:
+    def _evidence(self) -> Evidence:
         """What was seen as it ran, and for each setting of the cell whether it was in effect; None: not judged."""
-        tokens = self.facts.get("tokens", {}) | {"export": self.exported.plain()}
+        tokens: TokensRead = {**self.facts.get("tokens", TokensRead()), "export": self.exported.plain()}
         every = flat(asdict(self.config))
         # Its own settings, and those in which any other cell differs from it: a base that ran something else than it
         # says would spoil every comparison.
         asked = {key: every[key] for key in self.spec["judged"] if key in every and self._measured(key, every)}
         context = {key: every[key] for key in CONTEXT}
-        found = {one.key: asdict(one) for one in judge(context | asked, self.facts | tokens)}
-        unseen = {
-            "seen": [asdict(message("seen_not_looked_for"))],
-            "in_effect": None,
-        }  # not judged, which is no verdict
-        settings = [found.get(key, {"key": key, "asked": value} | unseen) for key, value in asked.items()]
-        return {"settings": settings, "model": self.facts | {"tokens": tokens}}
+        found = {one.key: one.kept() for one in judge(context | asked, beside_tokens(self.facts, tokens))}
+        settings = [found.get(key) or _not_judged(key, value) for key, value in asked.items()]
+        return {"settings": settings, "model": together(self.facts, {"tokens": tokens})}
 
-    def _measured(self, key: str, every: dict[str, Any]) -> bool:
+    def _measured(self, key: str, every: Mapping[str, object]) -> bool:
         """Whether this cell ran what would show the setting."""
         if key.startswith("export."):
             return bool(self.sizes.export_rows)
         if key in ("teacher.double_quantization", "teacher.compute_dtype"):
             return bool(every["teacher.quantization"] == "nf4")
         return bool(self.sizes.rows) or (key in self.spec["settings"] and key in WITHOUT_TRAINING)
+
+
+def _not_judged(key: str, asked: object) -> Judged:
+    """A setting that nothing looks for: no verdict."""
+    seen = [message("seen_not_looked_for").kept()]
+    return {"key": key, "asked": plain_setting(asked), "seen": seen, "in_effect": None}
 
 
 class KeepsLast(TeacherTraining):
@@ -310,7 +317,7 @@ def main(arguments: Sequence[str]) -> int:
         is Python's to tell, on stderr.
     """
     specification, out = map(Path, arguments)
-    spec = read_json(specification)
+    spec = read_typed(specification, CellSpec)
     watch_parent(spec["parent"])
     pin(spec["threads"])
     set_up_logging(quiet=False)
@@ -318,12 +325,15 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with handled_signals():
             cell = CellRun(spec)
-            found = {"status": "finished", "reason": ""} | cell.run()
+            found: Outcome = {"status": "finished", "reason": ""}
+            if measured := cell.run():
+                found = {**found, **measured}
     except Interrupted as stopped:
         shutil.rmtree(spec["work"], ignore_errors=True)
         return stopped.exit_status
     except UserError as error:
-        found = {"status": "failed" if cell is not None and cell.began else "refused", "reason": str(error)}
+        ended: Status = "failed" if cell is not None and cell.began else "refused"
+        found = {"status": ended, "reason": str(error)}
     except (torch.OutOfMemoryError, MemoryError) as error:
         found = {"status": "out_of_memory", "reason": (str(error).splitlines() or ["no memory left"])[0]}
     shutil.rmtree(spec["work"], ignore_errors=True)

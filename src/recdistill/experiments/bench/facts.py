@@ -1,15 +1,15 @@
 """What a cell's teacher and its store turned out to be, read off them and not off the configuration."""
 
 from pathlib import Path
-from typing import Any
 
-from recdistill.distill.outputs import DONE_FILE
-from recdistill.storage.files import read_json
+from recdistill.distill.outputs import DONE_FILE, About
+from recdistill.measure.facts import BenchFacts
+from recdistill.storage.typed import read_typed
 from recdistill.teacher.experts import ADAPTER, expert_layers
 from recdistill.teacher.teacher import Teacher
 
 
-def teacher_facts(teacher: Teacher) -> dict[str, Any]:
+def teacher_facts(teacher: Teacher) -> BenchFacts:
     """Adapters, experts, prompts and head, as :func:`recdistill.measure.settings_check.judge` reads them."""
     ranker = teacher.ranker
     layers = expert_layers(ranker.llm)
@@ -24,7 +24,7 @@ def teacher_facts(teacher: Teacher) -> dict[str, Any]:
     }
 
 
-def store_facts(folder: Path, items: int) -> dict[str, Any]:
+def store_facts(folder: Path, items: int) -> BenchFacts:
     """How long the lists of a finished store are, of how many items, and how wide its user states."""
-    about = read_json(folder / DONE_FILE)
+    about = read_typed(folder / DONE_FILE, About)
     return {"list_length": about["top_k"], "stored_state_dim": about["state_dim"], "items": items}

@@ -25,7 +25,6 @@ that ask for the same are an A/A pair: what differs between them is noise. There
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from recdistill.config import RunConfig
 from recdistill.config.settings import flat
@@ -53,7 +52,7 @@ class BenchCell:
     """One cell: what it sets, and all that comes of it."""
 
     name: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     sizes: Sizes
     config: RunConfig
     """The base's where the package refuses the cell's own."""

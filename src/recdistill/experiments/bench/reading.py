@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from recdistill.config.settings import flat, nested, run_config
 from recdistill.config.yaml_files import read_yaml
@@ -42,7 +41,7 @@ def read_matrix(path: Path) -> Matrix:
     return _matrix(content, path.read_text(encoding="utf-8"))
 
 
-def _matrix(content: dict[str, Any], text: str) -> Matrix:
+def _matrix(content: dict[str, object], text: str) -> Matrix:
     _known(content, (*KEYS, *SIZES), "")
     for key in ("name", "cells", "sections"):
         if not content.get(key):
@@ -83,7 +82,7 @@ def _matrix(content: dict[str, Any], text: str) -> Matrix:
     return matrix
 
 
-def _cell(name: str, content: dict[str, Any], base: dict[str, Any], sizes: Sizes) -> BenchCell:
+def _cell(name: str, content: dict[str, object], base: dict[str, object], sizes: Sizes) -> BenchCell:
     key = f"cells.{name}"
     if not name or Path(name).name != name or not name.isascii():
         raise UserError(f"{key}: a cell's name is part of a file's name; use letters, digits and -")
@@ -108,7 +107,7 @@ def _cell(name: str, content: dict[str, Any], base: dict[str, Any], sizes: Sizes
     return BenchCell(name, settings, _sizes(own, sizes, key), config)
 
 
-def _section(content: Any, number: int, cells: Mapping[str, BenchCell]) -> Section:
+def _section(content: object, number: int, cells: Mapping[str, BenchCell]) -> Section:
     key = f"sections[{number + 1}]"
     content = _mapping(content, key)
     _known(content, SECTION_KEYS, key)
@@ -116,7 +115,7 @@ def _section(content: Any, number: int, cells: Mapping[str, BenchCell]) -> Secti
         if not content.get(needed):
             raise UserError(f"{key}.{needed}: missing")
     name = _text(content["name"], f"{key}.name")
-    against = content.get("against", BASE)
+    against = _text(content.get("against", BASE), f"{key}.against")
     members = content["cells"]
     if not isinstance(members, list):
         raise UserError(f"{key}.cells: must be a list of names")
@@ -143,43 +142,43 @@ def _section(content: Any, number: int, cells: Mapping[str, BenchCell]) -> Secti
     return section
 
 
-def _refuse_own(settings: Mapping[str, Any], key: str) -> None:
+def _refuse_own(settings: Mapping[str, object], key: str) -> None:
     for own in (*OWN, "run", "threads"):
         if own in settings:
             raise UserError(f"{key}.{own}: set by the bench itself")
 
 
-def _known(content: Mapping[Any, Any], keys: tuple[str, ...], prefix: str) -> None:
+def _known(content: Mapping[str, object], keys: tuple[str, ...], prefix: str) -> None:
     for key in content:
         if key not in keys:
             name = f"{prefix}.{key}" if prefix else key
             raise UserError(f"{name}: unknown; there are {', '.join(keys)}")
 
 
-def _sizes(content: Mapping[str, Any], default: Sizes, prefix: str) -> Sizes:
+def _sizes(content: Mapping[str, object], default: Sizes, prefix: str) -> Sizes:
     found = {name: content[name] for name in SIZES if name in content}
     return replace(default, **{name: _whole(value, f"{prefix}.{name}".lstrip("."), 0) for name, value in found.items()})
 
 
-def _whole(value: Any, key: str, least: int) -> int:
+def _whole(value: object, key: str, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{key}: {value!r} is out of range; it must be a whole number, {least} or more")
     return value
 
 
-def _text(value: Any, key: str) -> str:
+def _text(value: object, key: str) -> str:
     if not isinstance(value, str):
         raise UserError(f"{key}: {value!r} must be a text")
     return value
 
 
-def _mapping(value: Any, key: str) -> dict[str, Any]:
+def _mapping(value: object, key: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UserError(f"{key}: must hold settings (lines like `key: value`)")
     return value
 
 
-def _per_language(value: Any, key: str) -> dict[str, str]:
+def _per_language(value: object, key: str) -> dict[str, str]:
     """One text for all languages, or one for each; English stands in for a language that has none."""
     if isinstance(value, str):
         return dict.fromkeys(LANGUAGES, value)

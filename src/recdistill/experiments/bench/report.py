@@ -250,7 +250,7 @@ def _tradeoff(results: Results, texts: BenchTexts) -> list[Block]:
     for cell in results.matrix.cells:
         if not comparable(results, cell, cell):
             continue
-        speed = over_turns(results, cell, lambda row: (row["throughput"]["train"] or {}).get("targets_per_second"))
+        speed = over_turns(results, cell, tables.of_training("targets_per_second"))
         quality = over_turns(results, cell, lambda row: row["quality"].get("ndcg@10_after"))
         if speed and quality:
             found, other = compare(results, cell, BASE, "train_seconds"), quality_difference(results, cell, BASE)

@@ -4,15 +4,99 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import Matrix
+from recdistill.measure.facts import Facts, Judged, TokenFacts
 from recdistill.storage.files import write_text
+from recdistill.storage.manifest import Environment, PhaseMemory
+from recdistill.storage.typed import JsonValue, typed
 
 FILE = "results.jsonl"
 FINISHED = "finished"
-Row = dict[str, Any]
+Status = Literal["finished", "failed", "refused", "out_of_memory", "timed_out"]
+
+
+class Speed(TokenFacts):
+    """What went through a training or an export a second, and the share of the machine's peak that this took."""
+
+    padding_share: float
+    steps: int
+    seconds: float
+    rows_per_second: float
+    targets_per_second: float
+    useful_tokens_per_second: float
+    model_flops: float
+    model_flops_utilisation: float
+
+
+class Throughput(TypedDict):
+    """Both, where they took place, and the fastest matrix product in FLOP/s, in this type."""
+
+    train: Speed | None
+    export: Speed | None
+    matmul_peak_flops: float
+    matmul_peak_dtype: str
+
+
+class _Quality(TypedDict, total=False):
+    users: int
+    loss: float | None
+    per_user: list[float]
+
+
+Quality = TypedDict("Quality", {"ndcg@10_before": float, "ndcg@10_after": float}, total=False)
+"""NDCG@10 on the sampled validation users before and after the pass."""
+
+
+class MeasuredQuality(_Quality, Quality):
+    """The same with the number of users, the last mean loss, and in the first turn each user's NDCG@10."""
+
+
+class Evidence(TypedDict):
+    """Settings judged, and the facts that they were judged by."""
+
+    settings: list[Judged]
+    model: Facts
+
+
+class Measured(TypedDict):
+    """What a cell's process measured."""
+
+    evidence: Evidence
+    phases: dict[str, float]
+    memory: dict[str, PhaseMemory]
+    throughput: Throughput
+    quality: MeasuredQuality
+    environment: Environment
+
+
+class Outcome(TypedDict):
+    """How a cell's process ended, with what it measured, if it ended well and was to measure."""
+
+    status: Status
+    reason: str
+    evidence: NotRequired[Evidence]
+    phases: NotRequired[dict[str, float]]
+    memory: NotRequired[dict[str, PhaseMemory]]
+    throughput: NotRequired[Throughput]
+    quality: NotRequired[MeasuredQuality]
+    environment: NotRequired[Environment]
+
+
+class Row(Outcome):
+    """A line of `results.jsonl`: a cell in a turn, its settings and sizes, when it began, how it ended."""
+
+    cell: str
+    repeat: int
+    fingerprint: str
+    settings: dict[str, JsonValue]
+    sizes: dict[str, int]
+    started: str
+    seconds: float
+
+
 Key = tuple[str, int, str]
 
 
@@ -33,11 +117,10 @@ def read_rows(folder: Path) -> list[Row]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            row = json.loads(line)
-            key(row)
-        except (ValueError, KeyError, TypeError) as error:
+            found = json.loads(line)
+        except ValueError as error:
             raise UserError(f"{path}:{number}: not a row of results") from error
-        rows.append(row)
+        rows.append(typed(found, Row, f"{path}:{number}"))
     return rows
 
 

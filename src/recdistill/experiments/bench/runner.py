@@ -1,6 +1,5 @@
 """Run what is missing of a matrix: each cell a process of its own, in turns, within its time."""
 
-import json
 import logging
 import os
 import re
@@ -14,17 +13,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from recdistill import pipeline
 from recdistill.data.fetch import cache_folder
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import BASE, BenchCell, Matrix
-from recdistill.experiments.bench.results import FINISHED, Row, add_row, read_rows, results_of
+from recdistill.experiments.bench.results import FINISHED, Outcome, Row, Status, add_row, read_rows, results_of
+from recdistill.experiments.bench.spec import CellSpec, plain_settings
 from recdistill.interruption import Interrupted
 from recdistill.language_models.backbone import check_llm, check_machine
-from recdistill.storage.files import read_json, write_json, write_text
+from recdistill.storage.files import write_json, write_text
 from recdistill.storage.run_folder import RunFolder
+from recdistill.storage.typed import read_typed, typed
 
 logger = logging.getLogger("recdistill")
 
@@ -124,16 +124,18 @@ class _Bench:
         name = f"{cell.name}-{turn}"
         started, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
         row: Row = {
+            "status": "refused",
+            "reason": self._refusal(cell),
             "cell": cell.name,
             "repeat": turn,
             "fingerprint": cell.fingerprint(self.matrix.threads),
-            "settings": cell.settings,
+            "settings": plain_settings(cell.settings),
             "sizes": asdict(cell.sizes),
             "started": started,
             "seconds": 0.0,
         }
-        if refusal := self._refusal(cell):
-            return row | {"status": "refused", "reason": refusal}
+        if row["reason"]:
+            return row
         files = {end: self.out / WORK / f"{name}.{end}" for end in ("spec.json", "out.json")}
         for path in files.values():
             path.unlink(missing_ok=True)
@@ -144,11 +146,12 @@ class _Bench:
             code = self._process(list(map(str, files.values())), file.fileno(), name)
         row["seconds"] = round(time.monotonic() - began, 3)
         if code == 0 and files["out.json"].is_file():
-            row |= read_json(files["out.json"])
+            outcome = read_typed(files["out.json"], Outcome)
         else:
-            row |= _ending(code, log.read_text(encoding="utf-8", errors="replace"), self.matrix.cell_seconds)
-        row["reason"] = without_paths(str(row["reason"]))
-        return json.loads(json.dumps(row))  # type: ignore[no-any-return]
+            outcome = _ending(code, log.read_text(encoding="utf-8", errors="replace"), self.matrix.cell_seconds)
+        row = typed({**row, **outcome}, Row, cell.name)
+        row["reason"] = without_paths(row["reason"])
+        return row
 
     def _refusal(self, cell: BenchCell) -> str:
         """Why the package or this machine cannot do what the cell asks; empty where it can."""
@@ -161,12 +164,12 @@ class _Bench:
             return str(error)
         return ""
 
-    def _spec(self, cell: BenchCell, turn: int, name: str, titles_only: bool) -> dict[str, Any]:
+    def _spec(self, cell: BenchCell, turn: int, name: str, titles_only: bool) -> CellSpec:
         shared = RunFolder(self.out / SHARED)
         return {
             "cell": cell.name,
             "config": asdict(cell.config),
-            "settings": cell.settings,
+            "settings": sorted(cell.settings),
             "sizes": asdict(cell.sizes),
             "judged": sorted({key for one in self.matrix.cells.values() if not one.refusal for key in one.settings}),
             "device": self.device,
@@ -228,7 +231,7 @@ def _title_kind(cell: BenchCell) -> tuple[object, ...]:
     return tuple(getattr(cell.config.teacher, key) for key in TITLE_KEYS)
 
 
-def _ending(code: int | None, log: str, limit: float) -> dict[str, str]:
+def _ending(code: int | None, log: str, limit: float) -> Outcome:
     """How a process that wrote no result ended, in a row's words."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     last = lines[-1] if lines else "no output"
@@ -241,7 +244,7 @@ def _ending(code: int | None, log: str, limit: float) -> dict[str, str]:
         }
     if code < 0:
         return {"status": "failed", "reason": f"{signal.Signals(-code).name}; {last}"}
-    status = "out_of_memory" if any(sign in last for sign in NO_MEMORY) else "failed"
+    status: Status = "out_of_memory" if any(sign in last for sign in NO_MEMORY) else "failed"
     return {"status": status, "reason": last}
 
 

@@ -24,8 +24,6 @@ LEAST_TURNS = 3
 """Fewer turns cannot tell a difference from chance."""
 RESAMPLES = 4000
 SIMULATED = 100_000
-MEMORY_KINDS = ("peak_allocated_gib", "peak_rss_gib")
-"""The first that was measured counts: the allocator's own peak on CUDA, the resident set on the CPU."""
 Verdict = Literal["difference", "noise"]
 
 
@@ -35,11 +33,14 @@ def seconds(*phases: str) -> Callable[[Row], float | None]:
 
 
 def memory(phase: str) -> Callable[[Row], float | None]:
-    """A metric: peak memory of a phase in GiB."""
+    """A metric: peak memory of a phase in GiB, the allocator's own on CUDA, the resident set on the CPU."""
 
     def read(row: Row) -> float | None:
-        found = row["memory"].get(phase, {})
-        return next((found[kind] for kind in MEMORY_KINDS if found.get(kind) is not None), None)
+        found = row["memory"].get(phase)
+        if found is None:
+            return None
+        allocated = found.get("peak_allocated_gib")
+        return found["peak_rss_gib"] if allocated is None else allocated
 
     return read
 
@@ -302,4 +303,6 @@ def _before_training(row: Row) -> float:
 
 def _step(row: Row) -> float:
     train = row["throughput"]["train"]
-    return float(train["seconds"]) / int(train["steps"])
+    if train is None:
+        raise ValueError(f"{row['cell']}: was not trained")
+    return train["seconds"] / train["steps"]

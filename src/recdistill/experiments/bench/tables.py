@@ -1,7 +1,7 @@
 """The tables of one section: training and quality, export, seconds and peaks by phase, evidence, the 2×2."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from recdistill.experiments.bench.language import BenchTexts
 from recdistill.experiments.bench.matrix import Section, four
@@ -27,9 +27,14 @@ from recdistill.experiments.bench.words import (
     state,
     verdict,
 )
+from recdistill.measure.facts import Judged
 from recdistill.reporting.document import Block, Remark, Table, table
 from recdistill.reporting.wording import metric as four_digits
 
+Rate = Literal[
+    "rows_per_second", "targets_per_second", "useful_tokens_per_second", "padding_share", "model_flops_utilisation"
+]
+"""What is shown of a training's or an export's speed."""
 PHASES = (
     "load LLM",
     "set-up",
@@ -76,11 +81,11 @@ def speed(results: Results, section: Section, texts: BenchTexts) -> Table | None
         return None
     shown: tuple[tuple[str, Callable[[Row], float | None], Callable[[float], str]], ...] = (
         ("step_s", _step, number),
-        ("rows_s", _train("rows_per_second"), number),
-        ("targets_s", _train("targets_per_second"), number),
-        ("tokens_s", _train("useful_tokens_per_second"), number),
-        ("padding", _train("padding_share"), _share),
-        ("mfu", _train("model_flops_utilisation"), _share),
+        ("rows_s", of_training("rows_per_second"), number),
+        ("targets_s", of_training("targets_per_second"), number),
+        ("tokens_s", of_training("useful_tokens_per_second"), number),
+        ("padding", of_training("padding_share"), _share),
+        ("mfu", of_training("model_flops_utilisation"), _share),
     )
     rows = [[cell, *(_median(results, cell, read, how) for _, read, how in shown)] for cell in cells]
     return table([texts("cell"), *(texts(key) for key, *_ in shown)], rows, texts("speed_caption"))
@@ -150,7 +155,7 @@ def _told(seen: Any, texts: BenchTexts) -> str:
     return texts.told(seen) if isinstance(seen, list) else plain(seen)
 
 
-def _seen(results: Results, cell: str) -> list[dict[str, Any]]:
+def _seen(results: Results, cell: str) -> list[Judged]:
     """The evidence of a cell's first run, or of the first run in which a setting was not in effect."""
     found = [row["evidence"]["settings"] for row in results.finished(cell).values()]
     bad = [entries for entries in found if any(entry["in_effect"] is False for entry in entries)]
@@ -251,12 +256,13 @@ def _trains(results: Results, cell: str) -> bool:
     return results.matrix.cells[cell].sizes.rows > 0
 
 
-def _train(name: str) -> Callable[[Row], float | None]:
-    return lambda row: (row["throughput"]["train"] or {}).get(name)
+def of_training(name: Rate) -> Callable[[Row], float | None]:
+    """A metric: a rate of the training; None where there was none."""
+    return lambda row: found[name] if (found := row["throughput"]["train"]) else None
 
 
-def _export(name: str) -> Callable[[Row], float | None]:
-    return lambda row: (row["throughput"]["export"] or {}).get(name)
+def _export(name: Rate) -> Callable[[Row], float | None]:
+    return lambda row: found[name] if (found := row["throughput"]["export"]) else None
 
 
 def _step(row: Row) -> float | None:

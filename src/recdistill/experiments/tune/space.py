@@ -138,7 +138,7 @@ def check_space(space: Space, student: StudentConfig) -> None:
             changed_student(student, dict(zip((first, second), values, strict=True)))
 
 
-def changed_student(student: StudentConfig, settings: Mapping[str, Any]) -> StudentConfig:
+def changed_student(student: StudentConfig, settings: Mapping[str, object]) -> StudentConfig:
     """The student's configuration with these dotted settings.
 
     Raises:
@@ -148,14 +148,13 @@ def changed_student(student: StudentConfig, settings: Mapping[str, Any]) -> Stud
     return changed
 
 
-def _replaced(section: Any, settings: Mapping[str, Any]) -> Any:
-    inner = {
-        name: _replaced(getattr(section, name), value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-    }
-    return replace(section, **inner)
+def _replaced(section: Any, settings: object) -> Any:
+    """A section with settings in place of its own; a setting stays what it is."""
+    if not isinstance(settings, Mapping):
+        return settings
+    return replace(section, **{name: _replaced(getattr(section, name), value) for name, value in settings.items()})
 
 
-def space_as_dict(space: Space) -> dict[str, Any]:
+def space_as_dict(space: Space) -> dict[str, dict[str, object]]:
     """The space as plain values, for a fingerprint."""
     return {key: asdict(dimension) for key, dimension in space.items()}

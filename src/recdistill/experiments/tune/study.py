@@ -4,13 +4,14 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 import numpy as np
 
 from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.storage.files import disk_errors, read_errors
+from recdistill.storage.typed import JsonValue, typed
 
 if TYPE_CHECKING:
     import optuna
@@ -20,6 +21,20 @@ logger = logging.getLogger("recdistill")
 JOURNAL = "study.journal"
 RECORD, MADE_OF = "record", "made_of"
 """User attributes: of a trial, its line of `trials.jsonl`; of a study, the fingerprint of what it was made of."""
+
+
+class TrialRecord(TypedDict):
+    """A line of `trials.jsonl`. A refused trial has its reason and no figures; `seconds` are those of all tries."""
+
+    trial: int
+    state: Literal["complete", "pruned", "diverged", "refused"]
+    reason: NotRequired[str]
+    value: NotRequired[float]
+    best_epoch: NotRequired[float]
+    epochs: NotRequired[float]
+    seconds: float
+    drawn: dict[str, JsonValue]
+    student: NotRequired[dict[str, JsonValue]]
 
 
 def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Study":
@@ -92,16 +107,17 @@ def ask(study: "optuna.Study", seed: int, startup: int) -> "optuna.Trial":
     return study.ask()
 
 
-def tell(study: "optuna.Study", trial: "optuna.Trial", record: dict[str, Any]) -> None:
+def tell(study: "optuna.Study", trial: "optuna.Trial", record: TrialRecord) -> None:
     """End a trial with its record; `state` is complete, pruned, diverged or refused."""
     from optuna.trial import TrialState
 
     trial.set_user_attr(RECORD, record)
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
     state = states.get(record["state"], TrialState.FAIL)
-    study.tell(trial, record["value"] if state == TrialState.COMPLETE else None, state=state)
+    study.tell(trial, record["value"] if state == TrialState.COMPLETE and "value" in record else None, state=state)
 
 
-def records(study: "optuna.Study") -> list[dict[str, Any]]:
+def records(study: "optuna.Study") -> list[TrialRecord]:
     """The records of all trials that were told, in order."""
-    return [trial.user_attrs[RECORD] for trial in study.get_trials() if RECORD in trial.user_attrs]
+    found = [trial.user_attrs[RECORD] for trial in study.get_trials() if RECORD in trial.user_attrs]
+    return [typed(record, TrialRecord, JOURNAL) for record in found]

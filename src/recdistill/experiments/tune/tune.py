@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 
@@ -28,7 +28,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Space, changed_student, check_space, space_as_dict
-from recdistill.experiments.tune.study import ask, open_study, records, tell
+from recdistill.experiments.tune.study import TrialRecord, ask, open_study, records, tell
 from recdistill.interruption import deferred
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
@@ -80,9 +80,9 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
         return path
 
 
-def _why_none(trials: list[dict[str, Any]]) -> str:
+def _why_none(trials: Sequence[TrialRecord]) -> str:
     """Why no trial came to its end."""
-    refused = [record["reason"] for record in trials if record["state"] == "refused"]
+    refused = [record.get("reason", "") for record in trials if record["state"] == "refused"]
     if len(refused) == len(trials):
         return f"every draw was refused, the last one for {refused[-1]}"
     return "every trial diverged; the space's learning rates may be too high"
@@ -140,6 +140,7 @@ def tell_next(
         return
     logger.info("tune: trial %d of %d: %s", number + 1, settings.trials, json.dumps(drawn))
     began, watch = time.monotonic(), Watch(trial)
+    state: Literal["complete", "pruned", "diverged"]
     try:
         _train(student, data, config, folder, watch)
         state = "pruned" if watch.pruned else "complete"
@@ -147,7 +148,7 @@ def tell_next(
         state = "diverged"
     best = max(watch.rows, key=lambda row: row.watched)
     seconds = max(time.monotonic() - began, watch.rows[-1].seconds)  # the latter are those of all tries
-    record = {
+    record: TrialRecord = {
         "trial": number + 1,
         "state": state,
         "value": best.watched,
@@ -184,22 +185,22 @@ def clear_trials(folder: Path, keep: Path | None = None) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def write_results(trials: list[dict[str, Any]], config: RunConfig, folder: Path) -> Path:
+def write_results(trials: Sequence[TrialRecord], config: RunConfig, folder: Path) -> Path:
     """Write `trials.jsonl`, and `best.yaml` from the whole trial with the highest value, of equals the first."""
     write_text(folder / "trials.jsonl", "".join(json.dumps(record) + "\n" for record in trials))
     whole = [record for record in trials if record["state"] == "complete"]
     path = folder / "best.yaml"
     if whole:
-        best = max(whole, key=lambda record: record["value"])
-        head = f"# Trial {best['trial']}: validation NDCG@10 {best['value']:.4f}\n"
+        best = max(whole, key=lambda record: record.get("value", 0.0))
+        head = f"# Trial {best['trial']}: validation NDCG@10 {best.get('value', 0.0):.4f}\n"
         head += f"#\n#     recdistill run --config {path}\n"
-        write_text(path, head + yaml.safe_dump(best_config(config, best["student"]), sort_keys=False))
+        student = changed_student(config.student, best["drawn"])
+        write_text(path, head + yaml.safe_dump(best_settings(config, student), sort_keys=False))
     return path
 
 
-def best_config(config: RunConfig, student: dict[str, Any]) -> dict[str, Any]:
+def best_settings(config: RunConfig, student: StudentConfig) -> object:
     """The run's settings with this student, as YAML holds them; the teacher sees no more of a history than it does."""
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(config) | {"student": student}))
-    teacher = settings["teacher"]
-    teacher["history_length"] = min(teacher["history_length"], student["max_length"])
-    return settings
+    length = min(config.teacher.history_length, student.max_length)
+    best = replace(config, student=student, teacher=replace(config.teacher, history_length=length))
+    return json.loads(json.dumps(asdict(best)))  # tuples become lists
