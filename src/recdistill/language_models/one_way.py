@@ -7,13 +7,14 @@ import torch
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import few_blocks
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
+from recdistill.measure.facts import Checked
 
 TWO_WAY = 0.02
 """Relative change of a state, beyond any precision's rounding, at which a model is taken to read ahead."""
 
 
 @torch.inference_mode()
-def check_one_way(llm: str, decoder: Any) -> dict[str, Any]:
+def check_one_way(llm: str, decoder: Any) -> Checked:
     """Refuse a model whose first token sees the tokens after it: it would see the targets, and the padding.
 
     Raises:

@@ -5,13 +5,14 @@ import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from recdistill.errors import UserError
+from recdistill.measure.facts import Checked
 from recdistill.storage.files import write_json
 from recdistill.storage.run_folder import fingerprint
+from recdistill.storage.typed import typed
 from recdistill.version import __version__
 
 logger = logging.getLogger("recdistill")
@@ -22,7 +23,7 @@ DECIDING = ("torch", "transformers", "peft", "bitsandbytes", "flash_attn")
 """Packages whose versions decide how a model runs."""
 
 
-def remembered(cache: Path, about: Mapping[str, Any], check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def remembered(cache: Path, about: Mapping[str, object], check: Callable[[], Checked]) -> Checked:
     """What `check` found, from the cache where the same was checked before.
 
     A check that refuses raises, and nothing is remembered of it.
@@ -30,7 +31,7 @@ def remembered(cache: Path, about: Mapping[str, Any], check: Callable[[], dict[s
     Args:
         cache: the user's cache.
         about: what was checked: the model's digests, the settings, the device.
-        check: runs the model; gives facts that JSON can hold.
+        check: runs the model.
     """
     about = {**about, "versions": {name: _version(name) for name in DECIDING}, "recdistill": __version__}
     path = cache / MEMORY / f"{fingerprint(about)}.json"
@@ -56,10 +57,9 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _recall(path: Path) -> dict[str, Any] | None:
+def _recall(path: Path) -> Checked | None:
     """What was found before; None where nothing was, or the file is unreadable."""
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return typed(json.loads(path.read_text(encoding="utf-8")), Checked, str(path))
+    except (OSError, ValueError, UserError):
         return None
-    return known if isinstance(known, dict) else None

@@ -66,12 +66,20 @@ class Judged(TypedDict):
     in_effect: bool | None
 
 
+class Checked(TypedDict):
+    """A check that ran a language model: blocks that ran, and by check the largest relative difference of a state."""
+
+    blocks: int
+    apart: NotRequired[dict[str, float]]
+
+
 class Choices(TypedDict, total=False):
-    """What was chosen while a language model was loaded."""
+    """What was chosen while a language model was loaded, and what was checked of it."""
 
     attention: str
     attention_reason: Kept | str
     device: str
+    load_checks: Checked
 
 
 class Watched(TypedDict, total=False):

@@ -15,7 +15,6 @@ run's own prompts are. What passed is remembered in the cache.
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +26,7 @@ from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.language_models.per_layer import own_inputs
 from recdistill.language_models.remembered_checks import device_name, remembered
+from recdistill.measure.facts import Checked
 from recdistill.teacher.adapter_check import check_adapters
 from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
@@ -53,7 +53,7 @@ CHECKED_SETTINGS = (
 """Settings of the teacher that decide how its language model is run, and so what was checked of it."""
 
 
-def load_checks(ranker: Ranker, cache: Path, device: str, use_cache: bool, longest: int) -> dict[str, Any]:
+def load_checks(ranker: Ranker, cache: Path, device: str, use_cache: bool, longest: int) -> Checked:
     """What the checks found, or had found before.
 
     Args:
@@ -95,7 +95,7 @@ class LoadChecks:
         half = ranker.config.precision != "fp32" or ranker.config.quantization == "int8"
         self.rounding = ROUNDING["half" if half else "fp32"]
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Checked:
         """Run them all.
 
         Returns:

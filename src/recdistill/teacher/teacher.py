@@ -22,6 +22,7 @@ from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
+from recdistill.measure.facts import Choices
 from recdistill.students.make import load_student
 from recdistill.teacher.growing_reader import GrowingReader
 from recdistill.teacher.load_checks import load_checks
@@ -58,7 +59,7 @@ class Teacher:
         student = load_student(student_folder).to(device)
         backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
         self.titles = titles
-        self.choices = dict(backbone.choices)
+        self.choices: Choices = {**backbone.choices}
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
@@ -72,7 +73,7 @@ class Teacher:
         self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
         use_cache, longest = config.export.use_cache, self.shapes.longest
-        self.choices |= {"load_checks": load_checks(self.ranker, cache, device, use_cache, longest)}
+        self.choices["load_checks"] = load_checks(self.ranker, cache, device, use_cache, longest)
 
     def _check_lengths(self, longest: int | None) -> None:
         """Refuse prompts that are longer than the language model can place.
