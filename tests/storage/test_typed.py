@@ -61,7 +61,7 @@ def test_what_has_the_form_comes_back_with_its_dataclasses_made() -> None:
         ({"pair": ["k"]}, "pair: has 1 entries instead of 2"),
         ({"pair": ["k", "3"]}, "pair.1: '3' is not a whole number"),
         ({"either": [4, "5"]}, "either.1: '5' is not a whole number"),
-        ({"either": 4}, "either: 4 is not null"),
+        ({"either": 4}, "either: 4 is not a text"),
     ],
 )
 def test_what_differs_is_named_by_file_and_key(tmp_path: Path, change: dict[str, object], told: str) -> None:

@@ -58,11 +58,11 @@ class TrialFacts(TypedDict):
 
 
 class Judged(TypedDict):
-    """A setting with what was seen of it; earlier versions kept a sentence. None: nothing looks for it."""
+    """A setting with what was seen of it; earlier versions kept a sentence or a value. None: nothing looks for it."""
 
     key: str
     asked: JsonValue
-    seen: str | list[Kept] | None
+    seen: str | bool | float | list[Kept] | None
     in_effect: bool | None
 
 

@@ -132,15 +132,15 @@ def _several(value: Any, kind: Any, origin: Any, inner: tuple[Any, ...]) -> Any:
 
 
 def _either(value: Any, kinds: tuple[Any, ...]) -> Any:
-    """The first of several types that fits; where none does, what the last one that is more than plain says."""
-    last: _Mismatch | None = None
+    """The first of several types that fits; where none does, what the one says that is nearest."""
+    nearest: _Mismatch | None = None
     for kind in kinds:
         try:
             return _read(value, kind)
         except _Mismatch as error:
-            if last is None or error.keys or not last.keys:
-                last = error
-    raise last or TypeError("a union of nothing")
+            if nearest is None or error.keys or (kind not in PLAIN and isinstance(value, dict | list)):
+                nearest = error
+    raise nearest or TypeError("a union of nothing")
 
 
 def _at(key: str, value: Any, kind: Any) -> Any:
