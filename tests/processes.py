@@ -41,9 +41,9 @@ def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
     gc.freeze()
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     from recdistill.cli import main
-    from recdistill.training import fit
+    from recdistill.training import loop
 
-    write, written = fit.save_checkpoint, []
+    write, written = loop.save_checkpoint, []
 
     def save_checkpoint(folder: Path, *rest: object) -> None:
         write(folder, *rest)  # type: ignore[arg-type]
@@ -51,5 +51,5 @@ def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
         if written.count(f"{step}.partial") == checkpoints:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fit.save_checkpoint = save_checkpoint
+    loop.save_checkpoint = save_checkpoint
     sys.exit(main(command))

@@ -24,11 +24,13 @@ from recdistill.teacher.padding import training_batches
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 ENDED = {
     "config/distill.py": 1,
+    "config/loss.py": 1,
     "data/batches.py": 1,
     "data/interactions.py": 1,
     "data/new_items.py": 1,
     "data/prepare.py": 1,
     "distill/methods/__init__.py": 1,
+    "pipeline/work.py": 4,
     "plan/activations.py": 1,
     "plan/plan_memory.py": 1,
     "students/losses.py": 1,

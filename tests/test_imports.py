@@ -1,4 +1,5 @@
 import ast
+import importlib
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -90,3 +91,25 @@ def test_help_is_quick_since_it_leaves_the_heavy_libraries_alone() -> None:
     assert done.returncode == 0, done.stderr
     assert "--student.dropout" in done.stdout
     assert "Share of units set to zero while training" in " ".join(done.stdout.split())
+
+
+PACKAGES = {module: path for module, path in MODULES.items() if path.name == "__init__.py"}
+
+
+def names_taken_from(package_name: str) -> set[str]:
+    """Names that other modules import from a package itself, its modules not counted."""
+    found: set[str] = set()
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == package_name and module != package_name:
+                found |= {alias.name for alias in node.names if f"{package_name}.{alias.name}" not in MODULES}
+    return found
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_packages_face_says_what_it_is_and_what_others_may_take_from_it(name: str) -> None:
+    face = importlib.import_module(name)
+    assert face.__doc__, f"{name} has no docstring"
+    assert len(set(face.__all__)) == len(face.__all__)
+    assert all(hasattr(face, one) for one in face.__all__)
+    assert names_taken_from(name) <= set(face.__all__), f"{name}: taken from its face and not in __all__"

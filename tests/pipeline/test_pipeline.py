@@ -463,7 +463,8 @@ def test_recommend_lists_seen_items_as_the_run_or_the_option_says(
     for folder in ("prepare", "distilled"):
         shutil.copytree(finished / folder, run / folder)
     (run / "evaluation").mkdir()
-    (run / "evaluation/manifest.json").write_text(json.dumps({"config": {"filter_seen": filter_seen}}))
+    manifest = {"fingerprint": "f" * 16, "inputs": {}, "config": {"filter_seen": filter_seen}}
+    (run / "evaluation/manifest.json").write_text(json.dumps(manifest))
     assert main(["recommend", str(run), "i3", f"--top_k={NUM_ITEMS}", *[option] * bool(option)]) == 0
     following = capsys.readouterr().out.split("next\n")[1]
     assert ("[i3]" in following) == listed

@@ -6,7 +6,7 @@ docs/configuration.md and the warnings of :mod:`recdistill.config.unread` follow
 
 import math
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from recdistill.errors import UserError
@@ -94,6 +94,19 @@ def setting(default: Value, within: Range | None = None, *, read_with: Need | tu
     """
     made: Any = field(default=default, metadata={RANGE: within, READ_WITH: _several(read_with)})
     return made  # type: ignore[no-any-return]
+
+
+def like(part: Any, name: str, default: Any = MISSING) -> Any:
+    """A dataclass field that is another section's: with its range, and with its value for the default.
+
+    Args:
+        part: that section.
+        name: of its field.
+        default: in place of its value.
+    """
+    found = next(one for one in fields(part) if one.name == name)
+    value = getattr(part, name) if default is MISSING else default
+    return field(default=value, metadata={RANGE: range_of(found), READ_WITH: ()})
 
 
 def section(

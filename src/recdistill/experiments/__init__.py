@@ -1,1 +1,3 @@
 """Runs of runs: benchmarks, studies, tuning."""
+
+__all__: list[str] = []

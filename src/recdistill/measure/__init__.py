@@ -1,1 +1,3 @@
 """Clock, memory, environment, and what was seen of each setting."""
+
+__all__: list[str] = []

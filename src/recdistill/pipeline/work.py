@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import assert_never
 
 from recdistill.data.about import About
@@ -72,9 +73,18 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
 def _train_teacher(run: OpenRun, context: RunContext) -> None:
     student = run.step("student")
     tell_untitled(read_typed(run.step("prepare") / "data.json", About))
-    if run.config.teacher.kind == "second_student":
-        train_second_student(run.config, run.data(), student, context)
-        return
+    match run.config.teacher.kind:
+        case "llm":
+            _train_language_model(run, student, context)
+        case "second_student":
+            train_second_student(run.config, run.data(), student, context)
+        case "none":
+            raise ValueError("a run without a teacher trains none")
+        case _:
+            assert_never(run.config.teacher.kind)
+
+
+def _train_language_model(run: OpenRun, student: Path, context: RunContext) -> None:
     name = run.plan("teacher").fingerprint
     user_ids = read_typed(run.step("prepare") / "users.json", list[str])
     if run.config.teacher.folds:  # first, since what comes last leaves the manifest's curve and evidence
@@ -97,9 +107,18 @@ def _export(run: OpenRun, context: RunContext) -> None:
 
 
 def _write_lists(run: OpenRun, context: RunContext) -> None:
-    if run.config.teacher.kind == "second_student":
-        _export_second_student(run, context)
-        return
+    match run.config.teacher.kind:
+        case "llm":
+            _export_language_model(run, context)
+        case "second_student":
+            _export_second_student(run, context)
+        case "none":
+            raise ValueError("a run without a teacher exports nothing")
+        case _:
+            assert_never(run.config.teacher.kind)
+
+
+def _export_language_model(run: OpenRun, context: RunContext) -> None:
     data, config = run.asked(), run.config.decided_export
     made, student, trained = run.output_fingerprints(), run.step("student"), run.step("teacher")
     if run.config.teacher.folds:
@@ -161,15 +180,20 @@ def _scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str,
     """Every model of the run, each loaded only when its turn comes."""
     config, device = run.config, run.device
     student, teacher, distilled = run.step("student"), run.step("teacher"), run.step("distill")
+    targets = data.targets(config.evaluate.split)
     scorers: dict[str, Callable[[], Scorer]] = {
         **baseline_scorers(data, config.evaluate),
         "student": lambda: student_scorer(student, data, device),
-        "teacher": lambda: teacher_scorer(config, data, data.targets(config.evaluate.split), student, teacher, context),
     }
-    if config.teacher.kind == "second_student":
-        scorers["teacher"] = lambda: _second_student(run, data).scorer()
-    if SPECS["teacher"].left_out(config):
-        del scorers["teacher"]
+    match config.teacher.kind:
+        case "llm":
+            scorers["teacher"] = lambda: teacher_scorer(config, data, targets, student, teacher, context)
+        case "second_student":
+            scorers["teacher"] = lambda: _second_student(run, data).scorer()
+        case "none":
+            pass
+        case _:
+            assert_never(config.teacher.kind)
     if not SPECS["distill"].left_out(config):
         scorers["distilled"] = lambda: student_scorer(distilled, data, device)
     if config.data.source == "planted":

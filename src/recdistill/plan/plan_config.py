@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from recdistill.config import Precision, Quantization, require
+from recdistill.config import ExportConfig, Precision, Quantization, StudentConfig, TeacherConfig, require
 from recdistill.config.rules import (
-    ABOVE_ZERO,
-    FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
     POSITIVE_SHARE,
-    SHARE,
     check_ranges,
+    like,
     setting,
 )
 from recdistill.errors import UserError
@@ -41,6 +39,10 @@ is what torch does unless told otherwise. Memory: the total that torch reports, 
 rounded down."""
 
 
+TEACHER = TeacherConfig()
+"""Whose defaults and ranges a plan takes over."""
+
+
 @dataclass(frozen=True)
 class PlanConfig:
     """A training step and the export of a teacher on a GPU you don't have; names as in a run's settings."""
@@ -48,9 +50,9 @@ class PlanConfig:
     llm: str = "smollm2"
     """A preset (smollm2, llama2-7b, llama2-13b, llama3-8b, mistral-7b, qwen2.5-7b, opt-125m), a folder with a
     config.json, or a hub name. No weights are read."""
-    layers: int | None = setting(None, ABOVE_ZERO)
+    layers: int | None = like(TEACHER, "layers", None)
     """Keep the first n decoder blocks. null: all."""
-    batch_size: int = setting(16, POSITIVE)
+    batch_size: int = like(TEACHER.train, "batch_size")
     """Prompts in one micro-batch."""
     tokens: int = setting(128, POSITIVE)
     """Tokens of a prompt, padding included."""
@@ -58,23 +60,23 @@ class PlanConfig:
     """Predictions a prompt makes: 1 with targets last, the items of the window with targets every."""
     items: int = setting(3706, POSITIVE)
     """Items N of the catalog."""
-    precision: Precision = "fp32"
+    precision: Precision = like(TEACHER, "precision")
     """As `teacher.precision`."""
-    quantization: Quantization = "none"
+    quantization: Quantization = like(TEACHER, "quantization")
     """As `teacher.quantization`: the linear layers of the blocks in 4 bits (nf4) or 8 bits (int8)."""
-    double_quantization: bool = True
+    double_quantization: bool = like(TEACHER, "double_quantization")
     """nf4: quantise the quantisation constants too (4.127 bits per weight instead of 4.5)."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
     """Attention kernel; eager alone keeps T x T matrices."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = like(TEACHER, "gradient_checkpointing")
     """Keep the inputs of each block alone and recompute the rest in the backward pass."""
-    adapter_layers: tuple[str, ...] = ("q_proj", "v_proj")
+    adapter_layers: tuple[str, ...] = like(TEACHER.adapter, "layers")
     """Linear layers with adapters, in every block (`teacher.adapter.layers`)."""
-    rank: int = setting(8, POSITIVE)
+    rank: int = like(TEACHER.adapter, "rank")
     """Rank R of all experts together."""
-    experts: int = setting(4, POSITIVE)
+    experts: int = like(TEACHER.adapter, "experts")
     """Number of experts E."""
-    dropout: float = setting(0.1, FRACTION)
+    dropout: float = like(TEACHER.adapter, "dropout")
     """Dropout on the adapter's input (`teacher.adapter.dropout`)."""
     gate: bool = True
     """Experts are weighted by a gate; false: plain LoRA."""
@@ -91,17 +93,17 @@ class PlanConfig:
     kbit_preparation: bool = False
     """PEFT's prepare_model_for_kbit_training: all that is not quantised is widened to fp32, and with it the stream of
     activations. (It turns checkpointing on too: say so with gradient_checkpointing.)"""
-    embedding_dim: int = setting(64, POSITIVE)
+    embedding_dim: int = like(StudentConfig(), "embedding_dim")
     """Width of the student's states and item embeddings (`student.embedding_dim`)."""
-    head_dim: int = setting(64, POSITIVE)
+    head_dim: int = like(TEACHER, "head_dim")
     """Width of the head's correction (`teacher.head_dim`)."""
-    title_dim: int = setting(128, POSITIVE)
+    title_dim: int = like(TEACHER, "title_dim")
     """Width of the whitened title embeddings (`teacher.title_dim`)."""
-    title_decay: float = setting(0.0, SHARE)
+    title_decay: float = like(TEACHER, "title_decay", 0.0)
     """Above 0: states and item embeddings hold the titles too (`teacher.title_decay`)."""
-    export_batch_size: int = setting(32, POSITIVE)
+    export_batch_size: int = like(ExportConfig(), "batch_size", 32)
     """Prompts per batch of the export (`export.batch_size`)."""
-    top_k: int = setting(50, POSITIVE)
+    top_k: int = like(ExportConfig(), "top_k")
     """Items kept per target in the export (`export.top_k`)."""
     rows: int = setting(100_000, POSITIVE)
     """Prompts of an epoch, for its time."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recdistill.config import LossConfig
+from recdistill.config.loss import BCE, GBCE, CrossEntropy, SampledSoftmax, Sampling
 
 CHUNK_SCORES = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Scores that `cross_entropy` holds at once. CPU: 2 MiB in fp32, so that a chunk stays in the cache from product to
@@ -136,17 +137,26 @@ def training_loss(
     config: LossConfig, states: Tensor, item_vectors: Tensor, targets: Tensor, generator: torch.Generator
 ) -> Tensor:
     """The configured loss, summed over the targets; negatives are drawn from `generator`."""
-    if config.name == "cross_entropy":
-        return cross_entropy(states, item_vectors, targets)
+    loss = config.chosen
+    match loss:
+        case CrossEntropy():
+            return cross_entropy(states, item_vectors, targets)
+        case SampledSoftmax():
+            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
+            return sampled_softmax(states, item_vectors, targets, negatives)
+        case GBCE():
+            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
+            return gbce(states, item_vectors, targets, negatives, loss.calibration)
+        case BCE():
+            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
+            return bce(states, item_vectors, targets, negatives)
+        case _:
+            assert_never(loss)
+
+
+def _negatives(sampling: Sampling, item_vectors: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Negatives of each target, (M, C), or of all of them, (C,)."""
     num_items = len(item_vectors) - 1
-    if config.shared:
-        negatives = shared_negatives(config.negatives, num_items, generator, targets.device)
-    else:
-        negatives = sample_negatives(targets, config.negatives, num_items, generator)
-    if config.name == "sampled_softmax":
-        return sampled_softmax(states, item_vectors, targets, negatives)
-    if config.name == "gbce":
-        return gbce(states, item_vectors, targets, negatives, config.gbce_t)
-    if config.name == "bce":
-        return bce(states, item_vectors, targets, negatives)
-    assert_never(config.name)
+    if sampling.shared:
+        return shared_negatives(sampling.negatives, num_items, generator, targets.device)
+    return sample_negatives(targets, sampling.negatives, num_items, generator)

@@ -1,0 +1,3 @@
+"""The teacher: gated LoRA experts around a language model, its prompts, its head, its predictions."""
+
+__all__: list[str] = []

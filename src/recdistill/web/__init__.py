@@ -11,3 +11,5 @@
 
 Nothing here imports torch.
 """
+
+__all__: list[str] = []

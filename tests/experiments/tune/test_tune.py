@@ -20,10 +20,14 @@ from recdistill.errors import UserError
 from recdistill.experiments.tune import tune as tuning
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Choices, Range
+from recdistill.experiments.tune.study import TrialRecord
 from recdistill.experiments.tune.tune import Watch, tune, write_results
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.storage.typed import JsonValue
+from recdistill.training.checkpoint import Counts
 from recdistill.training.divergence import DivergedError
 from recdistill.training.student import StudentTraining
+from recdistill.training.validations import Validation
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs the extra `tune`")
 SPACE = {"student.embedding_dim": Choices((4, 8)), "student.train.learning_rate": Range(1e-3, 1e-1, log=True)}
@@ -232,17 +236,19 @@ class StubTrial:
 def test_a_watch_reports_each_validation_and_ends_a_pruned_trial() -> None:
     trial = StubTrial(prune_at=2)
     watch = Watch(trial)  # type: ignore[arg-type]
-    assert [watch({"ndcg@10": value, "epoch": value}) for value in (0.1, 0.3, 0.2)] == [False, False, True]
+    history = [Validation(value, 0, 0, None, None, {"ndcg@10": value}, 0.0) for value in (0.1, 0.3, 0.2)]
+    watch.started(Counts(history=history[:1]), resumed=True)
+    assert [watch.validated(history[:end]) for end in (2, 3)] == [False, True]
     assert trial.reports == [(0, 0.1), (1, 0.3), (2, 0.2)]
     assert watch.pruned
 
 
 def test_a_pruned_trial_is_never_the_best(config: RunConfig, tmp_path: Path) -> None:
-    student = {"max_length": 4}
-    rows = [
-        {"trial": 1, "state": "complete", "value": 0.2, "student": student},
-        {"trial": 2, "state": "pruned", "value": 0.3, "student": student},
-        {"trial": 3, "state": "complete", "value": 0.2, "student": student},
+    drawn: dict[str, JsonValue] = {"student.max_length": 4}
+    rows: list[TrialRecord] = [
+        {"trial": 1, "state": "complete", "value": 0.2, "seconds": 1.0, "drawn": drawn},
+        {"trial": 2, "state": "pruned", "value": 0.3, "seconds": 1.0, "drawn": drawn},
+        {"trial": 3, "state": "complete", "value": 0.2, "seconds": 1.0, "drawn": drawn},
     ]
     path = write_results(rows, config, tmp_path)
     assert path.read_text().startswith("# Trial 1: validation NDCG@10 0.2000\n")

@@ -16,6 +16,8 @@ from recdistill.evaluation.baselines.ease import EaseScorer
 from recdistill.evaluation.baselines.item_knn import ItemKnnScorer
 from recdistill.evaluation.baselines.popularity import PopularityScorer
 
+__all__ = ["BUILDERS", "baseline_scorers", "too_large"]
+
 logger = logging.getLogger("recdistill")
 
 BUILDERS: dict[BaselineName, Callable[[PreparedData, EvaluateConfig], Baseline]] = {

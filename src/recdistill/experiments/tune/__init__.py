@@ -1,0 +1,3 @@
+"""Tuning of the student on validation."""
+
+__all__: list[str] = []
