@@ -12,6 +12,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from recdistill.cli import recommend
 from recdistill.cli.early import check_finished, check_run
+from recdistill.cli.imports import first_import
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
 from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
@@ -137,7 +138,8 @@ def _dispatch(command: str, options: Namespace) -> None:
     else:
         config = _run_config(options)
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
-        from recdistill import pipeline
+        with first_import("recdistill.pipeline"):
+            from recdistill import pipeline
 
         if command == "demo":
             for name in FETCHABLE:
@@ -167,7 +169,9 @@ def _bench(options: Any) -> None:
 
 def _study(options: Any) -> None:
     from recdistill.config.settings import assigned
-    from recdistill.experiments.study import read_study, run_study, study_runs
+
+    with first_import("recdistill.pipeline"):
+        from recdistill.experiments.study import read_study, run_study, study_runs
 
     study = read_study(Path(options.study), assigned(options["set"]))
     out = Path(options.out or f"runs/studies/{study.name}")
@@ -190,7 +194,9 @@ def _study_results(variants: dict[str, list[Path]]) -> str:
 
 def _tune(options: Namespace) -> None:
     from recdistill.experiments.tune.space import DEFAULT_SPACE, read_space
-    from recdistill.experiments.tune.tune import tune
+
+    with first_import("recdistill.pipeline"):
+        from recdistill.experiments.tune.tune import tune
 
     config = _run_config(options)
     settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
