@@ -26,7 +26,7 @@ from other_libraries.arguments import EPOCHS
 from recdistill.storage.files import read_json
 
 HERE = Path(__file__).resolve().parent
-ARMS = {
+VARIANTS = {
     "ours": "other_libraries.ours",
     "rectools": "other_libraries.rectools_sasrec",
     "recbole": "other_libraries.recbole_sasrec",
@@ -68,7 +68,7 @@ def command(variant: str, seed: int, arguments: argparse.Namespace) -> list[str]
     words = [
         python,
         "-m",
-        ARMS[variant],
+        VARIANTS[variant],
         "--data",
         str(arguments.data.resolve()),
         "--out",
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder written by `recdistill prepare`")
     parser.add_argument("--others", type=Path, help="python of the environment with RecTools and RecBole")
     parser.add_argument("--out", type=Path, required=True, help="file of JSON lines")
-    parser.add_argument("--variants", nargs="+", choices=list(ARMS), default=["ours", "rectools"])
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=["ours", "rectools"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(

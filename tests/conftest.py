@@ -1,4 +1,4 @@
-"""Fixtures for all rooms: a language model small enough for unit tests."""
+"""Fixtures for all packages: a language model small enough for unit tests."""
 
 import gc
 import logging

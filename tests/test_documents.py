@@ -1,4 +1,4 @@
-"""The documents say what the code does: generated pages, links, and the same story in both languages."""
+"""The documents say what the code does: generated pages, links, and the same content in both languages."""
 
 import importlib.util
 import json
@@ -168,7 +168,7 @@ def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: P
 
 
 def test_the_glossarys_words_are_those_of_the_reports():
-    """The glossary names models and verdicts as the message files do."""
+    """The glossary names models and conclusions as the message files do."""
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = dict(line.strip("| ").split(" | ")[:2] for line in glossary.splitlines() if line.count(" | ") >= 2)
     english, japanese = Texts("en"), Texts("ja")

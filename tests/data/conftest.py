@@ -1,4 +1,4 @@
-"""What the tests of this room share: histories as prepared data, and files written in one line."""
+"""What the tests of this package share: histories as prepared data, and files written in one line."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small prepared data for the rooms of distillation."""
+"""Small prepared data for the packages of distillation."""
 
 from collections.abc import Callable
 

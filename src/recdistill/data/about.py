@@ -9,7 +9,7 @@ from recdistill.storage.typed import JsonValue
 
 
 class EventCounts(TypedDict):
-    """How many there are; users and items without events are not counted."""
+    """How many there are; users and items without interactions are not counted."""
 
     events: int
     users: int
@@ -19,7 +19,7 @@ class EventCounts(TypedDict):
 class Statistics(EventCounts):
     """What is left, with the targets of each split.
 
-    `titles_missing` counts items without a title, `tied_events` those at the time of the user's event before,
+    `titles_missing` counts items without a title, `tied_events` those at the time of the user's interaction before,
     `bad_rows` rows that were left out, `trained_users` those that are trained on.
     """
 

@@ -77,7 +77,7 @@ class Batch:
 
 
 def training_windows(data: PreparedData, max_length: int, coverage: Literal["last", "all"]) -> Windows:
-    """Windows over the train events of each user that is trained on, users in order.
+    """Windows over the train interactions of each user that is trained on, users in order.
 
     Args:
         data: the histories.
@@ -242,7 +242,7 @@ def collate(data: PreparedData, windows: Windows, rows: NDArray[Any]) -> Batch:
     places = data.offsets[chosen.users][:, None] + positions
     predicted = real & (positions + 1 >= chosen.first_targets[:, None])
     items = np.where(real, data.items[places], 0)
-    # Behind the last input there may be no event at all, so only what is predicted is looked up.
+    # Behind the last input there may be no interaction at all, so only what is predicted is looked up.
     targets = np.where(predicted, data.items[places + predicted], 0)
     return Batch(
         users=torch.from_numpy(chosen.users.astype(np.int64)),

@@ -12,18 +12,18 @@ logger = logging.getLogger("recdistill")
 
 
 def split_by_event(offsets: LongArray, interactions: Interactions, config: DataConfig) -> Ends:
-    """Cut each history where its events' parts change: train, then validation, then test.
+    """Cut each history where its interactions' parts change: train, then validation, then test.
 
-    Users whose own future is among what is trained on or validated (an event of an earlier part is later than one of a
-    later part) are counted in a warning: the files are taken as they are, since others have been measured on them.
+    Users whose own future is among what is trained on or validated (an interaction of an earlier part is later than one
+    of a later part) are counted in a warning: the files are taken as they are, since others have been measured on them.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
-        interactions: events by user, part and time, with parts.
+        interactions: interactions by user, part and time, with parts.
         config: for the messages.
 
     Raises:
-        UserError: all events of each user belong to one part, so that whole users are split.
+        UserError: all interactions of each user belong to one part, so that whole users are split.
     """
     parts = interactions.parts
     assert parts is not None

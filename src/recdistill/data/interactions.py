@@ -12,7 +12,7 @@ from recdistill.data.prepared import IntArray
 from recdistill.errors import UserError
 
 EVENT_SPLITS = ("column_events", "files")
-"""Splits that name the part of each event."""
+"""Splits that name the part of each interaction."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,14 @@ class Interactions:
     """Events as arrays of one length, with users and items as indices into their external ids, from 0.
 
     Attributes:
-        users: int32 (events,), indices into `user_ids`.
-        items: int32 (events,), indices into `item_ids`.
-        times: int64 or float64 (events,), seconds; any number that grows with time will do.
-        ratings: float64 (events,), or None where no rating is asked for.
+        users: int32 (interactions,), indices into `user_ids`.
+        items: int32 (interactions,), indices into `item_ids`.
+        times: int64 or float64 (interactions,), seconds; any number that grows with time will do.
+        ratings: float64 (interactions,), or None where no rating is asked for.
         user_ids: external ids in natural order.
         item_ids: external ids in natural order.
-        parts: int8 (events,), indices into :data:`recdistill.data.splits.PARTS`, or None where no column is asked for.
+        parts: int8 (interactions,), indices into :data:`recdistill.data.splits.PARTS`, or None where no column is asked
+            for.
     """
 
     users: IntArray
@@ -38,28 +39,28 @@ class Interactions:
     parts: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
-        """Count the events."""
+        """Count the interactions."""
         return len(self.users)
 
     def take(self, rows: NDArray[Any]) -> "Interactions":
-        """The events `rows` (a mask or indices, in that order); ids as they are."""
+        """The interactions `rows` (a mask or indices, in that order); ids as they are."""
         users, items, times = self.users[rows], self.items[rows], self.times[rows]
         ratings, parts = (None if column is None else column[rows] for column in (self.ratings, self.parts))
         return replace(self, users=users, items=items, times=times, ratings=ratings, parts=parts)
 
     def counts(self) -> EventCounts:
-        """`{"events", "users", "items"}`: how many there are, ids without events not counted."""
+        """`{"events", "users", "items"}`: how many there are, ids without interactions not counted."""
         users, items = (np.count_nonzero(np.bincount(column)) for column in (self.users, self.items))
         return {"events": len(self), "users": int(users), "items": int(items)}
 
 
 def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions, dict[str, EventCounts]]:
-    """Keep what the configuration keeps, each user's events together and in time order.
+    """Keep what the configuration keeps, each user's interactions together and in time order.
 
     In this order: `min_rating`, time order, `duplicates`, k-core.
 
     Returns:
-        The events kept, users and items numbered anew without gaps, and the counts after each step.
+        The interactions kept, users and items numbered anew without gaps, and the counts after each step.
 
     Raises:
         UserError: nothing is left.
@@ -88,18 +89,18 @@ def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions
 
 
 def time_order(users: IntArray, times: NDArray[Any], parts: NDArray[np.int8] | None = None) -> NDArray[np.int64]:
-    """Row numbers sorted by user, then time; events of one user at one time stay in the order of the file.
+    """Row numbers sorted by user, then time; interactions of one user at one time stay in the order of the file.
 
-    With `parts`, a user's train events come first, then validation, then test, each in time order.
+    With `parts`, a user's train interactions come first, then validation, then test, each in time order.
 
-    Many data sets have such ties (half of all consecutive events in MovieLens-100K), so the rule matters: two tools
-    that break them differently train on and test with different items.
+    Many data sets have such ties (half of all consecutive interactions in MovieLens-100K), so the rule matters: two
+    tools that break them differently train on and test with different items.
     """
     return np.lexsort((times, users) if parts is None else (times, parts, users))
 
 
 def first_or_last(interactions: Interactions, last: bool) -> NDArray[np.bool_]:
-    """Mask of the first (or last) event of each user with each item, for events in time order."""
+    """Mask of the first (or last) interaction of each user with each item, for interactions in time order."""
     pairs = interactions.users.astype(np.int64) * len(interactions.item_ids) + interactions.items
     order = np.argsort(pairs, kind="stable")
     changes = pairs[order][1:] != pairs[order][:-1]
@@ -109,7 +110,7 @@ def first_or_last(interactions: Interactions, last: bool) -> NDArray[np.bool_]:
 
 
 def k_core(users: IntArray, items: IntArray, min_user_events: int, min_item_events: int) -> NDArray[np.bool_]:
-    """Mask of the largest set of events in which every user and every item has at least so many of them."""
+    """Mask of the largest set of interactions in which every user and every item has at least so many of them."""
     kept = np.arange(len(users))
     while len(kept):
         enough_user = np.bincount(users[kept]) >= min_user_events
@@ -127,7 +128,7 @@ def user_parts(interactions: Interactions) -> NDArray[np.int8]:
     """The one part of the split that each user belongs to: int8 (users,).
 
     Raises:
-        UserError: a user's events belong to different parts.
+        UserError: a user's interactions belong to different parts.
     """
     assert interactions.parts is not None
     parts = np.zeros(len(interactions.user_ids), dtype=np.int8)
@@ -143,7 +144,7 @@ def user_parts(interactions: Interactions) -> NDArray[np.int8]:
 
 
 def without_gaps(interactions: Interactions) -> Interactions:
-    """The same events, with ids that have none left out; the order of the others is kept."""
+    """The same interactions, with ids that have none left out; the order of the others is kept."""
     users, user_ids = _renumber(interactions.users, interactions.user_ids)
     items, item_ids = _renumber(interactions.items, interactions.item_ids)
     return replace(interactions, users=users, items=items, user_ids=user_ids, item_ids=item_ids)

@@ -13,7 +13,7 @@ def sample_users(num_trained: IntArray, limit: int, generator: np.random.Generat
     Whole users, since the first rows of a file would be a handful of users with their neighbours cut off.
 
     Args:
-        num_trained: int32 (users,), events of each that are trained on; all but the first of them are targets.
+        num_trained: int32 (users,), interactions of each that are trained on; all but the first of them are targets.
         limit: most training targets.
         generator: gives the order.
 

@@ -21,17 +21,17 @@ STREAM = 0x3ADE
 def with_mixed_histories(data: PreparedData, count: int, length: int, seed: int) -> PreparedData:
     """The data with `count` users behind its own, whose histories are mixed from those of people that are trained on.
 
-    Made-up users have train events alone, so nobody is validated or tested on them. The fingerprint is of all events,
-    so that lists for these histories are never taken for those of others.
+    Their users have train interactions alone, so nobody is validated or tested on them. The fingerprint is of all
+    interactions, so that lists for these histories are never taken for those of others.
 
     Args:
         data: the histories.
         count: users to make up; 0 gives the data back as it is.
-        length: events of each, at most.
+        length: interactions of each, at most.
         seed: of the draw; more users begin with the same ones.
 
     Raises:
-        UserError: nobody has two events that are trained on.
+        UserError: nobody has two interactions that are trained on.
     """
     if not count:
         return data
@@ -55,7 +55,7 @@ def with_mixed_histories(data: PreparedData, count: int, length: int, seed: int)
 
 
 def _mixed(data: PreparedData, people: np.ndarray, length: int, rng: np.random.Generator) -> IntArray:
-    """A stretch of each of two people's train events, shuffled into one another, each in its own order.
+    """A stretch of each of two people's train interactions, shuffled into one another, each in its own order.
 
     An item that both chose stands where it comes first.
     """

@@ -66,7 +66,7 @@ class PlantedSource:
         return ItemRows("", natural_order(list(titles)), titles)
 
     def read_interactions(self, with_ratings: bool) -> Interactions:
-        """All events, user after user in time order; nothing has ratings."""
+        """All interactions, user after user in time order; nothing has ratings."""
         assert not with_ratings
         config = self.config
         generator = np.random.default_rng([config.seed, 1])
@@ -84,7 +84,8 @@ class PlantedSource:
 def next_item_probabilities(config: PlantedConfig, data: PreparedData, targets: Targets) -> FloatArray:
     """How likely each item is to come next under the rule: float64 (rows, N + 1); 0 for the padding and seen items.
 
-    Items that occur in no event are not in the catalog; their share is counted, so that a row may sum to less than 1.
+    Items that occur in no interaction are not in the catalog; their share is counted, so that a row may sum to less
+    than 1.
     """
     lengths = targets.positions.astype(np.int64)
     rows = np.repeat(np.arange(len(targets)), lengths)

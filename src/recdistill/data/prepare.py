@@ -37,8 +37,8 @@ def prepare(
 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
     popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
-    `global_time` are those of all events; items that nobody is left with are dropped from the catalog. The share of
-    users that `data.train_user_fraction` trains on is drawn after that and drops nothing.
+    `global_time` are those of all interactions; items that nobody is left with are dropped from the catalog. The share
+    of users that `data.train_user_fraction` trains on is drawn after that and drops nothing.
 
     Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
     they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
@@ -162,7 +162,7 @@ def _assemble(
     """The prepared form with its fingerprints. Only here, after sorting, do times lose their fractions of a second.
 
     Args:
-        interactions: the events kept.
+        interactions: the interactions kept.
         ends: their split.
         catalog: external ids, titles and texts (None: the titles) of the padding and the items.
         filters: see :func:`_filters`.
@@ -197,7 +197,7 @@ def _assemble(
 
 
 def _filters(config: DataConfig, seed: int) -> dict[str, str | float | None]:
-    """The settings that decide which events are kept."""
+    """The settings that decide which interactions are kept."""
     names = ("min_rating", "min_user_events", "min_item_events", "duplicates", "limit_rows")
     filters: dict[str, str | float | None] = {name: getattr(config, name) for name in names}
     return filters | ({"seed": seed} if config.limit_rows is not None else {})
@@ -222,7 +222,7 @@ def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
 
 
 def _count_ties(data: PreparedData) -> int:
-    """Events at the same time as the user's event before: their order is the file's."""
+    """Interactions at the same time as the user's interaction before: their order is the file's."""
     same = np.diff(data.timestamps) == 0
     same[data.offsets[1:-1] - 1] = False
     return int(np.count_nonzero(same))

@@ -41,21 +41,21 @@ class Targets:
 class PreparedData:
     """Users' histories in time order, one after another, and where each is cut into train, validation and test.
 
-    User u's events are `items[offsets[u]:offsets[u + 1]]`; positions count from 0 within the user. Events before
-    `train_ends[u]` are train, those before `validation_ends[u]` validation, the rest test. Of users that are not
-    trained on, the train events are history and nothing else: never targets, and counted nowhere.
+    User u's interactions are `items[offsets[u]:offsets[u + 1]]`; positions count from 0 within the user. Interactions
+    before `train_ends[u]` are train, those before `validation_ends[u]` validation, the rest test. Of users that are not
+    trained on, the train interactions are history and nothing else: never targets, and counted nowhere.
 
     Attributes:
-        items: int32 (events,), item numbers 1..N.
-        timestamps: int64 (events,), in seconds, or the event's row number where the source has no times.
+        items: int32 (interactions,), item numbers 1..N.
+        timestamps: int64 (interactions,), in seconds, or the interaction's row number where the source has no times.
         offsets: int64 (users + 1,).
         train_ends: int32 (users,), positions.
         validation_ends: int32 (users,), positions.
         titles: N + 1 titles; empty for an item without one, and for the padding, titles[0].
         item_ids: N + 1 external ids; item_ids[0] is empty.
-        fingerprint: of events, filters and titles.
+        fingerprint: of interactions, filters and titles.
         split_fingerprint: of the split over them, and of who is trained on.
-        trained_users: bool (users,), whether a user's train events are trained on; None: all users'.
+        trained_users: bool (users,), whether a user's train interactions are trained on; None: all users'.
         item_texts: N + 1 texts that the language model reads about the items, empty where nothing is known; None: it
             reads the titles.
     """
@@ -79,12 +79,12 @@ class PreparedData:
 
     @property
     def trained_ends(self) -> IntArray:
-        """How many of each user's first events are trained on: int32 (users,); 0 for users that are not."""
+        """How many of each user's first interactions are trained on: int32 (users,); 0 for users that are not."""
         return self.train_ends if self.trained_users is None else self.train_ends * self.trained_users
 
     @property
     def evaluation_fingerprint(self) -> str:
-        """Of the events and of which of them are validation and test targets, whoever is trained on.
+        """Of the interactions and of which of them are validation and test targets, whoever is trained on.
 
         Runs that share it were measured on the same targets behind the same histories, so their rows can be compared.
         """
@@ -113,7 +113,7 @@ class PreparedData:
         return np.asarray(self.items[self.offsets[targets.users] + targets.positions])
 
     def targets(self, split: SplitName) -> Targets:
-        """All rows of a split, users in order; a user's first event has no history, so it is never a target."""
+        """All rows of a split, users in order; a user's first interaction has no history, so it is never a target."""
         lengths = np.diff(self.offsets).astype(np.int32)
         starts = {"train": np.zeros_like(self.train_ends), "validation": self.train_ends, "test": self.validation_ends}
         ends = {"train": self.trained_ends, "validation": self.validation_ends, "test": lengths}

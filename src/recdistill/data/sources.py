@@ -51,7 +51,7 @@ class Source:
     """Files that have been found, and what their columns are called.
 
     Attributes:
-        events: the interactions.
+        interactions: the interactions.
         titles: the item titles; None where there are none.
         columns: names of the columns in both; an empty name: there is no such column, or it is not asked for.
         texts: columns of `titles` that say more about an item.
@@ -88,7 +88,7 @@ class Source:
         return Frames(self.events, cast(FrameTable | None, self.titles)).digest(read, of_items)
 
     def read_interactions(self, with_ratings: bool) -> Interactions:
-        """All events in file order.
+        """All interactions in file order.
 
         Args:
             with_ratings: whether the ratings are needed.
@@ -120,7 +120,7 @@ class Source:
             BadValueError: a value is missing or wrong.
         """
         names = self.columns
-        # A column of text is dropped as soon as it has been read: at 20 million events each counts.
+        # A column of text is dropped as soon as it has been read: at 20 million interactions each counts.
         users, user_ids = parse_ids(columns.pop(names.user), self.events)
         items, item_ids = parse_ids(columns.pop(names.item), self.events)
         times = parse_times(columns.pop(names.timestamp), self.events) if names.timestamp else None

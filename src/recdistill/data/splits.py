@@ -14,12 +14,13 @@ PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Ends:
-    """User u's events before position `train[u]` are train, those before `validation[u]` validation, the rest test.
+    """User u's interactions before position `train[u]` are train, those before `validation[u]` validation, the rest
+    test.
 
     Attributes:
         train: int32 (users,).
         validation: int32 (users,).
-        trained: bool (users,), whether the user's train events are trained on or only history; None: all users'.
+        trained: bool (users,), whether the user's train interactions are trained on or only history; None: all users'.
     """
 
     train: IntArray
@@ -28,7 +29,7 @@ class Ends:
 
     @property
     def num_trained(self) -> IntArray:
-        """Train events of each user that are trained on: int32 (users,)."""
+        """Train interactions of each user that are trained on: int32 (users,)."""
         return self.train if self.trained is None else self.train * self.trained
 
     def take(self, users: NDArray[Any]) -> "Ends":
@@ -37,7 +38,7 @@ class Ends:
 
 
 def leave_one_out(offsets: LongArray) -> Ends:
-    """The last event is test, the one before it validation. Every history must have 3 events or more.
+    """The last interaction is test, the one before it validation. Every history must have 3 interactions or more.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
@@ -49,15 +50,16 @@ def leave_one_out(offsets: LongArray) -> Ends:
 def global_time(offsets: LongArray, times: NDArray[Any], validation_fraction: float, test_fraction: float) -> Ends:
     """Two moments cut all histories; what happens at exactly a moment belongs to the later part.
 
-    The moments are the times of the first event of the last `validation_fraction + test_fraction`, and of the last
-    `test_fraction`, of all events in time order. Nothing in train is later than anything in validation or test, for all
-    users together (no leaks across users), and so some users have no events in one part or another.
+    The moments are the times of the first interaction of the last `validation_fraction + test_fraction`, and of the
+    last `test_fraction`, of all interactions in time order. Nothing in train is later than anything in validation or
+    test, for all users together (no leaks across users), and so some users have no interactions in one part or another.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
-        times: (events,), ascending within each history.
-        validation_fraction: share of all events between the moments; events with equal times are not parted.
-        test_fraction: share of all events from the second moment on.
+        times: (interactions,), ascending within each history.
+        validation_fraction: share of all interactions between the moments; interactions with equal times are not
+            parted.
+        test_fraction: share of all interactions from the second moment on.
     """
     first, second = (
         min(round(len(times) * (1 - share)), len(times) - 1)
@@ -70,8 +72,9 @@ def global_time(offsets: LongArray, times: NDArray[Any], validation_fraction: fl
 def by_user(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
     """Whole users are train, validation or test, as the LLaRA and iLoRA papers split LastFM.
 
-    Of a train user all events are trained on. Of a validation or test user the last event is the one target; those
-    before it are its history and are not trained on, as for a newcomer whom the model meets after training.
+    Of a train user all interactions are trained on. Of a validation or test user the last interaction is the one
+    target; those before it are its history and are not trained on, as for a newcomer whom the model meets after
+    training.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
@@ -85,11 +88,11 @@ def by_user(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
 
 
 def by_event(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
-    """Each event is train, validation or test as its row or its file says.
+    """Each interaction is train, validation or test as its row or its file says.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
-        parts: int8 (events,), indices into :data:`PARTS`, ascending within each history.
+        parts: int8 (interactions,), indices into :data:`PARTS`, ascending within each history.
     """
     before = (np.concatenate([[0], np.cumsum(parts < end)]) for end in (1, 2))
     train, validation = (np.diff(counts[offsets]).astype(np.int32) for counts in before)
@@ -97,11 +100,12 @@ def by_event(offsets: LongArray, parts: NDArray[np.int8]) -> Ends:
 
 
 def users_out_of_order(offsets: LongArray, times: NDArray[Any]) -> int:
-    """Users of whom an event of an earlier part is later than one of a later part: their own future is trained on.
+    """Users of whom an interaction of an earlier part is later than one of a later part: their own future is trained
+    on.
 
     Args:
         offsets: int64 (users + 1,), bounds of the histories.
-        times: (events,), ascending within each part of a history.
+        times: (interactions,), ascending within each part of a history.
     """
     backwards = np.flatnonzero(np.diff(times) < 0) + 1
     users = np.searchsorted(offsets, backwards, side="right") - 1
@@ -128,6 +132,6 @@ def train_share(ends: Ends, share: float, generator: np.random.Generator) -> End
 
 
 def _events_before(moment: Any, offsets: LongArray, times: NDArray[Any]) -> IntArray:
-    """How many events of each history are earlier than `moment`."""
+    """How many interactions of each history are earlier than `moment`."""
     before = np.concatenate([[0], np.cumsum(times < moment)])
     return np.diff(before[offsets]).astype(np.int32)

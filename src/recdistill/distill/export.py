@@ -159,7 +159,7 @@ def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> 
     """Windows that grow, with `size` users in a batch."""
 
     def grown(windows: Windows, rows: LongArray) -> tuple[Keys, Tensor, Iterable[Tensor]]:
-        # A group of users has as many targets as events: all their scores at once would be most of the memory.
+        # A group of users has as many targets as interactions: all their scores at once would be most of the memory.
         keys, states = cached.predict(windows, rows)
         return keys, states, (cached.scores(states[at : at + size]) for at in range(0, len(states), size))
 

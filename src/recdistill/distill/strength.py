@@ -17,7 +17,7 @@ logger = logging.getLogger("recdistill")
 
 STRENGTH_FILE = "strength.json"
 MANY_EVENTS = 25.0
-"""Training events an item from which on lists are learned hard."""
+"""Training interactions an item from which on lists are learned hard."""
 HARD: tuple[float, float | None] = (8.0, 0.1)
 """Weight and dropout there."""
 GENTLE: tuple[float, float | None] = (1.0, None)
@@ -31,7 +31,7 @@ class Strength:
     Attributes:
         weight: λ_d.
         dropout: of the distilled student while training; None: the plain student's.
-        events_per_item: training events an item of the catalog.
+        events_per_item: training interactions an item of the catalog.
         limit: from how many on lists are learned hard.
         why: what decided, in words.
     """
@@ -52,7 +52,7 @@ def settled(config: DistillConfig, events_per_item: float, folder: Path) -> Dist
 
     Args:
         config: the settings; where neither weight nor dropout is `auto` they are returned as they are.
-        events_per_item: training events an item of the catalog.
+        events_per_item: training interactions an item of the catalog.
         folder: of the distilled student.
     """
     if "auto" not in (config.weight, config.dropout):

@@ -28,7 +28,7 @@ def target_memorisation(reader: OutputsReader, data: PreparedData, seed: int) ->
 
     Args:
         reader: the store.
-        data: the histories, without made-up ones, which have no targets.
+        data: the histories, without mixed ones, which have no targets.
         seed: of the sample, where a split has more than :data:`SAMPLE` targets.
 
     Returns:

@@ -71,7 +71,7 @@ def check_candidates(data: PreparedData, targets: Targets, count: int) -> None:
     Raises:
         UserError: more than half of the rows have fewer than `count`; it says what would do.
     """
-    # A history of p events holds p items at most, so only the rows of long ones need to be counted.
+    # A history of p interactions holds p items at most, so only the rows of long ones need to be counted.
     left = np.maximum(data.num_items - (targets.positions.astype(np.int64) + 1), 0)
     rows = np.flatnonzero(left < count)
     for row, user, position in zip(rows.tolist(), targets.users[rows], targets.positions[rows], strict=True):

@@ -127,7 +127,7 @@ def _common(metrics: Metrics) -> Question:
 
 
 def _trained_on_the_same(runs: Sequence[StoredRun]) -> bool:
-    """Whether all runs were trained on the same users; else a target's train events are another number in each."""
+    """Whether all runs were trained on the same users; else an item's popularity is another in each."""
     return len({run.metrics["fingerprints"].get("split") for run in runs}) == 1
 
 

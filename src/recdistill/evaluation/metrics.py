@@ -69,12 +69,12 @@ def beyond_accuracy(top_items: IntArray, train_counts: LongArray) -> dict[str, f
 
     Args:
         top_items: (rows, K) lists, best first, 0 where there is no item.
-        train_counts: (N+1,) train events of each item.
+        train_counts: (N+1,) train interactions of each item.
 
     Returns:
-        `coverage@10`, the share of the catalog that stands in at least one list; `mean_popularity@10`, the train events
-        of a listed item on average; `novelty@10`, the :func:`self_information` of a listed item on average, in bits.
-        All are 0 where nothing is listed.
+        `coverage@10`, the share of the catalog that stands in at least one list; `mean_popularity@10`, the train
+        interactions of a listed item on average; `novelty@10`, the :func:`self_information` of a listed item on
+        average, in bits. All are 0 where nothing is listed.
     """
     shown = top_items[:, :BEYOND_CUTOFF]
     shown = shown[shown > 0]
@@ -89,11 +89,11 @@ def beyond_accuracy(top_items: IntArray, train_counts: LongArray) -> dict[str, f
 
 
 def self_information(train_counts: LongArray) -> FloatArray:
-    """-log2 p(i) of each item, in bits: (N+1,) train events → (N+1,); index 0, the padding's, means nothing.
+    """-log2 p(i) of each item, in bits: (N+1,) train interactions → (N+1,); index 0, the padding's, means nothing.
 
     Zhou et al. (PNAS 2010) call it an item's surprisal, Vargas & Castells (RecSys 2011) its novelty as free discovery.
-    p(i) = (train events of i + 1) / (all train events + N): one event is added to each item, so that an item without
-    any has a finite value, and the p(i) of the catalog still sum to 1.
+    p(i) = (train interactions of i + 1) / (all train interactions + N): one interaction is added to each item, so that
+    an item without any has a finite value, and the p(i) of the catalog still sum to 1.
     """
     smoothed = train_counts + 1.0
     information: FloatArray = -np.log2(smoothed / smoothed[1:].sum())

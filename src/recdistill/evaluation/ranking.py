@@ -139,7 +139,7 @@ def _ranks_among(scores: Tensor, targets: IntArray, candidates: IntArray) -> Lon
 
 
 def seen_items(data: PreparedData, batch: Targets) -> tuple[LongArray, LongArray]:
-    """Row and item of every event of the batch's histories."""
+    """Row and item of every interaction of the batch's histories."""
     lengths = batch.positions.astype(np.int64)
     rows, within = unrolled(lengths)
     return rows, data.items[data.offsets[batch.users][rows] + within].astype(np.int64)

@@ -57,7 +57,7 @@ class AmongCandidates(TypedDict):
 
 
 class Fingerprints(TypedDict):
-    """What was ranked: the data, its split, and events and targets whoever was trained on."""
+    """What was ranked: the data, its split, and interactions and targets whoever was trained on."""
 
     data: NotRequired[str]
     split: NotRequired[str]

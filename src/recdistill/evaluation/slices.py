@@ -8,7 +8,7 @@ from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.evaluation.metrics import FloatArray
 
 COLD_BELOW = 5
-"""Train events under which an item is cold."""
+"""Train interactions under which an item is cold."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ def slices_of(data: PreparedData, targets: Targets) -> dict[str, list[Slice]]:
 
 
 def by_popularity(train_events: LongArray) -> list[Slice]:
-    """Cold targets (fewer than 5 train events), and thirds of the other rows by their target's train events.
+    """Cold targets (fewer than 5 train interactions), and thirds of the other rows by their target's train
+    interactions.
 
     Args:
         train_events: (rows,) of each row's target.
@@ -48,7 +49,7 @@ def by_popularity(train_events: LongArray) -> list[Slice]:
 
 
 def by_history_length(positions: IntArray) -> list[Slice]:
-    """Quarters of the rows by the number of events before the target.
+    """Quarters of the rows by the number of interactions before the target.
 
     Args:
         positions: (rows,) of the targets.

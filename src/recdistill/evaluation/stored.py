@@ -170,8 +170,9 @@ def refuse_unlike(runs: Sequence[StoredRun]) -> None:
 
 
 def _question(run: StoredRun) -> Iterator[tuple[str, object]]:
-    """What a run's ranks are of. `evaluation` names events and targets whoever was trained on, so that seeds which draw
-    other users for `data.train_user_fraction` can be compared; metrics of an earlier version have `split` alone.
+    """What a run's ranks are of. `evaluation` names interactions and targets whoever was trained on, so that seeds
+    which draw other users for `data.train_user_fraction` can be compared; metrics of an earlier version have `split`
+    alone.
     """
     fingerprints = run.metrics["fingerprints"]
     yield "fingerprints.data", fingerprints.get("data")

@@ -91,7 +91,7 @@ def _benchmark_files(path: Path) -> tuple[Path, dict[str, TextTable]]:
     """What stands before `.train.inter`, and the tables of the parts.
 
     Args:
-        path: the folder, or the file of train events.
+        path: the folder, or the file of train interactions.
     """
     found = sorted(path.glob("*.train.inter")) if path.is_dir() else [path]
     if len(found) != 1 or not found[0].name.endswith(".train.inter"):

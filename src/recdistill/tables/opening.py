@@ -10,7 +10,7 @@ from recdistill.tables.tables import Table, parquet, require_columns
 from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
 
 PART_COLUMN = "part of the split"
-"""What the column is called that says which of the ready files of a split an event stands in."""
+"""What the column is called that says which of the ready files of a split an interaction stands in."""
 
 
 def events_form(config: DataConfig) -> TextForm:

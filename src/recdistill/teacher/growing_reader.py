@@ -32,7 +32,7 @@ class GrowingReader:
         self.history_length, self.read = history_length, read
 
     def fits(self, windows: Windows) -> NDArray[np.bool_]:
-        """Which windows begin at the first event and show all of it, so that the next is the same and one item more."""
+        """Which windows show a history from its beginning, so that the next is the same and one item more."""
         fits: NDArray[np.bool_] = (windows.starts == 0) & (windows.lengths <= self.history_length)
         return fits
 

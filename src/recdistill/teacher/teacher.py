@@ -122,7 +122,7 @@ class Teacher:
 
     @cached_property
     def _tokens_before(self) -> NDArray[np.int64]:
-        """Tokens of all events before each one, (events + 1,); once, since every micro-batch asks for lengths."""
+        """Tokens before each interaction, (interactions + 1,); once, since every micro-batch asks for lengths."""
         return np.concatenate([[0], np.cumsum(self.prompts.tokens_per_item()[self.data.items])])
 
     @property

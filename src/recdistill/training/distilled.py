@@ -59,15 +59,15 @@ class DistillBatch:
 class DistilledTraining:
     """A student's training with the teacher's records beside each batch, in the form that `fit` trains.
 
-    The loss is L_rec + λ_d L_d + α L_dro over all targets of a batch at once; L_d counts the selected ones. Made-up
-    users, who stand behind the data's own, have lists and no targets: of them L_d alone is learned.
+    The loss is L_rec + λ_d L_d + α L_dro over all targets of a batch at once; L_d counts the selected ones. Mixed
+    histories, which stand behind the data's own, have lists and no targets: of them L_d alone is learned.
 
     Args:
         plain: the student, its windows, its own loss.
         config: method and weights, none of them `auto`.
         reader: the store.
-        selected: bool (events,), see :func:`recdistill.training.selecting.selected_events`.
-        data: the data without made-up users; None: `plain` has none.
+        selected: bool (interactions,), see :func:`recdistill.training.selecting.selected_events`.
+        data: the data without mixed histories; None: `plain` has none.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ def train_distilled(
     Args:
         config: `student` gives the shape, `evaluate` how validation targets are ranked, `distill` the rest.
         data: the histories.
-        asked: the same with made-up ones behind them, as the teacher was asked about them.
+        asked: the same with mixed ones behind them, as the teacher was asked about them.
         reader: the teacher's outputs.
         student_folder: the finished plain student, asked which targets are worth distilling.
         context: its folder gets checkpoints, logs, and the student in the end; its profiler the phases strength,

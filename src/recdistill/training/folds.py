@@ -42,7 +42,7 @@ def fold_of_users(data: PreparedData, folds: int, seed: int) -> NDArray[np.int64
     Raises:
         UserError: there are fewer such users than folds.
     """
-    targets = data.trained_ends >= 2  # a first event has no history, so it is no target
+    targets = data.trained_ends >= 2  # a first interaction has no history, so it is no target
     if folds > (users := int(np.count_nonzero(targets))):
         raise UserError(f"teacher.folds: {folds} folds are more than the {users} users with targets to train on")
     order = np.random.default_rng([seed, FOLDS_STREAM]).permutation(data.num_users)

@@ -28,7 +28,7 @@ FEW = 0.01
 def selected_events(
     config: RunConfig, data: PreparedData, reader: OutputsReader, student_folder: Path, folder: Path, device: str
 ) -> NDArray[np.bool_]:
-    """Whether each event is distilled when it is a target, as `distill.selection` says: bool (events,).
+    """Whether each interaction is distilled when it is a target, as `distill.selection` says: bool (interactions,).
 
     What takes a student to find out is kept in `folder` and read from there when the training goes on.
     """

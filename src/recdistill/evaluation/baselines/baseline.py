@@ -10,6 +10,6 @@ Settings = dict[str, int | float | None]
 
 @runtime_checkable
 class Baseline(Scorer, Protocol):
-    """A scorer that is counted or solved in one go, from train events alone."""
+    """A scorer that is counted or solved in one go, from train interactions alone."""
 
     settings: Settings

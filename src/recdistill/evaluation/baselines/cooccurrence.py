@@ -9,16 +9,16 @@ from recdistill.evaluation.baselines.baseline import Settings
 from recdistill.evaluation.ranking import unrolled
 
 COOCCURRENCE_WINDOW = 10
-"""Two events of a user are neighbours when at most this many steps lie between them."""
+"""Two interactions of a user are neighbours when at most this many steps lie between them."""
 
 
 class CooccurrenceScorer:
-    """An item scores as often as it stood within `window` events of the history's last item, before or after it.
+    """An item scores as often as it stood within `window` interactions of the history's last item, before or after it.
 
     For one last item this orders like the conditional probability P(item | last item). Equal counts are ordered by
-    popularity, which adds less than 1. Both directions count because the order of events carries little on data such as
-    MovieLens-100K, where half of all events share their time with the one before: there, the window of 10 in both
-    directions ranked validation targets at NDCG@10 .108, forward alone at .089, and cosine similarity at .089.
+    popularity, which adds less than 1. Both directions count because the order of interactions carries little on data
+    such as MovieLens-100K, where half of all interactions share their time with the one before: there, the window of 10
+    in both directions ranked validation targets at NDCG@10 .108, forward alone at .089, and cosine similarity at .089.
     """
 
     def __init__(self, data: PreparedData, window: int = COOCCURRENCE_WINDOW) -> None:

@@ -17,8 +17,8 @@ REGULARISATION = 500.0
 class EaseScorer(RecentItemsScorer):
     """The score of an item is the sum of its weights from the history's items.
 
-    The weights B minimise ‖X − XB‖² + λ‖B‖² with a diagonal of zeros, X users by items of train events, 1 where a user
-    has an item (Steck, equations 4 to 8). An item without train events has weights of 0.
+    The weights B minimise ‖X − XB‖² + λ‖B‖² with a diagonal of zeros, X users by items of train interactions, 1 where a
+    user has an item (Steck, equations 4 to 8). An item without train interactions has weights of 0.
     """
 
     def __init__(self, data: PreparedData, config: EvaluateConfig, regularisation: float = REGULARISATION) -> None:

@@ -18,8 +18,8 @@ SHRINKAGE = 10.0
 class ItemKnnScorer(RecentItemsScorer):
     """Each item of the history votes for its most similar items: the score is the sum of their similarities.
 
-    similarity(i, j) = |users of i and j| / (√(|users of i| · |users of j|) + shrinkage), of train events; a user who
-    has an item several times counts once. Of each item the `neighbours` most similar others are kept, the more popular
+    similarity(i, j) = |users of i and j| / (√(|users of i| · |users of j|) + shrinkage), of train interactions; a user
+    who has an item several times counts once. Of each item the `neighbours` most similar others are kept, the more popular
     where equal, then the lower number: 24 bytes each.
     """
 

@@ -13,7 +13,7 @@ from recdistill.evaluation.metrics import FloatArray
 from recdistill.evaluation.protocol import validation_metrics
 
 LATEST = (None, 20, 10, 5, 3)
-"""How many latest events may count; None: all, as in the papers."""
+"""How many latest interactions may count; None: all, as in the papers."""
 CHOICE_ROWS = 2000
 """Most validation targets, evenly spaced, that choose among them."""
 TIE_BREAK = 1e-9
@@ -21,7 +21,7 @@ TIE_BREAK = 1e-9
 
 
 class RecentItemsScorer:
-    """An item's score is a sum over the different items among the latest events of a history.
+    """An item's score is a sum over the different items among the latest interactions of a history.
 
     Published item-based models sum over the whole history. Where the next item is asked for, its end tells more, so
     validation chooses how much of it counts: NDCG@10 on at most :data:`CHOICE_ROWS` targets, the longer where equal,
@@ -54,7 +54,7 @@ class RecentItemsScorer:
         return torch.from_numpy(scores)
 
     def _choose(self, config: EvaluateConfig) -> int | None:
-        """How many latest events rank validation best."""
+        """How many latest interactions rank validation best."""
         targets = self.data.targets("validation")
         if not len(targets):
             return None

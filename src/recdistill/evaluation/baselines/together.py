@@ -8,7 +8,7 @@ from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.evaluation.ranking import unrolled
 
 PAIRS = 4_000_000
-"""Most pairs of events that are counted at a time; a pair takes some 30 bytes meanwhile."""
+"""Most pairs of interactions that are counted at a time; a pair takes some 30 bytes meanwhile."""
 DENSE = 4
 """Pairs are counted in a dense block where it has at most this many cells a pair, and sorted otherwise."""
 
@@ -42,7 +42,7 @@ class TrainedPairs:
         Blocks of whole items, ascending by item and by other item. Work is the sum of squared history lengths.
 
         Args:
-            pairs: most pairs of events counted at a time.
+            pairs: most pairs of interactions counted at a time.
         """
         lengths = np.diff(self.user_starts)[self.users_by_item]
         ends = np.concatenate([[0], np.cumsum(lengths)])[self.item_starts]  # (N + 2,) pairs of all items before
