@@ -19,8 +19,8 @@ class ItemKnnScorer(RecentItemsScorer):
     """Each item of the history votes for its most similar items: the score is the sum of their similarities.
 
     similarity(i, j) = |users of i and j| / (√(|users of i| · |users of j|) + shrinkage), of train interactions; a user
-    who has an item several times counts once. Of each item the `neighbours` most similar others are kept, the more popular
-    where equal, then the lower number: 24 bytes each.
+    who has an item several times counts once. Of each item the `neighbours` most similar others are kept, the more
+    popular where equal, then the lower number: 24 bytes each.
     """
 
     def __init__(
