@@ -158,6 +158,10 @@ def test_a_broken_bundle_is_refused_and_the_one_before_still_served(server: Serv
     assert (status, answer["type"]) == (409, "/docs#refused")
     assert "item_vectors.npy" in answer["detail"]
     assert server.workers() == before
+    about = json.loads((broken / "bundle.json").read_text())
+    (broken / "bundle.json").write_text(json.dumps(about | {"form": 99}))
+    status, answer = server.ask("POST", "/v1/reload")
+    assert (status, "form 99" in answer["detail"]) == (409, True)
     (broken / "catalog.json").unlink()
     assert server.ask("POST", "/v1/reload")[0] == 409
     switch(bundles, "first")

@@ -135,6 +135,9 @@ def test_a_million_items_are_too_many(client: TestClient) -> None:
     assert [one["pointer"] for one in problem["errors"]] == ["#/histories/0", "#/histories/1"]
     refused(client, 422, "/v1/recommend/batch", json={"histories": [["1"]] * 1025})
     refused(client, 422, "/v1/recommend/batch", json={"histories": []})
+    for wrong in ({"top_k": 101}, {"because": 1}):
+        problem = refused(client, 422, "/v1/recommend/batch", json={"histories": [["1"]] * 1024, **wrong})
+        assert [one["pointer"] for one in problem["errors"]] == [f"#/{next(iter(wrong))}"]
 
 
 @pytest.mark.parametrize(
@@ -249,6 +252,10 @@ def test_json_is_that_of_a_library(items: list[Recommendation], unknown: list[st
         read = json.loads(b"{%b}" % writer.answer(answer))
         scores = [numpy.float32(item.pop("score")) for item in read["items"]]
         assert scores == [numpy.float32(item.score) for item in items]
-        plain = json.loads(to_json({"source": "model", "items": items, "unknown": unknown}))
+        plain = json.loads(to_json({"source": "model", "items": [as_json(one) for one in items], "unknown": unknown}))
         assert read["items"] == [{key: item[key] for key in item if key != "score"} for item in plain.pop("items")]
         assert {key: read[key] for key in plain} == plain
+
+
+def as_json(item: Recommendation) -> dict[str, Any]:
+    return item._asdict() | {"because": [one._asdict() for one in item.because]}

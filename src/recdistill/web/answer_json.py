@@ -35,5 +35,7 @@ class AnswerJson:
         if named is None:
             named = to_json({"item_id": item.item_id, "title": item.title})[:-1] + b',"score":'
             self._named[item.item_id] = named
-        because = b',"because":%b}' % to_json(item.because) if item.because else NO_REASONS
+        because = NO_REASONS
+        if item.because:
+            because = b',"because":%b}' % to_json([one._asdict() for one in item.because])
         return b"%b%.9g%b" % (named, item.score, because)

@@ -84,6 +84,7 @@ class Api:
             Problem: an item or the model is unknown, or too much waits.
         """
         served = self.served
+        check_size(body)
         if body.unknown == "error":
             for place, history in enumerate(body.histories):
                 served.require(history, f"#/histories/{place}")
@@ -127,7 +128,8 @@ class Api:
         if item_id not in served.places:
             raise Problem("not-found", "the catalog has no such item")
         items = await self.slow.run(lambda: served.main.similar(item_id, top_k=top_k))
-        return self._reply(served, {"items": items})
+        content = b'%b,"items":[%b]}' % (served.opening, served.json.items(items))
+        return Reply(content, bundle=served.bundle["fingerprint"])
 
     def about(self) -> Reply:
         """What is served."""
@@ -176,6 +178,21 @@ class Api:
 
     def _reply(self, served: Served, body: dict[str, Any]) -> Reply:
         return Reply(to_json({"bundle": served.bundle, **body}), bundle=served.bundle["fingerprint"])
+
+
+def check_size(body: BatchRequest) -> None:
+    """Refuse a batch that asks for more than one request may.
+
+    Raises:
+        Problem: it does.
+    """
+    count = len(body.histories)
+    if count * body.top_k > limits.ITEMS:
+        told = f"{count} histories of {body.top_k} items each are more than {limits.ITEMS} items"
+        raise Problem("invalid", told, errors=[{"pointer": "#/top_k", "detail": told}])
+    if body.because and count > limits.EXPLAINED:
+        told = f"reasons are given for {limits.EXPLAINED} histories at most"
+        raise Problem("invalid", told, errors=[{"pointer": "#/because", "detail": told}])
 
 
 def ranked(served: Served, model: Trained, histories: Sequence[Sequence[str]], options: Options) -> list[Answer]:

@@ -8,6 +8,10 @@ TOP_K: Final = 1_000
 """Items in one answer."""
 BATCH: Final = 1_024
 """Histories in one batch."""
+ITEMS: Final = 102_400
+"""Items in all answers of a batch together."""
+EXPLAINED: Final = 64
+"""Histories in a batch that asks for reasons: each costs as many rows of the model as its history has items."""
 CANDIDATES: Final = 10_000
 """Items that an answer can be restricted to."""
 BECAUSE: Final = 10

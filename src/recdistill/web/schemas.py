@@ -55,7 +55,7 @@ class RecommendRequest(Options):
 
 
 class BatchRequest(Options):
-    """Several histories, each with its own answer."""
+    """Several histories, each with its own answer: 102,400 items together at most, and reasons for 64 histories."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"histories": [["1", "273"], ["12"]], "top_k": 5}]})
     histories: Annotated[list[History], Field(min_length=1, max_length=limits.BATCH)] = Field(

@@ -1,5 +1,6 @@
 """`recdistill serve`: one process that answers, or several behind one socket."""
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -24,6 +25,8 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     Raises:
         UserError: the address cannot be had, or what is to be served is not usable.
     """
+    # A worker is for one core. Libraries read this when they are imported, torch among them.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     set_up_json_logs()
     listening = listen(settings)
     address = address_of(listening)
