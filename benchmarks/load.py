@@ -145,6 +145,9 @@ def running(options: argparse.Namespace) -> Iterator[list[Server]]:
         if not options.no_bare:
             servers.append(Server("bare FastAPI", [sys.executable, "-c", BARE, "8099"], theirs))
             time.sleep(2)
+        if options.fifo:
+            for process in (psutil.Process(), *(one for server in servers for one in server._all())):
+                os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(5))
         yield servers
     finally:
         for server in servers:
@@ -213,6 +216,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0, help="histories per request; 0: the single form")
     parser.add_argument("--history", type=int, default=HISTORY, help="items per history")
     parser.add_argument("--reload_every", type=float, default=0.0, help="seconds between two reloads; 0: none")
+    parser.add_argument("--fifo", action="store_true", help="let nothing else run on the cores meanwhile; needs root")
     parser.add_argument("--no_bare", action="store_true", help="measure recdistill alone")
     options = parser.parse_args()
     random.seed(0)
