@@ -1,4 +1,5 @@
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from recdistill.errors import UserError
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 READY = {"data.source": "csv", "data.path": "events.csv", "data.split": "files"}
-CHANGES = {  # setting: a value that is not the default, what makes it be read
+CHANGES: dict[str, tuple[object, Mapping[str, object]]] = {  # a value that is not the default, what makes it be read
     "data.planted.users": (300, {"data.source": "planted"}),
     "data.path": ("folder", {}),
     "data.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
@@ -63,7 +64,7 @@ CHANGES = {  # setting: a value that is not the default, what makes it be read
     "distill.loss.gbce_t": (0.5, {"distill.loss.name": "gbce"}),
     "distill.train.batch_size": (32, {}),
 }
-UNREAD = {  # where the defaults read it: what keeps it from being read
+UNREAD: dict[str, Mapping[str, object]] = {  # where the defaults read it: what keeps it from being read
     "data.path": {"data.source": "planted"},
     "evaluate.ease_items": {"evaluate.baselines": ("popularity",)},
     "student.num_heads": {"student.model": "gru4rec"},
@@ -89,10 +90,10 @@ def configured(**dotted: object) -> RunConfig:
 @pytest.mark.parametrize("key", CHANGES)
 def test_a_changed_setting_is_told_where_nothing_reads_it_and_only_there(key: str) -> None:
     value, read = CHANGES[key]
-    told = unread_settings(configured(**{key: value}, **UNREAD.get(key, {})))
+    told = unread_settings(run_config(nested({key: value, **UNREAD.get(key, {})})))
     assert [line.partition(":")[0] for line in told] == [key]
     assert f"{key}: {value} is not read without " in told[0]
-    assert unread_settings(configured(**{key: value}, **read)) == []
+    assert unread_settings(run_config(nested({key: value, **read}))) == []
 
 
 def test_there_is_a_change_for_every_setting_that_is_read_under_conditions() -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,12 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that were read whole; every file counts as settled."""
     paths: list[Path] = []
     monkeypatch.setattr(digests, "SETTLED_NS", -1)
-    monkeypatch.setattr(digests, "digest_of", lambda path: paths.append(path) or digest_of(path))
+
+    def watched(path: Path) -> str:
+        paths.append(path)
+        return digest_of(path)
+
+    monkeypatch.setattr(digests, "digest_of", watched)
     return paths
 
 
@@ -76,7 +82,7 @@ def _grown(file: Path) -> None:
 
 @pytest.mark.parametrize("change", [_in_place, _replaced, _grown])
 def test_a_changed_file_is_read_again_though_its_time_is_set_back(
-    file: Path, tmp_path: Path, read: list[Path], change
+    file: Path, tmp_path: Path, read: list[Path], change: Callable[[Path], None]
 ) -> None:
     first, times = remembered_digest(file, tmp_path / "cache"), (file.stat().st_atime_ns, file.stat().st_mtime_ns)
     time.sleep(0.02)  # more than a tick of the clock that stamps files

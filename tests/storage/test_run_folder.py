@@ -10,6 +10,7 @@ from recdistill import __version__
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
+from recdistill.storage.manifest import Environment, Inputs
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
 
 CONFIG = EvaluateConfig()
@@ -21,7 +22,8 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def work(run: RunFolder, name: str = "student", content: str = "1", expected: str = "f1", **options: bool) -> None:
-    inputs, environment = {"data": "d1"}, {"device": "cpu"}
+    inputs: Inputs = {"data": "d1"}
+    environment: Environment = {"device": "cpu"}
     with (
         run.work_on(name, expected, CONFIG, inputs, environment, Profiler("cpu"), **options) as (folder, profiler),
         profiler.phase("write"),
@@ -146,7 +148,8 @@ def test_a_lock_left_by_a_killed_process_does_not_matter(run: RunFolder) -> None
 def test_a_lock_on_a_file_that_was_removed_in_the_meantime_is_taken_anew(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, calls = fcntl.flock, []
+    flock = fcntl.flock
+    calls: list[int] = []
 
     def late(file: Any, operation: int) -> None:
         if not calls:  # another process ends between the opening of the file and the lock on it

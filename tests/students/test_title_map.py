@@ -7,6 +7,7 @@ import torch
 from recdistill.config import StudentConfig
 from recdistill.errors import UserError
 from recdistill.students.make import make_student
+from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import SHARPNESS, TitleMap, load_title_map, save_title_map
 
 
@@ -42,7 +43,7 @@ def test_the_first_titles_tell_another_encoder() -> None:
 
 
 def test_a_saved_map_is_the_same_and_what_is_missing_is_told(tmp_path: Path) -> None:
-    written = {"examples": ["Heat", "Ran"], "columns": {}, "teacher": {}}
+    written: MapAbout = {"examples": ["Heat", "Ran"], "columns": {}, "teacher": {}}
     save_title_map(some_map(), written, tmp_path)
     loaded, about = load_title_map(tmp_path)
     assert about == written
