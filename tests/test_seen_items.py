@@ -132,7 +132,8 @@ def test_an_interrupted_evaluation_of_another_machine_begins_anew(
     forget_other_machines_ranks(pipeline)
     assert partial.is_dir(), "the same machine and code"
     manifest = read_json(partial / "manifest.json")
-    write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": "another"}})
+    cpu = manifest["environment"]["cpu"] | {"model": "another"}
+    write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": cpu}})
     with caplog.at_level(logging.INFO, "recdistill"):
         forget_other_machines_ranks(pipeline)
     assert not partial.exists()
