@@ -15,8 +15,9 @@ from transformers import AutoModel
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import Backbone, check_llm, load_backbone
+from recdistill.language_models.kinds import places
 from recdistill.language_models.locations import llm_location
-from tiny_decoders import tiny_model
+from tiny_decoders import tiny_config, tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -198,3 +199,10 @@ def test_weights_that_only_the_left_out_part_lacks_do_not_matter(made: Any, tmp_
         {name: value for name, value in tensors.items() if name != vision}, llm / "model.safetensors", {"format": "pt"}
     )
     load(llm, tmp_path)
+
+
+def test_a_prompt_must_not_change_the_positions_of_others() -> None:
+    # Phi-3 computes other frequencies for a whole batch once one prompt is longer than what it was first trained on.
+    long = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 8, "long_factor": [2.0] * 8}
+    config = tiny_config("phi3", rope_parameters=long, original_max_position_embeddings=64)
+    assert (places(config), places(tiny_config("phi3"))) == (64, 512)

@@ -94,5 +94,5 @@ def _plain(module: nn.Module) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if isinstance(value, bool | int | float | str | None) and not name.lower().endswith(COUNTED)
+        if isinstance(value, bool | int | float | str | None) and name[0] != "_" and not name.lower().endswith(COUNTED)
     }

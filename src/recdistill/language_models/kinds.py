@@ -45,6 +45,27 @@ def count_blocks(llm_config: Any) -> int:
     return count
 
 
+ORIGINAL = "original_max_position_embeddings"
+GROWING_ROPES = ("dynamic", "longrope")
+"""Rotary positions whose frequencies change once a batch holds a longer prompt than the model was first trained on."""
+
+
+def places(llm_config: Any) -> int | None:
+    """Tokens of a prompt at most; None: no limit.
+
+    With some rotary positions a longer prompt changes the states of all others in its batch, so it would change their
+    scores.
+    """
+    config = text_config(llm_config)
+    found = [getattr(config, "max_position_embeddings", None)]
+    ropes = getattr(config, "rope_parameters", None) or {}
+    for rope in (ropes, *(one for one in ropes.values() if isinstance(one, dict))):
+        if rope.get("rope_type") in GROWING_ROPES:
+            found += [rope.get(ORIGINAL), getattr(config, ORIGINAL, None)]
+    known = [one for one in found if isinstance(one, int)]
+    return min(known, default=None)
+
+
 def keep_layers(llm_config: Any, layers: int) -> None:
     """Cut the configuration to its first `layers` blocks, so that only those are ever loaded.
 

@@ -20,6 +20,7 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
+from recdistill.language_models.kinds import places
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Choices
@@ -71,7 +72,7 @@ class Teacher:
         read = [self.prompt_lengths(windows) for windows in (self.export_windows(), self.training_windows())]
         self.shapes = Shapes(config.teacher, np.concatenate(read))
         self.read, self.trained = TokenCount(), TokenCount()
-        self._check_lengths(getattr(backbone.decoder.config, "max_position_embeddings", None))
+        self._check_lengths(places(backbone.decoder.config))
         use_cache, longest = config.export.use_cache, self.shapes.longest
         self.choices["load_checks"] = load_checks(self.ranker, cache, device, use_cache, longest)
 
