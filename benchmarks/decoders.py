@@ -182,7 +182,10 @@ def page(rows: dict[str, dict[str, tuple[str, str]]]) -> str:
         f"|---|{'---|' * len(COLUMNS)}",
     ]
     lines += [f"| {kind} | {' | '.join(cells[name][0] for name in COLUMNS)} |" for kind, cells in made.items()]
-    lines += ["", f"No tiny model could be made of: {missing}.", "", "## Why", ""]
+    lines += ["", f"No tiny model could be made of: {missing}."]
+    left = ", ".join(f"`{kind}`" for kind in kinds() if kind not in rows)
+    lines += ["", f"Not tried this time: {left}."] if left else []
+    lines += ["", "## Why", ""]
     reasons: dict[str, list[str]] = {}
     for kind, cells in made.items():
         for reason in dict.fromkeys(reason for _, reason in cells.values() if reason):

@@ -31,6 +31,7 @@ def test_no_kind_is_silently_wrong() -> None:
     verdicts = {verdict for cells in table().values() for verdict in cells.values()}
     assert verdicts == {decoders.RIGHT, decoders.REFUSED, decoders.NOT_RUN}
     assert len(table()) > 100
+    assert set(FAMILIES) <= set(table())
 
 
 def test_the_page_tells_reasons_once() -> None:
