@@ -5,31 +5,26 @@ A person asks by title (:meth:`Recommender.recommend`); a program asks by the da
 guessed at.
 """
 
-import logging
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recdistill.data.catalog import Catalog, Match, is_ambiguous
+from recdistill.data.catalog import Catalog, Match
 from recdistill.data.id_forms import other_forms
 from recdistill.errors import UserError
-from recdistill.serving.answers import About, Answer, Model, Reason, Recommendation
-from recdistill.serving.engines import Engine, best_of
+from recdistill.serving.answers import About, Answer, Model, Recommendation
+from recdistill.serving.engines import Engine
+from recdistill.serving.listing import Lister, check_top_k
 from recdistill.serving.loading import load
+from recdistill.serving.understanding import Unknown, understand, understood
 
 if TYPE_CHECKING:
     from recdistill.config import ColumnsConfig
 
-logger = logging.getLogger("recdistill")
-
-Unknown = Literal["error", "skip"]
 NAMED_UNKNOWN = 5
 """Unknown ids that an error names."""
-NAMED_CHOICES = 3
-"""Other readings of an unclear title that are told."""
 
 
 class Recommender:
@@ -63,9 +58,9 @@ class Recommender:
             raise UserError(f"popularity: {len(popularity) - 1} counts for {len(catalog)} items")
         self.engine, self.catalog, self.exclude_seen = engine, catalog, exclude_seen
         self.about = about or About("", "", "", "", len(catalog), engine.max_length, exclude_seen)
-        self._counts = None if popularity is None else np.asarray(popularity, dtype=np.float32)
+        counts = None if popularity is None else np.asarray(popularity, dtype=np.float32)
+        self._lister = Lister(engine, catalog, counts)
         self._numbers = {item_id: item for item, item_id in enumerate(catalog.item_ids) if item}
-        self._names = [title or item_id for title, item_id in zip(catalog.titles, catalog.item_ids, strict=True)]
 
     @classmethod
     def load(cls, path: Path | str, model: Model = "distilled", int8: bool = False) -> "Recommender":
@@ -96,7 +91,7 @@ class Recommender:
         """
         if not history:
             raise UserError("the history is empty; name one title or item id at least")
-        return [self._understand(text) for text in history]
+        return [understand(self.catalog, text) for text in history]
 
     def recommend(
         self,
@@ -125,9 +120,9 @@ class Recommender:
         Raises:
             UserError: nothing is called like an entry (the nearest items are named), or a number is below its least.
         """
-        found, skipped = self._found(history, unknown)
+        found, skipped = understood(self.catalog, history, unknown)
         allowed = None if candidates is None else [match.item for match in self.find(candidates)] if candidates else []
-        answer = self._answers([found], top_k, exclude_seen, allowed, filter, because)[0]
+        answer = self._lister.answers([found], top_k, self._leaves_out(exclude_seen), allowed, filter, because)[0]
         return Answer(answer.items, tuple(skipped), answer.source)
 
     def recommend_ids(
@@ -172,11 +167,11 @@ class Recommender:
         except KeyError:
             missing = [[one for one in history if one not in known] for history in histories]
         else:
-            return self._answers(numbers, top_k, exclude_seen, allowed, filter, because)
+            return self._lister.answers(numbers, top_k, self._leaves_out(exclude_seen), allowed, filter, because)
         if unknown == "error":
             self._refuse_unknown("item_ids", [one for some in missing for one in some])
         numbers = [[known[one] for one in history if one in known] for history in histories]
-        answers = self._answers(numbers, top_k, exclude_seen, allowed, filter, because)
+        answers = self._lister.answers(numbers, top_k, self._leaves_out(exclude_seen), allowed, filter, because)
         return [
             Answer(answer.items, tuple(dict.fromkeys(some)), answer.source)
             for answer, some in zip(answers, missing, strict=True)
@@ -232,7 +227,7 @@ class Recommender:
         """
         if wrong := [item for item in items if not 1 <= item <= len(self.catalog)]:
             raise UserError(f"items: {wrong[0]} is out of range; they are numbered 1 to {len(self.catalog)}")
-        return self._answers([items], top_k, exclude_seen, None, None, because)[0]
+        return self._lister.answers([items], top_k, self._leaves_out(exclude_seen), None, None, because)[0]
 
     def similar(self, item_id: str, top_k: int = 10) -> list[Recommendation]:
         """The items whose vectors are nearest to an item's by cosine, which is their score.
@@ -240,16 +235,9 @@ class Recommender:
         Raises:
             UserError: the id is unknown, or `top_k` is below 1.
         """
-        self._check_top_k(top_k)
+        check_top_k(top_k)
         self._refuse_unknown("item_id", [item_id] if item_id not in self._numbers else [])
-        item = self._numbers[item_id]
-        vectors = self.engine.item_vectors
-        lengths = np.linalg.norm(vectors, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosines = np.nan_to_num(vectors @ vectors[item] / (lengths * lengths[item]), nan=-1.0)
-        cosines[[0, item]] = -np.inf
-        best = best_of(cosines[None], min(top_k, len(self.catalog) - 1))[0]
-        return [self._recommendation(int(one), float(cosines[one])) for one in best]
+        return self._lister.similar(self._numbers[item_id], top_k)
 
     def popular(self, top_k: int = 10, exclude: Collection[str] = ()) -> list[Recommendation]:
         """The items with most training interactions, which are their scores; without those in `exclude`.
@@ -257,112 +245,12 @@ class Recommender:
         Raises:
             UserError: nothing is known of popularity here, or `top_k` is below 1.
         """
-        self._check_top_k(top_k)
+        check_top_k(top_k)
         left_out = [self._numbers[one] for one in exclude if one in self._numbers]
-        return list(self._popular(top_k, left_out, None, None).items)
+        return list(self._lister.popular(top_k, left_out, None, None).items)
 
-    def _answers(
-        self,
-        histories: Sequence[Sequence[int]],
-        top_k: int,
-        exclude_seen: bool | None,
-        candidates: Sequence[int] | None,
-        keep: Callable[[str], bool] | None,
-        because: int,
-    ) -> list[Answer]:
-        """An answer for each history of item numbers."""
-        self._check_top_k(top_k)
-        if because < 0:
-            raise UserError(f"because: {because} is out of range; it must be 0 or more")
-        seen_out = self.exclude_seen if exclude_seen is None else exclude_seen
-        asked = [row for row, history in enumerate(histories) if history]
-        answers = [self._popular(top_k, (), candidates, keep) if not history else Answer(()) for history in histories]
-        known = [histories[row] for row in asked]
-        if not known:
-            return answers
-        listed: Iterable[tuple[list[int], list[float]]]
-        if candidates is None and keep is None:
-            items, scores = self.engine.best(known, min(top_k, len(self.catalog)), seen_out)
-            listed = zip(items.tolist(), scores.tolist(), strict=True)
-        else:
-            listed = self._best_of_some(known, top_k, seen_out, self._allowed(candidates, keep))
-        for row, history, (best, values) in zip(asked, known, listed, strict=True):
-            answers[row] = self._answer(history, best, values, because)
-        return answers
-
-    def _best_of_some(
-        self, histories: Sequence[Sequence[int]], top_k: int, seen_out: bool, allowed: "np.ndarray[Any, Any]"
-    ) -> Iterator[tuple[list[int], list[float]]]:
-        """The best of the allowed items (ascending) after each history, and their scores."""
-        scores = self.engine.states(histories) @ self.engine.item_vectors[allowed].T
-        for row, history in zip(scores, histories, strict=True):
-            if seen_out:
-                row[np.isin(allowed, history)] = -np.inf
-            best = best_of(row[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)
-            yield allowed[best].tolist(), row[best].tolist()
-
-    def _allowed(self, candidates: Sequence[int] | None, keep: Callable[[str], bool] | None) -> "np.ndarray[Any, Any]":
-        """Numbers of the items that may be listed, ascending."""
-        items = range(1, len(self.catalog) + 1) if candidates is None else sorted(set(candidates))
-        ids = self.catalog.item_ids
-        return np.array([item for item in items if keep is None or keep(ids[item])], dtype=np.int64)
-
-    def _popular(
-        self,
-        top_k: int,
-        left_out: Sequence[int],
-        candidates: Sequence[int] | None,
-        keep: Callable[[str], bool] | None,
-    ) -> Answer:
-        if self._counts is None:
-            raise UserError("the history is empty; name one title or item id at least")
-        allowed = self._allowed(candidates, keep)
-        allowed = allowed[~np.isin(allowed, left_out)]
-        counts = self._counts[allowed]
-        best = best_of(counts[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)
-        items = tuple(self._recommendation(int(allowed[one]), float(counts[one])) for one in best)
-        return Answer(items, source="popularity")
-
-    def _answer(self, history: Sequence[int], items: list[int], scores: list[float], because: int) -> Answer:
-        """The answer of items, best first; from a score of -inf on nothing is left to list."""
-        if scores and scores[-1] == -math.inf:
-            left = scores.index(-math.inf)
-            items, scores = items[:left], scores[:left]
-        ids, names = self.catalog.item_ids, self._names
-        if not (because and items):
-            pairs = zip(items, scores, strict=True)
-            return Answer(tuple([Recommendation(ids[item], names[item], score) for item, score in pairs]))
-        reasons = self._reasons(history, items, because)
-        listed = zip(items, scores, reasons, strict=True)
-        return Answer(tuple(Recommendation(ids[item], names[item], score, reason) for item, score, reason in listed))
-
-    def _reasons(self, history: Sequence[int], items: list[int], because: int) -> list[tuple[Reason, ...]]:
-        """For each item, the items of the history without which its score falls most.
-
-        Each item of the history is left out at once wherever it stands in what the model looks at. A history of one
-        item has no score without it; it weighs its own score there.
-        """
-        latest = history[-self.engine.max_length :]
-        whole = list(dict.fromkeys(latest))
-        left = [[one for one in latest if one != out] for out in whole]
-        vectors = self.engine.item_vectors[items]
-        states = self.engine.states([latest, *[one for one in left if one]])
-        scores = states @ vectors.T  # (1 + histories, items)
-        without = scores[1:] if len(whole) > 1 else np.zeros_like(scores)
-        weights = scores[0] - without  # (distinct items of the history, items)
-        order = np.argsort(-weights, axis=0, kind="stable")[:because]
-        ids, name = self.catalog.item_ids, self.catalog.name
-        return [
-            tuple(Reason(ids[whole[one]], name(whole[one]), float(weights[one, column])) for one in order[:, column])
-            for column in range(len(items))
-        ]
-
-    def _recommendation(self, item: int, score: float, because: tuple[Reason, ...] = ()) -> Recommendation:
-        return Recommendation(self.catalog.item_ids[item], self.catalog.name(item), score, because)
-
-    def _check_top_k(self, top_k: int) -> None:
-        if top_k < 1:
-            raise UserError(f"top_k: {top_k} is out of range; it must be 1 or more")
+    def _leaves_out(self, exclude_seen: bool | None) -> bool:
+        return self.exclude_seen if exclude_seen is None else exclude_seen
 
     def _refuse_unknown(self, key: str, unknown: Sequence[str]) -> None:
         if not unknown:
@@ -373,33 +261,3 @@ class Recommender:
         near = other_forms(unknown[:NAMED_UNKNOWN], list(self._numbers))
         there = f" (there is {', '.join(map(repr, dict.fromkeys(near.values())))})" if near else ""
         raise UserError(f"{key}: the catalog has no {named}{more}{there}")
-
-    def _found(self, history: Sequence[str], unknown: Unknown) -> tuple[list[int], list[str]]:
-        """The items that the entries mean, and the entries that mean none."""
-        if unknown == "error":
-            return [self._understand(text).item for text in history], []
-        found: list[int] = []
-        skipped: list[str] = []
-        for text in history:
-            try:
-                found.append(self._understand(text).item)
-            except UserError:
-                skipped.append(text)
-        return found, skipped
-
-    def _understand(self, text: str) -> Match:
-        matches = self.catalog.search(text)
-        if is_ambiguous(matches):
-            same = [match for match in matches[1:] if match.kind == matches[0].kind][:NAMED_CHOICES]
-            logger.warning("%r is taken as %s; it may also mean %s", text, matches[0], ", ".join(map(str, same)))
-        elif titles := _titles_beside_an_id(matches):
-            others = ", ".join(map(str, titles))
-            logger.warning("%r is taken for the id of %s; it is also a title: %s", text, matches[0], others)
-        return matches[0]
-
-
-def _titles_beside_an_id(matches: Sequence[Match]) -> list[Match]:
-    """Items with the title that reads like the id that is taken."""
-    if matches[0].kind not in ("id", "id_case"):
-        return []
-    return [match for match in matches[1:] if match.kind in ("title", "name")][:NAMED_CHOICES]
