@@ -7,10 +7,12 @@ before torch is there.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from recdistill.config import RunConfig
-from recdistill.storage.manifest import Manifest
+
+if TYPE_CHECKING:
+    from recdistill.storage.manifest import Manifest
 
 Step = Literal["prepare", "student", "teacher", "export", "distill", "evaluate", "report"]
 
@@ -196,12 +198,12 @@ def behind(steps: Iterable[Step]) -> frozenset[Step]:
     return frozenset(found)
 
 
-def results_of(manifest: Manifest) -> int:
+def results_of(manifest: "Manifest") -> int:
     """The count under which a finished step was made; manifests from before there were counts have none."""
     return manifest.get("code", {}).get("results", 1)
 
 
-def changed_results(step: Step, manifest: Manifest) -> str:
+def changed_results(step: Step, manifest: "Manifest") -> str:
     """Why a finished step's numbers are not this version's, in words; empty where they are."""
     before, now = results_of(manifest), RESULTS[step]
     if before == now:
