@@ -70,7 +70,8 @@ def untrained_run(folder: Path, num_items: int) -> Path:
     ids = [""] + [str(item) for item in range(1, num_items + 1)]
     write_json(prepare / "catalog.json", {"item_ids": ids, "titles": ids})
     about = {"fingerprint": "0", "split_fingerprint": "0", "source": "untrained", "settings": {}}
-    counts = {"events": len(events), "users": 64, "items": num_items}
+    targets = {"train": 64 * (LENGTH - 1), "validation": 64, "test": 64}
+    counts = {"events": len(events), "users": 64, "items": num_items, "targets": targets}
     write_json(prepare / "data.json", about | {"statistics": counts})
     return folder
 
