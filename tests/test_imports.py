@@ -113,3 +113,11 @@ def test_a_packages_face_says_what_it_is_and_what_others_may_take_from_it(name: 
     assert len(set(face.__all__)) == len(face.__all__)
     assert all(hasattr(face, one) for one in face.__all__)
     assert names_taken_from(name) <= set(face.__all__), f"{name}: taken from its face and not in __all__"
+
+
+def test_no_module_imports_pickle() -> None:
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            named += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert not {"pickle", "dill", "cloudpickle", "joblib", "marshal"} & set(named), path

@@ -24,6 +24,19 @@ def test_settings_become_a_configuration() -> None:
     assert run_config({}) == RunConfig()
 
 
+def test_settings_that_were_read_before_are_told_apart_and_kept_from_changes() -> None:
+    asked: dict[str, object] = {"seed": 1, "teacher": {"precision": "bf16"}}
+    before = run_config(asked)
+    assert run_config({"seed": 1, "teacher": {"precision": "bf16"}}) is before
+    asked["teacher"]["precision"] = "fp32"  # type: ignore[index]
+    assert run_config(asked).teacher.precision == "fp32"
+    assert run_config({"seed": 1, "teacher": {"precision": "bf16"}}).teacher.precision == "bf16"
+    with pytest.raises(UserError, match="seed"):
+        run_config({"seed": 1.5, "teacher": {"precision": "bf16"}})
+    with pytest.raises(UserError, match="seed"):  # equal to 1 in Python, and no seed
+        run_config({"seed": True, "teacher": {"precision": "bf16"}})
+
+
 @pytest.mark.parametrize("settings", [{"teacher": {"precison": "bf16"}}, {"seed": "x"}, {"student": {"heads": 3}}])
 def test_what_is_wrong_costs_one_line_that_names_the_key(settings: dict[str, object]) -> None:
     with pytest.raises(UserError) as error:

@@ -1,10 +1,9 @@
 """Dotted settings to a `RunConfig`, with the command line's own reading of names, types and ranges."""
 
-import pickle
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, fields
 from functools import cache, lru_cache
-from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -23,13 +22,26 @@ def run_config(settings: Mapping[str, object]) -> RunConfig:
         UserError: names the key that is unknown, of the wrong type or out of range.
     """
     # A study or a matrix asks for the same ones again and again, and reading takes a tenth of a second.
-    return _read(pickle.dumps(dict(settings)))
+    return _read(_Asked(settings))
+
+
+class _Asked:
+    """Settings that can be looked up: equal where they are written alike, types included (`1` is not `1.0`)."""
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        self.settings = deepcopy(dict(settings))  # whoever asked may change theirs
+        self._written = repr(self.settings)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Asked) and self._written == other._written
+
+    def __hash__(self) -> int:
+        return hash(self._written)
 
 
 @lru_cache(maxsize=1024)
-def _read(pickled: bytes) -> RunConfig:
-    """:func:`run_config` of settings as bytes, which unlike a dict can be looked up."""
-    settings: dict[str, Any] = pickle.loads(pickled)
+def _read(asked: _Asked) -> RunConfig:
+    settings = deepcopy(asked.settings)
     parser, known = _parser(), settings_of(RunConfig)
     check_settings(flat(settings), known)
     try:
