@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 LAYERS = {
-    "ground": ("version", "errors", "languages", "interruption", "progress"),
+    "ground": ("version", "errors", "languages", "interruption", "printable", "progress"),
     "settings and files": ("config", "storage", "steps", "measure", "plan"),
     "data": ("tables", "data"),
     "models": ("students", "evaluation", "language_models", "teacher"),

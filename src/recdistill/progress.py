@@ -11,6 +11,8 @@ from functools import cache
 
 from tqdm import tqdm
 
+from recdistill.printable import LogLines
+
 logger = logging.getLogger("recdistill")
 
 LOG_LINE_SECONDS = 10.0
@@ -19,7 +21,7 @@ LOG_LINE_SECONDS = 10.0
 def set_up_logging(quiet: bool) -> None:
     """Send the package's log lines to stderr: all of them, or warnings only when `quiet`."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(LogLines())
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.WARNING if quiet else logging.INFO)

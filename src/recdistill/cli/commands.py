@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
 from recdistill.plan.plan_config import PlanConfig
+from recdistill.printable import one_line, printable
 from recdistill.progress import set_up_logging
 from recdistill.steps import LAST, SPECS, Step, includes
 
@@ -47,12 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         after SIGTERM, with one line that says what was saved.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    command = words[0] if words else ""
+    return exit_status(words[0] if words else "", lambda: _run(words))
+
+
+def exit_status(command: str, work: Callable[[], object]) -> int:
+    """Do the work of a command, and tell what goes wrong as :func:`main` does.
+
+    Args:
+        command: its name; empty where there is none.
+        work: what it does.
+
+    Returns:
+        See :func:`main`.
+    """
     try:
         with handled_signals():
-            _run(words)
+            work()
     except ArgumentError as error:
-        sys.stderr.write(f"recdistill: error: {complaint(command, str(error))}\n")
+        sys.stderr.write(f"recdistill: error: {one_line(complaint(command, str(error)))}\n")
         return 2
     except UserError as error:
         sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
@@ -65,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        sys.stderr.write(f"recdistill: {interruption_line(command, stopped)}\n")
+        sys.stderr.write(f"recdistill: {one_line(interruption_line(command, stopped))}\n")
         return stopped.exit_status
     return 0
 
@@ -107,9 +120,9 @@ def interruption_line(command: str, stopped: Interrupted) -> str:
     return "; ".join(parts)
 
 
-def one_line(message: str) -> str:
-    """A message on one line, whatever a library put into it."""
-    return " ".join(message.split())
+def _say(text: str) -> None:
+    """Write to stdout what may hold names and titles of strangers."""
+    sys.stdout.write(printable(text))
 
 
 def _dispatch(command: str, options: Namespace) -> None:
@@ -164,7 +177,7 @@ def _bench(options: Any) -> None:
     if not options.report_only:
         run_bench(matrix, out, options.only, options.retry)
     write_report(matrix, out, options.language, options.matrix)
-    sys.stdout.write(f"{out / 'report.html'}\n")
+    _say(f"{out / 'report.html'}\n")
 
 
 def _study(options: Any) -> None:
@@ -177,8 +190,8 @@ def _study(options: Any) -> None:
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until, options.seeds)
     if includes(options.until, "evaluate"):
-        sys.stdout.write(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
-    sys.stdout.write(f"{out}\n")
+        _say(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
+    _say(f"{out}\n")
 
 
 def _study_results(variants: dict[str, list[Path]]) -> str:
@@ -201,7 +214,7 @@ def _tune(options: Namespace) -> None:
     config = _run_config(options)
     settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
     space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
-    sys.stdout.write(f"{tune(config, settings, space)}\n")
+    _say(f"{tune(config, settings, space)}\n")
 
 
 def _compare(options: Namespace) -> None:
@@ -213,14 +226,14 @@ def _compare(options: Namespace) -> None:
     models = [name.strip() for name in options.models.split(",") if name.strip()]
     names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
     found = compare(variants, models, **{name: options[name] for name in names})
-    sys.stdout.write((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
+    _say((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
 
 
 def _bundle(options: Namespace) -> None:
     from recdistill.serving.bundle import make_bundle
 
     out = Path(options.out) if options.out else None
-    sys.stdout.write(f"{make_bundle(Path(options.run), out, options.name, options.int8)}\n")
+    _say(f"{make_bundle(Path(options.run), out, options.name, options.int8)}\n")
 
 
 def _add_items(options: Namespace) -> None:
@@ -230,20 +243,20 @@ def _add_items(options: Namespace) -> None:
     # Read by key: `items` is a method of the parser's namespace too.
     run, items, out = (Path(options[name]) for name in ("run", "items", "out"))
     count = add_items(run, items, out, options.encoder, choose_device(options.device))
-    sys.stdout.write(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
+    _say(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
 
 
 def _fetch(name: str) -> None:
     from recdistill.data.fetch import fetch
 
     for each in FETCHABLE if name == "all" else [name]:
-        sys.stdout.write(f"{each}: {fetch(each)}\n")
+        _say(f"{each}: {fetch(each)}\n")
 
 
 def _configs(out: Path) -> None:
     from recdistill.cli.shipped import copy_configs
 
-    sys.stdout.write("".join(f"{path}\n" for path in copy_configs(out)))
+    _say("".join(f"{path}\n" for path in copy_configs(out)))
 
 
 def _plan(options: Namespace) -> None:
@@ -255,7 +268,7 @@ def _plan(options: Namespace) -> None:
     config = PlanConfig(**settings | {"adapter_layers": tuple(options["adapter_layers"])})
     plan = make_plan(config)
     shown = json.dumps({"settings": asdict(config), **asdict(plan)}) if options.json else plan_table(config, plan)
-    sys.stdout.write(shown + "\n")
+    _say(shown + "\n")
 
 
 def _summarise(config: RunConfig, step: Step) -> None:
@@ -264,6 +277,6 @@ def _summarise(config: RunConfig, step: Step) -> None:
 
     run = Path(config.run)
     if includes(step, "evaluate"):
-        sys.stdout.write(results_table(run) + "\n")
+        _say(results_table(run) + "\n")
     folder = run / SPECS[step].folder
-    sys.stdout.write(f"{folder / 'report.html' if step == 'report' else folder}\n")
+    _say(f"{folder / 'report.html' if step == 'report' else folder}\n")

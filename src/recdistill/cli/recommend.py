@@ -15,6 +15,7 @@ from typing import Any, NoReturn, get_args
 
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.printable import LogLines, one_line, printable, printable_value
 from recdistill.serving.answers import Answer, Model
 
 COMMAND = "recommend"
@@ -68,7 +69,7 @@ def answer(options: Namespace) -> int:
             _set_up_warnings()
             recommend(options)
     except UserError as error:
-        sys.stderr.write(f"recdistill: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
         return 2
     except Interrupted as error:
         sys.stderr.write(f"recdistill: {'interrupted' if error.signal == signal.SIGINT else 'terminated'}\n")
@@ -80,7 +81,7 @@ def _set_up_warnings() -> None:
     """Send the package's warnings to stderr."""
     logger = logging.getLogger("recdistill")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler.setFormatter(LogLines())
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.WARNING)
@@ -97,14 +98,15 @@ def recommend(options: Any) -> None:
     answer = recommender.recommend_items(items, options.top_k, exclude_seen, options.because)
     history = [{"item_id": match.item_id, "title": match.title} for match in understood]
     if options.json:
-        sys.stdout.write(json.dumps(_object(recommender.about, history, answer), ensure_ascii=False) + "\n")
+        found = json.dumps(_object(recommender.about, history, answer), ensure_ascii=False)
+        sys.stdout.write(printable(found) + "\n")
         return
-    sys.stdout.write("After\n" + "".join(f"  {one['title']}  [{one['item_id']}]\n" for one in history))
-    sys.stdout.write("next\n")
+    lines = ["After", *(f"  {one['title']}  [{one['item_id']}]" for one in history), "next"]
     for place, item in enumerate(answer, start=1):
-        sys.stdout.write(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}\n")
+        lines.append(f"  {place:2d}. {item.title}  [{item.item_id}]  {item.score:.3f}")
         if item.because:
-            sys.stdout.write(f"      because of {', '.join(reason.title for reason in item.because)}\n")
+            lines.append(f"      because of {', '.join(reason.title for reason in item.because)}")
+    sys.stdout.write("".join(f"{printable_value(line)}\n" for line in lines))
 
 
 def _object(about: Any, history: list[dict[str, str]], answer: Answer) -> dict[str, object]:

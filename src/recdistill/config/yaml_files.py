@@ -20,6 +20,15 @@ TIMESTAMP = "tag:yaml.org,2002:timestamp"
 EXPONENT = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$")
 """Numbers such as 5e-4, which YAML 1.1 takes for text since they have no point."""
 
+UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+"""What no path and no file in UTF-8 can hold."""
+LARGEST = 4 << 20
+"""Bytes of a file."""
+DEEPEST = 64
+"""Levels of nesting."""
+MOST_VALUES = 20_000
+"""Values of a file, those behind an alias counted each time."""
+
 
 class _Blank:
     """The type of :data:`BLANK`."""
@@ -33,7 +42,44 @@ BLANK: Final = _Blank()
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with blank values told from null, which refuses a key written twice: PyYAML silently keeps the last."""
+    """YAML with blank values told from null, which refuses a key written twice: PyYAML silently keeps the last.
+
+    Written out, aliases included, a file may hold so many values and so deep ones, and no alias of what it stands in: a
+    few lines of aliases to aliases would fill the memory otherwise.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._depth += 1
+        self._nodes += 1
+        if self._depth > DEEPEST:
+            raise _too_much(f"more than {DEEPEST} levels", self.peek_event().start_mark)
+        if self._nodes > MOST_VALUES:  # those behind an alias are counted when all have been read
+            raise _too_much(f"more than {MOST_VALUES:,} values", self.peek_event().start_mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _written_out(node, {})
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            found = super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, OverflowError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(problem=f"a value is no {kind}", problem_mark=node.start_mark) from error
+        if isinstance(found, str) and UNWRITABLE.search(found):
+            problem = "a text holds NUL or a lone surrogate"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -57,6 +103,32 @@ class _Loader(yaml.SafeLoader):
     def construct_null_or_blank(self, node: yaml.ScalarNode) -> Any:
         """None for `null` and `~`; :data:`BLANK` where nothing is written."""
         return BLANK if _is_blank(node) else self.construct_yaml_null(node)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Values below a node and itself, each as often as it is aliased; None in `known` while a node is looked at.
+
+    Raises:
+        yaml.MarkedYAMLError: they are too many, or a node stands within itself.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) in known:
+        count = known[id(node)]
+        if count is None:
+            raise _too_much("an alias of what it stands in", node.start_mark)
+        return count
+    known[id(node)] = None
+    below = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+    count = 1 + sum(_written_out(one, known) for one in below)
+    if count > MOST_VALUES:
+        raise _too_much(f"more than {MOST_VALUES:,} values", node.start_mark)
+    known[id(node)] = count
+    return count
+
+
+def _too_much(problem: str, mark: yaml.Mark | None) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _is_blank(node: yaml.Node) -> bool:
@@ -96,7 +168,11 @@ def read_yaml(path: Path, what: str, named: str = "") -> Any:
         UserError: the file cannot be opened, is no YAML, has a key twice, or a key or an entry of a list is blank.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        with path.open("rb") as file:
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise UserError(f"{path}: more than {LARGEST >> 20} MiB, which no file of settings has")
+        content = yaml.load(text.decode("utf-8"), Loader=_Loader)
     except OSError as error:
         raise UserError(f"{what}: {path}: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:

@@ -26,6 +26,7 @@ from recdistill.errors import UserError
 from recdistill.pipeline import Pipeline, check_models, do_steps
 from recdistill.steps import SPECS, Step, needs_language_model
 from recdistill.storage.files import disk_errors
+from recdistill.storage.names import is_own_name
 from recdistill.storage.run_folder import RunFolder
 
 logger = logging.getLogger("recdistill")
@@ -92,6 +93,8 @@ def read_study(path: Path, above: Mapping[str, object] | None = None) -> Study:
         hint = "it is called variants now" if unknown[0] == "arms" else f"there are {', '.join(KEYS)}"
         raise UserError(f"{path}: {unknown[0]}: unknown; {hint}")
     name, config = _text(content, "name", path), _text(content, "config", path)
+    if name and not is_own_name(name):
+        raise UserError(f"{path}: name: {name!r} is the name of the folder of results; use letters, digits and -")
     variants, seeds = content.get("variants"), content.get("seeds")
     if not isinstance(variants, dict) or not variants:
         raise UserError(f"{path}: variants: must hold one variant at least (`main: {{}}`)")
@@ -232,6 +235,6 @@ def _text(content: Mapping[str, object], key: str, path: Path) -> str:
 
 def _variant_name(variant: Any) -> str:
     name = str(variant)
-    if not name or Path(name).name != name or name.startswith("."):
+    if not is_own_name(name):
         raise UserError(f"variants.{name}: a variant's name is a folder's name; use letters, digits and -")
     return name

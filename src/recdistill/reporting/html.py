@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from html import escape
+from html import escape as html_escape
 from itertools import count
 
+from recdistill.printable import printable
 from recdistill.reporting.document import Block, Bullets, Code, Document, Figure, Heading, Paragraph, Remark, Table
 
 WIDE = 4
@@ -76,6 +77,11 @@ def to_html(document: Document) -> str:
 </body>
 </html>
 """
+
+
+def escape(text: str) -> str:
+    """Plain text that HTML reads as nothing but text, in the order in which its letters stand."""
+    return html_escape(printable(text))
 
 
 def _anchor(number: int) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from recdistill.printable import printable
 from recdistill.reporting.document import (
     Block,
     Bullets,
@@ -25,8 +26,8 @@ def to_markdown(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text that Markdown reads as nothing but text."""
-    text = re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", text.replace("&", "&amp;"))
+    """Plain text that Markdown reads as nothing but text, in the order in which its letters stand."""
+    text = re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", printable(text).replace("&", "&amp;"))
     text = re.sub(r"^(\s*)([-+]|\d+[.)])(?=\s)", lambda found: f"{found[1]}\\{found[2]}", text)
     return re.sub(r"[ \t\r\n]+", " ", text).strip()
 
@@ -48,7 +49,7 @@ def _block(block: Block) -> str:
         case Code():
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", block.text)), default=0))
             title = f"{escape(block.title)}:\n\n" if block.title else ""
-            return f"{title}{fence}{block.language}\n{block.text.rstrip()}\n{fence}"
+            return f"{title}{fence}{block.language}\n{printable(block.text).rstrip()}\n{fence}"
 
 
 def _table(table: Table) -> str:

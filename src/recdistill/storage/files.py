@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from recdistill.errors import UserError
+from recdistill.printable import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +26,10 @@ FULL = {
     errno.EFBIG: "the file would be larger than this system allows",
 }
 """Errors of a disk that takes no more, and how they are told."""
+ARRAY_ERRORS = (ValueError, EOFError, OverflowError, TypeError, SyntaxError, MemoryError, RecursionError)
+"""What NumPy raises of headers that say what they cannot mean; the header is a Python literal."""
+LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""How half of a character that takes two is written; it may stand beside its other half."""
 UMASK = os.umask(0o022)
 """The rights that this process's new files do not get; it can be read only by setting it."""
 os.umask(UMASK)
@@ -112,17 +118,64 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+class _NotStrictError(ValueError):
+    """JSON that Python's reader takes and the standard does not, or that means two things."""
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file, strictly: no key twice in an object, no NaN or infinity, no lone surrogate.
 
     Raises:
-        UserError: the file cannot be read or is not JSON.
+        UserError: the file cannot be read or is not such JSON.
     """
     try:
         with read_errors(path):
-            return json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+        return parse_json(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from error
+    except _NotStrictError as error:
+        raise UserError(f"{path}: not valid JSON ({error})") from error
+
+
+def parse_json(text: str) -> Any:
+    """What JSON text holds, as :func:`read_json` reads it.
+
+    Raises:
+        ValueError: it is not such JSON.
+    """
+    try:
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number, parse_float=_number)
+    except RecursionError as error:
+        raise _NotStrictError("nested too deeply") from error
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # Python reads no number of more than 4,300 digits
+        raise _NotStrictError(str(error).partition(":")[0]) from error
+    if LONE_SURROGATE.search(text):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise _NotStrictError("a lone surrogate, which is no character") from error
+    return found
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise _NotStrictError(f"{twice!r} is there twice")
+    return found
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(constant: str) -> float:
+    raise _NotStrictError(f"{constant} is no number of JSON")
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
@@ -152,13 +205,13 @@ def map_array(path: Path) -> np.ndarray[Any, Any]:
     """Memory-map a `.npy` file for reading.
 
     Raises:
-        UserError: the file cannot be read or is not a whole `.npy` file.
+        UserError: the file cannot be read, is not a whole `.npy` file, or holds objects.
     """
     try:
         with read_errors(path):
             return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (ValueError, EOFError) as error:
-        raise UserError(f"{path}: not a whole .npy file ({error})") from error
+    except ARRAY_ERRORS as error:
+        raise UserError(f"{path}: not a whole .npy file ({one_line(str(error))})") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -41,11 +41,16 @@ class Record(NamedTuple):
 
 
 class OpenQuoteError(Exception):
-    """A quote that nothing closes, or that only the opening quote of a later value does; `line` is where it stands."""
+    """A quote that nothing closes, or that only the opening quote of a later value does.
 
-    def __init__(self, line: int) -> None:
+    Attributes:
+        line: where it stands.
+        is_long: there is no quote at all, but a value longer than the csv module reads.
+    """
+
+    def __init__(self, line: int, is_long: bool = False) -> None:
         super().__init__(line)
-        self.line = line
+        self.line, self.is_long = line, is_long
 
 
 class Records:
@@ -103,8 +108,8 @@ class Records:
                     raise OpenQuoteError(line)
                 pending = Record(line, _restored(values))
                 line += len(lines)
-        except csv.Error as error:  # a value longer than the csv module allows: a quote ran over many lines
-            raise OpenQuoteError(line) from error
+        except csv.Error as error:  # a value longer than the csv module allows: a quote ran over many lines, mostly
+            raise OpenQuoteError(line, is_long=self.dialect.quote not in text) from error
         if pending is None:
             return
         if not self._is_open(lines):

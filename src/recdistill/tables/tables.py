@@ -13,8 +13,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recdistill.errors import UserError
-from recdistill.tables.bad_rows import BadRows
+from recdistill.tables.bad_rows import BadRows, shown
 from recdistill.tables.kinds import is_parquet, what_it_is
+
+
+NAMED = 30
+"""Columns that a message names."""
 
 
 class Table(Protocol):
@@ -104,7 +108,7 @@ def require_columns(table: Table, wanted: Sequence[str]) -> None:
     """
     for name in wanted:
         if name not in table.names:
-            known = ", ".join(repr(known) for known in table.names)
+            known = ", ".join(map(shown, table.names[:NAMED])) + ", …" * (len(table.names) > NAMED)
             raise UserError(f"{table.path}: no column {name!r}; it has {known}{_separator_hint(table.names)}")
 
 

@@ -1,6 +1,8 @@
 """Text files with one row a line and any separator: quickly by polars where it can be trusted, exactly otherwise."""
 
+import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from recdistill.errors import UserError
-from recdistill.tables.bad_rows import BadRow, BadRows
+from recdistill.tables.bad_rows import BadRow, BadRows, shown
 from recdistill.tables.contents import text_blocks
 from recdistill.tables.kinds import require_text
 from recdistill.tables.quotes import are_in_place, end_outside_quotes, places_of
@@ -22,6 +24,12 @@ UNIT_SEPARATOR = "\x1f"
 
 HEADER_BYTES = 2**20
 """Bytes within which the names of the columns are looked for."""
+
+MOST_COLUMNS = 10_000
+"""Columns of a table. A file with more is another thing, or its rows are not ended as it is said."""
+
+LONGEST_ROW = 64 * 2**20
+"""Bytes of a row. It must be in memory as a whole, and so must what an unclosed quote seems to hold."""
 
 EXCEL_HINT = re.compile("sep=.?")
 """What the first line of a CSV file may tell Excel, less the separator."""
@@ -169,6 +177,7 @@ class TextTable:
         while True:
             following = next(blocks, None)
             content = rest + block
+            self._check_length(content, line)
             if header:
                 _, _, lines = self.header_row(content)
                 content, line, header = _without_lines(content, lines), line + lines, False
@@ -179,6 +188,17 @@ class TextTable:
             if following is None:
                 return
             block = following
+
+    def _check_length(self, content: bytes, line: int) -> None:
+        """Refuse a row that does not end, before more of it is read.
+
+        Raises:
+            UserError: it is longer than :data:`LONGEST_ROW`.
+        """
+        if len(content) > LONGEST_ROW and content.find(b"\n", 0, LONGEST_ROW) < 0:
+            raise UserError(
+                f"{self.path}:{line}: a row of more than {LONGEST_ROW >> 20} MiB; is this a text file with a row a line?"
+            )
 
     def blocks(self) -> Iterator[bytes]:
         """The file's text with a separator of one character."""
@@ -287,6 +307,11 @@ class TextTable:
         return ""
 
     def _open_quote(self, error: OpenQuoteError) -> UserError:
+        if error.is_long:
+            most = csv.field_size_limit()
+            return UserError(
+                f"{self.path}:{error.line}: a value of more than {most:,} characters; is the separator right?"
+            )
         return UserError(
             f"{self.path}:{error.line}: a quote ({self.form.quote}) is opened here and not closed where a value ends "
             "(data.quote none reads quotes as plain characters)"
@@ -304,11 +329,13 @@ def text_with_header(path: Path, form: TextForm) -> TextTable:
     names, line, _ = table.header_row(next(table.blocks(), b""))
     if not names:
         raise UserError(f"{path}: the file is empty")
+    if len(names) > MOST_COLUMNS:
+        raise UserError(f"{path}:{line}: more than {MOST_COLUMNS:,} columns; is the separator right (data.separator)?")
     if any(SURROGATE.search(name) for name in names):
         raise UserError(f"{path}:{line}: not UTF-8 text (data.encoding)")
-    for name in names:
-        if name and names.count(name) > 1:
-            raise UserError(f"{path}:{line}: two columns are called {name!r}")
+    for name, count in Counter(names).items():
+        if name and count > 1:
+            raise UserError(f"{path}:{line}: two columns are called {shown(name)}")
     return replace(table, names=tuple(names))
 
 

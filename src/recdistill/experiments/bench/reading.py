@@ -9,6 +9,7 @@ from recdistill.config.yaml_files import read_yaml
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import BASE, BenchCell, Matrix, Section, Sizes, four
 from recdistill.languages import LANGUAGES
+from recdistill.storage.names import is_own_name
 
 LEAST_REPEATS = 3
 OWN = {
@@ -47,7 +48,7 @@ def _matrix(content: dict[str, object], text: str) -> Matrix:
         if not content.get(key):
             raise UserError(f"{key}: missing")
     name = _text(content["name"], "name")
-    if Path(name).name != name:
+    if not is_own_name(name):
         raise UserError(f"name: {name!r} must be the name of a folder")
     sizes = _sizes(content, Sizes(), "")
     base = flat(_mapping(content.get("base", {}), "base"))
@@ -84,7 +85,7 @@ def _matrix(content: dict[str, object], text: str) -> Matrix:
 
 def _cell(name: str, content: dict[str, object], base: dict[str, object], sizes: Sizes) -> BenchCell:
     key = f"cells.{name}"
-    if not name or Path(name).name != name or not name.isascii():
+    if not is_own_name(name) or not name.isascii():
         raise UserError(f"{key}: a cell's name is part of a file's name; use letters, digits and -")
     own = {size: content[size] for size in SIZES if size in content}
     refusable = content.get(REFUSABLE, False)
@@ -120,7 +121,7 @@ def _section(content: object, number: int, cells: Mapping[str, BenchCell]) -> Se
     if not isinstance(members, list):
         raise UserError(f"{key}.cells: must be a list of names")
     for cell in (*members, against):
-        if cell not in cells:
+        if not isinstance(cell, str) or cell not in cells:
             raise UserError(f"{key}.cells: no cell is called {cell!r}")
     if len(set(members)) < len(members):
         raise UserError(f"{key}.cells: a cell is there twice")

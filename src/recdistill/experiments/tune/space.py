@@ -1,5 +1,6 @@
 """What may be tried: for each setting of the student a list of values or a range, read from YAML and checked first."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations, product
@@ -107,7 +108,7 @@ def _dimension(key: str, value: Any) -> Choices | Range:
     if not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
         raise UserError(f"{key}: has {', '.join(map(str, value))}; it takes choices, or low, high and log")
     for end in ("low", "high"):
-        if isinstance(value[end], bool) or not isinstance(value[end], int | float):
+        if isinstance(value[end], bool) or not isinstance(value[end], int | float) or not math.isfinite(value[end]):
             raise UserError(f"{key}.{end}: {value[end]!r} is not a number")
     low, high, log = value["low"], value["high"], value.get("log", False)
     if not isinstance(log, bool):

@@ -1,0 +1,266 @@
+"""Malformed tables of text: interactions and items in CSV and its kin, GroupLens' files, RecBole's, packed, in folders."""
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from malformed.case import Case, Content, Write, all_of, written
+from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.config.data import ItemsFormConfig
+from recdistill.data.sources import open_source
+
+HEAD = b"user_id,item_id,timestamp\n"
+GOOD = HEAD + b"u,i,1\nu,j,2\n"
+ITEMS = b"item_id,title\ni,A film\nj,Another\n"
+MIB = 1 << 20
+PLAIN = ColumnsConfig(timestamp="")
+
+
+def _read(path: str, items_file: str = "", **settings: Any) -> Any:
+    def read(folder: Path) -> None:
+        others = {key: str(folder / settings[key]) for key in ("validation_path", "test_path") if key in settings}
+        config = DataConfig(
+            **{"source": "csv"} | settings | others,
+            path=str(folder / path),
+            items_path=str(folder / items_file) if items_file else "",
+        )
+        source = open_source(config)
+        source.read_interactions(with_ratings=bool(config.columns.rating))
+        source.read_items()
+
+    return read
+
+
+def events(name: str, content: Content, said: str = "", file: str = "events.csv", **settings: Any) -> Case:
+    return Case(f"events: {name}", written(file, content), _read(file, **settings), said or file)
+
+
+def items(name: str, content: Content, said: str = "", file: str = "items.csv", **settings: Any) -> Case:
+    write = all_of(written("events.csv", GOOD), written(file, content))
+    return Case(f"items: {name}", write, _read("events.csv", items_file=file, **settings), said or file)
+
+
+def source(kind: str, name: str, said: str = "", path: str = "", **files: bytes) -> Case:
+    """Files of a named data set; `__` in a file's name stands for a dot."""
+    write = all_of(*(written(file.replace("__", "."), content) for file, content in files.items()))
+    return Case(f"{kind}: {name}", write, _read(path, source=kind), said)
+
+
+def _zip(name: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, "x")
+    return file.getvalue()
+
+
+def _tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("../../etc/passwd"))
+    return file.getvalue()
+
+
+FOREIGN = {
+    "a Parquet file": b"PAR1" + b"\0" * 40 + b"PAR1",
+    "a PDF": b"%PDF-1.7\n1 0 obj",
+    "a database": b"SQLite format 3\x00" + b"\0" * 80,
+    "an old Office file": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 40,
+    "a 7z archive": b"7z\xbc\xaf\x27\x1c" + b"\0" * 40,
+    "an Arrow file": b"ARROW1\0\0" + b"\0" * 40,
+    "an ORC file": b"ORC" + b"\0" * 40,
+    "an Avro file": b"Obj\x01" + b"\0" * 40,
+    "an HDF5 file": b"\x89HDF\r\n\x1a\n",
+    "a NumPy array": b"\x93NUMPY\x01\0",
+    "a picture": b"\x89PNG\r\n\x1a\n" + b"\0" * 40,
+    "a pickle": b"\x80\x04\x95" + b"\0" * 40,
+    "a workbook": _zip("xl/workbook.xml"),
+    "a zip archive": _zip("../../outside.csv"),
+    "a broken zip archive": b"PK\x03\x04" + b"\xff" * 60,
+    "a tar archive": _tar(),
+    "a web page": b"<!DOCTYPE html><html><script>alert(1)</script>",
+    "XML": b"<?xml version='1.0'?><!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><x>&a;</x>",
+    "JSON": b'{"user_id": 1}',
+    "a JSON list": b'[{"user_id": 1}]',
+    "UTF-16": GOOD.decode().encode("utf-16"),
+    "UTF-16 without a mark": GOOD.decode().encode("utf-16-be"),
+    "UTF-32": GOOD.decode().encode("utf-32"),
+}
+"""Files that are no text with rows."""
+
+ROWS: dict[str, tuple[bytes, str]] = {
+    "too many values": (b"u,i,1,2\n", "4 values for 3 columns"),
+    "no user": (b",i,1\n", "user_id: the value is empty"),
+    "no item": (b"u,,1\n", "item_id: the value is empty"),
+    "no time": (b"u,i,\n", "timestamp: the value is empty"),
+    "a row cut short": (b"u,i", "timestamp: the value is empty"),
+    "NaN as a user": (b"NaN,i,1\n", "is not an id"),
+    "null as an item": (b"u,null,1\n", "is not an id"),
+    "NaN as a time": (b"u,i,NaN\n", "is not a number"),
+    "an infinite time": (b"u,i,inf\n", "is not a number"),
+    "a time of minus infinity": (b"u,i,-Infinity\n", "is not a number"),
+    "a time beyond all floats": (b"u,i,1e999\n", "is not a number"),
+    "a time of 400 digits": (b"u,i," + b"9" * 400 + b"\n", "is not a number"),
+    "a word as a time": (b"u,i,yesterday\n", "is not a number"),
+    "a time with a NUL": (b"u,i,1\x002\n", "is not a number"),
+    "an escape sequence as a time": (b"u,i,\x1b[2J\n", "is not a number"),
+    "a bidirectional override as a time": ("u,i,\u202e1\n".encode(), "is not a number"),
+    "a formula as a time": (b"u,i,=1+1\n", "is not a number"),
+    "hexadecimal": (b"u,i,0x10\n", "is not a number"),
+    "full-width digits": ("u,i,\uff11\n".encode(), "is not a number"),
+    "a lone surrogate": (b"u\xed\xa0\x80,i,1\n", "not UTF-8"),
+    "a byte that is no text": (b"\xff,i,1\n", "not UTF-8"),
+    "an overlong form": (b"\xc0\xaf,i,1\n", "not UTF-8"),
+    "a character cut in two": (b"u,i\xe3\x81,1\n", "not UTF-8"),
+    "an open quote": (b'u,"i,1\nv,i,2\n', "a quote"),
+    "an open quote in the last row": (b'u,i,"1', "a quote"),
+    "text behind a quote": (b'u,"i"x\nv",1\n', "the value is empty"),
+    "another separator": (b"u;i;1\n", "item_id: the value is empty"),
+    "a month that is not there": (b"u,i,2024-13-01\n", "is not a number"),
+    "a day that is not there": (b"u,i,2024-02-30\n", "is not a number"),
+}
+"""Bad rows behind good ones."""
+
+
+def _packed() -> bytes:
+    """200 kB that would be 200 MB: a row that never ends behind good ones."""
+    return gzip.compress(GOOD + b"u," + b"x" * 200 * MIB, 1)
+
+
+CUT = gzip.compress(GOOD * 200)[:-30]
+FLIPPED = bytes(byte ^ (place == 60) * 255 for place, byte in enumerate(gzip.compress(GOOD * 200)))
+NO_QUOTES = {"quote": "none"}
+
+HEAVY = [
+    events("a line of 100 MB", lambda: HEAD + b"u," + b"x" * 100 * MIB, "a value of more than"),
+    events("a header of 100 MB", lambda: b"x" * 100 * MIB, "a value of more than"),
+    events("a quoted field that never ends", lambda: HEAD + b'u,"' + b"line\n" * 20 * MIB, "a quote"),
+    events("a quoted line that never ends", lambda: HEAD + b'u,"' + b"x" * 100 * MIB, "a quote"),
+    events("a line of 100 MB, no quotes", lambda: HEAD + b"u," + b"x" * 100 * MIB, "a row of more than", quote="none"),
+    events("a packed line of 200 MB", _packed, "a row of more than 64 MiB", file="e.csv.gz"),
+    events("a packed line of 200 MB, no quotes", _packed, "a row of more than 64 MiB", file="e.csv.gz", quote="none"),
+    events("a million columns", lambda: b",".join(b"c%d" % n for n in range(1_000_000)), "more than 10,000 columns"),
+    events("a million columns of one name", lambda: b"c," * 1_000_000 + b"c", "more than 10,000 columns"),
+    events("a million columns without a name", lambda: b"," * 1_000_000, "the file is empty"),
+    events("a row with a million values", lambda: GOOD + b"1," * 1_000_000, "1000001 values for 3 columns"),
+    events("a hundred thousand bad rows", lambda: HEAD + b"u,i,x\n" * 100_000, "100,000 bad rows"),
+    items("a title of 100 MB that never ends", lambda: b'item_id,title\ni,"' + b"x" * 100 * MIB, "a quote"),
+]
+"""Inputs that could take much memory."""
+
+EVENTS = [
+    events("empty", b"", "the file is empty"),
+    events("nothing but line ends", b"\n\n\r\n", "empty"),
+    events("nothing but NULs", b"\0" * 5000, ""),
+    events("a header alone", HEAD, "no rows"),
+    events("two columns of one name", b"user_id,user_id,item_id,timestamp\n", "two columns are called"),
+    events("a header that is no text", b"user_id,\xff,timestamp\nu,i,1\n", "not UTF-8"),
+    events("a NUL in the header", b"user_id\0,item_id,timestamp\nu,i,1\n", "no column"),
+    events("a bidirectional control in the header", "\u202euser_id,item_id,timestamp\nu,i,1\n", "no column"),
+    events("a header of another separator", b"user_id;item_id;timestamp\nu;i;1\n", "the separator seems to be"),
+    events("an open quote in the header", b'user_id,"item_id,timestamp\nu,i,1\n', "a quote"),
+    events("a folder without a file", b"", "", file="deep/.hidden"),
+    *(events(f"is {name}", content) for name, content in FOREIGN.items()),
+    *(events(name, GOOD + row, said) for name, (row, said) in ROWS.items()),
+    *(events(f"{name}, as TSV", GOOD.replace(b",", b"\t") + row.replace(b",", b"\t"), separator="\t", file="e.tsv")
+      for name, (row, _) in ROWS.items() if b";" not in row),
+    *(events(f"{name}, packed", gzip.compress(GOOD + row), said, file="e.csv.gz") for name, (row, said) in ROWS.items()),
+    events("a packed file cut short", CUT, "broken or cut short", file="e.csv.gz"),
+    events("a packed file with a flipped byte", FLIPPED, "broken or cut short", file="e.csv.gz"),
+    events("gzip and nothing behind", b"\x1f\x8b", "broken or cut short", file="e.csv.gz"),
+    events("bzip2 cut short", bz2.compress(GOOD * 300)[:-9], "broken or cut short", file="e.csv.bz2"),
+    events("xz cut short", lzma.compress(GOOD * 300)[:-9], "broken or cut short", file="e.csv.xz"),
+    events("Zstandard and nothing behind", b"\x28\xb5\x2f\xfd", "", file="e.csv.zst"),
+    events("Zstandard, broken", b"\x28\xb5\x2f\xfd" + b"\xff" * 40, "", file="e.csv.zst"),
+    events("text in another encoding", "user_id,item_id,timestamp\nü,i,1\n".encode("latin-1"), "not UTF-8"),
+    events("no UTF-16", GOOD + b"x", "no column", encoding="utf-16-le"),
+    events("an infinite rating", b"user_id,item_id,rating\nu,i,inf\n", "rating", columns=ColumnsConfig(timestamp="", rating="rating")),
+    events("an empty rating", b"user_id,item_id,rating\nu,i,\n", "rating", columns=ColumnsConfig(timestamp="", rating="rating")),
+    events("an unknown part of the split", b"user_id,item_id,part\nu,i,tset\n", "part", split="column", columns=ColumnsConfig(timestamp="", split="part")),
+    events("one column for two things", GOOD, "one column cannot mean two things", columns=ColumnsConfig(user="item_id")),
+]
+EVENTS += [
+    Case(
+        f"folder: {name}",
+        all_of(written("part/part-0.csv", GOOD), written("part/part-1.csv", content)),
+        _read("part"),
+        said,
+    )
+    for name, content, said in (
+        ("a part without a column", b"user_id,item_id\nu,i\n", "no column"),
+        ("a part that is Parquet", FOREIGN["a Parquet file"], "a Parquet file"),
+        ("a part with a bad row", HEAD + b"u,i,x\n", "part-1.csv:2"),
+        ("a part that is a pickle", FOREIGN["a pickle"], "a Python pickle"),
+        ("a part with a NUL as its header", b"\0\n1\n", "part-1.csv"),
+    )
+]
+EVENTS += [
+    Case(
+        f"split: {name}",
+        all_of(written("train.csv", GOOD), written("v.csv", GOOD), written("t.csv", content)),
+        _read("train.csv", split="files", validation_path="v.csv", test_path="t.csv"),
+        said,
+    )
+    for name, content, said in (
+        ("an empty test file", b"", "the file is empty"),
+        ("a test file of other columns", b"a,b,c\n1,2,3\n", "no column"),
+        ("a test file with a bad row", HEAD + b"u,,1\n", "t.csv:2"),
+    )
+]
+
+ITEM_FILES = [
+    items("empty", b"", "the file is empty"),
+    items("no such column", b"item_id,name\ni,A\n", "no column 'title'"),
+    items("no ids", b"item_id,title\n,A\n", "item_id: the value is empty"),
+    items("NaN as an id", b"item_id,title\nnan,A\n", "is not an id"),
+    items("too many values", b"item_id,title\ni,A,B\n", "3 values for 2 columns"),
+    items("an open quote", b'item_id,title\ni,"A\n', "a quote"),
+    items("no text", b"item_id,title\ni,\xff\n", "not UTF-8"),
+    items("two titles", b"item_id,title,title\ni,A,B\n", "two columns are called"),
+    items("a text that is not there", ITEMS, "no column 'genre'", text=("genre",)),
+    items("a pickle", FOREIGN["a pickle"], "a Python pickle"),
+    items("Parquet cut short", b"PAR1xxxx", "not a whole Parquet file"),
+    items("without a header, too few values", b"i,A\nj\n", "1 values for 2 columns", items=ItemsFormConfig(names=("item_id", "title"))),
+]
+
+INTER = b"user_id:token\titem_id:token\ttimestamp:float\n"
+ATOMIC = [
+    source("recbole", "no files", "holds 0 .inter files"),
+    source("recbole", "two files", "holds 2 .inter files", a__inter=INTER, b__inter=INTER),
+    source("recbole", "empty", "the file is empty", a__inter=b""),
+    source("recbole", "a header alone", "no rows", a__inter=INTER),
+    source("recbole", "two columns of one name", "two columns are called", a__inter=b"user_id:token\tuser_id:token\n1\t1\n"),
+    source("recbole", "no types and no names", "no column", a__inter=b":token\t:float\n1\t1\n"),
+    source("recbole", "commas", "no column", a__inter=INTER.replace(b"\t", b",") + b"1,1,1\n"),
+    source("recbole", "too many values", "4 values for 3 columns", a__inter=INTER + b"1\t1\t1\t1\n"),
+    source("recbole", "no time", "timestamp", a__inter=INTER + b"1\t1\t\n"),
+    source("recbole", "a word as a time", "is neither", a__inter=INTER + b"1\t1\tx\n"),
+    source("recbole", "a NUL as a time", "is neither", a__inter=INTER + b"1\t1\t\0\n"),
+    source("recbole", "no text", "not UTF-8", a__inter=INTER + b"\xff\t1\t1\n"),
+    source("recbole", "items that are a picture", "a picture", a__inter=INTER + b"1\t1\t1\n", a__item=FOREIGN["a picture"]),
+    source("recbole", "items without ids", "item_id", a__inter=INTER + b"1\t1\t1\n", a__item=b"item_id:token\ttitle:token\n\tA\n"),
+    source("recbole", "items of no column", "no column", a__inter=INTER + b"1\t1\t1\n", a__item=b"x:token\n1\n"),
+]  # fmt: skip
+RATINGS = b"1::1::5::1\n"
+MOVIELENS = [
+    source("ml-1m", "no files", "ratings.dat: no such file"),
+    source("ml-1m", "no movies", "movies.dat: no such file", ratings__dat=RATINGS),
+    source("ml-1m", "too few values", "3 values for 4 columns", ratings__dat=b"1::1::5\n", movies__dat=b"1::A::B\n"),
+    source("ml-1m", "too many values", "5 values for 4 columns", ratings__dat=b"1::1::5::1::1\n", movies__dat=b"1::A::B\n"),
+    source("ml-1m", "a word as a time", "is neither", ratings__dat=b"1::1::5::x\n", movies__dat=b"1::A::B\n"),
+    source("ml-1m", "one colon", "1 values for 4 columns", ratings__dat=b"1:1:5:1\n", movies__dat=b"1::A::B\n"),
+    source("ml-1m", "movies with too few values", "2 values for 3 columns", ratings__dat=RATINGS, movies__dat=b"1::A\n"),
+    source("ml-1m", "movies without ids", "item_id", ratings__dat=RATINGS, movies__dat=b"::A::B\n"),
+    source("ml-1m", "movies are a zip", "a zip archive", ratings__dat=RATINGS, movies__dat=FOREIGN["a zip archive"]),
+    source("ml-latest", "no files", "ratings.csv: no such file"),
+    source("ml-latest", "no such columns", "no column", ratings__csv=GOOD, movies__csv=ITEMS),
+    source("ml-latest", "a web page", "a web page", ratings__csv=FOREIGN["a web page"], movies__csv=ITEMS),
+    source("ml-100k", "no files", "u.data: no such file"),
+    source("ml-100k", "too few values", "2 values for 4 columns", **{"u__data": b"1\t1\n", "u__item": b"|" * 23 + b"\n"}),
+    source("ml-100k", "no titles' columns", "2 values for 24 columns", **{"u__data": b"1\t1\t1\t1\n", "u__item": b"1|A\n"}),
+]  # fmt: skip
+CASES = [*HEAVY, *EVENTS, *ITEM_FILES, *ATOMIC, *MOVIELENS]
