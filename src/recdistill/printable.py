@@ -17,7 +17,7 @@ LONGEST_LINE = 4000
 
 
 def printable(text: str) -> str:
-    """The same with each such character as `\\u001b`; tabs and line ends stay. JSON stays the JSON it is."""
+    """The same with each such character as its number in JSON; tabs and line ends stay. JSON stays the JSON it is."""
     return SHOWN.sub(_written_out, text)
 
 

@@ -61,6 +61,8 @@ TYPED = [
     typed("bytes that are no text", "", user_id=pl.lit(b"\xff\xfe")),
     typed("ids beyond all floats", "several ids may have become one", user_id=pl.lit(2.0**60)),
     typed("NaN as an id", "user_id", user_id=pl.lit(float("nan"))),
-    parquet("5,000 columns and not the right ones", content(pl.DataFrame({f"c{n}": [1] for n in range(5000)})), "no column"),
-]  # fmt: skip
+    parquet(
+        "5,000 columns and not the right ones", content(pl.DataFrame({f"c{n}": [1] for n in range(5000)})), "no column"
+    ),
+]
 CASES = [*DAMAGED, *TYPED]

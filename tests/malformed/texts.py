@@ -1,4 +1,4 @@
-"""Malformed tables of text: interactions and items in CSV and its kin, GroupLens' files, RecBole's, packed, in folders."""
+"""Malformed tables of text: interactions and items in CSV and its kin, plain, packed and in folders."""
 
 import bz2
 import gzip
@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from malformed.case import Case, Content, Write, all_of, written
+from malformed.case import Case, Content, all_of, written
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.config.data import ItemsFormConfig
 from recdistill.data.sources import open_source
@@ -21,7 +21,7 @@ MIB = 1 << 20
 PLAIN = ColumnsConfig(timestamp="")
 
 
-def _read(path: str, items_file: str = "", **settings: Any) -> Any:
+def reading(path: str, items_file: str = "", **settings: Any) -> Any:
     def read(folder: Path) -> None:
         others = {key: str(folder / settings[key]) for key in ("validation_path", "test_path") if key in settings}
         config = DataConfig(
@@ -37,18 +37,12 @@ def _read(path: str, items_file: str = "", **settings: Any) -> Any:
 
 
 def events(name: str, content: Content, said: str = "", file: str = "events.csv", **settings: Any) -> Case:
-    return Case(f"events: {name}", written(file, content), _read(file, **settings), said or file)
+    return Case(f"events: {name}", written(file, content), reading(file, **settings), said or file)
 
 
 def items(name: str, content: Content, said: str = "", file: str = "items.csv", **settings: Any) -> Case:
     write = all_of(written("events.csv", GOOD), written(file, content))
-    return Case(f"items: {name}", write, _read("events.csv", items_file=file, **settings), said or file)
-
-
-def source(kind: str, name: str, said: str = "", path: str = "", **files: bytes) -> Case:
-    """Files of a named data set; `__` in a file's name stands for a dot."""
-    write = all_of(*(written(file.replace("__", "."), content) for file, content in files.items()))
-    return Case(f"{kind}: {name}", write, _read(path, source=kind), said)
+    return Case(f"items: {name}", write, reading("events.csv", items_file=file, **settings), said or file)
 
 
 def _zip(name: str) -> bytes:
@@ -166,9 +160,15 @@ EVENTS = [
     events("a folder without a file", b"", "", file="deep/.hidden"),
     *(events(f"is {name}", content) for name, content in FOREIGN.items()),
     *(events(name, GOOD + row, said) for name, (row, said) in ROWS.items()),
-    *(events(f"{name}, as TSV", GOOD.replace(b",", b"\t") + row.replace(b",", b"\t"), separator="\t", file="e.tsv")
-      for name, (row, _) in ROWS.items() if b";" not in row),
-    *(events(f"{name}, packed", gzip.compress(GOOD + row), said, file="e.csv.gz") for name, (row, said) in ROWS.items()),
+    *(
+        events(f"{name}, as TSV", GOOD.replace(b",", b"\t") + row.replace(b",", b"\t"), separator="\t", file="e.tsv")
+        for name, (row, _) in ROWS.items()
+        if b";" not in row
+    ),
+    *(
+        events(f"{name}, packed", gzip.compress(GOOD + row), said, file="e.csv.gz")
+        for name, (row, said) in ROWS.items()
+    ),
     events("a packed file cut short", CUT, "broken or cut short", file="e.csv.gz"),
     events("a packed file with a flipped byte", FLIPPED, "broken or cut short", file="e.csv.gz"),
     events("gzip and nothing behind", b"\x1f\x8b", "broken or cut short", file="e.csv.gz"),
@@ -178,16 +178,34 @@ EVENTS = [
     events("Zstandard, broken", b"\x28\xb5\x2f\xfd" + b"\xff" * 40, "", file="e.csv.zst"),
     events("text in another encoding", "user_id,item_id,timestamp\nü,i,1\n".encode("latin-1"), "not UTF-8"),
     events("no UTF-16", GOOD + b"x", "no column", encoding="utf-16-le"),
-    events("an infinite rating", b"user_id,item_id,rating\nu,i,inf\n", "rating", columns=ColumnsConfig(timestamp="", rating="rating")),
-    events("an empty rating", b"user_id,item_id,rating\nu,i,\n", "rating", columns=ColumnsConfig(timestamp="", rating="rating")),
-    events("an unknown part of the split", b"user_id,item_id,part\nu,i,tset\n", "part", split="column", columns=ColumnsConfig(timestamp="", split="part")),
-    events("one column for two things", GOOD, "one column cannot mean two things", columns=ColumnsConfig(user="item_id")),
+    events(
+        "an infinite rating",
+        b"user_id,item_id,rating\nu,i,inf\n",
+        "rating",
+        columns=ColumnsConfig(timestamp="", rating="rating"),
+    ),
+    events(
+        "an empty rating",
+        b"user_id,item_id,rating\nu,i,\n",
+        "rating",
+        columns=ColumnsConfig(timestamp="", rating="rating"),
+    ),
+    events(
+        "an unknown part of the split",
+        b"user_id,item_id,part\nu,i,tset\n",
+        "part",
+        split="column",
+        columns=ColumnsConfig(timestamp="", split="part"),
+    ),
+    events(
+        "one column for two things", GOOD, "one column cannot mean two things", columns=ColumnsConfig(user="item_id")
+    ),
 ]
 EVENTS += [
     Case(
         f"folder: {name}",
         all_of(written("part/part-0.csv", GOOD), written("part/part-1.csv", content)),
-        _read("part"),
+        reading("part"),
         said,
     )
     for name, content, said in (
@@ -202,7 +220,7 @@ EVENTS += [
     Case(
         f"split: {name}",
         all_of(written("train.csv", GOOD), written("v.csv", GOOD), written("t.csv", content)),
-        _read("train.csv", split="files", validation_path="v.csv", test_path="t.csv"),
+        reading("train.csv", split="files", validation_path="v.csv", test_path="t.csv"),
         said,
     )
     for name, content, said in (
@@ -224,43 +242,12 @@ ITEM_FILES = [
     items("a text that is not there", ITEMS, "no column 'genre'", text=("genre",)),
     items("a pickle", FOREIGN["a pickle"], "a Python pickle"),
     items("Parquet cut short", b"PAR1xxxx", "not a whole Parquet file"),
-    items("without a header, too few values", b"i,A\nj\n", "1 values for 2 columns", items=ItemsFormConfig(names=("item_id", "title"))),
+    items(
+        "without a header, too few values",
+        b"i,A\nj\n",
+        "1 values for 2 columns",
+        items=ItemsFormConfig(names=("item_id", "title")),
+    ),
 ]
 
-INTER = b"user_id:token\titem_id:token\ttimestamp:float\n"
-ATOMIC = [
-    source("recbole", "no files", "holds 0 .inter files"),
-    source("recbole", "two files", "holds 2 .inter files", a__inter=INTER, b__inter=INTER),
-    source("recbole", "empty", "the file is empty", a__inter=b""),
-    source("recbole", "a header alone", "no rows", a__inter=INTER),
-    source("recbole", "two columns of one name", "two columns are called", a__inter=b"user_id:token\tuser_id:token\n1\t1\n"),
-    source("recbole", "no types and no names", "no column", a__inter=b":token\t:float\n1\t1\n"),
-    source("recbole", "commas", "no column", a__inter=INTER.replace(b"\t", b",") + b"1,1,1\n"),
-    source("recbole", "too many values", "4 values for 3 columns", a__inter=INTER + b"1\t1\t1\t1\n"),
-    source("recbole", "no time", "timestamp", a__inter=INTER + b"1\t1\t\n"),
-    source("recbole", "a word as a time", "is neither", a__inter=INTER + b"1\t1\tx\n"),
-    source("recbole", "a NUL as a time", "is neither", a__inter=INTER + b"1\t1\t\0\n"),
-    source("recbole", "no text", "not UTF-8", a__inter=INTER + b"\xff\t1\t1\n"),
-    source("recbole", "items that are a picture", "a picture", a__inter=INTER + b"1\t1\t1\n", a__item=FOREIGN["a picture"]),
-    source("recbole", "items without ids", "item_id", a__inter=INTER + b"1\t1\t1\n", a__item=b"item_id:token\ttitle:token\n\tA\n"),
-    source("recbole", "items of no column", "no column", a__inter=INTER + b"1\t1\t1\n", a__item=b"x:token\n1\n"),
-]  # fmt: skip
-RATINGS = b"1::1::5::1\n"
-MOVIELENS = [
-    source("ml-1m", "no files", "ratings.dat: no such file"),
-    source("ml-1m", "no movies", "movies.dat: no such file", ratings__dat=RATINGS),
-    source("ml-1m", "too few values", "3 values for 4 columns", ratings__dat=b"1::1::5\n", movies__dat=b"1::A::B\n"),
-    source("ml-1m", "too many values", "5 values for 4 columns", ratings__dat=b"1::1::5::1::1\n", movies__dat=b"1::A::B\n"),
-    source("ml-1m", "a word as a time", "is neither", ratings__dat=b"1::1::5::x\n", movies__dat=b"1::A::B\n"),
-    source("ml-1m", "one colon", "1 values for 4 columns", ratings__dat=b"1:1:5:1\n", movies__dat=b"1::A::B\n"),
-    source("ml-1m", "movies with too few values", "2 values for 3 columns", ratings__dat=RATINGS, movies__dat=b"1::A\n"),
-    source("ml-1m", "movies without ids", "item_id", ratings__dat=RATINGS, movies__dat=b"::A::B\n"),
-    source("ml-1m", "movies are a zip", "a zip archive", ratings__dat=RATINGS, movies__dat=FOREIGN["a zip archive"]),
-    source("ml-latest", "no files", "ratings.csv: no such file"),
-    source("ml-latest", "no such columns", "no column", ratings__csv=GOOD, movies__csv=ITEMS),
-    source("ml-latest", "a web page", "a web page", ratings__csv=FOREIGN["a web page"], movies__csv=ITEMS),
-    source("ml-100k", "no files", "u.data: no such file"),
-    source("ml-100k", "too few values", "2 values for 4 columns", **{"u__data": b"1\t1\n", "u__item": b"|" * 23 + b"\n"}),
-    source("ml-100k", "no titles' columns", "2 values for 24 columns", **{"u__data": b"1\t1\t1\t1\n", "u__item": b"1|A\n"}),
-]  # fmt: skip
-CASES = [*HEAVY, *EVENTS, *ITEM_FILES, *ATOMIC, *MOVIELENS]
+CASES = [*HEAVY, *EVENTS, *ITEM_FILES]

@@ -85,7 +85,9 @@ READERS = {"settings": _settings, "study": read_study, "matrix": read_matrix, "s
 
 
 def yaml(reader: str, name: str, content: Content, said: str = "") -> Case:
-    return Case(f"{reader}: {name}", written("a.yaml", content), lambda folder: READERS[reader](folder / "a.yaml"), said)
+    return Case(
+        f"{reader}: {name}", written("a.yaml", content), lambda folder: READERS[reader](folder / "a.yaml"), said
+    )
 
 
 SETTINGS = {

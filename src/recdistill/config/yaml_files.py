@@ -52,13 +52,17 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = self._nodes = 0
 
+    def _mark(self) -> yaml.Mark:
+        found: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        return found
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         self._nodes += 1
         if self._depth > DEEPEST:
-            raise _too_much(f"more than {DEEPEST} levels", self.peek_event().start_mark)
+            raise _too_much(f"more than {DEEPEST} levels", self._mark())
         if self._nodes > MOST_VALUES:  # those behind an alias are counted when all have been read
-            raise _too_much(f"more than {MOST_VALUES:,} values", self.peek_event().start_mark)
+            raise _too_much(f"more than {MOST_VALUES:,} values", self._mark())
         try:
             return super().compose_node(parent, index)
         finally:

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ SplitName = Literal["train", "validation", "test"]
 
 TRAINED_FILE = "trained_users.npy"
 """Written only where some users are not trained on."""
+
+ARRAYS = {"items": "iu", "timestamps": "iuf", "offsets": "iu", "train_ends": "iu", "validation_ends": "iu"}
+"""File → kinds of values in it."""
 
 
 @dataclass(frozen=True)
@@ -140,10 +143,7 @@ class PreparedData:
         Raises:
             UserError: a file is missing or broken, or an older version prepared it, which called items by their ids.
         """
-        arrays = {
-            name: map_array(folder / f"{name}.npy")
-            for name in ("items", "timestamps", "offsets", "train_ends", "validation_ends")
-        }
+        arrays = {name: map_array(folder / f"{name}.npy", kinds, 1) for name, kinds in ARRAYS.items()}
         trained = folder / TRAINED_FILE
         catalog, about = read_typed(folder / "catalog.json", Names), read_typed(folder / "data.json", About)
         missing = about["statistics"].get("titles_missing", 0) if "statistics" in about else 0
@@ -153,11 +153,38 @@ class PreparedData:
                 "run folder or remove this one"
             )
         return cls(
-            **arrays,
+            **_checked(arrays, len(catalog["item_ids"]), folder),
             titles=catalog["titles"],
             item_ids=catalog["item_ids"],
             fingerprint=about["fingerprint"],
             split_fingerprint=about["split_fingerprint"],
-            trained_users=map_array(trained) if trained.is_file() else None,
+            trained_users=map_array(trained, "b", 1) if trained.is_file() else None,
             item_texts=catalog.get("texts"),
         )
+
+
+def _checked(arrays: dict[str, NDArray[Any]], num_ids: int, folder: Path) -> dict[str, NDArray[Any]]:
+    """The arrays, if they can be of one another.
+
+    Raises:
+        UserError: histories lead out of the interactions, or interactions out of the catalog.
+    """
+    items, offsets = arrays["items"], arrays["offsets"]
+    users = len(offsets) - 1
+    whole = (
+        users >= 0
+        and len(arrays["timestamps"]) == len(items)
+        and len(arrays["train_ends"]) == len(arrays["validation_ends"]) == users
+        and offsets[0] == 0
+        and offsets[-1] == len(items)
+    )
+    if whole and users:
+        lengths = np.diff(offsets)
+        ends = arrays["train_ends"], arrays["validation_ends"]
+        whole = bool((lengths >= 0).all() and (ends[0] >= 0).all() and (ends[0] <= ends[1]).all())
+        whole = whole and bool((ends[1] <= lengths).all())
+    if whole and len(items):
+        whole = bool(items.min() >= 1 and items.max() < num_ids)
+    if not whole:
+        raise UserError(f"{folder}: its arrays are not of one another; remove the folder and run `recdistill prepare`")
+    return arrays

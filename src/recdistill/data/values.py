@@ -240,6 +240,7 @@ def _as_text(column: pl.Series, table: Table) -> pl.Series:
     """Text; whole numbers without a point also where a tool has made floats of them, as pandas does beside gaps."""
     if column.dtype.is_float() or column.dtype.is_decimal():
         column = whole_numbers(column)
+    _require(not column.dtype.is_nested(), column, table, "text or numbers")
     try:
         return column.cast(pl.String)
     except PolarsError as error:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.data.prepared import IntArray, LongArray
+from recdistill.errors import UserError
 from recdistill.storage.files import atomic_path, map_array
 from recdistill.storage.shards import GrowingArray
 
@@ -79,7 +80,9 @@ class Index:
     """The written index, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
-        self.keys, self.rows = map_array(folder / KEYS_FILE), map_array(folder / ROWS_FILE)
+        self.keys, self.rows = map_array(folder / KEYS_FILE, "i", 1), map_array(folder / ROWS_FILE, "i", 1)
+        if len(self.keys) != len(self.rows):
+            raise UserError(f"{folder / ROWS_FILE}: {len(self.rows)} rows of {len(self.keys)} keys; export again")
 
     def __len__(self) -> int:
         """Count the rows."""

@@ -92,7 +92,9 @@ class OutputsReader:
         _refuse_others(folder, about, expected)
         self.folder, self.fingerprints = folder, expected
         self.top_k, self.state_dim, self.shard_rows = about["top_k"], about["state_dim"], about["shard_rows"]
-        self.item_embeddings = map_array(folder / EMBEDDINGS_FILE)
+        if min(self.top_k, self.shard_rows) < 1 or self.state_dim < 0:
+            raise UserError(f"{folder / DONE_FILE}: top_k, shard_rows or state_dim is out of range; export again")
+        self.item_embeddings = map_array(folder / EMBEDDINGS_FILE, "f", 2)
         self._index = Index(folder)
         if len(self._index) != about["rows"]:
             raise UserError(
@@ -120,6 +122,10 @@ class OutputsReader:
             here = np.flatnonzero(shards == number)
             within = rows[here] - number * self.shard_rows
             arrays = self._shard(int(number))
+            if int(within.max()) >= len(arrays["top_items"]):
+                raise UserError(
+                    f"{self.folder}: the index names a row beyond shard {number}; run `recdistill export` again"
+                )
             for name in names:
                 getattr(records, name)[here] = arrays[name][within]
         return records
@@ -145,8 +151,14 @@ class OutputsReader:
             if len(self._open) >= OPEN_SHARDS:
                 del self._open[next(iter(self._open))]
             path = shard_path(self.folder, number)
-            names = ["top_items", "top_scores", *(["states"] if self.state_dim else [])]
-            self._open[number] = {name: map_array(path / f"{name}.npy") for name in names}
+            forms = {"top_items": ("i", self.top_k), "top_scores": ("f", self.top_k)}
+            forms |= {"states": ("f", self.state_dim)} if self.state_dim else {}
+            arrays = {name: map_array(path / f"{name}.npy", kind, 2) for name, (kind, _) in forms.items()}
+            if len({len(array) for array in arrays.values()}) > 1 or any(
+                arrays[name].shape[1] != width for name, (_, width) in forms.items()
+            ):
+                raise UserError(f"{path}: its arrays are not of one shape; run `recdistill export` again")
+            self._open[number] = arrays
         return self._open[number]
 
 

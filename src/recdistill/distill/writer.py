@@ -12,8 +12,9 @@ import numpy as np
 from recdistill.distill.index import write_index
 from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, Fingerprints
 from recdistill.errors import UserError
-from recdistill.storage.files import disk_errors, map_array, read_json, write_array, write_json
+from recdistill.storage.files import disk_errors, map_array, write_array, write_json
 from recdistill.storage.shards import Array, Columns, GrowingShard, finished_shards, rows_aside
+from recdistill.storage.typed import read_typed
 
 PLAN_FILE = "export.json"
 """What is being written; there until `outputs.json` is."""
@@ -150,7 +151,7 @@ class OutputsWriter:
         if (self.folder / DONE_FILE).is_file():
             raise UserError(f"{self.folder}: holds a finished export already")
         if (self.folder / PLAN_FILE).is_file():
-            begun = read_json(self.folder / PLAN_FILE)
+            begun = read_typed(self.folder / PLAN_FILE, dict[str, str | int])
             if begun != self._plan:
                 differ = ", ".join(key for key in self._plan if begun.get(key) != self._plan[key])
                 raise UserError(

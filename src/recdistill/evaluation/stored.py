@@ -17,6 +17,7 @@ from recdistill.evaluation.results import Metrics
 from recdistill.steps import SPECS, STEPS, behind
 from recdistill.storage.files import map_array
 from recdistill.storage.manifest import Environment, Manifest, Timings
+from recdistill.storage.names import is_own_name
 from recdistill.storage.typed import JsonValue, read_optional, read_typed, typed
 
 logger = logging.getLogger("recdistill")
@@ -71,6 +72,8 @@ class StoredRun:
         Raises:
             UserError: the file is missing or broken, or has another number of rows.
         """
+        if not is_own_name(model):
+            raise UserError(f"{self.path / 'evaluation' / 'metrics.json'}: {model!r} is no model's name")
         ranks: LongArray = self._array(f"ranks/{model}.npy")
         return ranks
 

@@ -13,6 +13,7 @@ from recdistill.evaluation.results import Metrics
 from recdistill.evaluation.stored import not_evaluated
 from recdistill.measure.facts import ExportEvidence, GateExamples, Judged, TeacherEvidence
 from recdistill.steps import STEPS
+from recdistill.storage.files import read_errors
 from recdistill.storage.manifest import Manifest, Memory, PhaseMemory, Timings
 from recdistill.storage.typed import read_optional, read_typed
 
@@ -128,25 +129,28 @@ def _read_step(folder: Path) -> Step:
 
 def _read_curve(path: Path) -> list[CurvePoint]:
     """The rows of a `training.csv`; an empty field is None."""
-    points = []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            try:
-                point = CurvePoint(
-                    epoch=float(row["epoch"]),
-                    step=int(row["step"]),
-                    targets=int(row["targets"]),
-                    loss=float(row["loss"]) if row["loss"] else None,
-                    ndcg=float(row["ndcg@10"]) if row["ndcg@10"] else None,
-                    seconds=float(row["seconds"]),
-                )
-            except KeyError as error:
-                raise UserError(f"{path}: no column {error}") from error
-            except (TypeError, ValueError) as error:
-                raise UserError(f"{path}:{reader.line_num}: not a row of numbers ({error})") from error
-            points.append(point)
-    return points
+    try:
+        with read_errors(path), path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise UserError(f"{path}: not a table of numbers ({error})") from error
+    return [_read_point(row, f"{path}:{number}") for number, row in enumerate(rows, start=2)]
+
+
+def _read_point(row: dict[str, str], place: str) -> CurvePoint:
+    try:
+        return CurvePoint(
+            epoch=float(row["epoch"]),
+            step=int(row["step"]),
+            targets=int(row["targets"]),
+            loss=float(row["loss"]) if row["loss"] else None,
+            ndcg=float(row["ndcg@10"]) if row["ndcg@10"] else None,
+            seconds=float(row["seconds"]),
+        )
+    except KeyError as error:
+        raise UserError(f"{place}: no column {error}") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: not a row of numbers ({error})") from error
 
 
 def _read_gate(path: Path) -> Gate | None:

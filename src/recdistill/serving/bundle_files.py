@@ -18,6 +18,7 @@ from typing import Any
 
 from recdistill.errors import UserError
 from recdistill.storage.files import read_errors, read_json, sha256_of
+from recdistill.storage.names import is_own_name
 
 BUNDLE_FILE = "bundle.json"
 CATALOG_FILE = "catalog.json"
@@ -171,7 +172,7 @@ def check_files(folder: Path, bundle: Bundle) -> None:
     """
     named = [one for model in bundle.models.values() for one in (model.file, model.vectors, model.int8_file) if one]
     for name in (*named, CATALOG_FILE, *bundle.files):
-        if name not in bundle.files or name != Path(name).name:
+        if name not in bundle.files or not is_own_name(name):
             raise UserError(f"{folder / BUNDLE_FILE}: {name!r} is not one of the bundle's own files")
     for name, held in bundle.files.items():
         path = folder / name

@@ -15,7 +15,7 @@ from recdistill.serving.bundle import finish_bundle, kind_of_ids, write_catalog
 from recdistill.serving.bundle_files import CARD_FILE, read_bundle, read_catalog
 from recdistill.serving.loading import train_counts
 from recdistill.serving.seen import leaves_seen_out
-from recdistill.storage.files import write_array, write_json, write_text
+from recdistill.storage.files import map_array, write_array, write_json, write_text
 from recdistill.storage.typed import read_typed
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.map_about import MapAbout
@@ -91,8 +91,8 @@ class BundleItems:
         if "distilled" not in self.bundle.models:
             raise UserError(f"{folder}: holds no distilled student, which alone knows titles")
         self.item_ids = self.catalog.item_ids[1:]
-        vectors = np.load(folder / self.bundle.models["distilled"].vectors, allow_pickle=False)
-        self.table = torch.from_numpy(vectors)
+        vectors = map_array(folder / self.bundle.models["distilled"].vectors, "f", 2)
+        self.table = torch.from_numpy(np.array(vectors))
 
     def write(self, folder: Path, new: NewItems, vectors: Tensor, titles: Titles) -> None:
         """Write the bundle without what knows the old items alone: the plain student, and the model in 8 bits."""

@@ -8,6 +8,7 @@ import numpy as np
 from recdistill.errors import UserError
 from recdistill.serving.engines import FloatArray, LongArray, padded
 from recdistill.serving.onnx_library import import_onnxruntime
+from recdistill.storage.files import map_array
 
 CHUNK = 16
 """Histories in one pass of the model: what they need stays in the processor's cache."""
@@ -34,9 +35,9 @@ class OnnxEngine:
         options.log_severity_level = 3
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            self._vectors: FloatArray = np.load(vectors, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{model}: onnxruntime cannot read it ({error})") from error
+        self._vectors: FloatArray = map_array(vectors, "f", 2)
         self.num_items, self.max_length = len(self._vectors) - 1, max_length
         self._chunk = 1 if alone else CHUNK
 

@@ -6,7 +6,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
+import tokenize
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,16 @@ FULL = {
     errno.EFBIG: "the file would be larger than this system allows",
 }
 """Errors of a disk that takes no more, and how they are told."""
-ARRAY_ERRORS = (ValueError, EOFError, OverflowError, TypeError, SyntaxError, MemoryError, RecursionError)
+ARRAY_ERRORS = (
+    ValueError,
+    EOFError,
+    OverflowError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    MemoryError,
+    RecursionError,
+)
 """What NumPy raises of headers that say what they cannot mean; the header is a Python literal."""
 LONE_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 """How half of a character that takes two is written; it may stand beside its other half."""
@@ -201,17 +211,36 @@ def read_tensors(path: Path) -> dict[str, "Tensor"]:
     return tensors
 
 
-def map_array(path: Path) -> np.ndarray[Any, Any]:
-    """Memory-map a `.npy` file for reading.
+def require_finite(tensors: Mapping[str, "Tensor"], path: Path) -> None:
+    """Refuse weights that are none: a model of them would answer, with nothing.
 
     Raises:
-        UserError: the file cannot be read, is not a whole `.npy` file, or holds objects.
+        UserError: a value is a whole number, not a number, or infinite; names the tensor.
+    """
+    for name, value in tensors.items():
+        if not value.is_floating_point() or not bool(value.isfinite().all()):
+            raise UserError(f"{path}: {name} holds what is no finite number")
+
+
+def map_array(path: Path, kinds: str = "", ndim: int | None = None) -> np.ndarray[Any, Any]:
+    """Memory-map a `.npy` file for reading.
+
+    Args:
+        path: the file.
+        kinds: NumPy's letters of the kinds of values that it may hold, as `i` for whole numbers; empty: any.
+        ndim: how many axes it must have; None: any number.
+
+    Raises:
+        UserError: the file cannot be read, is not a whole `.npy` file, or holds objects or another form.
     """
     try:
         with read_errors(path):
-            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+            array: np.ndarray[Any, Any] = np.lib.format.open_memmap(path, mode="r")
     except ARRAY_ERRORS as error:
         raise UserError(f"{path}: not a whole .npy file ({one_line(str(error))})") from error
+    if (kinds and array.dtype.kind not in kinds) or array.ndim != (array.ndim if ndim is None else ndim):
+        raise UserError(f"{path}: holds {array.dtype} of shape {array.shape}, which is not what was written there")
+    return array
 
 
 def sha256_of(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Students by name, and on disk: `student.json` has the shape, `student.safetensors` the weights and nothing else."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from recdistill.config import StudentConfig
 from recdistill.config.student import StudentBlock, StudentModel
 from recdistill.errors import UserError
-from recdistill.storage.files import atomic_path, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_json
 from recdistill.storage.typed import read_typed, typed
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
@@ -76,19 +77,33 @@ def load_student(folder: Path) -> Student:
     Raises:
         UserError: a file is missing or broken, or the weights are not of the recorded shape.
     """
-    student = _untrained(folder / SHAPE_FILE)
-    path = folder / WEIGHTS_FILE
+    shape, path = _shape(folder / SHAPE_FILE), folder / WEIGHTS_FILE
+    tensors = read_tensors(path)
+    _check_weights(tensors, shape, path)
+    made = asdict(shape)
+    num_items = made.pop("num_items")
+    student = make_student(StudentConfig(**made), num_items)
     try:
-        student.load_state_dict(read_tensors(path), strict=True)
+        student.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}") from error
     return student.eval()
 
 
-def _untrained(path: Path) -> Student:
-    """A student of the shape in a file, which may have an older version's names."""
+def _check_weights(tensors: Mapping[str, Tensor], shape: Shape, path: Path) -> None:
+    """Refuse weights that are none before memory is taken for what the shape says.
+
+    Raises:
+        UserError: the shape is larger than the file, or a weight is no finite number.
+    """
+    items = tensors.get("items.ids")
+    largest = max(shape.num_layers, shape.ffn_multiplier * shape.embedding_dim, shape.max_length)
+    if items is None or items.shape != (shape.num_items + 1, shape.embedding_dim) or largest > path.stat().st_size:
+        raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}")
+    require_finite(tensors, path)
+
+
+def _shape(path: Path) -> Shape:
+    """The shape in a file, which may have an older version's names."""
     saved = read_typed(path, dict[str, str | int | float])
-    shape = typed(BEFORE | {RENAMED.get(key, key): value for key, value in saved.items()}, Shape, str(path))
-    made = asdict(shape)
-    num_items = made.pop("num_items")
-    return make_student(StudentConfig(**made), num_items)
+    return typed(BEFORE | {RENAMED.get(key, key): value for key, value in saved.items()}, Shape, str(path))

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize
 
 from recdistill.errors import UserError
-from recdistill.storage.files import atomic_path, read_tensors, write_json
+from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_json
 from recdistill.storage.typed import read_typed
 from recdistill.students.map_about import MapAbout
 
@@ -107,4 +107,5 @@ def load_title_map(folder: Path) -> tuple[TitleMap, MapAbout]:
     tensors, about = read_tensors(folder / MAP_FILE), read_typed(folder / ABOUT_FILE, MapAbout)
     if missing := set(NAMES) - set(tensors):
         raise UserError(f"{folder / MAP_FILE}: {min(missing)} is missing")
+    require_finite(tensors, folder / MAP_FILE)
     return TitleMap(**{name: tensors[name] for name in NAMES}), about

@@ -16,7 +16,6 @@ from recdistill.errors import UserError
 from recdistill.tables.bad_rows import BadRows, shown
 from recdistill.tables.kinds import is_parquet, what_it_is
 
-
 NAMED = 30
 """Columns that a message names."""
 

@@ -197,7 +197,7 @@ class TextTable:
         """
         if len(content) > LONGEST_ROW and content.find(b"\n", 0, LONGEST_ROW) < 0:
             raise UserError(
-                f"{self.path}:{line}: a row of more than {LONGEST_ROW >> 20} MiB; is this a text file with a row a line?"
+                f"{self.path}:{line}: a row of more than {LONGEST_ROW >> 20} MiB; is this text with a row a line?"
             )
 
     def blocks(self) -> Iterator[bytes]:

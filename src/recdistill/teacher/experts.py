@@ -32,7 +32,7 @@ from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
-from recdistill.storage.files import read_tensors
+from recdistill.storage.files import read_tensors, require_finite
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
 
@@ -258,4 +258,5 @@ def load_experts(model: PeftModel, folder: Path) -> None:
     wrong = sorted(set(saved) ^ set(expected)) or [name for name in saved if saved[name].shape != expected[name].shape]
     if wrong:
         raise UserError(f"{path}: adapters do not fit this teacher (first difference: {wrong[0]})")
+    require_finite(saved, path)
     set_peft_model_state_dict(model, saved)

@@ -12,7 +12,7 @@ from recdistill.language_models.backbone import Backbone
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.language_models.per_layer import own_inputs
-from recdistill.storage.files import atomic_path, read_tensors, write_text
+from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_text
 from recdistill.students.base import Student
 from recdistill.teacher.adapter_card import adapter_card
 from recdistill.teacher.experts import (
@@ -217,6 +217,7 @@ class Ranker(nn.Module):
         wrong = sorted(set(saved) ^ set(own)) or [name for name in own if own[name].shape != saved[name].shape]
         if wrong:
             raise UserError(f"{path}: does not fit this teacher (first difference: {wrong[0]})")
+        require_finite(saved, path)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 if name in saved:

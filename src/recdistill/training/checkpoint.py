@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.measure.evidence import TokenState
-from recdistill.storage.files import atomic_path
+from recdistill.storage.files import atomic_path, require_finite
 from recdistill.training.validations import Validation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -76,8 +76,8 @@ class Counts:
     @classmethod
     def of_json(cls, text: str) -> "Counts":
         """The reverse of :meth:`as_json`. Earlier versions wrote `{}` where no tokens were counted."""
-        counts = cls(**json.loads(text))
-        counts.history = [Validation.of(row) for row in json.loads(text)["history"]]
+        said = json.loads(text)
+        counts = cls(**said | {"history": [Validation.of(row) for row in said["history"]]})
         counts.tokens = counts.tokens or None
         return counts
 
@@ -164,15 +164,39 @@ def load_checkpoint(
     if not path.is_file():
         return None
     metadata, tensors = _read(path)
-    if metadata["fingerprint"] != fingerprint:
+    if metadata.get("fingerprint") != fingerprint:
         raise UserError(f"{path}: made with other settings or other data; remove it to start anew")
+    try:
+        counts, scaler = Counts.of_json(metadata["counts"]), json.loads(metadata["scaler"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path}: not a whole checkpoint (its counts); remove it to start anew") from error
+    require_finite(_part(tensors, "model."), path)
     put_weights(module, _part(tensors, "model."), path)
     own = trained_parameters(module)
-    _load_optimizer(optimizer, {id(own[name]): _part(tensors, f"optimizer.{name}.") for name in own})
-    torch.set_rng_state(tensors["random.cpu"])
-    if "random.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Counts.of_json(metadata["counts"]), _part(tensors, "best."), json.loads(metadata["scaler"])
+    states = {name: _part(tensors, f"optimizer.{name}.") for name in own}
+    for name, state in states.items():
+        if any(value.ndim and value.shape != own[name].shape for value in state.values()) or not _has_step(state):
+            raise UserError(
+                f"{path}: not a whole checkpoint (the optimiser's state of {name}); remove it to start anew"
+            )
+    _load_optimizer(optimizer, {id(own[name]): state for name, state in states.items()})
+    _set_random_state(tensors, path)
+    return counts, _part(tensors, "best."), scaler
+
+
+def _has_step(state: Weights) -> bool:
+    """Whether a parameter's state is one that an optimiser left; none is there before its first step."""
+    return not state or "step" in state
+
+
+def _set_random_state(tensors: Weights, path: Path) -> None:
+    """Go on with the random numbers where the checkpoint was written."""
+    try:
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: not a whole checkpoint (its random state); remove it to start anew") from error
 
 
 def discard_checkpoint(folder: Path) -> None:
@@ -190,7 +214,7 @@ def is_written(last: Path) -> bool:
 def _read(path: Path) -> tuple[dict[str, str], Weights]:
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise UserError(f"{path}: not a whole checkpoint ({error}); remove it to start anew") from error
 

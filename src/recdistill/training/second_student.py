@@ -7,6 +7,7 @@ regularised; what that alone brings must not be counted as the language model's 
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
-from recdistill.storage.files import read_json, write_json
+from recdistill.storage.files import write_json
+from recdistill.storage.typed import read_typed
 from recdistill.students.base import Student
 from recdistill.students.make import SHAPE_FILE, load_student
 from recdistill.teacher.predictions import PredictedKeys
@@ -33,6 +35,13 @@ from recdistill.training.student import train_student
 WEIGHT_FILE = "second_student.json"
 SECOND_STREAM = 0x2ED
 """Tells the second student's seed from others that follow from the run's."""
+
+
+class Weighed(TypedDict):
+    """`second_student.json`: the weight of the second student's score, and the validation that chose it."""
+
+    weight: float
+    validation: dict[str, float]
 
 
 class TwoStudents:
@@ -150,5 +159,5 @@ def load_second_student(
 ) -> TwoStudents:
     """Both students of finished steps, with the title embeddings that a language model's export would hold."""
     titles = title_embeddings(config.teacher, data.texts, cache_folder(), device)
-    weight = float(read_json(folder / WEIGHT_FILE)["weight"])
+    weight = read_typed(folder / WEIGHT_FILE, Weighed)["weight"]
     return TwoStudents(data, load_student(student_folder), load_student(folder), weight, titles, device)

@@ -9,7 +9,7 @@ from typing import Literal, NotRequired, TypedDict
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import Matrix
 from recdistill.measure.facts import Facts, Judged, TokenFacts
-from recdistill.storage.files import write_text
+from recdistill.storage.files import parse_json, read_errors, write_text
 from recdistill.storage.manifest import Environment, PhaseMemory
 from recdistill.storage.typed import JsonValue, typed
 
@@ -115,9 +115,11 @@ def read_rows(folder: Path) -> list[Row]:
     if not path.is_file():
         return []
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    with read_errors(path):
+        text = path.read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            found = json.loads(line)
+            found = parse_json(line)
         except ValueError as error:
             raise UserError(f"{path}:{number}: not a row of results") from error
         rows.append(typed(found, Row, f"{path}:{number}"))
