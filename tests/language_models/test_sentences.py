@@ -241,9 +241,18 @@ def test_what_is_not_read_is_told_once_made_and_again_from_the_cache(
         "cut": 1,
         "prompt": "",
         "modules_file": False,
+        "weights": {"kind": "pretrained", "matrices": 0, "values": 0, "correlation": None},
     }
 
 
 def test_minilm_is_read_as_its_own_files_ask_though_they_are_not_fetched(encoder: Path) -> None:
     assert recipe_of("minilm", str(encoder)) == Recipe(Pooling(("mean",)), (Normalize(),), max_tokens=256)
     assert not recipe_of(str(encoder), str(encoder)).stated
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "random"])
+def test_an_encoder_without_what_it_learned_reads_otherwise(encoder: Path, found: torch.Tensor, kind: str) -> None:
+    other = embed_sentences(str(encoder), TITLES, "cpu", weights=kind)  # type: ignore[arg-type]
+    assert other.weights["kind"] == kind
+    assert (other.rows - found)[1:].abs().amax(dim=1).min() > 1e-2
+    assert torch.equal(other.rows[1], other.rows[4])

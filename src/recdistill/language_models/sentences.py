@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from recdistill.config.teacher import Weights
 from recdistill.errors import UserError
+from recdistill.language_models.control_weights import set_weights
 from recdistill.language_models.encoder_modules import load_module
 from recdistill.language_models.encoder_recipe import KEY, EncoderFiles, Recipe, read_recipe
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.language_models.locations import FETCHED
 from recdistill.language_models.pooling import pool
-from recdistill.measure.facts import TitleFacts
+from recdistill.measure.facts import TitleFacts, WeightFacts
 from recdistill.progress import progress_bar
 
 BATCH_TEXTS = 128
@@ -44,6 +46,7 @@ class Embedded:
         max_tokens: tokens of a text that were read at most, special ones and prompt included; None: no limit.
         cut: distinct texts that were longer and were cut.
         texts: distinct texts.
+        weights: of the encoder.
     """
 
     rows: Tensor
@@ -51,6 +54,7 @@ class Embedded:
     max_tokens: int | None
     cut: int
     texts: int
+    weights: WeightFacts
 
     def facts(self) -> TitleFacts:
         """What was done, for :func:`recdistill.language_models.titles.tell_titles`."""
@@ -61,6 +65,7 @@ class Embedded:
             "cut": self.cut,
             "prompt": self.recipe.prompt,
             "modules_file": self.recipe.stated,
+            "weights": self.weights,
         }
 
 
@@ -75,7 +80,9 @@ def recipe_of(encoder: str, location: str) -> Recipe:
 
 
 @torch.inference_mode()
-def embed_sentences(location: str, texts: list[str], device: str, recipe: Recipe | None = None) -> Embedded:
+def embed_sentences(
+    location: str, texts: list[str], device: str, recipe: Recipe | None = None, weights: Weights = "pretrained"
+) -> Embedded:
     """Embed each distinct text once.
 
     Args:
@@ -83,11 +90,12 @@ def embed_sentences(location: str, texts: list[str], device: str, recipe: Recipe
         texts: N + 1 texts; index 0 is the padding's.
         device: `cpu` or `cuda`.
         recipe: how; None: as the encoder's files ask.
+        weights: as pretrained, or a control's.
 
     Raises:
         UserError: the encoder cannot be loaded, its files lack weights of it, or they ask for what is not known here.
     """
-    encoder = _Encoder(location, recipe or read_recipe(location), device)
+    encoder = _Encoder(location, recipe or read_recipe(location), device, weights)
     distinct = sorted(set(texts[1:]), key=lambda text: (len(text), text))
     found = [torch.empty(0)] * len(distinct)
     with progress_bar("title embeddings", len(distinct), "titles") as progress:
@@ -102,15 +110,16 @@ def embed_sentences(location: str, texts: list[str], device: str, recipe: Recipe
     table = torch.stack([torch.zeros(width), *(one if len(one) else torch.zeros(width) for one in found)])
     row_of = {text: row for row, text in enumerate(distinct, start=1)}
     rows = table[[0, *(row_of[text] for text in texts[1:])]]
-    return Embedded(rows, encoder.recipe, encoder.limit, encoder.cut, len(distinct))
+    return Embedded(rows, encoder.recipe, encoder.limit, encoder.cut, len(distinct), encoder.weights)
 
 
 class _Encoder:
     """A loaded encoder with its tokenizer and the modules behind it."""
 
-    def __init__(self, location: str, recipe: Recipe, device: str) -> None:
+    def __init__(self, location: str, recipe: Recipe, device: str, weights: Weights = "pretrained") -> None:
         self.files, self.recipe, self.device, self.cut = EncoderFiles(location), recipe, device, 0
         self.tokenizer, self.model = _load(location, recipe)
+        self.weights = set_weights(self.model, weights, "teacher.title_encoder_weights", location)
         self.model.eval().to(device)
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.limit = _limit(recipe, self.tokenizer, self.model)

@@ -16,6 +16,7 @@ from torch import Tensor
 from recdistill.config import TeacherConfig
 from recdistill.language_models.attention import choose_attention
 from recdistill.language_models.backbone import Backbone, load_backbone
+from recdistill.language_models.control_weights import RULES
 from recdistill.language_models.fingerprints import encoder_digests, name_of
 from recdistill.language_models.libraries import libraries_quiet, load_config
 from recdistill.language_models.locations import encoder_location, llm_location
@@ -33,7 +34,15 @@ PREFIX = "Title:"
 BATCH_TOKENS = 2048
 FACTS = "facts"
 """Where a file of embeddings has what was read of the titles, as JSON."""
-ENCODER_SETTINGS = ("title_encoder", "llm", "precision", "quantization", "double_quantization")
+ENCODER_SETTINGS = (
+    "title_encoder",
+    "title_encoder_weights",
+    "llm",
+    "llm_weights",
+    "precision",
+    "quantization",
+    "double_quantization",
+)
 """Settings of the teacher that decide what an embedding is, but for rounding."""
 
 
@@ -132,7 +141,8 @@ def _embedded(config: TeacherConfig, titles: list[str], cache: Path, device: str
         found, facts = embed_titles(load_backbone(config, cache, device, layers=None), texts)
     else:
         location = encoder_location(config.title_encoder, cache)
-        embedded = embed_sentences(location, texts, device, recipe_of(config.title_encoder, location))
+        recipe = recipe_of(config.title_encoder, location)
+        embedded = embed_sentences(location, texts, device, recipe, config.title_encoder_weights)
         found, facts = embedded.rows, embedded.facts()
     embeddings = torch.zeros(len(titles), found.shape[1])
     embeddings[titled] = found[1:]
@@ -150,7 +160,8 @@ def _made_how(config: TeacherConfig, cache: Path, device: str) -> list[str]:
         how += [config.precision, config.quantization, str(config.double_quantization)]
         how += [config.compute_dtype] if config.compute_dtype != "auto" else []
         how += [choose_attention(config, load_config(llm_location(config.llm, cache)), device)[0]]
-    return [*how, device, PREFIX]
+    weights = config.llm_weights if config.title_encoder == "llm" else config.title_encoder_weights
+    return [*how, f"{weights} weights {RULES}", device, PREFIX]
 
 
 @torch.inference_mode()
@@ -171,6 +182,7 @@ def embed_titles(backbone: Backbone, titles: list[str]) -> tuple[Tensor, TitleFa
         "max_tokens": most,
         "texts": len(distinct) - 1,
         "cut": cut,
+        "weights": backbone.choices["llm_weights"],
     }
     order = sorted(range(1, len(distinct)), key=lambda row: len(tokens[row]))
     rows = torch.zeros(len(distinct), backbone.hidden_dim)

@@ -35,6 +35,19 @@ class TokensRead(TypedDict, total=False):
     export: TokenFacts
 
 
+class WeightFacts(TypedDict):
+    """Whether a model has the weights it was trained to have.
+
+    Of a control: matrices that were changed, their values in all, and how these are correlated with the pretrained
+    ones. Of a pretrained model nothing was changed, and there is no correlation.
+    """
+
+    kind: str
+    matrices: int
+    values: int
+    correlation: float | None
+
+
 class TitleFacts(TypedDict):
     """What was read of the titles: how they became vectors, tokens of a text at most, distinct texts, those cut.
 
@@ -47,6 +60,7 @@ class TitleFacts(TypedDict):
     cut: int
     prompt: NotRequired[str]
     modules_file: NotRequired[bool]
+    weights: NotRequired[WeightFacts]
 
 
 class TrialFacts(TypedDict):
@@ -79,6 +93,7 @@ class Choices(TypedDict, total=False):
     attention: str
     attention_reason: Kept | str
     device: str
+    llm_weights: WeightFacts
     load_checks: Checked
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from recdistill.languages import Message, message
 from recdistill.measure.evidence import QUANTISED_KINDS
-from recdistill.measure.facts import Seen
+from recdistill.measure.facts import Seen, WeightFacts
 
 Asked = Mapping[str, object]
 """Dotted settings with their values, beside which one is judged."""
@@ -18,6 +18,9 @@ TYPES = {
     "fp16-mixed": ("float32", "float16"),
 }
 """Precision → type of the frozen weights, type of the products."""
+
+MOST_ALIKE = 0.05
+"""Correlation with the pretrained weights at most, of a model that is said to have lost what it learned."""
 
 Verdict = tuple[Message | tuple[Message, ...], bool]
 
@@ -195,6 +198,26 @@ def title_encoder(asked: str, seen: Seen, _: Asked) -> Verdict:
     words += (message("seen_behind", prompt=repr(found["prompt"])),) if found.get("prompt") else ()
     words += () if found.get("modules_file", True) else (message("seen_no_modules"),)
     return words, True
+
+
+def llm_weights(asked: str, seen: Seen, _: Asked) -> Verdict:
+    return _weights(asked, seen.get("llm_weights"))
+
+
+def title_encoder_weights(asked: str, seen: Seen, _: Asked) -> Verdict:
+    found = seen.get("title_encoder")
+    return _weights(asked, found.get("weights") if found else None)
+
+
+def _weights(asked: str, found: WeightFacts | None) -> Verdict:
+    if found is None:
+        return message("seen_nothing_loaded"), False
+    if found["correlation"] is None:
+        return message("seen_pretrained"), asked == "pretrained"
+    words = message(
+        "seen_weights", matrices=found["matrices"], values=found["values"], correlation=f"{found['correlation']:.3f}"
+    )
+    return words, asked == found["kind"] and abs(found["correlation"]) < MOST_ALIKE
 
 
 def _pooling(found: str | Mapping[str, Any]) -> str | Message:

@@ -44,7 +44,7 @@ def judge(asked: Asked, seen: Seen) -> list[Judgement]:
         seen: facts: `products`, `attention_kernels`, `attention_softmaxes`, `quantised_kernels`, `frozen_dtypes`,
             `quantised_layers`, `double_quantised_layers`, `compute_dtypes`, `block_calls`, `block_executions`,
             `compiled_graphs`, `graphs_after_warm_up`, `cuda_graphs`, `micro_batches_per_step`, `batches_by_worker`,
-            `blocks`, `gate`, `title_encoder`, `train` and `export` (`TokenCount.plain`), and in a bench
+            `blocks`, `gate`, `llm_weights`, `title_encoder`, `train` and `export` (`TokenCount.plain`), and in a bench
             those of :mod:`recdistill.experiments.bench.facts`. A missing fact is no evidence.
     """
     found = [_JUDGES[key](asked[key], seen, asked) for key in _JUDGES if key in asked]
@@ -60,7 +60,9 @@ _JUDGES: dict[str, Callable[[Any, Seen, Asked], Verdict]] = {
     "teacher.gate.kind": judges.gate_kind,
     "teacher.targets": judges.targets,
     "teacher.title_decay": judges.title_decay,
+    "teacher.llm_weights": judges.llm_weights,
     "teacher.title_encoder": judges.title_encoder,
+    "teacher.title_encoder_weights": judges.title_encoder_weights,
     "teacher.precision": judges.precision_types,
     "teacher.quantization": judges.quantization,
     "teacher.double_quantization": judges.double,

@@ -40,6 +40,7 @@ PIECES = ((5, 11), (1, 6), (3, 7))
 """Tokens of each prompt in the pieces that are read through a cache; the last piece takes the rest of the longer."""
 
 CHECKED_SETTINGS = (
+    "llm_weights",
     "layers",
     "precision",
     "quantization",

@@ -86,6 +86,7 @@ def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
         for name in (
             "layers",
             "targets",
+            "llm_weights",
             "title_encoder",
             "precision",
             "quantization",
@@ -99,6 +100,8 @@ def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
     if config.quantization == "nf4":
         asked |= {"teacher.double_quantization": config.double_quantization}
         asked |= {"teacher.compute_dtype": config.compute_dtype}
+    if config.title_encoder != "llm":
+        asked |= {"teacher.title_encoder_weights": config.title_encoder_weights}
     if config.title_decay > 0:
         asked |= {"teacher.title_decay": config.title_decay}
     names = ["accumulate_grad_batches", "num_workers"]
