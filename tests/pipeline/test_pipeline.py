@@ -16,11 +16,12 @@ import recdistill
 from chain import NUM_ITEMS, STEPS, options, write_interactions
 from processes import killed_after
 from recdistill.cli import main
-from recdistill.config import ExportConfig, RunConfig, TeacherConfig
+from recdistill.config import ExportConfig, ReportConfig, RunConfig, TeacherConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.stored import read_stored
 from recdistill.measure.environment import environment
 from recdistill.pipeline import check_models, plans
+from recdistill.pipeline import run as run_steps
 from recdistill.pipeline.plans import Plan
 from recdistill.steps import RESULTS
 from recdistill.teacher.ranker import Ranker
@@ -180,6 +181,33 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run, copied
     assert {step for step in STEPS if times(run)[step] != after[step]} == {"report"}
     assert any("ぁ" <= letter <= "ん" for letter in (run / "report" / "report.md").read_text(encoding="utf-8"))
     assert 'lang="ja"' in (run / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_control_without_pretrained_knowledge_is_one_setting_away_and_the_report_tells_of_it(
+    do: Run, copied: Callable[[str], Path]
+) -> None:
+    known, control = copied("known"), copied("lost")
+    do("lost", "--teacher.llm_weights=shuffled", command="evaluate")
+    assert metrics(control)["models"]["student"] == metrics(known)["models"]["student"]
+    assert metrics(control)["models"]["teacher"] != metrics(known)["models"]["teacher"]
+    facts = read(control / "teacher" / "evidence.json")
+    assert facts["llm_weights"]["kind"] == "shuffled"
+    judged = {one["key"]: one["in_effect"] for one in facts["settings"]}
+    assert judged["teacher.llm_weights"] is True
+    before = times(known)
+    do("known", f"--report.control={control}")
+    assert {step for step in STEPS if times(known)[step] != before[step]} == {"report"}
+    told = (known / "report" / "report.md").read_text(encoding="utf-8")
+    assert "What pretrained knowledge is worth" in told
+    assert "teacher.llm\\_weights: shuffled" in told or "teacher.llm_weights: shuffled" in told
+    assert "not by itself the language model's knowledge" not in told
+
+
+def test_a_control_that_was_not_evaluated_is_told_before_any_work(tmp_path: Path) -> None:
+    config = RunConfig(run=str(tmp_path / "run"), report=ReportConfig(control=str(tmp_path / "nothing")))
+    with pytest.raises(UserError, match=r"nothing: not an evaluated run"):
+        run_steps(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_teacher_that_has_not_changed_is_not_ranked_again(

@@ -118,6 +118,18 @@ def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_a_control_says_that_it_is_one(make_run, tmp_path):
+    run = make_run(tmp_path / "run")
+    path = run / "teacher" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["config"] |= {"llm_weights": "shuffled", "title_encoder_weights": "pretrained"}
+    path.write_text(json.dumps(manifest))
+    page, _ = written(run, tmp_path / "out")
+    assert page.says("This run is a control: its models have lost what they learned (teacher.llm_weights: shuffled).")
+    assert not page.says("not by itself the language model's knowledge")
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_path):
     page, markdown = written(make_run(tmp_path / "run"), tmp_path / "out")
     shown = (

@@ -11,3 +11,6 @@ class ReportConfig:
 
     language: Language = "en"
     """The report's language, en (English) or ja (Japanese); each is one file of messages."""
+    control: str = ""
+    """Folder of an evaluated run that differs in `teacher.llm_weights` or `teacher.title_encoder_weights` alone: the
+    report then says what pretrained knowledge is worth. Empty: none."""

@@ -1,18 +1,18 @@
 """Finished runs side by side, from the ranks that they stored: variants of one or more seeds, and paired tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from recdistill.config import BASELINES, require
-from recdistill.data.prepared import IntArray, LongArray
+from recdistill.data.prepared import LongArray
 from recdistill.errors import UserError
+from recdistill.evaluation.contenders import Contender, add_tests, estimates, on_rows
+from recdistill.evaluation.knowledge import knowledge_worth
 from recdistill.evaluation.metrics import CUTOFFS, METRICS, FloatArray
-from recdistill.evaluation.results import Bounds, Comparison, Cost, Estimate, EstimatedSlice, Metrics, Question, Variant
-from recdistill.evaluation.significance import bootstrap_over_seeds, holm, interval, seed_noise, sign_flip_test
+from recdistill.evaluation.results import Bounds, Comparison, Cost, EstimatedSlice, Metrics, Question, Variant
 from recdistill.evaluation.slices import slices_of
 from recdistill.evaluation.stored import StoredRun, read_stored, refuse_unlike
 from recdistill.steps import SPECS
@@ -21,25 +21,6 @@ COUNTING = (*BASELINES, "oracle")
 """Models that know no seed and no teacher: the same in all comparable runs, so compared only where they are named."""
 BESIDE = ("coverage@10", "mean_popularity@10", "novelty@10")
 """What is shown beside the metric, as means over seeds."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One model of one variant.
-
-    Attributes:
-        variant: the variant's name.
-        model: the model's name.
-        seeds: S seeds, ascending.
-        values: (rows, S) the metric, a column a seed.
-        beside: means over seeds of what `metrics.json` holds beside it; only what all runs of the variant have.
-    """
-
-    variant: str
-    model: str
-    seeds: tuple[int, ...]
-    values: FloatArray
-    beside: dict[str, float]
 
 
 def compare(
@@ -85,20 +66,21 @@ def compare(
     contenders = _contenders(runs, models, metric)
     against = _references(contenders, next(iter(runs)), baseline)
     rng, users = np.random.default_rng(seed), every[0].targets.users
-    entries = _estimates(users, contenders, against, bootstrap_samples, rng)
-    tests = _add_tests(entries, users, contenders, against, permutations, rng)
+    entries = estimates(users, contenders, against, bootstrap_samples, rng)
+    tests = add_tests(entries, users, contenders, against, permutations, rng)
     slices: dict[str, list[EstimatedSlice]] = {}
     for kind, parts in slices_of(every[0].data(), every[0].targets).items() if sliced else ():
         if kind == "popularity" and not _trained_on_the_same(every):
             continue
         slices[kind] = []
         for part in parts:
-            inside = [_rows(contender, part.rows) for contender in contenders]
-            found = _estimates(users[part.rows], inside, against, bootstrap_samples, rng)
+            inside = [on_rows(contender, part.rows) for contender in contenders]
+            found = estimates(users[part.rows], inside, against, bootstrap_samples, rng)
             bounds: Bounds = {"name": part.name, "from": part.first, "to": part.last}
             slices[kind].append({**bounds, "rows": len(part.rows), "entries": found})
     for entry, one in zip(entries, contenders, strict=True):
         entry["beside"] = one.beside
+    about = {name: _about(found) for name, found in runs.items()}
     return {
         **_common(every[0].metrics),
         "repeats": every[0].metrics["repeats"],
@@ -108,9 +90,10 @@ def compare(
         "seed": seed,
         "tests": tests,
         "p_over_seeds": any(len(one.seeds) > 1 for one in contenders),
-        "variants": {name: _about(found) for name, found in runs.items()},
+        "variants": about,
         "entries": entries,
         "slices": slices,
+        "knowledge": knowledge_worth(about, users, contenders, bootstrap_samples, permutations, seed),
     }
 
 
@@ -190,86 +173,6 @@ def _references(contenders: Sequence[Contender], first_variant: str, baseline: s
             raise UserError(f"baseline: {baseline!r} is not VARIANT:MODEL of what is compared: {names}")
         return [None if place == places[variant, model] else places[variant, model] for place in range(len(contenders))]
     return [None if one.variant == first_variant else places.get((first_variant, one.model)) for one in contenders]
-
-
-def _rows(contender: Contender, rows: LongArray) -> Contender:
-    return Contender(contender.variant, contender.model, contender.seeds, contender.values[rows], {})
-
-
-def _estimates(
-    users: IntArray,
-    contenders: Sequence[Contender],
-    against: Sequence[int | None],
-    samples: int,
-    rng: np.random.Generator,
-) -> list[Estimate]:
-    """Means, spread and intervals of all contenders, and differences to what each is compared with."""
-    drawn = bootstrap_over_seeds(
-        users, [one.values for one in contenders], [one.seeds for one in contenders], samples, rng
-    )
-    means = [float(one.values.mean()) for one in contenders]
-    entries: list[Estimate] = []
-    for place, (one, reference) in enumerate(zip(contenders, against, strict=True)):
-        spread = float(one.values.mean(axis=0).std(ddof=1)) if len(one.seeds) > 1 else None
-        entry: Estimate = {
-            "variant": one.variant,
-            "model": one.model,
-            "seeds": len(one.seeds),
-            "mean": means[place],
-            "std": spread,
-            "interval": _ends(drawn[:, place]),
-        }
-        if reference is not None:
-            other, gap = contenders[reference], means[place] - means[reference]
-            entry["against"] = {"variant": other.variant, "model": other.model}
-            entry["difference"] = gap
-            entry["difference_interval"] = _ends(drawn[:, place] - drawn[:, reference])
-            entry["gain_percent"] = 100 * gap / means[reference] if means[reference] else None
-        entries.append(entry)
-    return entries
-
-
-def _ends(drawn: FloatArray) -> list[float]:
-    ends: list[float] = interval(drawn[:, None])[0].tolist()
-    return ends
-
-
-def _add_tests(
-    entries: Sequence[Estimate],
-    users: IntArray,
-    contenders: Sequence[Contender],
-    against: Sequence[int | None],
-    permutations: int,
-    rng: np.random.Generator,
-) -> int:
-    """Add `p` and `p_holm` to each entry with a difference: users' means over seeds, all that differ one family.
-
-    Seeds vary in it as they do in the interval, so that both are of the same question: other users and other seeds.
-
-    A model that variants share is one model: compared with itself it is no question, and compared with another in
-    several variants it is one question, so that sharing costs the other comparisons nothing.
-
-    Returns:
-        The number of questions.
-    """
-    first: dict[tuple[str, tuple[int, ...], bytes], int] = {}
-    same = [first.setdefault((one.model, one.seeds, one.values.tobytes()), at) for at, one in enumerate(contenders)]
-    pairs = {at: (same[at], same[reference]) for at, reference in enumerate(against) if reference is not None}
-    questions = list(dict.fromkeys(pair for pair in pairs.values() if pair[0] != pair[1]))
-    answers: dict[tuple[int, int], tuple[float, float]] = {}
-    if questions:
-        over_seeds = np.stack([one.values.mean(axis=1) for one in contenders], axis=1)  # (rows, contenders)
-        differences = np.stack([over_seeds[:, one] - over_seeds[:, other] for one, other in questions], axis=1)
-        p_values = sign_flip_test(users, differences, permutations, rng)
-        if any(len(one.seeds) > 1 for one in contenders):
-            noise = seed_noise([one.values for one in contenders], [one.seeds for one in contenders], permutations, rng)
-            beside = np.stack([noise[:, one] - noise[:, other] for one, other in questions], axis=1)
-            # Of few users the patterns lie far apart, and noise may move one below the difference as well as above.
-            p_values = np.maximum(p_values, sign_flip_test(users, differences, permutations, rng, beside))
-        answers = dict(zip(questions, zip(p_values.tolist(), holm(p_values).tolist(), strict=True), strict=True))
-    for at, pair in pairs.items():
-        entries[at]["p"], entries[at]["p_holm"] = answers.get(pair, (1.0, 1.0))
-    return len(questions)
 
 
 def _about(runs: Sequence[StoredRun]) -> Variant:

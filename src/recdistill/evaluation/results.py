@@ -148,6 +148,19 @@ class Variant(TypedDict):
     steps: dict[str, Cost]
 
 
+class Knowledge(TypedDict):
+    """What the knowledge of a variant's pretrained models is worth.
+
+    `weights` are those that the control had in their place, by setting; the entries are the variant's models, each
+    compared with the control's.
+    """
+
+    variant: str
+    control: str
+    weights: dict[str, str]
+    entries: list[Estimate]
+
+
 class Comparison(Question):
     """Runs side by side."""
 
@@ -161,3 +174,4 @@ class Comparison(Question):
     variants: dict[str, Variant]
     entries: list[Estimate]
     slices: dict[str, list[EstimatedSlice]]
+    knowledge: NotRequired[list[Knowledge]]

@@ -24,6 +24,7 @@ from recdistill.data.frames import Frames
 from recdistill.errors import UserError
 from recdistill.evaluation.candidates import check_candidates
 from recdistill.evaluation.protocol import tell_certain_misses
+from recdistill.evaluation.stored import read_stored
 from recdistill.language_models.backbone import check_llm, check_machine
 from recdistill.language_models.fingerprints import encoder_digests
 from recdistill.measure.context import RunContext
@@ -60,6 +61,8 @@ def run(config: RunConfig, until: Step = LAST, *, interactions: Any = None, item
         raise UserError(f"{until}: this run has no such step, since {reason}")
     for sentence in unread_settings(config):
         logger.warning(sentence)
+    if includes(until, "report") and config.report.control:
+        read_stored(Path(config.report.control))
     if needs_language_model(until):
         check_models(config)
     return do_steps(config, until, frames=frames)

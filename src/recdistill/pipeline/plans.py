@@ -125,7 +125,7 @@ class OpenRun:
         read = [SPECS[other] for other in SPECS[step].reads]
         made: Inputs = {spec.as_input: self.made(spec.name) for spec in read if not spec.left_out(config)}
         if step == "report":
-            return made | {"run": self.folder.path.name}
+            return made | {"run": self.folder.path.name} | self._control()
         data = self.data()
         inputs: Inputs = {"data": data.fingerprint, "split": data.split_fingerprint, "seed": str(config.seed)}
         if SPECS[step].trains:
@@ -136,6 +136,19 @@ class OpenRun:
         if step == "distill":
             inputs |= {"title_dim": config.teacher.title_dim}
         return inputs
+
+    def _control(self) -> Inputs:
+        """Names the evaluation of the control that the report tells of, if there is one.
+
+        Raises:
+            UserError: it was not evaluated.
+        """
+        if not self.config.report.control:
+            return {}
+        manifest = RunFolder(Path(self.config.report.control)).manifest(SPECS["evaluate"].folder)
+        if manifest is None:
+            raise UserError(f"report.control: {self.config.report.control} is not an evaluated run")
+        return {"control": str(manifest["fingerprint"])}
 
     def _source(self) -> str:
         """Names what `prepare` reads; where its file is gone since, what was prepared from it stands for it."""

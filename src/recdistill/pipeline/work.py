@@ -65,7 +65,8 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
             _evaluate(run, context)
         case "report":
             with profiler.phase("report"):
-                write_report(run.folder.path, folder, run.config.report.language)
+                control = run.config.report.control
+                write_report(run.folder.path, folder, run.config.report.language, Path(control) if control else None)
         case _:
             assert_never(step)
 

@@ -64,10 +64,13 @@ class Gate:
 class Run:
     """All a report can be made from.
 
-    `left_out` are the folders of the steps that the evaluation was made without, by the run's own settings.
+    `control` is the run whose models have lost what they learned, where the report is to compare with one; `left_out`
+    are the folders of the steps that the evaluation was made without, by the run's own settings.
     """
 
     name: str
+    folder: Path
+    control: Path | None
     steps: dict[str, Step]
     left_out: tuple[str, ...]
     data: About | None
@@ -79,8 +82,8 @@ class Run:
     strength: Strength | None
 
 
-def read_run(folder: Path) -> Run:
-    """Read what the finished steps left.
+def read_run(folder: Path, control: Path | None = None) -> Run:
+    """Read what the finished steps left; `control` is kept with it.
 
     Raises:
         UserError: no step has finished there, or a file is broken.
@@ -98,6 +101,8 @@ def read_run(folder: Path) -> Run:
     teacher, outputs = folder / "teacher", folder / "teacher_outputs"
     return Run(
         name=folder.resolve().name,
+        folder=folder,
+        control=control,
         steps=steps,
         data=read_optional(folder / "prepare" / "data.json", About),
         metrics=read_optional(folder / "evaluation" / "metrics.json", Metrics),

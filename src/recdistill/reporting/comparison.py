@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from recdistill.evaluation.results import Comparison, Estimate, EstimatedSlice, Variant
+from recdistill.reporting.knowledge import knowledge_lines
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import certain_misses, disagreement, metric, metric_name, p_relation, p_value, signed
 
@@ -70,7 +71,7 @@ def study_table(found: Mapping[str, Comparison]) -> str:
 
 
 def _notes(found: Comparison, texts: Texts) -> list[str]:
-    """A line for each row whose interval and p do not say the same."""
+    """A line for each row whose interval and p do not say the same, and what pretrained knowledge is worth."""
     notes = []
     for entry in found["entries"]:
         if "difference" not in entry:
@@ -80,7 +81,8 @@ def _notes(found: Comparison, texts: Texts) -> list[str]:
             why = texts("seeds_held_fixed", p=p_relation(entry["p"]))
         if why:
             notes.append(f"{entry['variant']}:{entry['model']}: {why}")
-    return ["\n".join(notes)] if notes else []
+    lines = [part for part in (notes, knowledge_lines(found, texts)) if part]
+    return ["\n".join(part) for part in lines]
 
 
 def _row(entry: Estimate) -> list[str]:

@@ -1,9 +1,11 @@
 """The sections that say how good the models are: summary, results, tests, slices."""
 
+from recdistill.evaluation.knowledge import PRETRAINED, WEIGHTS
 from recdistill.evaluation.results import Metrics, Slice, Test
 from recdistill.reporting import plots
 from recdistill.reporting.collect import Run
 from recdistill.reporting.document import Block, Bullets, Figure, Heading, Paragraph, Remark, Table, table
+from recdistill.reporting.knowledge import against_control
 from recdistill.reporting.language import Texts
 from recdistill.reporting.plots import Estimate
 from recdistill.reporting.wording import (
@@ -61,10 +63,18 @@ def summary(run: Run, texts: Texts) -> list[Block]:
 
 
 def _knowledge(run: Run, texts: Texts) -> list[Block]:
-    """What a language model's gain does not show, where there is one."""
+    """What the models' knowledge is worth, where the run has a control; else what a gain does not show."""
     teacher = run.steps.get("teacher")
-    made_of = teacher.manifest["config"].get("kind", "llm") if teacher else "none"
-    return [Remark(texts("knowledge"))] if made_of == "llm" else []
+    settings = teacher.manifest["config"] if teacher else {"kind": "none"}
+    if settings.get("kind", "llm") != "llm":
+        return []
+    lost = {f"teacher.{key}": kind for key in WEIGHTS if (kind := settings.get(key, PRETRAINED)) != PRETRAINED}
+    if lost:
+        return [Remark(texts("knowledge_lost", weights=", ".join(f"{key}: {kind}" for key, kind in lost.items())))]
+    if run.control is None:
+        return [Remark(texts("knowledge"))]
+    head, lines = against_control(run.folder, run.control, texts)
+    return [Paragraph(head), Bullets(tuple(lines))] if lines else [Remark(head)]
 
 
 def _missing_models(run: Run, texts: Texts) -> list[Block]:

@@ -15,18 +15,19 @@ DARK = "<style>:root{color:#1c2126}@media(prefers-color-scheme:dark){:root{color
 """What an SVG file needs to be readable on a dark page; inside the HTML the page's own colour rules."""
 
 
-def write_report(run: Path, folder: Path, language: Language) -> None:
+def write_report(run: Path, folder: Path, language: Language, control: Path | None = None) -> None:
     """Write `report.md` with its drawings in `figures/`, and the self-contained `report.html`.
 
     Args:
         run: the run's folder; what it lacks is left out, and the report says so.
         folder: where to write.
         language: one of :data:`recdistill.languages.LANGUAGES`.
+        control: an evaluated run whose models have lost what they learned, to say what it is worth.
 
     Raises:
-        UserError: the run has no finished step, or one of its files is broken.
+        UserError: the run has no finished step, one of its files is broken, or the control was not evaluated as it was.
     """
-    write_document(build_document(read_run(run), Texts(language)), folder)
+    write_document(build_document(read_run(run, control), Texts(language)), folder)
 
 
 def write_document(document: Document, folder: Path) -> None:
