@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import polars as pl
 import pytest
 import torch
 
 from recdistill.config import BASELINES, DataConfig, LossConfig, StudentConfig
-from recdistill.data.sources import OPENERS
+from recdistill.config.source import ChosenSource
+from recdistill.data.frames import Frames
+from recdistill.data.sources import open_source
+from recdistill.errors import UserError
 from recdistill.evaluation.baselines import BUILDERS
 from recdistill.evaluation.metrics import METRICS
 from recdistill.languages import LANGUAGES
@@ -43,9 +47,25 @@ def test_a_loss_falls_when_the_target_scores_higher(name: str) -> None:
     assert high < low
 
 
-def test_every_source_is_opened() -> None:
-    """Generated data and data frames are opened by themselves."""
-    assert {*OPENERS, "planted", "frames"} == set(choices(DataConfig, "source"))
+@pytest.mark.parametrize("source", choices(DataConfig, "source"))
+def test_every_source_is_opened(source: str, tmp_path: Path) -> None:
+    """What none of them finds in an empty folder is said; generated data needs none, and frames are given."""
+    path = "" if source in ("planted", "frames") else str(tmp_path)
+    config = DataConfig(source=source, path=path)  # type: ignore[arg-type]
+    if source == "planted":
+        assert open_source(config).files == []
+    elif source == "frames":
+        rows = {"user_id": ["a"], "item_id": ["b"], "timestamp": [1]}
+        assert open_source(config, Frames.of(pl.DataFrame(rows), None)).files == []
+    else:
+        with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+            open_source(config)
+
+
+def test_every_source_is_a_kind_of_its_own() -> None:
+    made = {source: DataConfig(source=source, path="x").chosen for source in choices(DataConfig, "source")}  # type: ignore[arg-type]
+    assert {type(one) for one in made.values()} == set(get_args(ChosenSource))
+    assert len(get_args(ChosenSource)) == len(made)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -13,6 +13,7 @@ import torch
 from recdistill.config import DataConfig, DistillConfig, GateConfig, LossConfig, TeacherConfig
 from recdistill.data.new_items import ItemColumns
 from recdistill.data.prepare import split
+from recdistill.data.sources import names_of_items, open_source
 from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.language_models.backbone import _quantization
 from recdistill.plan.plan_config import PlanConfig
@@ -23,12 +24,13 @@ from recdistill.teacher.padding import training_batches
 
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 ENDED = {
+    "config/data.py": 1,
     "config/distill.py": 1,
     "config/loss.py": 1,
     "data/batches.py": 1,
     "data/interactions.py": 1,
-    "data/new_items.py": 1,
     "data/prepare.py": 1,
+    "data/sources.py": 2,
     "distill/methods/__init__.py": 1,
     "pipeline/work.py": 4,
     "plan/activations.py": 1,
@@ -62,6 +64,13 @@ def _split() -> object:
     return split(Events(), unlisted(DataConfig(), "split"))  # type: ignore[arg-type]
 
 
+def _source() -> object:
+    class Another(DataConfig):
+        chosen = "another"  # type: ignore[assignment]
+
+    return open_source(Another())
+
+
 def _gate() -> object:
     gate = Gate(GateConfig(), 4, 2)
     gate.kind = "another"  # type: ignore[assignment]
@@ -80,6 +89,8 @@ DISPATCHES: dict[str, Callable[[], object]] = {
     "loss of a method": _method,
     "data.split": _split,
     "data.source of new items": lambda: ItemColumns.of(unlisted(DataConfig(), "source")),
+    "names of a source's items": lambda: names_of_items("another"),  # type: ignore[arg-type]
+    "data.source that is opened": _source,
     "gate.kind": _gate,
     "gate.router": lambda: Gate(unlisted(GateConfig(), "router"), 4, 2),
     "teacher.padding": lambda: training_batches(

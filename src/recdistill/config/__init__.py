@@ -4,18 +4,7 @@ Values out of range and combinations that make no sense are refused when the obj
 `UserError` that names the dotted key. One file a section; :mod:`recdistill.config.rules` holds the checks.
 """
 
-from recdistill.config.data import (
-    BadRowsChoice,
-    ColumnsConfig,
-    DataConfig,
-    Decimal,
-    Duplicates,
-    ItemsFormConfig,
-    PlantedConfig,
-    Source,
-    Split,
-    plain_separator,
-)
+from recdistill.config.data import BadRowsChoice, DataConfig, Duplicates, Split
 from recdistill.config.distill import DistillConfig, DLLM2RecConfig, Selection
 from recdistill.config.evaluate import BASELINES, BaselineName, EvaluateConfig
 from recdistill.config.export import ExportConfig
@@ -23,6 +12,7 @@ from recdistill.config.loss import LossConfig, LossName
 from recdistill.config.report import ReportConfig
 from recdistill.config.rules import require
 from recdistill.config.run import RunConfig
+from recdistill.config.source import ColumnsConfig, Decimal, ItemsFormConfig, PlantedConfig, Source, plain_separator
 from recdistill.config.student import StudentBlock, StudentConfig, StudentModel
 from recdistill.config.teacher import (
     AdapterConfig,

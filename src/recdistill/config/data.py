@@ -1,17 +1,14 @@
 """Settings of `data`: what to read, which interactions to keep, how to split."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, assert_never
 
 from recdistill.config.rules import (
     ABOVE_ZERO,
     FINITE,
     INNER_SHARE,
-    NOT_NEGATIVE,
-    POSITIVE,
     POSITIVE_SHARE,
     at_least,
-    between,
     check_ranges,
     given,
     require,
@@ -19,105 +16,31 @@ from recdistill.config.rules import (
     setting,
     unless,
 )
+from recdistill.config.source import (
+    FILES_ALONE,
+    ChosenSource,
+    ColumnsConfig,
+    CsvFiles,
+    DataFrames,
+    Decimal,
+    ItemsFormConfig,
+    MovieLens1M,
+    MovieLens100K,
+    MovieLensLatest,
+    ParquetFiles,
+    PlantedConfig,
+    ReadyFiles,
+    RecBoleFiles,
+    Source,
+    TextFiles,
+    check_form,
+    plain_separator,
+)
 from recdistill.errors import UserError
 
-Source = Literal["ml-100k", "ml-1m", "ml-latest", "recbole", "csv", "parquet", "planted", "frames"]
 Split = Literal["leave_one_out", "global_time", "column", "column_events", "files"]
 BadRowsChoice = Literal["error", "skip"]
-Decimal = Literal[".", ","]
 Duplicates = Literal["keep", "first", "last"]
-
-FILES_ALONE = given("data.source", "csv", "parquet")
-NAMED_COLUMNS = given("data.source", "csv", "parquet", "recbole", "frames")
-
-
-def plain_separator(text: str) -> str:
-    """A separator as it is, where it is written out: `tab` or a backslash and a t."""
-    return "\t" if text in ("tab", "\\t") else text
-
-
-def _check_form(form: "DataConfig | ItemsFormConfig", prefix: str) -> None:
-    """Check how a text file is said to be written; empty values mean the other file's."""
-    one = "one character, neither a line end nor the separator"
-    for name in ("quote", "escape"):
-        value = getattr(form, name)
-        is_one = len(value) == 1 and value.isascii() and value not in "\r\n" and value != form.separator
-        require(value in ("", "none") or is_one, f"{prefix}.{name}", value, one)
-    plain = not set(form.separator) & {"\r", "\n"}
-    require(plain, f"{prefix}.separator", form.separator, "without line ends")
-    if form.encoding:
-        try:
-            "".encode(form.encoding)
-        except LookupError as error:
-            raise UserError(f"{prefix}.encoding: {form.encoding!r} is no encoding that Python knows") from error
-    require(len(set(form.names)) == len(form.names), f"{prefix}.names", form.names, "without repetitions")
-
-
-@dataclass(frozen=True)
-class ColumnsConfig:
-    """Names of the columns in CSV, Parquet and RecBole files (`data.source: csv`, `parquet` or `recbole`)."""
-
-    user: str = setting("user_id", read_with=NAMED_COLUMNS)
-    """Column of the user ids (any text or number)."""
-    item: str = setting("item_id", read_with=NAMED_COLUMNS)
-    """Column of the item ids (any text or number), in the interactions and in the items file."""
-    timestamp: str = "timestamp"
-    """Column of interaction times: numbers or ISO date-times. '': the file is in time order."""
-    rating: str = setting("", read_with=NAMED_COLUMNS)
-    """Column of the ratings, for `data.min_rating`. Empty: none (RecBole files: `rating`)."""
-    title: str = setting("title", read_with=NAMED_COLUMNS)
-    """Column of the item titles in the items file (RecBole files: where it is not there, another usual name)."""
-    split: str = setting("split", read_with=given("data.split", "column", "column_events"))
-    """Column of the interactions that says train, validation or test, for `data.split: column` or `column_events`."""
-
-
-@dataclass(frozen=True)
-class ItemsFormConfig:
-    """How the items file is written, where it is not as the interactions are. Empty: as they are."""
-
-    separator: str = ""
-    """Its column separator."""
-    quote: str = ""
-    """Its quote character, or none."""
-    escape: str = ""
-    """What takes a quote's meaning away in it."""
-    encoding: str = ""
-    """Its encoding."""
-    names: tuple[str, ...] = ()
-    """Names of its columns, where its first line does not hold them. Empty: it does, whatever `data.names` says."""
-
-    def __post_init__(self) -> None:
-        """Check the characters; `tab` becomes one."""
-        object.__setattr__(self, "separator", plain_separator(self.separator))
-        _check_form(self, "data.items")
-
-
-@dataclass(frozen=True)
-class PlantedConfig:
-    """Generated data with a signal in its titles (`data.source: planted`); the rule is in docs/data.md."""
-
-    users: int = setting(800, POSITIVE)
-    """Users."""
-    items: int = 1000
-    """Items, in equal numbers for each topic."""
-    topics: int = setting(40, between(2, 40))
-    """Topics; an item's title shows its topic."""
-    events: int = 8
-    """Interactions of each user."""
-    novelty: float = setting(0.5, POSITIVE)
-    """Weight of all topics together where a user's latest interaction weighs 1: more means more changes of topic."""
-    decay: float = setting(0.8, POSITIVE_SHARE)
-    """Weight of an interaction against the one after it (0 to 1): less means that the latest topics count more."""
-    seed: int = setting(0, NOT_NEGATIVE)
-    """Seed of the generated data; the run's own `seed` does not change it."""
-
-    def check(self, prefix: str) -> None:
-        """Check ranges; `prefix` is this section's dotted key."""
-        check_ranges(self, prefix)
-        most = 176 * self.topics
-        rule = f"between {prefix}.topics ({self.topics}) and 176 for each of them ({most})"
-        require(self.topics <= self.items <= most, f"{prefix}.items", self.items, rule)
-        require(3 <= self.events < self.items, f"{prefix}.events", self.events, f"3 or more, and below {prefix}.items")
 
 
 @dataclass(frozen=True)
@@ -186,6 +109,38 @@ class DataConfig:
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
 
+    @property
+    def chosen(self) -> ChosenSource:
+        """The chosen source with its own settings."""
+        match self.source:
+            case "ml-100k":
+                return MovieLens100K(self.path)
+            case "ml-1m":
+                return MovieLens1M(self.path)
+            case "ml-latest":
+                return MovieLensLatest(self.path)
+            case "recbole":
+                return RecBoleFiles(self.path, self.columns, in_parts=self.split == "files")
+            case "csv":
+                return CsvFiles(self.path, self.items_path, self._ready, self.columns, self._text_files)
+            case "parquet":
+                return ParquetFiles(self.path, self.items_path, self._ready, self.columns, self._text_files)
+            case "planted":
+                return self.planted
+            case "frames":
+                return DataFrames(self.columns)
+            case _:
+                assert_never(self.source)
+
+    @property
+    def _ready(self) -> ReadyFiles | None:
+        return ReadyFiles(self.validation_path, self.test_path) if self.split == "files" else None
+
+    @property
+    def _text_files(self) -> TextFiles:
+        form = (self.separator, self.quote, self.escape, self.encoding, self.decimal)
+        return TextFiles(*form, self.names, self.items)
+
     def without_paths(self) -> "DataConfig":
         """The same wherever its files lie: two of these are equal where nothing but the paths differs."""
         return replace(
@@ -201,7 +156,7 @@ class DataConfig:
         object.__setattr__(self, "separator", plain_separator(self.separator))
         require(self.separator != "", "data.separator", self.separator, "a character or several")
         require(self.quote != "", "data.quote", self.quote, "one character, or none")
-        _check_form(self, "data")
+        check_form(self, "data")
         check_ranges(self, "data")
         total = self.validation_fraction + self.test_fraction
         require(total < 1, "data.validation_fraction + data.test_fraction", total, "below 1")

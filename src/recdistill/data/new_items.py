@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
-from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.config import DataConfig
 from recdistill.data.id_forms import other_forms
 from recdistill.data.item_rows import read_item_rows
-from recdistill.data.sources import MOVIELENS_CSV
+from recdistill.data.sources import names_of_items
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.tables.opening import items_form, items_table
@@ -62,7 +62,8 @@ class ItemColumns(NamedTuple):
         """`data.columns` for CSV, Parquet and RecBole sources, `movieId` and `title` for ml-latest, `item_id`
         and `title` for the others, whose own files of items have other forms; `data.text`; and how it is written.
         """
-        names, form = _names(config), items_form(config)
+        names, text = names_of_items(config.chosen)
+        form = items_form(text)
         return cls(
             names.item,
             names.title,
@@ -71,7 +72,7 @@ class ItemColumns(NamedTuple):
             form.quote,
             form.escape,
             form.encoding,
-            config.items.names,
+            text.items.names,
             config.bad_rows,
         )
 
@@ -79,19 +80,6 @@ class ItemColumns(NamedTuple):
     def form(self) -> TextForm:
         """How a CSV file is written."""
         return TextForm(self.separator, self.quote, self.escape, self.encoding)
-
-
-def _names(config: DataConfig) -> ColumnsConfig:
-    """See :meth:`ItemColumns.of`."""
-    match config.source:
-        case "csv" | "parquet" | "recbole" | "frames":
-            return config.columns
-        case "ml-latest":
-            return MOVIELENS_CSV
-        case "ml-100k" | "ml-1m" | "planted":
-            return ColumnsConfig()
-        case _:
-            assert_never(config.source)
 
 
 def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> NewItems:

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from recdistill.config import DataConfig
+from recdistill.config import DataConfig, PlantedConfig
 from recdistill.data.about import About, Statistics
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
@@ -103,10 +103,8 @@ def prepare(
             "titles": matches,
             "bad_rows": source.skipped or {},
         }
-        if config.source == "planted":
-            about["achievable"] = {
-                name: achievable(config.planted, data, data.targets(name)) for name in ("validation", "test")
-            }
+        if isinstance(rule := config.chosen, PlantedConfig):
+            about["achievable"] = {name: achievable(rule, data, data.targets(name)) for name in ("validation", "test")}
         _write(data, interactions.user_ids, about, folder)
     tell_counts(about)
     return PreparedData.load(folder)

@@ -17,15 +17,27 @@ Ids are text, whatever their type in the file. Event times are numbers or ISO da
 `data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import assert_never, cast
 
 import numpy as np
 import polars as pl
 
-from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.config import DataConfig, PlantedConfig
+from recdistill.config.source import (
+    ChosenSource,
+    ColumnsConfig,
+    CsvFiles,
+    DataFrames,
+    MovieLens1M,
+    MovieLens100K,
+    MovieLensLatest,
+    OpenedSource,
+    ParquetFiles,
+    RecBoleFiles,
+    TextFiles,
+)
 from recdistill.data.fetch import cache_folder
 from recdistill.data.frames import Frames, FrameTable
 from recdistill.data.good_rows import read_columns, without_bad_rows
@@ -157,9 +169,10 @@ def open_source(config: DataConfig, frames: Frames | None = None) -> Source | Pl
     Raises:
         UserError: a file or a column is missing, a file is empty, or there are no frames where they are asked for.
     """
-    if config.source == "planted":
-        return PlantedSource(config.planted)
-    found = _frames(config, frames) if config.source == "frames" else OPENERS[config.source](config)
+    chosen = config.chosen
+    if isinstance(chosen, PlantedConfig):
+        return PlantedSource(chosen)
+    found = _found(chosen, frames)
     if config.text and found.titles is None:
         raise UserError(f"data.text: there is no items file with columns {', '.join(config.text)} (data.items_path)")
     parts = {"column": config.columns.split, "column_events": config.columns.split, "files": PART_COLUMN}
@@ -175,8 +188,41 @@ def open_source(config: DataConfig, frames: Frames | None = None) -> Source | Pl
     return source
 
 
-def _ml_100k(config: DataConfig) -> Source:
-    folder = _folder(config, "ml-100k")
+def _found(chosen: OpenedSource, frames: Frames | None) -> Source:
+    """The files or frames with their own names of columns, before `data.split` and `data.text` are looked at."""
+    match chosen:
+        case MovieLens100K(path):
+            return _ml_100k(_folder(path, "ml-100k"))
+        case MovieLens1M(path):
+            return _ml_1m(_folder(path, "ml-1m"))
+        case MovieLensLatest(path):
+            return _ml_latest(_folder(path, "ml-latest"))
+        case RecBoleFiles():
+            return Source(*open_atomic(chosen))
+        case CsvFiles() | ParquetFiles():
+            return _own_files(chosen)
+        case DataFrames(columns):
+            return _frames(columns, frames)
+        case _:
+            assert_never(chosen)
+
+
+def names_of_items(source: ChosenSource) -> tuple[ColumnsConfig, TextFiles]:
+    """The columns of an items file that comes later, and how it is written where it is text."""
+    match source:
+        case CsvFiles() | ParquetFiles():
+            return source.columns, source.text
+        case RecBoleFiles() | DataFrames():
+            return source.columns, TextFiles()
+        case MovieLensLatest():
+            return MOVIELENS_CSV, TextFiles()
+        case MovieLens100K() | MovieLens1M() | PlantedConfig():
+            return ColumnsConfig(), TextFiles()
+        case _:
+            assert_never(source)
+
+
+def _ml_100k(folder: Path) -> Source:
     if (folder / "ml-100k.inter").is_file():
         titles, columns = with_items(folder / "ml-100k.item", MOVIELENS)
         return Source(atomic_table(folder / "ml-100k.inter"), titles, columns)
@@ -188,8 +234,7 @@ def _ml_100k(config: DataConfig) -> Source:
     )
 
 
-def _ml_1m(config: DataConfig) -> Source:
-    folder = _folder(config, "ml-1m")
+def _ml_1m(folder: Path) -> Source:
     titles = folder / "movies.dat"
     return Source(
         text_without_header(folder / "ratings.dat", RATING_NAMES, TextForm("::", quote="")),
@@ -203,34 +248,29 @@ def _grouplens(separator: str, path: Path) -> TextForm:
     return TextForm(separator, quote="", encoding="utf-8" if is_utf8(path) else "latin-1")
 
 
-def _ml_latest(config: DataConfig) -> Source:
-    folder = _folder(config, "ml-latest")
+def _ml_latest(folder: Path) -> Source:
     ratings, movies = (text_with_header(folder / name, TextForm()) for name in ("ratings.csv", "movies.csv"))
     return Source(ratings, movies, MOVIELENS_CSV)
 
 
-def _recbole(config: DataConfig) -> Source:
-    return Source(*open_atomic(config))
-
-
-def _columns_file(config: DataConfig) -> Source:
+def _own_files(source: CsvFiles | ParquetFiles) -> Source:
     """CSV and Parquet files with the names in `data.columns`."""
-    events = events_table(Path(config.path), config)
-    if config.split == "files":
-        others = {"validation": config.validation_path, "test": config.test_path}
-        tables = {"train": events} | {part: events_table(Path(path), config) for part, path in others.items()}
-        events = split_table(Path(config.path), tables, _wanted(config.columns))
+    events = events_table(Path(source.path), source)
+    if source.ready is not None:
+        others = {"validation": source.ready.validation, "test": source.ready.test}
+        tables = {"train": events} | {part: events_table(Path(path), source) for part, path in others.items()}
+        events = split_table(Path(source.path), tables, _wanted(source.columns))
     titles = None
-    if config.items_path:
-        titles = items_table(Path(config.items_path), items_form(config), config.items.names)
-    return Source(events, titles, config.columns)
+    if source.items_path:
+        titles = items_table(Path(source.items_path), items_form(source.text), source.text.items.names)
+    return Source(events, titles, source.columns)
 
 
-def _frames(config: DataConfig, frames: Frames | None) -> Source:
+def _frames(columns: ColumnsConfig, frames: Frames | None) -> Source:
     """Data frames with the names in `data.columns`."""
     if frames is None:
         raise UserError("data.source: frames are given in Python: run(config, interactions=..., items=...)")
-    return Source(frames.interactions, frames.items, config.columns)
+    return Source(frames.interactions, frames.items, columns)
 
 
 def _wanted(names: ColumnsConfig) -> list[str]:
@@ -238,23 +278,13 @@ def _wanted(names: ColumnsConfig) -> list[str]:
     return [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
 
 
-def _folder(config: DataConfig, name: str) -> Path:
+def _folder(path: str, name: str) -> Path:
     """The data set's folder: `data.path`, or its place in the user's cache."""
-    folder = Path(config.path) if config.path else cache_folder() / name
+    folder = Path(path) if path else cache_folder() / name
     if folder.is_dir():
         return folder
-    if config.path:
+    if path:
         raise UserError(f"data.path: {folder} is not a folder")
     fetchable = name == "ml-100k"
     advice = f"run `recdistill fetch {name}`, or set data.path" if fetchable else "set data.path to its folder"
     raise UserError(f"data.source: {name} is not at {folder}; {advice}")
-
-
-OPENERS: dict[str, Callable[[DataConfig], Source]] = {
-    "ml-100k": _ml_100k,
-    "ml-1m": _ml_1m,
-    "ml-latest": _ml_latest,
-    "recbole": _recbole,
-    "csv": _columns_file,
-    "parquet": _columns_file,
-}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
+from recdistill.config import PlantedConfig
 from recdistill.data.about import About
 from recdistill.data.counts import tell_untitled
 from recdistill.data.fetch import cache_folder
@@ -197,6 +198,6 @@ def _scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str,
             assert_never(config.teacher.kind)
     if not SPECS["distill"].left_out(config):
         scorers["distilled"] = lambda: student_scorer(distilled, data, device)
-    if config.data.source == "planted":
-        scorers["oracle"] = lambda: OracleScorer(data, config.data.planted)
+    if isinstance(rule := config.data.chosen, PlantedConfig):
+        scorers["oracle"] = lambda: OracleScorer(data, rule)
     return scorers

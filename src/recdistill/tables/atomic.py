@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from recdistill.config import ColumnsConfig, DataConfig
+from recdistill.config.source import ColumnsConfig, RecBoleFiles
 from recdistill.errors import UserError
 from recdistill.tables.opening import split_table
 from recdistill.tables.tables import Table
@@ -29,15 +29,15 @@ BENCHMARK_PARTS = {"train": ("train",), "validation": ("valid", "validation", "v
 FORM = TextForm(separator="\t", quote="")
 
 
-def open_atomic(config: DataConfig) -> tuple[Table, Table | None, ColumnsConfig]:
+def open_atomic(source: RecBoleFiles) -> tuple[Table, Table | None, ColumnsConfig]:
     """The interactions, the items where they are there, and the names of the columns, as `data.path` and
     `data.columns` say.
 
     Raises:
         UserError: a file is missing or empty, or the folder holds several.
     """
-    path, names = Path(config.path), config.columns
-    if config.split == "files":
+    path, names = Path(source.path), source.columns
+    if source.in_parts:
         stem, tables = _benchmark_files(path)
         wanted = [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
         events: Table = split_table(stem.with_name(f"{stem.name}.*.inter"), dict(tables), wanted)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recdistill.config import DataConfig
+from recdistill.config.source import CsvFiles, ParquetFiles, TextFiles
 from recdistill.tables.folders import JoinedTable, Part, folder_table
 from recdistill.tables.kinds import is_parquet
 from recdistill.tables.tables import Table, parquet, require_columns
@@ -13,15 +13,15 @@ PART_COLUMN = "part of the split"
 """What the column is called that says which of the ready files of a split an interaction stands in."""
 
 
-def events_form(config: DataConfig) -> TextForm:
+def events_form(text: TextFiles) -> TextForm:
     """How CSV files of interactions are written."""
-    quote, escape = ("" if value == "none" else value for value in (config.quote, config.escape))
-    return TextForm(config.separator, quote, escape, config.encoding or "utf-8", config.decimal)
+    quote, escape = ("" if value == "none" else value for value in (text.quote, text.escape))
+    return TextForm(text.separator, quote, escape, text.encoding or "utf-8", text.decimal)
 
 
-def items_form(config: DataConfig) -> TextForm:
+def items_form(text: TextFiles) -> TextForm:
     """How CSV files of items are written: as the interactions where nothing else is said."""
-    form, own = events_form(config), config.items
+    form, own = events_form(text), text.items
     quote, escape = ("" if value == "none" else value for value in (own.quote, own.escape))
     return TextForm(
         separator=own.separator or form.separator,
@@ -32,16 +32,16 @@ def items_form(config: DataConfig) -> TextForm:
     )
 
 
-def events_table(path: Path, config: DataConfig) -> Table:
-    """A file or folder of interactions, CSV or Parquet as `data.source` says.
+def events_table(path: Path, source: CsvFiles | ParquetFiles) -> Table:
+    """A file or folder of interactions.
 
     Raises:
         UserError: a file is missing, empty, broken, or something else than it should be.
     """
-    if config.source == "parquet":
+    if isinstance(source, ParquetFiles):
         return _file_or_folder(path, parquet)
-    form = events_form(config)
-    return _file_or_folder(path, lambda file: _text(file, form, config.names))
+    form, names = events_form(source.text), source.text.names
+    return _file_or_folder(path, lambda file: _text(file, form, names))
 
 
 def items_table(path: Path, form: TextForm, names: Sequence[str] = ()) -> Table:
