@@ -26,7 +26,7 @@ source=$work/$(basename "$sdist" .tar.gz)
 ls -l dist
 
 say "the tests that the sdist holds"
-(cd "$source" && PYTHONPATH=src "$bin/python" -m pytest -n 0 --collect-only -q -p no:cacheprovider -p no:warnings | tail -1)
+(cd "$source" && PYTHONPATH=src "$bin/python" -m pytest -n 0 --collect-only -q -p no:cacheprovider --disable-warnings | tail -1)
 
 for artifact in dist/*.whl "$sdist"; do
   say "$artifact, in a fresh environment"
