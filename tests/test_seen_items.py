@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from chain import options
+from older_runs import without_checksums
 from recdistill.cli import main
 from recdistill.config import EvaluateConfig, ExportConfig, RunConfig
 from recdistill.data.prepared import PreparedData
@@ -21,6 +22,7 @@ from recdistill.pipeline import Pipeline
 from recdistill.pipeline.work import forget_other_machines_ranks
 from recdistill.storage.files import read_json, write_json
 from recdistill.storage.run_folder import RunFolder
+from recdistill.storage.step_files import write_manifest
 
 USERS, LOOP = 12, 4
 MODELS = {"student": "student", "teacher": "teacher", "distilled": "distilled"}
@@ -133,7 +135,7 @@ def test_an_interrupted_evaluation_of_another_machine_begins_anew(
     assert partial.is_dir(), "the same machine and code"
     manifest = read_json(partial / "manifest.json")
     cpu = manifest["environment"]["cpu"] | {"model": "another"}
-    write_json(partial / "manifest.json", manifest | {"environment": manifest["environment"] | {"cpu": cpu}})
+    write_manifest(partial, manifest | {"environment": manifest["environment"] | {"cpu": cpu}})
     with caplog.at_level(logging.INFO, "recdistill"):
         forget_other_machines_ranks(pipeline)
     assert not partial.exists()
@@ -141,7 +143,7 @@ def test_an_interrupted_evaluation_of_another_machine_begins_anew(
 
 
 def test_ranks_of_an_older_run_are_compared_though_its_titles_were_ids(kept: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(kept, tmp_path / "run")
+    run = without_checksums(shutil.copytree(kept, tmp_path / "run"))
     about = read_json(run / "prepare" / "data.json")
     about["statistics"]["titles_missing"] = 1
     write_json(run / "prepare" / "data.json", about)

@@ -273,6 +273,58 @@ def test_an_export_goes_on_with_another_batch_size(
     assert len(reader) == 47
 
 
+@pytest.mark.parametrize("sizes", [(2, 5), (5, 2)])
+def test_an_export_with_a_cache_goes_on_with_another_batch_size(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, int]
+) -> None:
+    """Rows of users who are read together stood in the order of their numbers, so the order changed with the size, and
+    targets were exported twice.
+    """
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(FakeTeacher(data, every=False), whole, use_cache=True)
+    for size, fail_at in zip(sizes, (2, 10**9), strict=True):
+        found: tuple[int, list[Trial]] = (size, [])
+        monkeypatch.setattr("recdistill.distill.export.find_batch_size", lambda *_, found=found: found)
+        teacher = FakeTeacher(data, every=False, fail_at=fail_at)
+        if fail_at == 2:
+            with pytest.raises(KeyboardInterrupt):
+                export(teacher, parts, batch_size="auto", shard_rows=4, use_cache=True)
+        else:
+            reader = export(teacher, parts, batch_size="auto", shard_rows=4, use_cache=True)
+    assert len(reader) == 47
+    targets = data.targets("train")
+    expected = OutputsReader(whole, PRINTS).lookup(targets.users, targets.positions)
+    for one, other in zip(reader.require(targets.users, targets.positions), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("damaged", ["read.json", "export.json", "shard-00001/users.npy", "shard-00000/files.json"])
+def test_a_damaged_beginning_of_an_export_is_read_again(
+    data: PreparedData, tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: str
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(FakeTeacher(data), whole, shard_rows=4)
+    with pytest.raises(KeyboardInterrupt):
+        export(FakeTeacher(data, fail_at=4), parts, shard_rows=4)
+    content = (parts / damaged).read_bytes()
+    (parts / damaged).write_bytes(content[:-3])
+    export(FakeTeacher(data), parts, shard_rows=4)
+    assert same_files(whole, parts)
+    assert "export: " in caplog.text
+
+
+def test_damaged_rows_that_were_set_aside_are_read_again(data: PreparedData, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(FakeTeacher(data), whole, shard_rows=1000)
+    with pytest.raises(Interrupted), handled_signals(quiet=True):
+        export(FakeTeacher(data, signal_at=3), parts, shard_rows=1000)
+    scores = parts / ".shard-00000.aside" / "top_scores.npy"
+    content = scores.read_bytes()
+    scores.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    export(FakeTeacher(data), parts, shard_rows=1000)
+    assert same_files(whole, parts)
+
+
 def test_shards_of_an_earlier_version_are_not_gone_on_from(data: PreparedData, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         export(FakeTeacher(data, fail_at=4), tmp_path)

@@ -2,8 +2,10 @@ import errno
 import json
 import threading
 import tracemalloc
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -160,6 +162,36 @@ def test_an_interrupted_export_goes_on_after_its_last_whole_shard(tmp_path: Path
     write_store(other, keys)
     for path in sorted(other.rglob("*.npy")):
         assert (folder / path.relative_to(other)).read_bytes() == path.read_bytes()
+
+
+class UnfairExecutor(ThreadPoolExecutor):
+    """Of the calls that wait, its shutdown cancels the first alone: the thread has taken the others meanwhile."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.first.cancel()
+        self.gate.set()
+        super().shutdown(wait=wait)
+
+    first: Future[None]
+    gate: Event
+
+
+def test_a_writer_that_is_broken_off_leaves_no_gap(tmp_path: Path) -> None:
+    """Else the rows behind the gap were written once more by the next try, and "a target was exported twice"."""
+    keys, gate = make_keys(30), Event()
+    with pytest.raises(KeyboardInterrupt), open_writer(tmp_path) as writer:
+        executor = UnfairExecutor(max_workers=1)
+        executor.gate = gate
+        executor.submit(gate.wait)
+        writer._thread = executor
+        for part in np.split(keys, 3):
+            writer.append(**rows_of(part))
+        executor.first = writer._queue[0]
+        raise KeyboardInterrupt
+    with open_writer(tmp_path) as writer:
+        writer.write_item_embeddings(np.arange(12.0).reshape(4, 3))
+        writer.append(**rows_of(keys[writer.rows_done :]))
+    assert len(OutputsReader(tmp_path, PRINTS)) == 30
 
 
 def test_a_short_last_shard_of_an_unfinished_store_is_made_again(tmp_path: Path) -> None:

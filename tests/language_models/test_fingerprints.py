@@ -84,6 +84,23 @@ def test_a_file_changed_in_place_is_another_model(
     assert changed_files("teacher.llm", before, digests()) == [f"teacher.llm: {name} is another file"]
 
 
+def test_nested_and_linked_module_folders_are_named_too(
+    model: Path, digests: Callable[[], dict[str, str]], tmp_path: Path
+) -> None:
+    """Their files decide what is computed, and were not looked at."""
+    modules = [{"path": name} for name in ("", "1_Pooling", "parts/2_Dense", "3_Linked")]
+    (model / "modules.json").write_text(json.dumps(modules))
+    for folder in (model / "parts" / "2_Dense", tmp_path / "elsewhere"):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"1")
+    (model / "3_Linked").symlink_to(tmp_path / "elsewhere")
+    before = digests()
+    assert {"parts/2_Dense/model.safetensors", "3_Linked/model.safetensors", "1_Pooling/config.json"} <= set(before)
+    for name in ("parts/2_Dense", "3_Linked"):
+        (model / name / "model.safetensors").write_bytes(b"2")
+        assert digests()[f"{name}/model.safetensors"] != before[f"{name}/model.safetensors"]
+
+
 def test_the_folder_may_be_anywhere(model: Path, digests: Callable[[], dict[str, str]], tmp_path: Path) -> None:
     copy = shutil.copytree(model, tmp_path / "copy")
     assert model_digests(str(copy), tmp_path / "cache") == digests()

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from chain import NUM_ITEMS, options
+from older_runs import without_checksums
 from recdistill.cli import main
 from recdistill.errors import UserError
 from recdistill.serving.new_items import add_items
@@ -99,10 +100,10 @@ def test_wrong_folders_are_told(run: Path, new: Path, tmp_path: Path, capsys: py
     assert "is there already" in told(run, tmp_path / "link")
     assert "nothing: no such run" in told(tmp_path / "nothing", tmp_path / "more")
     shutil.copytree(run, tmp_path / "old", ignore=shutil.ignore_patterns("teacher*", "student"))
-    (tmp_path / "old/distilled/title_map.json").unlink()
+    (without_checksums(tmp_path / "old") / "distilled/title_map.json").unlink()
     assert "knows its items by their ids alone" in told(tmp_path / "old", tmp_path / "more")
     shutil.copytree(run, tmp_path / "short", ignore=shutil.ignore_patterns("teacher*", "student"))
-    catalog = tmp_path / "short/prepare/catalog.json"
+    catalog = without_checksums(tmp_path / "short") / "prepare/catalog.json"
     shorter = {key: values[:-1] for key, values in json.loads(catalog.read_text()).items()}
     catalog.write_text(json.dumps(shorter))
     assert f"the model knows {NUM_ITEMS} items and the catalog has {NUM_ITEMS - 1}" in told(

@@ -1,15 +1,22 @@
 import fcntl
+import hashlib
 import json
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from older_runs import without_checksums
 from recdistill import __version__
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
+from recdistill.storage import checksums
+from recdistill.storage.checksums import sealed
 from recdistill.storage.manifest import Environment, Inputs
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
 
@@ -205,3 +212,136 @@ def test_fingerprints_name_values_not_their_order() -> None:
     assert fingerprint(StudentConfig()) != fingerprint(replace(StudentConfig(), dropout=0.31))
     assert fingerprint("a", "b") != fingerprint("ab")
     assert len(fingerprint(None)) == 16
+
+
+def test_the_one_in_the_folder_is_named(run: RunFolder) -> None:
+    told = rf"another recdistill process \(process {os.getpid()}\)$"
+    with run.lock(), pytest.raises(UserError, match=told), RunFolder(run.path).lock():
+        pass
+
+
+def test_a_manifest_holds_size_and_checksum_of_each_file_and_its_own(run: RunFolder) -> None:
+    work(run, content="12")
+    manifest = run.manifest("student")
+    assert manifest is not None
+    assert set(manifest["files"]) == {"result", "timings.json", "memory.json"}
+    assert manifest["files"]["result"] == {"bytes": 2, "sha256": hashlib.sha256(b"12").hexdigest()}
+    assert sealed(manifest) == manifest
+
+
+def _as_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (lambda path: path.write_text(path.read_text()[:-1]), "bytes, where"),
+    "empty": (lambda path: path.write_text(""), "0 bytes, where"),
+    "missing": (lambda path: path.unlink(), "missing"),
+    "another": (lambda path: path.write_text("7" + path.read_text()[1:]), "its checksum is another"),
+    "a folder": (lambda path: _as_folder(path), "not a file"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+@pytest.mark.parametrize("file", ["result", "timings.json", "memory.json"])
+def test_a_damaged_file_is_named_and_its_step_counts_as_not_finished(run: RunFolder, file: str, kind: str) -> None:
+    work(run, content="12345")
+    damage, told = DAMAGES[kind]
+    path = run.step("student") / file
+    damage(path)
+    assert run.damage("student").startswith(f"{path}: damaged (")
+    assert told in run.damage("student")
+    assert not run.is_finished("student", "f1")
+    assert run.manifest("student") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text[:-9], "not whole JSON"),
+        (lambda text: "", "not whole JSON"),
+        (lambda text: "[]", "not an object"),
+        (lambda text: text.replace('"attempts": 1', '"attempts": 2'), "its checksum is another"),
+        (lambda text: text.replace('"checksum"', '"checksun"'), "checksun: unknown"),
+    ],
+)
+def test_a_damaged_manifest_is_named(run: RunFolder, change: Callable[[str], str], told: str) -> None:
+    work(run)
+    path = run.step("student") / "manifest.json"
+    path.write_text(change(path.read_text()))
+    assert told in run.damage("student")
+    assert not run.is_finished("student", "f1")
+    path.unlink()
+    assert run.damage("student") == f"{path}: damaged (missing)"
+
+
+def test_a_folder_of_an_earlier_version_has_no_checksums_and_is_taken_as_it_is(run: RunFolder) -> None:
+    work(run)
+    without_checksums(run.path)
+    (run.step("student") / "result").write_text("2")
+    assert run.damage("student") == ""
+    assert run.is_finished("student", "f1")
+
+
+def test_what_nobody_reads_back_may_be_thrown_away(run: RunFolder) -> None:
+    with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu")) as (folder, _):
+        (folder / "tensorboard").mkdir()
+        (folder / "tensorboard" / "events").touch()
+    shutil.rmtree(run.step("student") / "tensorboard")
+    assert run.is_finished("student", "f1")
+
+
+def test_a_file_is_read_once_a_process(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(run)
+    read: list[Path] = []
+
+    def sha256_of(path: Path) -> str:
+        read.append(path)
+        return ""
+
+    monkeypatch.setattr(checksums, "sha256_of", sha256_of)
+    assert run.is_finished("student", "f1"), "as it was when its checksum was written down"
+    assert read == []
+    (run.step("student") / "result").write_text("2")
+    assert not run.is_finished("student", "f1")
+    assert [path.name for path in read] == ["result"]
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", "timings.json", "memory.json"])
+def test_a_damaged_interrupted_try_holds_nobody_up(
+    run: RunFolder, damaged: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    interrupt(run)
+    path = run.path / "student.partial" / damaged
+    path.write_text(path.read_text().replace("0", "1", 1))
+    with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu")) as (folder, _):
+        assert (folder / "checkpoint").exists() == (damaged != "manifest.json")
+    assert f"{path}: damaged" in caplog.text
+    assert run.is_finished("student", "f1")
+
+
+def test_a_killed_change_of_names_is_put_right(run: RunFolder) -> None:
+    work(run, content="old")
+    work(run, "teacher", content="new")
+    shutil.copytree(run.step("teacher"), run.path / "teacher.old")
+    run.step("student").rename(run.path / "student.old")
+    (run.path / "distilled.linking").mkdir()
+    with run.lock():
+        pass
+    assert {path.name for path in run.path.iterdir()} == {"student", "teacher"}
+    assert (run.step("student") / "result").read_text() == "old"
+
+
+def test_a_finished_try_that_was_cut_off_before_it_had_its_name_is_taken_if_it_is_whole(run: RunFolder) -> None:
+    work(run)
+    run.step("student").rename(partial := run.path / "student.partial")
+    assert not run.take_finished("student", "f2")
+    (partial / "result").write_text("7")
+    assert not run.take_finished("student", "f1")
+    (partial / "result").write_text("1")
+    assert run.take_finished("student", "f1")
+    assert run.is_finished("student", "f1")
+    interrupt(run, "f2")
+    assert not run.take_finished("student", "f2"), "it was not finished"
+    assert not run.take_finished("teacher", "f2")

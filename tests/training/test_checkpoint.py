@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,12 +7,15 @@ from torch import nn
 
 from recdistill.errors import UserError
 from recdistill.measure.evidence import TokenCount
+from recdistill.storage.checksums import DamagedError
 from recdistill.training.checkpoint import (
     CHECKPOINT_FILE,
     Counts,
     copy_weights,
     discard_checkpoint,
+    is_written,
     load_checkpoint,
+    mark_written,
     put_weights,
     save_checkpoint,
 )
@@ -78,10 +82,48 @@ def test_refusals(tmp_path: Path) -> None:
     wide.trained.bias.requires_grad_(False)
     with pytest.raises(UserError, match=r"first difference: trained\.bias"):
         load_checkpoint(tmp_path, wide, torch.optim.AdamW([wide.trained.weight]), "print")
-    path = tmp_path / CHECKPOINT_FILE
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(UserError, match="not a whole checkpoint"):
-        load_checkpoint(tmp_path, module, optimizer, "print")
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda whole: whole[:-9], "not a whole checkpoint"),
+        (lambda whole: b"", "not a whole checkpoint"),
+        (lambda whole: flipped(whole, len(whole) - 5), "its checksum is another"),
+        (lambda whole: whole.replace(b"checksum", b"checksun"), "its checksum is another"),
+        (lambda whole: whole.replace(rb"epoch\": 7", rb"epoch\": 9"), "its checksum is another"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_and_nothing_of_it_is_used(
+    tmp_path: Path, damage: Callable[[bytes], bytes], told: str
+) -> None:
+    module, optimizer = stepped(1)
+    save_checkpoint(tmp_path, module, copy_weights(module), optimizer, {}, Counts(epoch=7), "print")
+    path, before = tmp_path / CHECKPOINT_FILE, copy_weights(stepped(2)[0])
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert path.read_bytes() != whole
+    other, other_optimizer = stepped(2)
+    with pytest.raises(DamagedError, match=told):
+        load_checkpoint(tmp_path, other, other_optimizer, "print")
+    for name, value in copy_weights(other).items():
+        assert torch.equal(value, before[name])
+
+
+def test_what_a_training_left_is_taken_only_where_it_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter.safetensors").write_bytes(b"weights")
+    (tmp_path / "student.json").write_text("{}")
+    assert not is_written(tmp_path)
+    mark_written(tmp_path)
+    (tmp_path / "manifest.json").write_text("of the step, which changes later")
+    assert is_written(tmp_path)
+    (tmp_path / "adapter" / "adapter.safetensors").write_bytes(b"weightz")
+    assert not is_written(tmp_path)
 
 
 def test_discard(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
 from recdistill.steps import SPECS, Step, includes, needs_language_model
+from recdistill.storage.new_folder import repaired
 
 logger = logging.getLogger("recdistill")
 
@@ -50,7 +51,7 @@ def check_finished(run: Path) -> None:
     Raises:
         UserError: names the folder, and the run that its name is most like.
     """
-    if not run.is_dir():
+    if not repaired(run).is_dir():
         like = _like(run)
         raise UserError(f"{run}: no such run" + (f"; did you mean {like}?" if like else ""))
 

@@ -1,6 +1,8 @@
 """What an export has read, in all its tries, and how: `evidence.json`, which is there before the store is finished."""
 
+import logging
 from pathlib import Path
+from typing import TypedDict
 
 from recdistill.config import ExportConfig
 from recdistill.distill.batch_size import Trial
@@ -8,12 +10,22 @@ from recdistill.errors import UserError
 from recdistill.measure.evidence import TokenCount, TokenState
 from recdistill.measure.facts import ExportEvidence
 from recdistill.measure.settings_check import judge
+from recdistill.storage.checksums import DamagedError, read_sealed, sealed
 from recdistill.storage.files import write_json
-from recdistill.storage.typed import read_optional
+from recdistill.storage.shards import forget_shards
+
+logger = logging.getLogger("recdistill")
 
 EVIDENCE_FILE = "evidence.json"
 READ_FILE = "read.json"
 """Counts at the end of each shard; there until the store is finished."""
+
+
+class Kept(TypedDict):
+    """`read.json`: counts by rows."""
+
+    counts: dict[str, TokenState]
+    checksum: str
 
 
 class ReadCounts:
@@ -26,7 +38,21 @@ class ReadCounts:
 
     def __init__(self, folder: Path, shard_rows: int) -> None:
         self.path, self.shard_rows = folder / READ_FILE, shard_rows
-        self._states: dict[str, TokenState] = read_optional(self.path, dict[str, TokenState]) or {}
+        self._states: dict[str, TokenState] = self._read()
+
+    def _read(self) -> dict[str, TokenState]:
+        """The counts of an interrupted try; without them its rows are of no use."""
+        if not self.path.is_file():
+            return {}
+        try:
+            return read_sealed(self.path, Kept)["counts"]
+        except DamagedError as error:
+            logger.warning("export: begins anew, since %s", error)
+            forget_shards(self.path.parent)
+            return {}
+
+    def _write(self) -> None:
+        write_json(self.path, sealed({"counts": self._states}))
 
     def put_back(self, count: TokenCount, rows_done: int) -> None:
         """Set `count` to what had been read for the first `rows_done` rows, whole shards.
@@ -55,12 +81,12 @@ class ReadCounts:
         ends = range((start // self.shard_rows + 1) * self.shard_rows, end + 1, self.shard_rows)
         if ends:
             self._states |= {str(rows): after if rows == end else before for rows in ends}
-            write_json(self.path, self._states)
+            self._write()
 
     def keep_at(self, rows: int, now: TokenState) -> None:
         """Note the counts where an interrupted export stops, after so many rows."""
         self._states |= {str(rows): now}
-        write_json(self.path, self._states)
+        self._write()
 
     def discard(self) -> None:
         """Remove the file, once the store is finished."""

@@ -165,7 +165,9 @@ def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> 
 
     users, counts = np.unique(windows.users[rows], return_counts=True)
     groups = sorted_batches(counts, size)
-    return [Reading(rows[np.isin(windows.users[rows], users[group])], grown) for group in groups]
+    # A user's rows stand together, so that the order of all rows is the same with any number of users in a group.
+    by_user = {int(user): rows[windows.users[rows] == user] for user in users}
+    return [Reading(np.concatenate([by_user[int(user)] for user in users[group]]), grown) for group in groups]
 
 
 def _predict(

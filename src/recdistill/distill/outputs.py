@@ -1,7 +1,7 @@
 """The store of the teacher's outputs: one row a target, found by its key, in memory-mapped shards.
 
     teacher_outputs/
-      shard-00000/  users.npy positions.npy top_items.npy top_scores.npy states.npy
+      shard-00000/  files.json users.npy positions.npy top_items.npy top_scores.npy states.npy
       shard-00001/  …
       item_embeddings.npy   the language model's embedding of each title, fp16 (N + 1, H)
       index_keys.npy, index_rows.npy
@@ -16,16 +16,16 @@ This file reads the store; `distill.writer` writes it.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.distill.index import Index
 from recdistill.errors import UserError
+from recdistill.storage.checksums import read_sealed
 from recdistill.storage.files import map_array
 from recdistill.storage.shards import Array, shard_path
-from recdistill.storage.typed import read_typed
 
 DONE_FILE = "outputs.json"
 EMBEDDINGS_FILE = "item_embeddings.npy"
@@ -45,7 +45,9 @@ class Fingerprints:
 
 
 class About(TypedDict):
-    """`outputs.json`: what the outputs were made from, K, S, rows of a shard, rows and shards in all, their bytes."""
+    """`outputs.json`: what the outputs were made from, K, S, rows of a shard, rows and shards in all, their bytes; its
+    own checksum.
+    """
 
     data: str
     split: str
@@ -56,6 +58,7 @@ class About(TypedDict):
     rows: int
     shards: int
     bytes: int
+    checksum: NotRequired[str]
 
 
 class Records(NamedTuple):
@@ -88,7 +91,7 @@ class OutputsReader:
     def __init__(self, folder: Path, expected: Fingerprints) -> None:
         if not (folder / DONE_FILE).is_file():
             raise UserError(f"{folder}: holds no finished teacher outputs; run `recdistill export` first")
-        about = read_typed(folder / DONE_FILE, About)
+        about = read_sealed(folder / DONE_FILE, About)
         _refuse_others(folder, about, expected)
         self.folder, self.fingerprints = folder, expected
         self.top_k, self.state_dim, self.shard_rows = about["top_k"], about["state_dim"], about["shard_rows"]

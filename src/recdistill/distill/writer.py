@@ -1,23 +1,40 @@
 """Write the store of the teacher's outputs, in the background and so that an interrupted export can go on."""
 
+import logging
 import shutil
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
+from recdistill.distill.evidence import EVIDENCE_FILE, READ_FILE
 from recdistill.distill.index import write_index
-from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, Fingerprints
+from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, About, Fingerprints
 from recdistill.errors import UserError
+from recdistill.storage.checksums import is_whole, read_sealed, sealed, write_record
 from recdistill.storage.files import disk_errors, map_array, write_array, write_json
-from recdistill.storage.shards import Array, Columns, GrowingShard, finished_shards, rows_aside
+from recdistill.storage.shards import (
+    Array,
+    Columns,
+    GrowingShard,
+    drop_damaged,
+    finished_shards,
+    forget_shards,
+    rows_aside,
+)
 from recdistill.storage.typed import read_typed
+
+logger = logging.getLogger("recdistill")
 
 PLAN_FILE = "export.json"
 """What is being written; there until `outputs.json` is."""
+WRITTEN_FILE = "written.json"
+"""Size and checksum of the finished store's files, for a try that is cut off before the step has its manifest."""
 QUEUED_APPENDS = 8
 
 
@@ -30,6 +47,32 @@ def _columns(top_k: int, state_dim: int) -> Columns:
         "top_scores": ("float32", (top_k,)),
     }
     return columns | ({"states": ("float16", (state_dim,))} if state_dim else {})
+
+
+def _written(folder: Path) -> list[str]:
+    """Names of the store's files, but for those that are there until it is finished."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix == ".npy")
+    return [*(path.as_posix() for path in paths), *(one for one in (EVIDENCE_FILE,) if (folder / one).is_file())]
+
+
+def is_written(folder: Path) -> bool:
+    """Whether an export was cut off behind its last row, and all it wrote is whole; one that is damaged is removed."""
+    done = folder / DONE_FILE
+    if not done.is_file():
+        return False
+    try:
+        read_sealed(done, About)
+    except UserError as error:
+        why = str(error)
+    else:
+        if is_whole(folder, WRITTEN_FILE):
+            return True
+        why = f"{folder} is damaged"
+    logger.warning("export: begins anew, since %s", why)
+    forget_shards(folder)
+    for name in (PLAN_FILE, READ_FILE, DONE_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return False
 
 
 class OutputsWriter:
@@ -58,7 +101,7 @@ class OutputsWriter:
         self._shards = len(finished_shards(folder))
         self.rows_done = self._shards * shard_rows + rows_aside(folder, self._shards)
         self._shard: GrowingShard | None = None
-        self._torn = self._closed = False
+        self._torn = self._closed = self._broken_off = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs-writer")
         self._queue: deque[Future[None]] = deque()
 
@@ -74,6 +117,9 @@ class OutputsWriter:
             if kind is None:
                 self.close()
         finally:
+            # While calls are cancelled, the thread takes others from the queue: one behind a cancelled one would leave
+            # a gap, and its rows would be written a second time by the next try.
+            self._broken_off = True
             self._thread.shutdown(wait=True, cancel_futures=True)
             if self._shard is not None:
                 self._shard.discard()
@@ -128,7 +174,8 @@ class OutputsWriter:
         write_index(self.folder, keys)
         size = sum(path.stat().st_size for path in self.folder.rglob("*.npy"))
         about = {"rows": sum(len(users) for users, _ in keys), "shards": len(shards), "bytes": size}
-        write_json(self.folder / DONE_FILE, self._plan | about)
+        write_record(self.folder, WRITTEN_FILE, _written(self.folder))
+        write_json(self.folder / DONE_FILE, sealed(self._plan | about))
         (self.folder / PLAN_FILE).unlink()
         self._closed = True
 
@@ -150,13 +197,14 @@ class OutputsWriter:
         """Note down what is being written, or check that what was begun here is the same."""
         if (self.folder / DONE_FILE).is_file():
             raise UserError(f"{self.folder}: holds a finished export already")
-        if (self.folder / PLAN_FILE).is_file():
-            begun = read_typed(self.folder / PLAN_FILE, dict[str, str | int])
+        begun = self._begun()
+        if begun is not None:
             if begun != self._plan:
                 differ = ", ".join(key for key in self._plan if begun.get(key) != self._plan[key])
                 raise UserError(
                     f"{self.folder}: holds the beginning of another export ({differ}); remove it to start anew"
                 )
+            drop_damaged(self.folder)
             # A short shard is the last one; its export was cut off while the index was made, and it is made again.
             shards = finished_shards(self.folder)
             if shards and len(map_array(shards[-1] / "users.npy")) < self.shard_rows:
@@ -164,9 +212,21 @@ class OutputsWriter:
         else:
             write_json(self.folder / PLAN_FILE, self._plan)
 
+    def _begun(self) -> Mapping[str, Any] | None:
+        """What is being written here; None where nothing is, or where its file is damaged: then it begins anew."""
+        path = self.folder / PLAN_FILE
+        if not path.is_file():
+            return None
+        try:
+            return read_typed(path, dict[str, Any])
+        except UserError as error:
+            logger.warning("export: begins anew, since %s", error)
+            forget_shards(self.folder)
+            return None
+
     def _write(self, rows: dict[str, Array]) -> None:
         """In the thread: put rows into the open shard, and into further ones when it is full."""
-        if self._torn:
+        if self._torn or self._broken_off:
             return  # Rows after a failed write would leave a gap; the failure itself waits in the queue to be raised.
         self._torn = True
         count, start = len(rows["users"]), 0

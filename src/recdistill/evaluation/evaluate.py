@@ -20,11 +20,16 @@ from recdistill.evaluation.results import AmongCandidates, Compared, Fingerprint
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
 from recdistill.measure.profiler import Profiler
+from recdistill.storage.checksums import is_whole, write_record
 from recdistill.storage.files import write_array, write_json
 from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
+RANKED_FILE = ".ranked-{}.json"
+"""Size and checksum of what an evaluation has written of a model; there until it is done."""
+KINDS = {"baselines": "json", "ranks": "npy", "candidate_ranks": "npy", "top_items": "npy"}
+"""Folders of an evaluation with a file of each model, and the endings of these."""
 TESTED_METRICS = ("ndcg@10", "hit_rate@10")
 """The metrics on which models are compared: the one they are chosen by, and the one that is easiest to picture."""
 SLICE_METRIC = "ndcg@10"
@@ -69,8 +74,7 @@ def evaluate(
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():
-        if going_on and (kept := read_ranking(folder, name, _shape(data, config), bool(config.candidates))):
-            logger.info("evaluate: %s was ranked before the interruption", name)
+        if going_on and (kept := _ranked_before(folder, name, data, config)):
             rankings[name] = kept
             continue
         if earlier is not None and name in unchanged and (kept := _kept(earlier, name, data, config, profiler)):
@@ -84,6 +88,7 @@ def evaluate(
             del scorer
         with profiler.phase("write"):
             save_ranking(folder, name, rankings[name])
+            write_record(folder, RANKED_FILE.format(name), _files_of(folder, name))
     with profiler.phase("statistics"):
         result = assess(data, config, rankings, seed)
         result["baselines"] = _baselines(folder, data, config)
@@ -93,6 +98,30 @@ def evaluate(
             write_array(folder / FILE, candidates)
         write_json(folder / "metrics.json", result)
     return result
+
+
+def forget_ranked(folder: Path) -> None:
+    """Remove what is there for going on alone, once an evaluation is done."""
+    for path in folder.glob(RANKED_FILE.format("*")):
+        path.unlink()
+
+
+def _files_of(folder: Path, model: str) -> list[str]:
+    """What is written of one model, as seen from the folder."""
+    paths = (folder / kind / f"{model}.{end}" for kind, end in KINDS.items())
+    return [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+
+
+def _ranked_before(folder: Path, model: str, data: PreparedData, config: EvaluateConfig) -> Ranking | None:
+    """The model's ranking by an interrupted try, if it is whole; else None, and what there is of it is removed."""
+    if is_whole(folder, RANKED_FILE.format(model)):
+        logger.info("evaluate: %s was ranked before the interruption", model)
+        return read_ranking(folder, model, _shape(data, config), bool(config.candidates))
+    if left := _files_of(folder, model):
+        logger.warning("evaluate: %s is ranked again, since %s of the interrupted try is not whole", model, left[-1])
+        for name in left:
+            (folder / name).unlink()
+    return None
 
 
 def _kept(earlier: Path, model: str, data: PreparedData, config: EvaluateConfig, profiler: Profiler) -> Ranking | None:

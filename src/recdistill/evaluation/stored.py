@@ -18,7 +18,8 @@ from recdistill.steps import SPECS, STEPS, behind
 from recdistill.storage.files import map_array
 from recdistill.storage.manifest import Environment, Manifest, Timings
 from recdistill.storage.names import is_own_name
-from recdistill.storage.typed import JsonValue, read_optional, read_typed, typed
+from recdistill.storage.step_files import check_step, checked, read_manifest
+from recdistill.storage.typed import JsonValue, read_typed, typed
 
 logger = logging.getLogger("recdistill")
 
@@ -83,6 +84,7 @@ class StoredRun:
         Raises:
             UserError: it is not there, or it is not what was evaluated.
         """
+        check_step(self.path / "prepare")
         data = PreparedData.load(self.path / "prepare", read_titles=False)
         made_of = self.metrics["fingerprints"]
         if (made_of.get("data"), made_of.get("split")) != (data.fingerprint, data.split_fingerprint):
@@ -93,7 +95,8 @@ class StoredRun:
         """Manifests of the run's steps in the order in which they were begun; the report is left out, and what the
         evaluation was made without.
         """
-        found = {path.parent.name: read_typed(path, Manifest) for path in self.path.glob("*/manifest.json")}
+        read = {path.parent.name: read_manifest(path.parent) for path in self.path.glob("*/manifest.json")}
+        found = {name: manifest for name, manifest in read.items() if manifest is not None}
         evaluation = found.get("evaluation")
         left_out = (*NOT_WORK, *(not_evaluated(evaluation) if evaluation else ()))
         kept = [(name, manifest) for name, manifest in found.items() if "." not in name and name not in left_out]
@@ -108,7 +111,7 @@ class StoredRun:
         return environment["cpu"]["model"] if "cpu" in environment else ""
 
     def _manifest(self, step: str) -> Manifest | None:
-        return read_optional(self.path / step / "manifest.json", Manifest)
+        return read_manifest(self.path / step)
 
     def code(self) -> dict[str, set[str]]:
         """What the steps were made with: `commit`, and the packages' versions by name; only what was recorded."""
@@ -128,7 +131,7 @@ class StoredRun:
 
     def cost(self, step: str) -> tuple[float, float | None]:
         """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
-        timings = read_typed(self.path / step / "timings.json", Timings)
+        timings = read_typed(checked(self.path / step / "timings.json"), Timings)
         cores = timings.get("core_seconds")
         return sum(timings["phases"].values()), None if cores is None else sum(cores.values())
 
@@ -144,11 +147,12 @@ def read_stored(path: Path) -> StoredRun:
     """Read the evaluation of a run.
 
     Raises:
-        UserError: the run was not evaluated, or what it left is broken.
+        UserError: the run was not evaluated, or what it left is damaged.
     """
     file = path / "evaluation" / "metrics.json"
     if not file.is_file():
         raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
+    check_step(path / "evaluation")
     return StoredRun(path, read_typed(file, Metrics))
 
 

@@ -53,10 +53,10 @@ def model_digests(location: str, cache: Path, key: str = "teacher.llm") -> Diges
         return _on_hub(location, key)
     refuse_adapter(location, folder, key)
     return {
-        path.relative_to(folder).as_posix(): remembered_digest(path, cache)[:DIGITS]
-        for part in (folder, *_parts(folder))
-        if part.is_dir()
-        for path in sorted(part.iterdir())
+        (part / path.name).as_posix(): remembered_digest(path, cache)[:DIGITS]
+        for part in (Path(), *_parts(folder))
+        if (folder / part).is_dir()
+        for path in sorted((folder / part).iterdir())
         if _decides(path)
     }
 
@@ -131,13 +131,16 @@ def _on_hub(location: str, key: str) -> Digests:
 
 
 def _parts(folder: Path) -> list[Path]:
-    """The folders inside that `modules.json` names; what is wrong with that file is told where it is read."""
+    """The folders that `modules.json` names, as seen from the model's: nested ones and links too.
+
+    What is wrong with that file is told where it is read.
+    """
     if not (folder / MODULES_FILE).is_file():
         return []
     modules = read_json(folder / MODULES_FILE)
     names = [part.get("path") for part in modules if isinstance(part, dict)] if isinstance(modules, list) else []
-    inside = [(folder / name).resolve() for name in names if isinstance(name, str) and name]
-    return sorted({folder / path.name for path in inside if path.parent == folder.resolve()})
+    inside = {Path(name) for name in names if isinstance(name, str)} - {Path()}
+    return sorted(path for path in inside if not path.is_absolute() and ".." not in path.parts)
 
 
 def _decides(path: Path) -> bool:

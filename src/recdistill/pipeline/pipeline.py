@@ -156,11 +156,16 @@ class Pipeline(OpenRun):
         if reason := spec.left_out(self.config):
             logger.info("%s: left out, since %s", step, reason)
             return
+        if damage := self.folder.damage(spec.folder):
+            logger.warning("%s: the step is done again, since %s", step, damage)
         plan = self.plan(step)
         if self.folder.is_finished(spec.folder, plan.fingerprint):
             logger.info("%s: finished before, nothing to do", step)
             return
         self.explain(plan)
+        if self.folder.take_finished(spec.folder, plan.fingerprint):
+            logger.info("%s: done by a try that was cut off at its end", step)
+            return
         if step == "evaluate":
             forget_other_machines_ranks(self)
         with self.folder.work_on(
@@ -174,4 +179,6 @@ class Pipeline(OpenRun):
             results=RESULTS[step],
         ) as (partial, profiler):
             do_work(self, step, RunContext(self.device, profiler, partial))
+            if step == "prepare":
+                self.refuse_other_data(partial)
         logger.info("%s: done", step)

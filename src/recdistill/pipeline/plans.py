@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recdistill.config import DataConfig, RunConfig, TeacherConfig
+from recdistill.data.about import About
 from recdistill.data.fetch import cache_folder
 from recdistill.data.frames import Frames
 from recdistill.data.mixed_histories import with_mixed_histories
@@ -16,9 +17,10 @@ from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
 from recdistill.language_models.fingerprints import changed_models, model_inputs, without_models
 from recdistill.measure.environment import environment
-from recdistill.steps import RESULTS, SPECS, Step, changed_results
+from recdistill.steps import RESULTS, SPECS, STEPS, Step, changed_results
 from recdistill.storage.manifest import Environment, Inputs, Manifest
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+from recdistill.storage.typed import read_typed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -75,7 +77,7 @@ class OpenRun:
         return self.folder.step(SPECS[step].folder)
 
     def manifest(self, step: Step) -> Manifest | None:
-        """What a finished step recorded; None where it has not finished."""
+        """What a finished step recorded; None where it has not finished, or where its files are damaged."""
         return self.folder.manifest(SPECS[step].folder)
 
     def environment(self) -> Environment:
@@ -184,3 +186,20 @@ class OpenRun:
                 "choose another run folder or remove this one"
             )
         logger.info("%s: re-running, since %s", step, "; ".join(changes[:3]))
+
+    def refuse_other_data(self, prepared: Path) -> None:
+        """Refuse data that was prepared again where a folder was damaged or lost, if the run's other steps know others.
+
+        Raises:
+            UserError: names the step.
+        """
+        about = read_typed(prepared / "data.json", About)
+        now = {"data": about["fingerprint"], "split": about["split_fingerprint"]}
+        for spec in STEPS:
+            manifest = self.manifest(spec.name) if spec.name != "prepare" else None
+            before = manifest["inputs"] if manifest else {}
+            if any(before.get(name, value) != value for name, value in now.items()):
+                raise UserError(
+                    f"run: {self.folder.path}: {spec.folder} was made with other data than is prepared now; choose "
+                    "another run folder or remove this one"
+                )

@@ -13,11 +13,12 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
-from recdistill.distill.outputs import DONE_FILE, MEMORISATION_FILE, OutputsReader
+from recdistill.distill.outputs import MEMORISATION_FILE, OutputsReader
 from recdistill.distill.target_memorisation import target_memorisation
+from recdistill.distill.writer import is_written
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.baselines.oracle import OracleScorer
-from recdistill.evaluation.evaluate import evaluate
+from recdistill.evaluation.evaluate import evaluate, forget_ranked
 from recdistill.evaluation.kept import WITH, unchanged_models
 from recdistill.evaluation.ranking import Scorer
 from recdistill.language_models.titles import tell_titles, title_facts
@@ -25,8 +26,10 @@ from recdistill.measure.context import RunContext
 from recdistill.pipeline.plans import OpenRun, step_fingerprint
 from recdistill.reporting.report import write_report
 from recdistill.steps import SPECS, Step, changed_results
+from recdistill.storage.checksums import DamagedError
 from recdistill.storage.files import write_json
-from recdistill.storage.manifest import Environment, Manifest
+from recdistill.storage.manifest import Environment
+from recdistill.storage.step_files import read_manifest
 from recdistill.storage.typed import read_typed
 from recdistill.teacher.teacher import load_teacher
 from recdistill.training.distilled import train_distilled
@@ -96,7 +99,7 @@ def _train_language_model(run: OpenRun, student: Path, context: RunContext) -> N
 
 def _export(run: OpenRun, context: RunContext) -> None:
     folder = context.folder
-    if not (folder / DONE_FILE).is_file():  # It is there where the try before was cut off behind it.
+    if not is_written(folder):  # It is where the try before was cut off behind its last row.
         _write_lists(run, context)
     with context.profiler.phase("target memorisation"):
         found = target_memorisation(OutputsReader(folder, run.output_fingerprints()), run.data(), run.config.seed)
@@ -152,17 +155,23 @@ def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:
 
 def _evaluate(run: OpenRun, context: RunContext) -> None:
     folder, profiler = context.folder, context.profiler
-    data, config, earlier = run.data(), run.config, run.step("evaluate")
+    data, config = run.data(), run.config
+    earlier = run.step("evaluate") if run.manifest("evaluate") else None
     scorers = _scorers(run, data, context)
     evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, _unchanged(run), going_on=True)
+    forget_ranked(folder)
 
 
 def forget_other_machines_ranks(run: OpenRun) -> None:
     """An interrupted evaluation goes on only with this code and on this machine, so that its models are alike."""
     partial = run.folder.path / f"{SPECS['evaluate'].folder}.partial"
-    if not (partial / "manifest.json").is_file():
+    try:
+        manifest = read_manifest(partial)
+    except DamagedError:
+        return  # `RunFolder.work_on` begins anew then, and says so.
+    if manifest is None:
         return
-    before, now = read_typed(partial / "manifest.json", Manifest).get("environment", Environment()), run.environment()
+    before, now = manifest.get("environment", Environment()), run.environment()
     if changed := [key for key in WITH if before.get(key) != now.get(key)]:
         logger.info("evaluate: begins anew, since %s differs from the interrupted try's", changed[0])
         shutil.rmtree(partial)

@@ -13,9 +13,11 @@ from recdistill.evaluation.results import Metrics
 from recdistill.evaluation.stored import not_evaluated
 from recdistill.measure.facts import ExportEvidence, GateExamples, Judged, TeacherEvidence
 from recdistill.steps import STEPS
+from recdistill.storage.checksums import DamagedError
 from recdistill.storage.files import read_errors
 from recdistill.storage.manifest import Manifest, Memory, PhaseMemory, Timings
-from recdistill.storage.typed import read_optional, read_typed
+from recdistill.storage.step_files import MANIFEST_FILE, check_step, read_manifest
+from recdistill.storage.typed import read_optional
 
 REPORTED = tuple(spec for spec in STEPS if spec.name != "report")
 """The steps that a report tells of."""
@@ -86,9 +88,9 @@ def read_run(folder: Path, control: Path | None = None) -> Run:
     """Read what the finished steps left; `control` is kept with it.
 
     Raises:
-        UserError: no step has finished there, or a file is broken.
+        UserError: no step has finished there, or a file is damaged.
     """
-    evaluation = read_optional(folder / "evaluation" / "manifest.json", Manifest)
+    evaluation = read_manifest(folder / "evaluation")
     left_out = not_evaluated(evaluation) if evaluation else ()
     there = [
         spec.folder
@@ -123,9 +125,11 @@ def _export_settings(outputs: Path) -> list[Judged]:
 
 
 def _read_step(folder: Path) -> Step:
-    curve = folder / "training.csv"
+    curve, manifest = folder / "training.csv", check_step(folder)
+    if manifest is None:
+        raise DamagedError(folder / MANIFEST_FILE, "missing")
     return Step(
-        manifest=read_typed(folder / "manifest.json", Manifest),
+        manifest=manifest,
         seconds=timings["phases"] if (timings := read_optional(folder / "timings.json", Timings)) else {},
         memory=memory["phases"] if (memory := read_optional(folder / "memory.json", Memory)) else {},
         curve=_read_curve(curve) if curve.is_file() else [],

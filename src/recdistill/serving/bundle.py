@@ -35,6 +35,7 @@ from recdistill.serving.torch_engine import TorchEngine
 from recdistill.steps import SERVED
 from recdistill.storage.files import read_json, write_json, write_text
 from recdistill.storage.new_folder import new_folder
+from recdistill.storage.step_files import check_step
 from recdistill.students.make import SHAPE_FILE, load_student
 from recdistill.students.title_map import ABOUT_FILE, MAP_FILE
 from recdistill.version import __version__
@@ -67,11 +68,14 @@ def make_bundle(run: Path, out: Path | None = None, name: str = "", int8: bool =
         The folder.
 
     Raises:
-        UserError: the run lacks a model or its data, a library is missing, or a graph's scores are not torch's.
+        UserError: the run lacks a model or its data, or one is damaged; a library is missing; or a graph's scores are
+            not torch's.
     """
     _check_libraries()
     models = [model for model in SERVED if (run / model / SHAPE_FILE).is_file()]
     check_served(run, models[0] if models else "distilled")  # type: ignore[arg-type]
+    for step in ("prepare", *models, "evaluation", "teacher"):
+        check_step(run / step)
     data, names = PreparedData.load(run / "prepare"), read_json(run / "prepare" / "catalog.json")
     out = out or run / BUNDLE_FOLDER
     with new_folder(out, replaces=BUNDLE_FILE) as folder:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.errors import UserError
+from recdistill.storage.checksums import CHECKSUM, DamagedError, sealed
 from recdistill.storage.files import read_errors, read_json, sha256_of
 from recdistill.storage.names import is_own_name
 
@@ -91,6 +92,7 @@ class Bundle:
         files: name → size and sha256, of every file but `bundle.json`.
         int8: what 8 bits cost; None without.
         notes: what is not as it was at training, a sentence each.
+        checksum: of all of the above; empty in bundles from before there were any.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Bundle:
     files: dict[str, HeldFile]
     int8: Int8Quality | None = None
     notes: tuple[str, ...] = ()
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ def read_bundle(folder: Path, whole: bool = True) -> Bundle:
     form = said.get("form") if isinstance(said, dict) else None
     if form != FORM:
         raise UserError(f"{path}: a bundle of form {form}; this version reads form {FORM}; make it anew from its run")
+    if CHECKSUM in said and sealed(said) != said:
+        raise DamagedError(path, "its checksum is another")
     try:
         bundle = _bundle(said)
     except (TypeError, AttributeError, KeyError) as error:
@@ -206,8 +211,8 @@ def read_catalog(folder: Path) -> BundledCatalog:
 
 
 def bundle_json(bundle: Bundle) -> str:
-    """The text of `bundle.json`."""
-    return json.dumps(asdict(bundle), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The text of `bundle.json`, with its checksum."""
+    return json.dumps(sealed(asdict(bundle)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def held_files(folder: Path, names: Iterable[str]) -> dict[str, HeldFile]:

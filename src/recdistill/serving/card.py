@@ -9,8 +9,8 @@ from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import bracketed, metric_name, story_sentences
 from recdistill.serving.bundle_files import Bundle
 from recdistill.storage.files import read_json
-from recdistill.storage.manifest import Manifest
-from recdistill.storage.typed import JsonValue, read_optional
+from recdistill.storage.step_files import read_manifest
+from recdistill.storage.typed import JsonValue
 
 METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
 BASE_MODELS = {"title_encoder": "title encoder", "llm": "language model"}
@@ -96,7 +96,7 @@ def _settings(run: Path) -> dict[str, dict[str, JsonValue]]:
     """Settings of the run's steps, as their manifests have them."""
     found = {}
     for step in ("student", "teacher", "distilled"):
-        if manifest := read_optional(run / step / "manifest.json", Manifest):
+        if manifest := read_manifest(run / step):
             found[step] = manifest["config"]
     return found
 

@@ -15,7 +15,9 @@ from recdistill.serving.bundle import finish_bundle, kind_of_ids, write_catalog
 from recdistill.serving.bundle_files import CARD_FILE, read_bundle, read_catalog
 from recdistill.serving.loading import train_counts
 from recdistill.serving.seen import leaves_seen_out
+from recdistill.storage.checksums import write_record
 from recdistill.storage.files import map_array, write_array, write_json, write_text
+from recdistill.storage.step_files import check_step
 from recdistill.storage.typed import read_typed
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.map_about import MapAbout
@@ -47,13 +49,16 @@ class RunItems:
     """The distilled student and the catalog of a run; see :class:`Holder`.
 
     Raises:
-        UserError: the run has no distilled student, or model and catalog are not of the same number of items.
+        UserError: the run has no distilled student, a file is damaged, or model and catalog are not of the same number
+            of items.
     """
 
     def __init__(self, run: Path) -> None:
         self.run, self.title_map = run, run / "distilled"
         if not (self.title_map / SHAPE_FILE).is_file():
             raise UserError(f"{self.title_map}: holds no model; run `recdistill distill` first")
+        for step in ("prepare", "distilled"):
+            check_step(run / step)
         self.student, self.catalog = load_student(self.title_map), read_typed(run / "prepare" / "catalog.json", Names)
         self.item_ids = self.catalog["item_ids"][1:]
         if self.student.num_items != len(self.item_ids):
@@ -76,6 +81,7 @@ class RunItems:
         save_student(self.student, folder / "distilled")
         save_title_map(title_map, about, folder / "distilled")
         write_json(folder / "prepare" / "catalog.json", self.catalog)
+        write_record(folder)
 
 
 class BundleItems:

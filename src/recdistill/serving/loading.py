@@ -12,8 +12,10 @@ from recdistill.serving.answers import About, Model
 from recdistill.serving.bundle_files import BUNDLE_FILE, BundledModel, read_bundle, read_catalog
 from recdistill.serving.engines import Engine
 from recdistill.serving.seen import leaves_seen_out
-from recdistill.storage.manifest import Code, Manifest
-from recdistill.storage.typed import read_optional, read_typed
+from recdistill.storage.manifest import Code
+from recdistill.storage.new_folder import repaired
+from recdistill.storage.step_files import check_step, read_manifest
+from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -34,7 +36,7 @@ class Loaded:
 
 def load(path: Path, model: Model, int8: bool = False) -> Loaded:
     """See :meth:`recdistill.serving.recommender.Recommender.load`."""
-    if (path / BUNDLE_FILE).is_file():
+    if (repaired(path) / BUNDLE_FILE).is_file():
         return load_bundle(path, model, int8)
     if holds_run_as_it_is(path, model):
         return load_bundle(path / BUNDLE_FOLDER, model, int8)
@@ -81,17 +83,20 @@ def load_run(run: Path, model: Model) -> Loaded:
     """A run's model, by torch.
 
     Raises:
-        UserError: the run lacks the model or the catalog; the message names the step that makes it.
+        UserError: the run lacks the model or the catalog, and the message names the step that makes it; or a file of
+            these is damaged.
     """
     from recdistill.serving.torch_engine import TorchEngine
     from recdistill.students.make import load_student
 
     check_served(run, model)
 
+    for step in ("prepare", model):
+        check_step(run / step)
     names = read_typed(run / "prepare" / "catalog.json", Names)
     engine = TorchEngine(load_student(run / model))
     exclude_seen = leaves_seen_out(run, model)
-    manifest = read_optional(run / model / "manifest.json", Manifest)
+    manifest = read_manifest(run / model)
     about = About(
         run.resolve().name,
         step_fingerprint(run, model),
@@ -133,7 +138,7 @@ def train_counts(run: Path) -> list[int] | None:
 
 def holds_run_as_it_is(run: Path, model: Model) -> bool:
     """Whether the bundle in a run holds its model as it is now, and onnxruntime is there to answer from it."""
-    folder = run / BUNDLE_FOLDER
+    folder = repaired(run / BUNDLE_FOLDER)
     if not (folder / BUNDLE_FILE).is_file():
         return False
     held = read_bundle(folder, whole=False).models.get(model)
@@ -148,5 +153,5 @@ def holds_run_as_it_is(run: Path, model: Model) -> bool:
 
 def step_fingerprint(run: Path, model: str) -> str:
     """The fingerprint of the step that trained a run's model; empty where `add-items` wrote the folder."""
-    manifest = read_optional(run / model / "manifest.json", Manifest)
+    manifest = read_manifest(run / model)
     return manifest["fingerprint"] if manifest else ""

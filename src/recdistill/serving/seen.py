@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from recdistill.storage.manifest import Manifest
+from recdistill.storage.step_files import read_manifest
 from recdistill.storage.typed import read_optional
 from recdistill.students.map_about import MapAbout
 
@@ -14,10 +14,10 @@ ABOUT_FILE = "title_map.json"
 
 def leaves_seen_out(run: Path, model: str) -> bool:
     """Whether a run's ranking left seen items out (`evaluate.filter_seen`), by its evaluation, or by its training."""
-    evaluated = read_optional(run / "evaluation" / "manifest.json", Manifest)
+    evaluated = read_manifest(run / "evaluation")
     if evaluated and "filter_seen" in evaluated["config"]:
         return bool(evaluated["config"]["filter_seen"])
-    trained = read_optional(run / model / "manifest.json", Manifest)
+    trained = read_manifest(run / model)
     if trained and FILTER_SEEN in trained["inputs"]:
         return bool(trained["inputs"][FILTER_SEEN])
     about = read_optional(run / model / ABOUT_FILE, MapAbout)

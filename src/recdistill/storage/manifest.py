@@ -5,6 +5,7 @@ A key that may be missing was not written by every version whose runs are read.
 
 from typing import NotRequired, TypedDict
 
+from recdistill.storage.checksums import Files
 from recdistill.storage.typed import JsonValue
 
 Inputs = dict[str, str | int | bool | dict[str, str]]
@@ -58,7 +59,10 @@ class Environment(TypedDict, total=False):
 
 
 class Manifest(TypedDict):
-    """What ran, with which settings, on what, when. `seconds` are those of all tries."""
+    """What ran, with which settings, on what, when. `seconds` are those of all tries.
+
+    `files` are the others of the folder, with size and checksum; `checksum` is the manifest's own.
+    """
 
     step: NotRequired[str]
     status: NotRequired[str]
@@ -71,6 +75,8 @@ class Manifest(TypedDict):
     attempts: NotRequired[int]
     finished: NotRequired[str]
     seconds: NotRequired[float]
+    files: NotRequired[Files]
+    checksum: NotRequired[str]
 
 
 class Timings(TypedDict):

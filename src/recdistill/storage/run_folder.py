@@ -2,19 +2,19 @@
 
     runs/<name>/
       prepare/  student/  teacher/  teacher_outputs/  distilled/  evaluation/  report/
-        manifest.json   what ran: step, fingerprint, inputs, configuration, version of the code, environment, when
+        manifest.json   what ran: step, fingerprint, inputs, configuration, version of the code, environment, when;
+                        size and checksum of each file, and its own; written last
         timings.json    {"phases": {name: seconds}}
         memory.json     {"phases": {name: {"peak_rss_gib": …, …}}}
 
-A step works in `<step>.partial` and takes its name when it is done, so a folder with a step's name is always whole. An
-interrupted step finds its checkpoints in the partial folder and goes on from there, if its fingerprint is unchanged.
+A step works in `<step>.partial` and takes its name when it is done, so a folder with a step's name was whole once; its
+files are compared with the manifest before they are used (:mod:`recdistill.storage.step_files`). An interrupted step
+finds its checkpoints in the partial folder and goes on from there, if its fingerprint is unchanged.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -23,13 +23,16 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from recdistill.errors import UserError
 from recdistill.interruption import deferred
-from recdistill.storage.files import clear_temporary, disk_errors, write_json
+from recdistill.storage.checksums import DamagedError, check_files
+from recdistill.storage.files import clear_temporary, disk_errors
+from recdistill.storage.locks import locked
 from recdistill.storage.manifest import Environment, Inputs, Manifest, Memory, Timings
-from recdistill.storage.typed import read_optional, read_typed
+from recdistill.storage.step_files import damage_of, read_manifest, write_manifest
+from recdistill.storage.typed import read_typed
 from recdistill.version import __version__
 
 if TYPE_CHECKING:
@@ -79,14 +82,29 @@ class RunFolder:
         """The folder of a finished step."""
         return self.path / name
 
+    def damage(self, name: str) -> str:
+        """What is wrong with a finished step's files, in a line; empty where nothing is, or it has not finished."""
+        return damage_of(self.step(name))
+
     def manifest(self, name: str) -> Manifest | None:
-        """What a finished step recorded; None where it has not finished."""
-        return read_optional(self.step(name) / "manifest.json", Manifest)
+        """What a finished step recorded; None where it has not finished, or where its files are damaged."""
+        return None if self.damage(name) else read_manifest(self.step(name))
 
     def is_finished(self, name: str, expected: str) -> bool:
-        """Whether the step has finished with this fingerprint."""
+        """Whether the step has finished with this fingerprint, and its files are whole."""
         manifest = self.manifest(name)
         return manifest is not None and manifest["fingerprint"] == expected
+
+    def take_finished(self, name: str, expected: str) -> bool:
+        """Give a step its name that was finished, and cut off before it had it; whether there was such a one."""
+        partial = self.path / f"{name}.partial"
+        if not partial.is_dir() or damage_of(partial):
+            return False
+        manifest = read_manifest(partial)
+        if manifest is None or (manifest.get("status"), manifest["fingerprint"]) != ("finished", expected):
+            return False
+        self._take_name(partial, name)
+        return True
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -96,33 +114,27 @@ class RunFolder:
             UserError: another process works in it, or the folder may not be written.
         """
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        while not _is_at(file := self._locked_file(), self.path / ".lock"):
-            file.close()  # Whoever held it before has removed it: the lock is on a file that nobody else will find.
         try:
-            yield
+            with locked(self.path / ".lock", f"run: {self.path} is in use by another recdistill process", self.path):
+                self._clear_renamed()
+                yield
         finally:
-            (self.path / ".lock").unlink(missing_ok=True)
-            file.close()
             for folder in made:
                 try:
                     folder.rmdir()
                 except OSError:  # It holds something, or another run that came to nothing was faster.
                     break
 
-    def _locked_file(self) -> TextIO:
-        """The open lock file, locked; see :meth:`lock`."""
-        with disk_errors(self.path):
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise UserError(f"run: {self.path} is not a folder") from error
-            file = (self.path / ".lock").open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            raise UserError(f"run: {self.path} is in use by another recdistill process") from error
-        return file
+    def _clear_renamed(self) -> None:
+        """Put away what a process left that was killed while one finished folder took another's place."""
+        for old in self.path.glob("*.old"):
+            with disk_errors(old):
+                if old.with_suffix("").exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    old.rename(old.with_suffix(""))
+        for half in self.path.glob("*.linking"):
+            shutil.rmtree(half, ignore_errors=True)
 
     @contextmanager
     def work_on(
@@ -168,21 +180,23 @@ class RunFolder:
                 "seconds": before.get("seconds", 0.0),
             }
         began = time.perf_counter()
-        if (partial / "memory.json").is_file() and (partial / "timings.json").is_file():
-            profiler.restore(read_typed(partial / "timings.json", Timings), read_typed(partial / "memory.json", Memory))
+        if before is not None:
+            _restore(profiler, partial, before)
         try:
-            write_json(partial / "manifest.json", manifest)
+            write_manifest(partial, manifest, MEASURED)
             with profiler, disk_errors(partial):
                 yield partial, profiler
             profiler.write(partial)
+            clear_temporary(partial)
             manifest |= {"status": "finished", "finished": _now(), "seconds": _since(began, manifest)}
-            write_json(partial / "manifest.json", manifest)
+            with disk_errors(partial):
+                write_manifest(partial, manifest, None)
         except BaseException:
             if resumable:
                 with disk_errors(partial):
                     manifest["seconds"] = _since(began, manifest)
                     profiler.write(partial)
-                    write_json(partial / "manifest.json", manifest)
+                    write_manifest(partial, manifest, MEASURED)
             else:
                 shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -190,12 +204,15 @@ class RunFolder:
 
     def _open_partial(self, partial: Path, expected: str, resumable: bool) -> Manifest | None:
         """Keep a partial folder to go on from, of the same fingerprint, and return its manifest; else begin empty."""
-        if resumable and (partial / "manifest.json").is_file():
-            manifest = read_typed(partial / "manifest.json", Manifest)
-            if manifest["fingerprint"] == expected:
-                logger.info("%s: was interrupted before; what it had saved is read back", partial.stem)
-                clear_temporary(partial)
-                return manifest
+        try:
+            manifest = read_manifest(partial) if resumable else None
+        except DamagedError as error:
+            logger.warning("%s: begins anew, since %s", partial.stem, error)
+            manifest = None
+        if manifest is not None and manifest["fingerprint"] == expected:
+            logger.info("%s: was interrupted before; what it had saved is read back", partial.stem)
+            clear_temporary(partial)
+            return manifest
         shutil.rmtree(partial, ignore_errors=True)
         with disk_errors(partial):
             partial.mkdir(parents=True)
@@ -212,6 +229,22 @@ class RunFolder:
             shutil.rmtree(old, ignore_errors=True)
 
 
+MEASURED = ("timings.json", "memory.json")
+"""What an interrupted try leaves of its measurements."""
+
+
+def _restore(profiler: Recorder, partial: Path, before: Manifest) -> None:
+    """Go on from what an interrupted try measured; where that is damaged, count from here on."""
+    files = [partial / name for name in MEASURED]
+    if not all(path.is_file() for path in files):
+        return
+    try:
+        check_files(partial, before.get("files", {}), MEASURED)
+        profiler.restore(read_typed(files[0], Timings), read_typed(files[1], Memory))
+    except UserError as error:
+        logger.warning("%s: times and memory of the interrupted try are left out, since %s", partial.stem, error)
+
+
 def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted keys in which two configurations differ, each as `key: old → new`."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -222,14 +255,6 @@ def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
     if isinstance(old, list) and isinstance(new, tuple):  # JSON has no tuples
         new = list(new)
     return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
-
-
-def _is_at(file: TextIO, path: Path) -> bool:
-    """Whether an open file is the one that stands at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _since(began: float, manifest: Manifest) -> float:

@@ -3,6 +3,7 @@
 One that an interruption found half full is set aside whole to the last row, and grows on when the export does.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,7 +15,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from recdistill.storage.checksums import FILES_FILE, is_whole, write_record
 from recdistill.storage.files import map_array
+
+logger = logging.getLogger("recdistill")
 
 Array = NDArray[Any]
 Columns = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -73,6 +77,7 @@ class GrowingShard:
         if self._aside.is_dir():
             self._aside.rename(self._partial)
         self._partial.mkdir(parents=True, exist_ok=True)
+        (self._partial / FILES_FILE).unlink(missing_ok=True)
         self._arrays = {
             name: GrowingArray(self._partial / f"{name}.npy", dtype, shape) for name, (dtype, shape) in columns.items()
         }
@@ -85,15 +90,17 @@ class GrowingShard:
         self.rows += len(next(iter(rows.values())))
 
     def finish(self) -> None:
-        """Give the shard its name."""
+        """Give the shard its name, with size and checksum of its files in it."""
         for array in self._arrays.values():
             array.finish()
+        write_record(self._partial)
         self._partial.rename(self.path)
 
     def set_aside(self) -> None:
         """Keep the rows so far, for a writer that goes on; nothing can be appended to this one any more."""
         for array in self._arrays.values():
             array.finish()
+        write_record(self._partial)
         self._partial.rename(self._aside)
 
     def discard(self) -> None:
@@ -110,8 +117,30 @@ def shard_path(folder: Path, number: int) -> Path:
 
 def rows_aside(folder: Path, number: int) -> int:
     """Rows of shard `number` that an interruption set aside; 0 where it did not."""
-    users = folder / f".{shard_path(folder, number).name}.aside" / "users.npy"
+    users = _aside(folder, number) / "users.npy"
     return len(map_array(users)) if users.is_file() else 0
+
+
+def drop_damaged(folder: Path) -> None:
+    """Remove shards that are not as they were written, and those behind them: rows after a gap are of no use."""
+    there = len(finished_shards(folder))
+    for number in range(there + 1):
+        path = shard_path(folder, number) if number < there else _aside(folder, number)
+        if path.is_dir() and not is_whole(path, FILES_FILE):
+            logger.warning("export: rows are read again from shard %d on, since %s is damaged", number, path)
+            forget_shards(folder, number)
+            return
+
+
+def forget_shards(folder: Path, first: int = 0) -> None:
+    """Remove shard `first` and all behind it."""
+    for number in range(first, len(finished_shards(folder)) + 1):
+        shutil.rmtree(_aside(folder, number), ignore_errors=True)
+        shutil.rmtree(shard_path(folder, number), ignore_errors=True)
+
+
+def _aside(folder: Path, number: int) -> Path:
+    return folder / f".{shard_path(folder, number).name}.aside"
 
 
 def finished_shards(folder: Path) -> list[Path]:

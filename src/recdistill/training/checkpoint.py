@@ -1,9 +1,11 @@
 """Checkpoints of a training run in one safetensors file: what is trained, the best of it so far, the optimiser, the
 random state, the counts.
 
-One file, written atomically, so that tensors and counts never disagree; no pickle is written or read.
+One file, written atomically, so that tensors and counts never disagree; no pickle is written or read. It holds the
+sha256 of all that is in it.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -17,10 +19,16 @@ from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.measure.evidence import TokenState
-from recdistill.storage.files import atomic_path, require_finite
+from recdistill.storage.checksums import CHECKSUM, DamagedError, is_whole, write_record
+from recdistill.storage.files import atomic_path, read_errors, require_finite
 from recdistill.training.validations import Validation
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+WRITTEN_FILE = "written.json"
+"""Size and checksum of what one of a step's several trainings left."""
+OF_THE_STEP = ("manifest.json", "timings.json", "memory.json", CHECKPOINT_FILE)
+"""Files of a step's folder that change after its first training."""
+METADATA = ("fingerprint", "counts", "scaler")
 
 
 @dataclass
@@ -145,8 +153,10 @@ def save_checkpoint(
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     metadata = {"fingerprint": fingerprint, "counts": counts.as_json(), "scaler": json.dumps(scaler)}
+    kept = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    metadata[CHECKSUM] = _checksum(metadata, kept)
     with atomic_path(folder / CHECKPOINT_FILE) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
+        save_file(kept, temporary, metadata)
 
 
 def load_checkpoint(
@@ -158,13 +168,14 @@ def load_checkpoint(
         The counts, the best weights and the scaler's state; None where there is no checkpoint.
 
     Raises:
-        UserError: the file is broken, was made with other settings, or does not have this module's names and shapes.
+        DamagedError: the file is not as it was written; nothing of it is used.
+        UserError: the file was made with other settings, or does not have this module's names and shapes.
     """
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return None
     metadata, tensors = _read(path)
-    if metadata.get("fingerprint") != fingerprint:
+    if metadata["fingerprint"] != fingerprint:
         raise UserError(f"{path}: made with other settings or other data; remove it to start anew")
     try:
         counts, scaler = Counts.of_json(metadata["counts"]), json.loads(metadata["scaler"])
@@ -204,19 +215,48 @@ def discard_checkpoint(folder: Path) -> None:
     (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
-def is_written(last: Path) -> bool:
-    """Whether a trained model is whole, by the file that is written last; its checkpoint may have outlived that."""
-    if last.is_file():
-        discard_checkpoint(last.parent)
-    return last.is_file()
+def mark_written(folder: Path) -> None:
+    """Write down what a training left in a folder, which is a part of a step's, for :func:`is_written`."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    left = [name for name in names if name.endswith((".safetensors", ".json", ".csv")) and name not in OF_THE_STEP]
+    write_record(folder, WRITTEN_FILE, left)
+
+
+def is_written(folder: Path) -> bool:
+    """Whether a trained model is there and as it was written; its checkpoint may have outlived that."""
+    whole = is_whole(folder, WRITTEN_FILE)
+    if whole:
+        discard_checkpoint(folder)
+    return whole
 
 
 def _read(path: Path) -> tuple[dict[str, str], Weights]:
+    """What a checkpoint holds; one of an earlier version has no checksum, and is taken as it is.
+
+    Raises:
+        DamagedError: it is not as it was written.
+    """
+    with read_errors(path):
+        path.open("rb").close()
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a whole checkpoint ({error}); remove it to start anew") from error
+        raise DamagedError(path, f"not a whole checkpoint: {error}") from error
+    expected = metadata.get(CHECKSUM)
+    if set(metadata) - {CHECKSUM} != set(METADATA) or expected not in (None, _checksum(metadata, tensors)):
+        raise DamagedError(path, "its checksum is another")
+    return metadata, tensors
+
+
+def _checksum(metadata: dict[str, str], tensors: Weights) -> str:
+    """Of the names, types, shapes and bytes of all tensors, and of the texts beside them."""
+    digest = hashlib.sha256(json.dumps([metadata[name] for name in METADATA]).encode())
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _part(tensors: Weights, prefix: str) -> Weights:

@@ -24,12 +24,11 @@ from recdistill.evaluation.protocol import deciding
 from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
 from recdistill.storage.run_folder import fingerprint
-from recdistill.students.make import SHAPE_FILE
 from recdistill.teacher.predictions import PredictedKeys
 from recdistill.teacher.teacher import Teacher, load_teacher
-from recdistill.training.checkpoint import is_written
+from recdistill.training.checkpoint import is_written, mark_written
 from recdistill.training.student import train_student
-from recdistill.training.teacher import GATE_FILE, train_teacher
+from recdistill.training.teacher import train_teacher
 
 FOLDS_FOLDER = "folds"
 FOLDS_STREAM = 0xF01D
@@ -89,14 +88,16 @@ def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], 
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
         student, teacher = _folders(context.folder, number)
-        if not is_written(student / SHAPE_FILE):
+        if not is_written(student):
             student.mkdir(parents=True, exist_ok=True)
             train_student(config, rest, context.within(student), validation)
-        if not is_written(teacher / GATE_FILE):
+            mark_written(student)
+        if not is_written(teacher):
             teacher.mkdir(parents=True, exist_ok=True)
             made_from = (rest.split_fingerprint, *deciding(config.evaluate).items())
             name = fingerprint("fold", config.teacher, config.student, config.seed, *made_from)
             train_teacher(config, rest, user_ids, student, context.within(teacher), name, validation)
+            mark_written(teacher)
             _free_memory(context.device)
 
 

@@ -11,11 +11,13 @@ from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, requested, stop_point
 from recdistill.measure.context import RunContext
 from recdistill.progress import progress_bar
+from recdistill.storage.checksums import DamagedError
 from recdistill.training.callbacks import Callbacks
 from recdistill.training.checkpoint import (
     CHECKPOINT_FILE,
     Counts,
     copy_weights,
+    discard_checkpoint,
     load_checkpoint,
     put_weights,
     save_checkpoint,
@@ -56,8 +58,13 @@ class Loop:
         self.began = time.monotonic() - self.counts.seconds
 
     def _resume(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.plain, self.fingerprint)
+        """Go on from the checkpoint, if there is one; what a damaged one held cannot be had again."""
+        try:
+            saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.plain, self.fingerprint)
+        except DamagedError as error:
+            logger.warning("%s: begins anew, since %s", self.name, error)
+            discard_checkpoint(self.folder)
+            saved = None
         if saved:
             self.counts, self.best, scaler = saved
             self.optimisation.restore_scaler(scaler)

@@ -26,9 +26,9 @@ from recdistill.measure.evidence import TokenCount
 from recdistill.storage.files import write_json
 from recdistill.storage.typed import read_typed
 from recdistill.students.base import Student
-from recdistill.students.make import SHAPE_FILE, load_student
+from recdistill.students.make import load_student
 from recdistill.teacher.predictions import PredictedKeys
-from recdistill.training.checkpoint import is_written
+from recdistill.training.checkpoint import is_written, mark_written
 from recdistill.training.correction import choose_weight
 from recdistill.training.student import train_student
 
@@ -141,8 +141,9 @@ def train_second_student(config: RunConfig, data: PreparedData, student_folder: 
         context: its folder gets the second student, its weight and logs.
     """
     folder = context.folder
-    if not is_written(folder / SHAPE_FILE):
+    if not is_written(folder):
         train_student(replace(config, seed=second_seed(config.seed)), data, context)
+        mark_written(folder)
     two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), context.device)
 
     def validate(weight: float) -> dict[str, float]:
