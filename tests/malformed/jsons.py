@@ -14,7 +14,7 @@ from recdistill.experiments.bench.results import read_rows
 from recdistill.reporting.collect import read_run
 from recdistill.serving.bundle_files import read_bundle, read_catalog
 from recdistill.storage.manifest import Memory, Timings
-from recdistill.storage.run_folder import RunFolder
+from recdistill.storage.step_files import read_manifest
 from recdistill.storage.typed import read_typed
 from recdistill.students.make import load_student
 
@@ -94,7 +94,7 @@ SHAPE = {
 STORE = Fingerprints("d", "s", "t")
 Reader = Callable[[Path], object]
 READERS: dict[str, tuple[str, Reader]] = {
-    "manifest": ("student/manifest.json", lambda folder: RunFolder(folder).manifest("student")),
+    "manifest": ("student/manifest.json", lambda folder: read_manifest(folder / "student")),
     "step": ("student/manifest.json", read_run),
     "timings": ("timings.json", lambda folder: read_typed(folder / "timings.json", Timings)),
     "memory": ("memory.json", lambda folder: read_typed(folder / "memory.json", Memory)),

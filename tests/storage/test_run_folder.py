@@ -259,8 +259,8 @@ def test_a_damaged_file_is_named_and_its_step_counts_as_not_finished(run: RunFol
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda text: text[:-9], "not whole JSON"),
-        (lambda text: "", "not whole JSON"),
+        (lambda text: text[:-9], "not valid JSON"),
+        (lambda text: "", "not valid JSON"),
         (lambda text: "[]", "not an object"),
         (lambda text: text.replace('"attempts": 1', '"attempts": 2'), "its checksum is another"),
         (lambda text: text.replace('"checksum"', '"checksun"'), "checksun: unknown"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, TypeVar
 
 from recdistill.errors import UserError
-from recdistill.storage.files import read_errors, sha256_of, write_json
+from recdistill.storage.files import read_errors, read_json, sha256_of, write_json
 from recdistill.storage.typed import typed
 
 CHECKSUM = "checksum"
@@ -85,12 +85,12 @@ def read_sealed(path: Path, kind: type[T]) -> T:
         DamagedError: it is no JSON, its checksum is another, or it lacks one and has keys that no version wrote.
         UserError: it cannot be read, or another version wrote it.
     """
+    with read_errors(path):
+        path.open("rb").close()
     try:
-        with read_errors(path):
-            raw = path.read_bytes()
-        value = json.loads(raw)
-    except ValueError as error:
-        raise DamagedError(path, "not whole JSON") from error
+        value = read_json(path)
+    except UserError as error:
+        raise DamagedError(path, str(error).removeprefix(f"{path}:").strip()) from error
     if not isinstance(value, dict):
         raise DamagedError(path, "not an object")
     if CHECKSUM in value:
