@@ -22,6 +22,7 @@ ON = {
     "teacher.llm_weights": "shuffled",
     "teacher.title_encoder": "minilm",
     "teacher.title_encoder_weights": "shuffled",
+    "teacher.title_tuning.steps": 5,
     "teacher.precision": "bf16",
     "teacher.quantization": "nf4",
     "teacher.double_quantization": True,
@@ -65,6 +66,11 @@ NOT_JUDGED = {
     "teacher.student_dropout": QUALITY,
     "teacher.title_dim": QUALITY,
     "teacher.title_tokens": "a bound; the log says of how many titles the rest was cut off",
+    "teacher.title_tuning.pairs": QUALITY,
+    "teacher.title_tuning.window": QUALITY,
+    "teacher.title_tuning.temperature": QUALITY,
+    "teacher.title_tuning.learning_rate": QUALITY,
+    "teacher.title_tuning.rank": "the number of trained parameters is told with teacher.title_tuning.steps",
     "teacher.adapter.alpha": QUALITY,
     "teacher.adapter.dropout": QUALITY,
     "teacher.train.max_epochs": SCHEDULE,
@@ -276,3 +282,14 @@ def test_weights_are_told_by_their_likeness_to_the_pretrained_ones(key):
     assert not effect(key, "random", seen("shuffled", 0.001))
     assert not effect(key, "shuffled", seen("shuffled", 0.4))
     assert not effect(key, "pretrained", {})
+
+
+def test_a_tuned_title_encoder_is_told_by_its_steps():
+    facts = {"steps": 5, "pairs": 4, "distinct": 9, "parameters": 120, "first_loss": 2.0, "last_loss": 1.5}
+    key = "teacher.title_tuning.steps"
+    assert effect(key, 5, {"title_encoder": {"tuning": facts}})
+    assert not effect(key, 6, {"title_encoder": {"tuning": facts}})
+    assert not effect(key, 0, {"title_encoder": {"tuning": facts}})
+    assert not effect(key, 5, {"title_encoder": {"cut": 0}})
+    assert effect(key, 0, {"title_encoder": {"cut": 0}})
+    assert not effect(key, 0, {})

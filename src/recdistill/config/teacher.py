@@ -10,8 +10,10 @@ from recdistill.config.rules import (
     POSITIVE,
     SHARE,
     Range,
+    at_least,
     check_ranges,
     given,
+    nonzero,
     require,
     setting,
     unless,
@@ -58,6 +60,32 @@ class AdapterConfig:
     """Dropout on the adapter's input while training."""
     layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Names of the linear layers that get adapters, in every block."""
+
+
+TUNED = nonzero(".steps")
+
+
+@dataclass(frozen=True)
+class TitleTuningConfig:
+    """Training of the model that embeds the titles, on items that follow one another, before the teacher's own."""
+
+    steps: int = setting(0, NOT_NEGATIVE)
+    """Steps of contrastive training, with plain LoRA around every linear layer. 0: titles are read by the model as it
+    is."""
+    pairs: int = setting(192, at_least(2), read_with=TUNED)
+    """Pairs of items a step; each item's other half is to be told from those of all other pairs."""
+    window: int = setting(5, POSITIVE, read_with=TUNED)
+    """Two items are a pair where a user has them at most this many interactions apart, in what is trained on."""
+    temperature: float = setting(0.05, POSITIVE, read_with=TUNED)
+    """What cosines are divided by in the loss."""
+    learning_rate: float = setting(1e-3, POSITIVE, read_with=TUNED)
+    """Peak learning rate of AdamW, reached after a tenth of the steps; then it falls in a line to 0."""
+    rank: int = setting(16, POSITIVE, read_with=TUNED)
+    """Rank of LoRA."""
+
+    def check(self, prefix: str) -> None:
+        """Check ranges; `prefix` is this section's dotted key."""
+        check_ranges(self, prefix)
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,8 @@ class TeacherConfig:
     hub name or folder of another sentence encoder."""
     title_encoder_weights: Weights = setting("pretrained", read_with=unless("teacher.title_encoder", "llm"))
     """Weights of the sentence encoder, as in `llm_weights`, which speaks for title_encoder llm too."""
+    title_tuning: TitleTuningConfig = field(default_factory=TitleTuningConfig)
+    """Training of the title encoder on the histories, before the teacher's own."""
     title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     title_decay: float = setting(0.9, SHARE)
@@ -163,6 +193,7 @@ class TeacherConfig:
             )
         check_ranges(self.gate, "teacher.gate")
         check_ranges(self.adapter, "teacher.adapter")
+        self.title_tuning.check("teacher.title_tuning")
         require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
         require(
             self.adapter.rank % self.adapter.experts == 0,

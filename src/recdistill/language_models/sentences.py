@@ -20,6 +20,7 @@ from recdistill.language_models.encoder_recipe import KEY, EncoderFiles, Recipe,
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.language_models.locations import FETCHED
 from recdistill.language_models.pooling import pool
+from recdistill.language_models.title_lora import TitleTuning
 from recdistill.measure.facts import TitleFacts, WeightFacts
 from recdistill.progress import progress_bar
 
@@ -81,7 +82,12 @@ def recipe_of(encoder: str, location: str) -> Recipe:
 
 @torch.inference_mode()
 def embed_sentences(
-    location: str, texts: list[str], device: str, recipe: Recipe | None = None, weights: Weights = "pretrained"
+    location: str,
+    texts: list[str],
+    device: str,
+    recipe: Recipe | None = None,
+    weights: Weights = "pretrained",
+    tuning: TitleTuning | None = None,
 ) -> Embedded:
     """Embed each distinct text once.
 
@@ -91,11 +97,14 @@ def embed_sentences(
         device: `cpu` or `cuda`.
         recipe: how; None: as the encoder's files ask.
         weights: as pretrained, or a control's.
+        tuning: what the encoder learned of the items beside its pretraining; None: nothing.
 
     Raises:
         UserError: the encoder cannot be loaded, its files lack weights of it, or they ask for what is not known here.
     """
-    encoder = _Encoder(location, recipe or read_recipe(location), device, weights)
+    encoder = SentenceReader(location, recipe or read_recipe(location), device, weights)
+    if tuning is not None:
+        tuning.attach(encoder.model)
     distinct = sorted(set(texts[1:]), key=lambda text: (len(text), text))
     found = [torch.empty(0)] * len(distinct)
     with progress_bar("title embeddings", len(distinct), "titles") as progress:
@@ -113,7 +122,7 @@ def embed_sentences(
     return Embedded(rows, encoder.recipe, encoder.limit, encoder.cut, len(distinct), encoder.weights)
 
 
-class _Encoder:
+class SentenceReader:
     """A loaded encoder with its tokenizer and the modules behind it."""
 
     def __init__(self, location: str, recipe: Recipe, device: str, weights: Weights = "pretrained") -> None:
@@ -126,11 +135,11 @@ class _Encoder:
         self.modules = [load_module(module, self.files, device) for module in recipe.behind]
         self.without = 0 if recipe.pooling.include_prompt or not recipe.prompt else self._prompt_tokens()
 
-    def embed(self, texts: list[str]) -> Iterator[tuple[list[int], Tensor]]:
+    def embed(self, texts: list[str], pass_tokens: int = BATCH_TOKENS) -> Iterator[tuple[list[int], Tensor]]:
         """Embed a batch in as many passes as its length asks for: rows and their vectors, fp32 (rows, W)."""
         tokens = self._tokens([self.recipe.prompt + text for text in texts])
         lengths = [len(ids) for ids in tokens["input_ids"]]
-        for rows in _passes(lengths):
+        for rows in _passes(lengths, pass_tokens):
             inputs = {name: self._padded([values[row] for row in rows], name) for name, values in tokens.items()}
             mask = self._padded([[1] * lengths[row] for row in rows], "attention_mask")
             hidden = self._states(inputs | {"attention_mask": mask})
@@ -221,14 +230,14 @@ def _limit(recipe: Recipe, tokenizer: Any, model: Any) -> int | None:
     return min(known, default=None)
 
 
-def _passes(lengths: list[int]) -> Iterator[list[int]]:
-    """Rows with tokens, in order, in passes of at most :data:`BATCH_TOKENS` tokens after padding."""
+def _passes(lengths: list[int], most: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Rows with tokens, in order, in passes of at most `most` tokens after padding."""
     rows: list[int] = []
     longest = 0
     for row, length in enumerate(lengths):
         if not length:
             continue
-        if rows and max(longest, length) * (len(rows) + 1) > BATCH_TOKENS:
+        if rows and max(longest, length) * (len(rows) + 1) > most:
             yield rows
             rows, longest = [], 0
         rows.append(row)

@@ -48,6 +48,19 @@ class WeightFacts(TypedDict):
     correlation: float | None
 
 
+class TuningFacts(TypedDict):
+    """A training of the model that reads the titles: steps, pairs a step, distinct pairs that there were to draw from,
+    parameters, and the mean loss of its first and last tenth, in nats.
+    """
+
+    steps: int
+    pairs: int
+    distinct: int
+    parameters: int
+    first_loss: float
+    last_loss: float
+
+
 class TitleFacts(TypedDict):
     """What was read of the titles: how they became vectors, tokens of a text at most, distinct texts, those cut.
 
@@ -61,6 +74,7 @@ class TitleFacts(TypedDict):
     prompt: NotRequired[str]
     modules_file: NotRequired[bool]
     weights: NotRequired[WeightFacts]
+    tuning: NotRequired[TuningFacts]
 
 
 class TrialFacts(TypedDict):

@@ -209,6 +209,21 @@ def title_encoder_weights(asked: str, seen: Seen, _: Asked) -> Verdict:
     return _weights(asked, found.get("weights") if found else None)
 
 
+def title_tuning(asked: int, seen: Seen, _: Asked) -> Verdict:
+    encoder = seen.get("title_encoder")
+    found = encoder.get("tuning") if encoder else None
+    if not found:
+        return message("seen_not_tuned"), encoder is not None and asked == 0
+    words = message(
+        "seen_tuned",
+        steps=found["steps"],
+        parameters=found["parameters"],
+        first=f"{found['first_loss']:.3f}",
+        last=f"{found['last_loss']:.3f}",
+    )
+    return words, found["steps"] == asked
+
+
 def _weights(asked: str, found: WeightFacts | None) -> Verdict:
     if found is None:
         return message("seen_nothing_loaded"), False

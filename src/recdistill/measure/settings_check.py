@@ -63,6 +63,7 @@ _JUDGES: dict[str, Callable[[Any, Seen, Asked], Verdict]] = {
     "teacher.llm_weights": judges.llm_weights,
     "teacher.title_encoder": judges.title_encoder,
     "teacher.title_encoder_weights": judges.title_encoder_weights,
+    "teacher.title_tuning.steps": judges.title_tuning,
     "teacher.precision": judges.precision_types,
     "teacher.quantization": judges.quantization,
     "teacher.double_quantization": judges.double,

@@ -21,6 +21,7 @@ from recdistill.evaluation.baselines.oracle import OracleScorer
 from recdistill.evaluation.evaluate import evaluate, forget_ranked
 from recdistill.evaluation.kept import WITH, unchanged_models
 from recdistill.evaluation.ranking import Scorer
+from recdistill.language_models.title_lora import TUNING_FILE, load_tuning
 from recdistill.language_models.titles import tell_titles, title_facts
 from recdistill.measure.context import RunContext
 from recdistill.pipeline.plans import OpenRun, step_fingerprint
@@ -65,6 +66,8 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
             reader = OutputsReader(run.step("export"), run.output_fingerprints())
             student = run.step("student")
             train_distilled(run.config, run.data(), run.asked(), reader, student, context)
+            if tuning := load_tuning(run.step("teacher")):  # for the titles of items that come later
+                tuning.save(folder / TUNING_FILE)
         case "evaluate":
             _evaluate(run, context)
         case "report":
@@ -143,7 +146,8 @@ def _export_second_student(run: OpenRun, context: RunContext) -> None:
     data, config = run.asked(), run.config.decided_export
     with context.profiler.phase("set-up"):
         teacher = _second_student(run, data)
-        titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device)
+        tuning = load_tuning(run.step("teacher"))
+        titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device, tuning)
         tell_titles(run.config.teacher.title_encoder, titles)
     export_outputs(teacher, data, teacher.titles, config, context, run.output_fingerprints())
 

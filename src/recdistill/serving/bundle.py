@@ -15,6 +15,7 @@ import numpy as np
 
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.language_models.title_lora import TUNING_FILE
 from recdistill.serving.bundle_files import (
     BUNDLE_FILE,
     CARD_FILE,
@@ -82,7 +83,7 @@ def make_bundle(run: Path, out: Path | None = None, name: str = "", int8: bool =
         held = {model: _bundled(run, model, folder, data) for model in models}
         quality = _in_8_bits(folder, data, held, models[0], leaves_seen_out(run, models[0])) if int8 else None
         write_catalog(folder, names["item_ids"], names["titles"], data.train_item_counts().tolist())
-        for file in (ABOUT_FILE, MAP_FILE):
+        for file in (ABOUT_FILE, MAP_FILE, TUNING_FILE):
             if (run / models[0] / file).is_file():
                 shutil.copyfile(run / models[0] / file, folder / file)
         bundle = Bundle(

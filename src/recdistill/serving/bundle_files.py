@@ -6,6 +6,7 @@ model.onnx           the distilled student (recdistill.serving.onnx_graph), its 
 student.onnx         the plain student, where the run has it, with student_vectors.npy
 model.int8.onnx      the distilled student in 8 bits, where it was asked for
 title_map.*          what `add-items` needs to take in new items, where the student knows titles
+title_tuning.*       the same, where the title encoder was trained on the histories (teacher.title_tuning)
 README.md            the model card
 """
 

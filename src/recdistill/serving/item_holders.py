@@ -11,6 +11,7 @@ from torch import Tensor
 from recdistill.data.about import Names
 from recdistill.data.new_items import NewItems
 from recdistill.errors import UserError
+from recdistill.language_models.title_lora import TUNING_FILE, TitleTuning
 from recdistill.serving.bundle import finish_bundle, kind_of_ids, write_catalog
 from recdistill.serving.bundle_files import CARD_FILE, read_bundle, read_catalog
 from recdistill.serving.loading import train_counts
@@ -23,8 +24,8 @@ from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, save_title_map
 
-Titles = tuple[TitleMap, MapAbout]
-"""A title map and what is written beside it."""
+Titles = tuple[TitleMap, MapAbout, TitleTuning | None]
+"""A title map, what is written beside it, and what the title encoder learned of the items, if it did."""
 
 
 class Holder(Protocol):
@@ -76,10 +77,12 @@ class RunItems:
             self.catalog["texts"] += new.texts
         if counts:
             self.catalog["counts"] = [*counts, *[0] * len(vectors)]
-        title_map, about = titles
+        title_map, about, tuning = titles
         about["evaluate.filter_seen"] = leaves_seen_out(self.run, "distilled")
         save_student(self.student, folder / "distilled")
         save_title_map(title_map, about, folder / "distilled")
+        if tuning is not None:
+            tuning.save(folder / "distilled" / TUNING_FILE)
         write_json(folder / "prepare" / "catalog.json", self.catalog)
         write_record(folder)
 
@@ -110,7 +113,10 @@ class BundleItems:
         item_ids = [*self.catalog.item_ids, *new.item_ids]
         counts = [*self.catalog.counts, *[0] * len(vectors)]
         write_catalog(folder, item_ids, [*self.catalog.titles, *new.titles], counts)
-        save_title_map(*titles, folder)
+        title_map, about, tuning = titles
+        save_title_map(title_map, about, folder)
+        if tuning is not None:
+            tuning.save(folder / TUNING_FILE)
         note = f"{len(vectors):,} items were added by their titles after training; the results above are without them."
         notes = (*self.bundle.notes, note)
         dropped = [one for one in (*set(self.bundle.models) - {"distilled"}, self.bundle.int8 and "8 bits") if one]

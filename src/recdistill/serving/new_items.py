@@ -12,6 +12,7 @@ from recdistill.config.settings import run_config
 from recdistill.data.fetch import cache_folder
 from recdistill.data.new_items import ItemColumns, NewItems, read_new_items
 from recdistill.errors import UserError
+from recdistill.language_models.title_lora import TitleTuning, load_tuning
 from recdistill.language_models.titles import title_embeddings
 from recdistill.serving.bundle_files import BUNDLE_FILE
 from recdistill.serving.item_holders import BundleItems, Holder, RunItems
@@ -46,15 +47,16 @@ def add_items(run: Path, items: Path, out: Path, encoder: str = "", device: str 
     """
     source: Holder = BundleItems(run) if (run / BUNDLE_FILE).is_file() else RunItems(run)
     title_map, about = load_title_map(source.title_map)
+    tuning = load_tuning(source.title_map)
     _refuse_inside(out, run)
     with torch.no_grad(), new_folder(out) as folder:
         new = read_new_items(items, set(source.item_ids), typed(about["columns"], ItemColumns, str(run)))
-        embeddings = _embeddings(title_map, about, new, run, encoder, device)
+        embeddings = _embeddings(title_map, about, tuning, new, run, encoder, device)
         about["added"] = [
             *about.get("added", []),
             {"file": items.name, "sha256": sha256_of(items), "items": len(new.item_ids), "when": _now()},
         ]
-        source.write(folder, new, title_map.vectors(embeddings, source.table), (title_map, about))
+        source.write(folder, new, title_map.vectors(embeddings, source.table), (title_map, about, tuning))
     return len(new.item_ids)
 
 
@@ -63,12 +65,20 @@ def _refuse_inside(out: Path, run: Path) -> None:
         raise UserError(f"out: {out} lies in the run {run}; choose another folder")
 
 
-def _embeddings(title_map: TitleMap, about: MapAbout, new: NewItems, run: Path, encoder: str, device: str) -> Tensor:
+def _embeddings(
+    title_map: TitleMap,
+    about: MapAbout,
+    tuning: TitleTuning | None,
+    new: NewItems,
+    run: Path,
+    encoder: str,
+    device: str,
+) -> Tensor:
     """Embeddings fp16 (M, H) of the new items' titles, by the encoder that the map was made for."""
     config = _encoder_config(run_config({"teacher": about["teacher"]}).teacher, encoder, device)
     texts, count = ["", *about["examples"], *new.texts], len(about["examples"])
     # Half precision, as in the store, from which the student was trained.
-    embeddings = title_embeddings(config, texts, cache_folder(), device).half()[1:]
+    embeddings = title_embeddings(config, texts, cache_folder(), device, tuning).half()[1:]
     if not title_map.is_made_for(embeddings[:count]):
         raise UserError(f"{run}: another encoder than here read its titles (teacher.title_encoder, teacher.llm)")
     if not bool(torch.isfinite(embeddings).all()):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import Batch
-from recdistill.language_models.titles import title_tokens
+from recdistill.language_models.title_tokens import title_tokens
 from recdistill.teacher.padding import Shape
 
 SOFT = -1

@@ -21,6 +21,7 @@ from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.kinds import places
+from recdistill.language_models.title_lora import TitleTuning, load_tuning
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Choices
@@ -44,19 +45,27 @@ class Teacher:
         data: the histories.
         student_folder: the finished student step.
         device: `cpu` or `cuda`.
+        tuning: what the title encoder learned of the items beside its pretraining; None: nothing.
 
     Raises:
         UserError: the language model or the student cannot be loaded, prompts are too long for it, or they should hold
             titles and no item has one.
     """
 
-    def __init__(self, config: RunConfig, data: PreparedData, student_folder: Path, device: str) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        data: PreparedData,
+        student_folder: Path,
+        device: str,
+        tuning: TitleTuning | None = None,
+    ) -> None:
         self.config, self.data, self.device = config.teacher, data, device
         self.evaluate = config.evaluate
         cache = cache_folder()
         if config.teacher.prompt == "text" and not any(data.titles):
             raise UserError("teacher.prompt: no item has a title, so there is no text for a prompt; set it to item")
-        titles = title_embeddings(config.teacher, data.texts, cache, device)
+        titles = title_embeddings(config.teacher, data.texts, cache, device, tuning)
         student = load_student(student_folder).to(device)
         backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
         self.titles = titles
@@ -180,6 +189,6 @@ class Teacher:
 
 def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
     """The trained teacher of a finished step."""
-    teacher = Teacher(config, data, student_folder, device)
+    teacher = Teacher(config, data, student_folder, device, load_tuning(folder))
     teacher.ranker.load(folder)
     return teacher

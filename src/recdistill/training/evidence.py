@@ -96,7 +96,7 @@ def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
             "cuda_graphs",
             "gradient_checkpointing",
         )
-    } | {"teacher.gate.kind": config.gate.kind}
+    } | {"teacher.gate.kind": config.gate.kind, "teacher.title_tuning.steps": config.title_tuning.steps}
     if config.quantization == "nf4":
         asked |= {"teacher.double_quantization": config.double_quantization}
         asked |= {"teacher.compute_dtype": config.compute_dtype}

@@ -20,6 +20,8 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
+from recdistill.language_models.title_lora import TUNING_FILE, load_tuning
+from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.context import RunContext
 from recdistill.measure.evidence import TokenCount
@@ -141,6 +143,10 @@ def train_second_student(config: RunConfig, data: PreparedData, student_folder: 
         context: its folder gets the second student, its weight and logs.
     """
     folder = context.folder
+    with context.profiler.phase("tune titles"):
+        tuning = tune_titles(config.teacher, data, config.seed, cache_folder(), context.device)
+    if tuning is not None:
+        tuning.save(folder / TUNING_FILE)
     if not is_written(folder):
         train_student(replace(config, seed=second_seed(config.seed)), data, context)
         mark_written(folder)
@@ -159,6 +165,6 @@ def load_second_student(
     config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str
 ) -> TwoStudents:
     """Both students of finished steps, with the title embeddings that a language model's export would hold."""
-    titles = title_embeddings(config.teacher, data.texts, cache_folder(), device)
+    titles = title_embeddings(config.teacher, data.texts, cache_folder(), device, load_tuning(folder))
     weight = read_typed(folder / WEIGHT_FILE, Weighed)["weight"]
     return TwoStudents(data, load_student(student_folder), load_student(folder), weight, titles, device)

@@ -12,6 +12,8 @@ from recdistill.data.batches import Windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import validation_metrics
+from recdistill.language_models.title_lora import TUNING_FILE
+from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import tell_titles, title_facts
 from recdistill.measure.context import RunContext
 from recdistill.measure.facts import Judged, TrainedFacts, together
@@ -148,11 +150,14 @@ def train_teacher(
         validation: what is validated on; None: all validation targets.
     """
     profiler, folder = context.profiler, context.folder
+    cache, device = cache_folder(), context.device
+    with profiler.phase("tune titles"):
+        tuning = tune_titles(config.teacher, data, config.seed, cache, device)
     with profiler.phase("embed titles"):
         # Embedded once, for the loading below too.
-        titles = title_facts(config.teacher, data.texts, cache_folder(), context.device)
+        titles = title_facts(config.teacher, data.texts, cache, device, tuning)
     with profiler.phase("load LLM"):
-        teacher = Teacher(config, data, student_folder, context.device)
+        teacher = Teacher(config, data, student_folder, device, tuning)
     with profiler.phase("set-up"):
         training = TeacherTraining(teacher, config.seed, validation=validation)
     if validation is None:  # The teachers of folds read the same.
@@ -176,6 +181,8 @@ def train_teacher(
     facts = together(facts, trained_facts(teacher, result), made)
     with profiler.phase("write"):
         teacher.ranker.save(folder)
+        if tuning is not None:
+            tuning.save(folder / TUNING_FILE)
         settings = training_judgements(config.teacher, facts)
         write_json(folder / "evidence.json", facts | {"settings": settings})
         write_json(folder / GATE_FILE, gate_examples(teacher, user_ids))
