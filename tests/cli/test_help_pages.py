@@ -14,7 +14,7 @@ from recdistill.errors import UserError
 from recdistill.steps import SPECS
 
 COMMANDS = (*SPECS, *WHOLE, "tune", "plan", "fetch", "configs", "bench", "study", "compare", "recommend", "add-items")
-LINES = 120
+LINES = 130
 """Most lines of a command's help on 80 columns."""
 SETTINGS = flat(asdict(RunConfig()))
 

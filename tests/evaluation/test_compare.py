@@ -209,6 +209,21 @@ def test_runs_that_were_not_measured_alike_are_refused(data, store_run, tmp_path
         compare({"a": [first], "b": [second]}, **FEW)
 
 
+def test_seeds_that_shuffle_histories_are_one_variant_and_stand_beside_those_in_order(
+    data, store_run, change_json, tmp_path
+):
+    def run(name, seed, order, trained):
+        part = replace(data, split_fingerprint=trained)
+        folder = store_run(tmp_path / name, part, {"student": [1, 2, 3]}, seed=seed)
+        change_json(folder / "prepare" / "manifest.json", config={"history_order": order}, inputs={"split": trained})
+        return folder
+
+    first, second = run("mixed-1", 1, "shuffled", "a"), run("mixed-2", 2, "shuffled", "b")
+    assert variants_of([first, second], group=True) == {"mixed": [first, second]}
+    found = compare({"mixed": [first, second], "plain": [run("plain", 1, "time", "c")]}, **FEW)
+    assert [entry["seeds"] for entry in found["entries"]] == [2, 1]
+
+
 def test_seeds_that_train_on_other_users_are_one_arm(data, store_run, change_json, tmp_path):
     def run(name, seed, trained, share):
         part = replace(data, trained_users=np.array(trained), split_fingerprint=f"{trained}")

@@ -108,6 +108,9 @@ class DataConfig:
     train_user_fraction: float = setting(1.0, POSITIVE_SHARE)
     """Share of the users that are trained on, a seeded sample (0 to 1); everybody is validated and tested. For learning
     curves: a smaller share is a part of a larger one, and the targets are the same."""
+    history_order: Literal["time", "shuffled"] = "time"
+    """Order of each user's training interactions. shuffled: a seeded random one, the control for what order is worth;
+    validation and test interactions stay behind them."""
 
     @property
     def chosen(self) -> ChosenSource:
@@ -184,6 +187,7 @@ class DataConfig:
         for name, value in {"min_item_events": 1, "min_rating": None, "text": (), "limit_rows": None}.items():
             found = getattr(self, name)
             require(found == value, f"data.{name}", found, f"{value!r} with data.source planted")
+        require(self.history_order == "time", "data.history_order", self.history_order, "time with planted data")
         times = ("leave_one_out", "global_time")
         require(self.split in times, "data.split", self.split, "leave_one_out or global_time with planted data")
         rule = f"data.min_user_events ({self.min_user_events}) or more"

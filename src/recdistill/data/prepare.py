@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -14,6 +14,7 @@ from recdistill.data.about import About, Statistics
 from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
 from recdistill.data.frames import Frames
+from recdistill.data.history_order import shuffled
 from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
@@ -26,8 +27,9 @@ from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import sha256_of, write_array, write_json
 
-SHARE_STREAM = 1
-"""Keeps the draw of `data.train_user_fraction` apart from that of `data.limit_rows`, which has the same seed."""
+SHARE_STREAM, ORDER_STREAM = 1, 2
+"""Keep the draws of `data.train_user_fraction` and `data.history_order` apart from that of `data.limit_rows`, which has
+the same seed."""
 
 
 def prepare(
@@ -38,7 +40,8 @@ def prepare(
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
     popularity or time. With `data.limit_rows`, whole users are sampled after the split, so that the moments of
     `global_time` are those of all interactions; items that nobody is left with are dropped from the catalog. The share
-    of users that `data.train_user_fraction` trains on is drawn after that and drops nothing.
+    of users that `data.train_user_fraction` trains on is drawn after that and drops nothing, and so is the order of
+    `data.history_order: shuffled`: runs with and without it have the same targets and can be compared.
 
     Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
     they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
@@ -46,7 +49,7 @@ def prepare(
 
     Args:
         config: what to read and what to keep.
-        seed: of the samples that `limit_rows` and `train_user_fraction` take.
+        seed: of the samples that `limit_rows` and `train_user_fraction` take, and of a shuffled order.
         folder: where to write.
         profiler: counts the phases `load data`, `filter`, `split` and `write`.
         frames: what is read with `data.source: frames`.
@@ -77,6 +80,8 @@ def prepare(
         texts = item_texts(item_ids, titles, rows.texts) if rows.texts else None
         matches = match_items(interactions.item_ids, rows)
         data = _assemble(interactions, ends, (item_ids, titles, texts), _filters(config, seed), config)
+        if config.history_order == "shuffled":
+            data = _shuffled(data, seed)
         targets = _count_targets(data, config)
     with profiler.phase("write"):
         kept = interactions.counts()
@@ -192,6 +197,12 @@ def _assemble(
         trained_users=ends.trained,
         item_texts=texts,
     )
+
+
+def _shuffled(data: PreparedData, seed: int) -> PreparedData:
+    """The data with training interactions in a random order, which its split's fingerprint tells."""
+    items = shuffled(data.items, data.offsets, data.train_ends, np.random.default_rng([seed, ORDER_STREAM]))
+    return replace(data, items=items, split_fingerprint=_digest([items], data.split_fingerprint))
 
 
 def _filters(config: DataConfig, seed: int) -> dict[str, str | float | None]:

@@ -58,6 +58,12 @@ class StoredRun:
         return typed(share, float, f"{self.path / 'prepare' / 'manifest.json'}: config.train_user_fraction")
 
     @property
+    def history_order(self) -> str:
+        """Order of the training interactions; runs from before there was the setting have that of time."""
+        manifest = self._manifest("prepare")
+        return "time" if manifest is None else str(manifest["config"].get("history_order", "time"))
+
+    @property
     def seed(self) -> int:
         """The run's seed."""
         return self.metrics["seed"]
@@ -242,8 +248,9 @@ def study_variants(folder: Path) -> dict[str, list[Path]]:
 
 def _without_seed(run: StoredRun) -> str:
     """All that made the run but its seed, as text."""
-    # A share of the users is drawn by the seed, and so the split's name follows from it too.
-    left_out = SEED_INPUTS if run.train_user_fraction == 1 else (*SEED_INPUTS, "split")
+    # A share of the users is drawn by the seed, and so is a shuffled order: the split's name follows from it too.
+    drawn = run.train_user_fraction != 1 or run.history_order != "time"
+    left_out = (*SEED_INPUTS, "split") if drawn else SEED_INPUTS
     steps = {
         name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in left_out}]
         for name, manifest in run.steps().items()

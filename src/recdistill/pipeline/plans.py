@@ -122,8 +122,9 @@ class OpenRun:
         """Fingerprints of what the step reads, and settings of other sections that move its results."""
         config = self.config
         if step == "prepare":
-            sampled = config.data.limit_rows is not None or config.data.train_user_fraction < 1
-            return {"source": self._source(), "seed": config.seed} if sampled else {"source": self._source()}
+            rule = config.data
+            drawn = rule.limit_rows is not None or rule.train_user_fraction < 1 or rule.history_order == "shuffled"
+            return {"source": self._source(), "seed": config.seed} if drawn else {"source": self._source()}
         read = [SPECS[other] for other in SPECS[step].reads]
         made: Inputs = {spec.as_input: self.made(spec.name) for spec in read if not spec.left_out(config)}
         if step == "report":
