@@ -20,6 +20,7 @@ import polars as pl
 
 from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.prepare import prepare
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 
@@ -43,7 +44,7 @@ def measure(path: Path, folder: Path) -> None:
     config = DataConfig(source="csv", path=str(path), columns=ColumnsConfig(rating="rating"), min_rating=1.0)
     began = time.perf_counter()
     with Profiler() as profiler:
-        data = prepare(config, 0, folder, profiler)
+        data = prepare(config, 0, RunContext("cpu", profiler, folder))
     seconds = time.perf_counter() - began
     peak = max(profiler.peak_rss.values()) / 2**30
     result = {

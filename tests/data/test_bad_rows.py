@@ -8,6 +8,7 @@ from recdistill.config import DataConfig
 from recdistill.data.prepare import prepare
 from recdistill.data.sources import open_source
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 
@@ -79,7 +80,7 @@ def test_their_number_stands_in_the_prepared_data(tmp_path: Path) -> None:
     rows = "".join(f"u{user},i{item},{item}\n" for user in range(4) for item in range(6))
     config = config_of(tmp_path / "e.csv", HEAD + rows + "u9,,1\nu9,i1,x\n", bad_rows="skip")
     with Profiler() as profiler:
-        prepare(config, 0, tmp_path / "out", profiler)
+        prepare(config, 0, RunContext("cpu", profiler, tmp_path / "out"))
     about = read_json(tmp_path / "out" / "data.json")
     assert about["bad_rows"] == {config.path: 2}
     assert about["statistics"]["bad_rows"] == 2

@@ -13,6 +13,7 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.counts import tell_untitled
 from recdistill.data.prepare import prepare
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
@@ -29,7 +30,7 @@ def prepared(tmp_path: Path, events: list[str], rows: list[tuple[str, str]] | No
         pl.DataFrame(rows, schema=["item_id", "title"], orient="row").write_csv(items)
         settings["items_path"] = str(items)
     with Profiler() as profiler:
-        prepare(DataConfig(source="csv", path=str(path), **settings), 0, tmp_path / "out", profiler)
+        prepare(DataConfig(source="csv", path=str(path), **settings), 0, RunContext("cpu", profiler, tmp_path / "out"))
     return json.loads((tmp_path / "out" / "data.json").read_text())
 
 
@@ -169,7 +170,11 @@ def test_every_filters_toll_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     path.write_text("\n".join(["user_id,item_id,timestamp,stars", *lines]))
     config = {"source": "csv", "path": str(path), "min_rating": 2.0}
     with Profiler() as profiler:
-        prepare(DataConfig(**config, columns=ColumnsConfig(rating="stars")), 0, tmp_path / "out", profiler)  # type: ignore[arg-type]
+        prepare(
+            DataConfig(**config, columns=ColumnsConfig(rating="stars")),
+            0,
+            RunContext("cpu", profiler, tmp_path / "out"),
+        )  # type: ignore[arg-type]
     told = [message.removeprefix("data: ") for message in caplog.messages]
     assert told[:5] == [
         "read: 35 interactions, 5 users, 8 items",

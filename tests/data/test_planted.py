@@ -13,6 +13,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.baselines.oracle import OracleScorer
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import rank
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 SMALL = PlantedConfig(users=300, items=60, topics=6, events=5)
@@ -20,7 +21,7 @@ SMALL = PlantedConfig(users=300, items=60, topics=6, events=5)
 
 def run(planted: PlantedConfig, folder: Path, seed: int = 0) -> PreparedData:
     with Profiler() as profiler:
-        return prepare(DataConfig(source="planted", planted=planted), seed, folder, profiler)
+        return prepare(DataConfig(source="planted", planted=planted), seed, RunContext("cpu", profiler, folder))
 
 
 def by_hand(*history: int) -> PreparedData:

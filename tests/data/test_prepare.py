@@ -11,6 +11,7 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
@@ -43,7 +44,7 @@ def config(write: Write) -> DataConfig:
 
 def run(config: DataConfig, folder: Path, seed: int = 0) -> PreparedData:
     with Profiler() as profiler:
-        data = prepare(config, seed, folder, profiler)
+        data = prepare(config, seed, RunContext("cpu", profiler, folder))
     assert set(profiler.seconds) == {"load data", "filter", "split", "write"}
     return data
 

@@ -12,6 +12,7 @@ from recdistill.data.prepare import prepare, source_fingerprint
 from recdistill.data.prepared import PreparedData
 from recdistill.data.sources import open_source
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 HEAD = "user_id,item_id,timestamp"
@@ -44,7 +45,7 @@ def of_files(folder: Path, **parts: Rows) -> DataConfig:
 
 def prepared(config: DataConfig, folder: Path) -> PreparedData:
     with Profiler() as profiler:
-        return prepare(config, 0, folder, profiler)
+        return prepare(config, 0, RunContext("cpu", profiler, folder))
 
 
 def targets(data: PreparedData, part: Any) -> list[tuple[int, str]]:

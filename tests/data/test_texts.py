@@ -10,6 +10,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.data.sources import open_source
 from recdistill.data.texts import describe, item_texts, label
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
@@ -36,7 +37,7 @@ def config(write: Write) -> DataConfig:
 
 def run(config: DataConfig, folder: Path) -> PreparedData:
     with Profiler() as profiler:
-        return prepare(config, 0, folder, profiler)
+        return prepare(config, 0, RunContext("cpu", profiler, folder))
 
 
 def test_a_label_is_the_columns_name_as_words() -> None:

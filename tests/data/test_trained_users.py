@@ -16,6 +16,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.data.splits import by_user, leave_one_out, train_share
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines.cooccurrence import CooccurrenceScorer
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 Write = Callable[[str, str | bytes], Path]
@@ -43,7 +44,7 @@ def config(write: Write) -> DataConfig:
 
 def run(config: DataConfig, folder: Path, seed: int = 0) -> PreparedData:
     with Profiler() as profiler:
-        return prepare(config, seed, folder, profiler)
+        return prepare(config, seed, RunContext("cpu", profiler, folder))
 
 
 def keys(data: PreparedData, split: Any) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.metrics import means
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=200, permutations=500)
@@ -19,7 +20,7 @@ CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=200, permutations=500)
 
 def evaluated(data, config, scorers, seed, folder):
     makers = {name: lambda scorer=scorer: scorer for name, scorer in scorers.items()}
-    return evaluate(data, config, makers, seed, folder, Profiler())
+    return evaluate(data, config, makers, seed, RunContext("cpu", Profiler(), folder))
 
 
 class Oracle:
@@ -143,7 +144,7 @@ def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data, tmp_path):
         return scorer
 
     profiler = Profiler()
-    evaluate(data, CONFIG, {"a": make, "b": make}, 0, tmp_path, profiler)
+    evaluate(data, CONFIG, {"a": make, "b": make}, 0, RunContext("cpu", profiler, tmp_path))
     assert list(profiler.seconds) == ["candidates", "load a", "rank a", "write", "load b", "rank b", "statistics"]
 
 
@@ -186,10 +187,17 @@ def test_without_candidates_nothing_else_changes(data, tmp_path):
 )
 def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_path, change, seed, read_back):
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
-    evaluate(data, CONFIG, scorers, 5, tmp_path / "first", Profiler())
+    evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path / "first"))
     stored = np.load(tmp_path / "first" / "candidates.npy")[::-1]  # what nobody would draw
     np.save(tmp_path / "first" / "candidates.npy", stored)
-    evaluate(data, replace(CONFIG, **change), scorers, seed, tmp_path / "second", Profiler(), tmp_path / "first")
+    evaluate(
+        data,
+        replace(CONFIG, **change),
+        scorers,
+        seed,
+        RunContext("cpu", Profiler(), tmp_path / "second"),
+        tmp_path / "first",
+    )
     again = np.load(tmp_path / "second" / "candidates.npy")
     assert again.dtype == np.int32
     assert np.array_equal(again, stored) == read_back
@@ -197,23 +205,23 @@ def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_
 
 def test_candidates_of_other_data_are_not_read_back(data, tmp_path):
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
-    evaluate(data, CONFIG, scorers, 5, tmp_path / "first", Profiler())
+    evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path / "first"))
     drawn = np.load(tmp_path / "first" / "candidates.npy")
     np.save(tmp_path / "first" / "candidates.npy", drawn[::-1])
     other = replace(data, fingerprint="other")
-    evaluate(other, CONFIG, scorers, 5, tmp_path / "second", Profiler(), tmp_path / "first")
+    evaluate(other, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path / "second"), tmp_path / "first")
     assert np.array_equal(np.load(tmp_path / "second" / "candidates.npy"), drawn)
 
 
 def test_stored_candidates_that_are_broken_are_named(data, tmp_path):
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
-    evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler())
+    evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path))
     np.save(tmp_path / "candidates.npy", np.zeros((3, 19), dtype=np.int32))
     with pytest.raises(UserError, match=r"candidates\.npy: int32 \(3, 19\), not int32 \(24, 19\)"):
-        evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler(), tmp_path)
+        evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path), tmp_path)
     (tmp_path / "candidates.npy").unlink()
     with pytest.raises(UserError, match=r"candidates\.npy: no such file"):
-        evaluate(data, CONFIG, scorers, 5, tmp_path, Profiler(), tmp_path)
+        evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path), tmp_path)
 
 
 def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path):
@@ -231,7 +239,7 @@ def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path)
 
     def go(folder, stop, going_on=True):
         with Profiler() as profiler:
-            return evaluate(data, config, scorers(stop), 7, folder, profiler, going_on=going_on)
+            return evaluate(data, config, scorers(stop), 7, RunContext("cpu", profiler, folder), going_on=going_on)
 
     whole = go(tmp_path / "whole", stop=False)
     made.clear()
@@ -246,7 +254,7 @@ def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path)
 def test_what_baselines_were_fitted_with_is_recorded_also_of_those_ranked_before_an_interruption(data, tmp_path):
     config = replace(CONFIG, ease_items=39)
     scorers = {**baseline_scorers(data, config), "student": lambda: Oracle(data, [1] * 24)}
-    result = evaluate(data, config, scorers, 0, tmp_path, Profiler())
+    result = evaluate(data, config, scorers, 0, RunContext("cpu", Profiler(), tmp_path))
     assert list(result["models"]) == ["popularity", "cooccurrence", "item_knn", "student"]
     latest = result["baselines"]["item_knn"].pop("latest_events")
     assert latest in (None, 20, 10, 5, 3)
@@ -257,6 +265,6 @@ def test_what_baselines_were_fitted_with_is_recorded_also_of_those_ranked_before
         "ease": {"left_out": {"items": 40, "most": 39}},
     }
     nothing_fitted_again = dict.fromkeys(scorers, lambda: pytest.fail("ranked twice"))
-    again = evaluate(data, config, nothing_fitted_again, 0, tmp_path, Profiler(), going_on=True)
+    again = evaluate(data, config, nothing_fitted_again, 0, RunContext("cpu", Profiler(), tmp_path), going_on=True)
     assert again["baselines"]["item_knn"] == {"neighbours": 100, "shrinkage": 10.0, "latest_events": latest}
     assert json.loads((tmp_path / "metrics.json").read_text())["baselines"] == again["baselines"]

@@ -7,6 +7,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import read_ranking, unchanged_models
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json
 
@@ -111,7 +112,7 @@ def refuse():
 def evaluated(data, config, scorers, folder, *earlier):
     """An evaluation with its times, as a run leaves it."""
     profiler = Profiler()
-    result = evaluate(data, config, scorers, 0, folder, profiler, *earlier)
+    result = evaluate(data, config, scorers, 0, RunContext("cpu", profiler, folder), *earlier)
     profiler.write(folder)
     return result
 

@@ -26,10 +26,11 @@ from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
 from recdistill.teacher import teacher as teacher_module
+from recdistill.teacher.folded import FoldedTeacher, fold_of_users
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.teacher import load_teacher
 from recdistill.training.checkpoint import CHECKPOINT_FILE
-from recdistill.training.folds import FoldedTeacher, fold_of_users, only_users, train_folds, validation_without
+from recdistill.training.folds import only_users, train_folds, validation_without
 from recdistill.training.student import train_student
 from recdistill.training.teacher import train_teacher
 

@@ -16,9 +16,10 @@ from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json
 from recdistill.students.base import Student
 from recdistill.students.make import load_student, make_student, save_student
+from recdistill.teacher.two_students import TwoStudents
 from recdistill.training import second_student
 from recdistill.training.correction import CORRECTION_WEIGHTS, choose_weight
-from recdistill.training.second_student import WEIGHT_FILE, TwoStudents, second_seed, train_second_student
+from recdistill.training.second_student import WEIGHT_FILE, second_seed, train_second_student
 from recdistill.training.student import student_sequence_scorer
 
 ITEMS = 30

@@ -24,7 +24,7 @@ from recdistill.data.sources import Source, open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
-from recdistill.measure.profiler import Profiler
+from recdistill.measure.context import RunContext
 from recdistill.storage.files import sha256_of, write_array, write_json
 
 SHARE_STREAM, ORDER_STREAM = 1, 2
@@ -32,9 +32,7 @@ SHARE_STREAM, ORDER_STREAM = 1, 2
 the same seed."""
 
 
-def prepare(
-    config: DataConfig, seed: int, folder: Path, profiler: Profiler, frames: Frames | None = None
-) -> PreparedData:
+def prepare(config: DataConfig, seed: int, context: RunContext, frames: Frames | None = None) -> PreparedData:
     """Prepare the interactions and tell the counts; nothing is written before all of it is known to be good.
 
     Users are numbered 0..U-1 and items 1..N by the natural order of their external ids, which carries no information on
@@ -43,15 +41,14 @@ def prepare(
     of users that `data.train_user_fraction` trains on is drawn after that and drops nothing, and so is the order of
     `data.history_order: shuffled`: runs with and without it have the same targets and can be compared.
 
-    Writes to `folder`: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids and, where
-    they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
+    Writes to the context's folder: the arrays of :class:`PreparedData` (`.npy`), `catalog.json` (titles, external ids
+    and, where they are more than the titles, texts of the items), `users.json` (external ids of the users), `data.json`
     (fingerprints, settings, counts of every step, and which items have titles).
 
     Args:
         config: what to read and what to keep.
         seed: of the samples that `limit_rows` and `train_user_fraction` take, and of a shuffled order.
-        folder: where to write.
-        profiler: counts the phases `load data`, `filter`, `split` and `write`.
+        context: its folder is written to; its profiler counts the phases `load data`, `filter`, `split` and `write`.
         frames: what is read with `data.source: frames`.
 
     Returns:
@@ -61,6 +58,7 @@ def prepare(
         UserError: anything wrong with the files, no item known to the items' file, or nothing left to train or to test
             on.
     """
+    profiler = context.profiler
     with profiler.phase("load data"):
         source = open_source(config, frames)
         rows = source.read_items()
@@ -110,9 +108,9 @@ def prepare(
         }
         if isinstance(rule := config.chosen, PlantedConfig):
             about["achievable"] = {name: achievable(rule, data, data.targets(name)) for name in ("validation", "test")}
-        _write(data, interactions.user_ids, about, folder)
+        _write(data, interactions.user_ids, about, context.folder)
     tell_counts(about)
-    return PreparedData.load(folder)
+    return PreparedData.load(context.folder)
 
 
 def source_fingerprint(config: DataConfig, frames: Frames | None = None) -> str:

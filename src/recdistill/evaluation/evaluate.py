@@ -19,6 +19,7 @@ from recdistill.evaluation.ranking import Ranking, Scorer, rank
 from recdistill.evaluation.results import AmongCandidates, Compared, Fingerprints, Fit, Metrics, Slice, Test
 from recdistill.evaluation.significance import bootstrap_means, holm, interval, sign_flip_test
 from recdistill.evaluation.slices import slices_of
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.checksums import is_whole, write_record
 from recdistill.storage.files import write_array, write_json
@@ -41,8 +42,7 @@ def evaluate(
     config: EvaluateConfig,
     scorers: Mapping[str, Callable[[], Scorer]],
     seed: int,
-    folder: Path,
-    profiler: Profiler,
+    context: RunContext,
     earlier: Path | None = None,
     unchanged: Collection[str] = (),
     going_on: bool = False,
@@ -57,11 +57,11 @@ def evaluate(
         scorers: what makes each model's scorer, by name; a model is made when its turn comes and let go after it, so
             that memory holds one at a time. The names are those of the result.
         seed: of the candidates, resamples and permutations.
-        folder: where to write.
-        profiler: counts the phases `candidates`, `load <model>`, `rank <model>`, `statistics` and `write`.
+        context: its folder is written to; its profiler counts the phases `candidates`, `load <model>`, `rank <model>`,
+            `statistics` and `write`.
         earlier: folder of an evaluation before this one; its candidates are taken where data, split and seed are alike.
         unchanged: models whose ranks are read back from `earlier`, see :mod:`recdistill.evaluation.kept`.
-        going_on: take what an interrupted try at this same evaluation left in `folder`.
+        going_on: take what an interrupted try at this same evaluation left in the context's folder.
 
     Returns:
         What `metrics.json` holds: see :func:`assess`; and `baselines`, what each was fitted with.
@@ -70,7 +70,7 @@ def evaluate(
         UserError: the split has no rows, there are too few items to draw candidates from, or a model's scores are not
             numbers.
     """
-    rankings = {}
+    folder, profiler, rankings = context.folder, context.profiler, {}
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     for name, make_scorer in scorers.items():

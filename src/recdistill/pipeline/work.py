@@ -32,11 +32,13 @@ from recdistill.storage.files import write_json
 from recdistill.storage.manifest import Environment
 from recdistill.storage.step_files import read_manifest
 from recdistill.storage.typed import read_typed
+from recdistill.teacher.folded import FoldedTeacher
 from recdistill.teacher.teacher import load_teacher
+from recdistill.teacher.two_students import TwoStudents
 from recdistill.training.distilled import train_distilled
-from recdistill.training.folds import FoldedTeacher, train_folds
+from recdistill.training.folds import train_folds
 from recdistill.training.scoring import teacher_scorer
-from recdistill.training.second_student import TwoStudents, load_second_student, train_second_student
+from recdistill.training.second_student import load_second_student, train_second_student
 from recdistill.training.student import student_scorer, train_student
 from recdistill.training.teacher import train_teacher
 from recdistill.training.warm_up import compile_reading
@@ -52,10 +54,9 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
         step: its name.
         context: its folder is the step's own until it is finished.
     """
-    folder, profiler = context.folder, context.profiler
     match step:
         case "prepare":
-            prepare(run.config.data, run.config.seed, folder, profiler, run.frames)
+            prepare(run.config.data, run.config.seed, context, run.frames)
         case "student":
             train_student(run.config, run.data(), context)
         case "teacher":
@@ -71,9 +72,11 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
         case "evaluate":
             _evaluate(run, context)
         case "report":
-            with profiler.phase("report"):
+            with context.profiler.phase("report"):
                 control = run.config.report.control
-                write_report(run.folder.path, folder, run.config.report.language, Path(control) if control else None)
+                write_report(
+                    run.folder.path, context.folder, run.config.report.language, Path(control) if control else None
+                )
         case _:
             assert_never(step)
 
@@ -158,12 +161,11 @@ def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:
 
 
 def _evaluate(run: OpenRun, context: RunContext) -> None:
-    folder, profiler = context.folder, context.profiler
     data, config = run.data(), run.config
     earlier = run.step("evaluate") if run.manifest("evaluate") else None
     scorers = _scorers(run, data, context)
-    evaluate(data, config.evaluate, scorers, config.seed, folder, profiler, earlier, _unchanged(run), going_on=True)
-    forget_ranked(folder)
+    evaluate(data, config.evaluate, scorers, config.seed, context, earlier, _unchanged(run), going_on=True)
+    forget_ranked(context.folder)
 
 
 def forget_other_machines_ranks(run: OpenRun) -> None:
