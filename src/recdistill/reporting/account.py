@@ -91,7 +91,7 @@ def curves(run: Run, texts: Texts) -> list[Block]:
     keys = ("model", "best_validation", "at_epoch", "epochs", "optimiser_steps", "targets_seen", "seconds")
     return [
         heading,
-        Figure("curves", plots.curves("curves", trained), texts("curves_figure")),
+        Figure("curves", plots.curves("curves", trained, texts), texts("curves_figure")),
         table([texts(key) for key in keys], rows, texts("curves_caption")),
     ]
 
@@ -113,9 +113,19 @@ def cost(run: Run, texts: Texts) -> list[Block]:
     rows.append([texts("total"), "", f"{total:,.2f}", *("" for _ in kinds)])
     header = [texts(key) for key in ("step", "phase", "seconds", *kinds)]
     longest = max(seconds for *_, seconds in phases)
-    drawn = [phase for phase in phases if phase[2] >= SHOWN_SHARE * longest]
-    peaks = [(step, kind, peak) for step in run.steps for kind in kinds if (peak := _step_peak(run.steps[step], kind))]
-    blocks: list[Block] = [heading, Figure("time", plots.bars("time", drawn, "seconds"), texts("time_figure"))]
+    drawn = [
+        (texts.step(step), texts.phase(phase), seconds)
+        for step, phase, seconds in phases
+        if seconds >= SHOWN_SHARE * longest
+    ]
+    peaks = [
+        (texts.step(step), kind, peak)
+        for step in run.steps
+        for kind in kinds
+        if (peak := _step_peak(run.steps[step], kind))
+    ]
+    time = plots.bars("time", drawn, texts("seconds"))
+    blocks: list[Block] = [heading, Figure("time", time, texts("time_figure"))]
     if peaks:
         blocks.append(Figure("memory", plots.bars("memory", peaks, "GiB"), texts("memory_figure")))
     return [*blocks, table(header, rows, texts("cost_caption"), labels=2)]
@@ -146,7 +156,7 @@ def gate(run: Run, texts: Texts) -> list[Block]:
     if run.gate is None:
         return [heading, Remark(texts("no_gate"))]
     experts = len(run.gate.weights[0])
-    svg = plots.shares("gate", plots.plain_labels(run.gate.users, "user"), run.gate.weights)
+    svg = plots.shares("gate", plots.plain_labels(run.gate.users, texts("drawn_user")), run.gate.weights, texts)
     text = texts(
         "gate_text",
         entropy=f"{run.gate.entropy:.3f}",

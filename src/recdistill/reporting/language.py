@@ -64,17 +64,19 @@ class Texts:
         return model if self.language == "en" else self.name(model)
 
     def label(self, model: str) -> str:
-        """What a model is called at the head of a row, with its key, which the drawings use."""
+        """What a model is called at the head of a row, with its key, which commands and files use."""
         return model if self.short(model) == model else f"{self.short(model)} ({model})"
 
+    def step(self, name: str) -> str:
+        """What a step is called where there is little room: its key in English."""
+        return name if self.language == "en" else self(f"step_{name}")
+
     def phase(self, name: str) -> str:
-        """What a phase is called in a table, with its name in the drawings; one without a message keeps its name."""
+        """What a phase is called; one without a message keeps its name."""
         verb, _, model = name.partition(" ")
         key = f"phase_{name.replace(' ', '_').replace('-', '_')}"
         if key in self.messages:
-            told = self(key)
-        elif verb in ("load", "rank") and model:
-            told = self(f"phase_{verb}", model=self.short(model))
-        else:
-            told = name
-        return told if told == name else f"{told} ({name})"
+            return self(key)
+        if verb in ("load", "rank") and model:
+            return self(f"phase_{verb}", model=self.short(model))
+        return name

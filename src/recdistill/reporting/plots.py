@@ -1,7 +1,8 @@
 """Drawings as SVG text: no global state, one file's ids never clash with another's, colours that follow the page.
 
-Text stays text (`svg.fonttype: none`), so that the reader's fonts draw it, and takes the page's own text colour. Labels
-are kept to ASCII, which is all that can be measured here; user ids that are not ASCII are replaced by a number.
+Text stays text (`svg.fonttype: none`), so that the reader's fonts draw it, and takes the page's own text colour. What a
+report says itself is drawn in its language (:mod:`recdistill.reporting.wide_text`). Names and ids from outside are kept
+to ASCII, since no font may be at hand for them: others are replaced by a number.
 """
 
 import io
@@ -14,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from recdistill.reporting.collect import CurvePoint
+from recdistill.reporting.language import Texts
+from recdistill.reporting.wide_text import FAMILIES, columns, put_back, stand_ins
 
 COLORS = ("#3b82c4", "#e08a1e", "#2a9d78", "#a66bbe", "#d1495b", "#7f8c99", "#b59f3b", "#4bb3c4")
 """Of middling lightness: to be told apart on white and on black."""
@@ -21,9 +24,12 @@ INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 WIDTH = 5.2
 """Inches. Narrow, so that the letters stay readable when a phone shrinks the drawing."""
+LEGEND_EMS = WIDTH * 72 / 8
+"""The same in ems of a legend's letters, of 8 points."""
 STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
+    "font.sans-serif": FAMILIES,
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -90,11 +96,11 @@ def slices(name: str, labels: Sequence[str], axis: str, models: Mapping[str, Seq
         axes.set_ylabel(metric)
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
-        figure.legend(loc="outside upper center", ncols=5)
+        figure.legend(loc="outside upper center", ncols=columns(list(models), 5, LEGEND_EMS))
         return to_svg(figure, name)
 
 
-def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]]) -> str:
+def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]], texts: Texts) -> str:
     """One row a training run: its loss, and NDCG@10 on validation with a dot at the best."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.4 + 1.4 * len(runs)))
@@ -105,12 +111,12 @@ def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]]) -> str:
             best = _line(quality, [(point.epoch, point.ndcg) for point in points], COLORS[row])
             if best is not None:
                 quality.plot(*best, "o", color=COLORS[row], markersize=5)
-            loss.set_title(f"{model}: loss", loc="left")
-            quality.set_title(f"{model}: validation NDCG@10", loc="left")
+            loss.set_title(texts("drawn_loss", model=texts.short(model)), loc="left")
+            quality.set_title(texts("drawn_validation", model=texts.short(model)), loc="left")
             for axes in (loss, quality):
                 axes.grid()
                 if row == len(runs) - 1:
-                    axes.set_xlabel("epoch")
+                    axes.set_xlabel(texts("epoch"))
         return to_svg(figure, name)
 
 
@@ -137,12 +143,13 @@ def bars(name: str, values: Sequence[tuple[str, str, float]], unit: str) -> str:
         return to_svg(figure, name)
 
 
-def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]]) -> str:
+def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]], texts: Texts) -> str:
     """One horizontal bar a user, stacked from the experts' weights."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.9 + 0.22 * len(labels)))
         axes = figure.subplots()
-        for expert in range(len(weights[0])):
+        experts = [texts("expert", number=expert + 1) for expert in range(len(weights[0]))]
+        for expert, label in enumerate(experts):
             left = [sum(row[:expert]) for row in weights]
             axes.barh(
                 range(len(labels)),
@@ -150,13 +157,13 @@ def shares(name: str, labels: Sequence[str], weights: Sequence[Sequence[float]])
                 left=left,
                 height=0.8,
                 color=COLORS[expert % len(COLORS)],
-                label=f"expert {expert + 1}",
+                label=label,
             )
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
         axes.set_xlim(0, 1)
-        axes.set_xlabel("weight")
-        figure.legend(loc="outside upper center", ncols=min(4, len(weights[0])))
+        axes.set_xlabel(texts("weight"))
+        figure.legend(loc="outside upper center", ncols=columns(experts, 4, LEGEND_EMS))
         return to_svg(figure, name)
 
 
@@ -170,12 +177,12 @@ def plain_labels(names: Sequence[str], kind: str) -> list[str]:
 
 def to_svg(figure: Figure, name: str) -> str:
     """The figure's `<svg>` element, transparent, its ids prefixed by `name`."""
-    file = io.StringIO()
+    file, stood_in = io.StringIO(), stand_ins(figure)
     with matplotlib.rc_context({"svg.hashsalt": name}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=True, metadata=nothing)
     svg = file.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
+    svg = put_back(svg[svg.index("<svg") :].strip(), stood_in)
     svg = svg.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
     svg = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', svg)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)

@@ -1,5 +1,7 @@
 """The sections that say how good the models are: summary, results, tests, slices."""
 
+from collections.abc import Iterable
+
 from recdistill.evaluation.knowledge import PRETRAINED, WEIGHTS
 from recdistill.evaluation.results import Metrics, Slice, Test
 from recdistill.reporting import plots
@@ -117,8 +119,13 @@ def results(run: Run, texts: Texts) -> list[Block]:
     if repeats := run.metrics["repeats"]:
         blocks.append(Remark(certain_misses(repeats, run.metrics["rows"], texts)))
     blocks += [Remark(told) for told in baselines_left_out(run.metrics, texts)]
-    names = plots.plain_labels(list(models), "model")
+    names = _drawn(models, texts)
     return [*blocks, Figure("metrics", plots.intervals("metrics", names, estimates), texts("results_figure"))]
+
+
+def _drawn(models: Iterable[str], texts: Texts) -> list[str]:
+    """What models are called in drawings."""
+    return [texts.short(label) for label in plots.plain_labels(list(models), texts("model"))]
 
 
 def candidates(run: Run, texts: Texts) -> list[Block]:
@@ -162,14 +169,13 @@ def slice_sections(run: Run, texts: Texts) -> list[Block]:
         return []
     blocks: list[Block] = []
     for kind, parts in run.metrics["slices"].items():
-        axis = {"popularity": "training interactions of the target", "history_length": "items before the target"}[kind]
         models = list(run.metrics["models"])
         estimates = {
             label: [_estimate(part, name, MAIN) for part in parts]
-            for label, name in zip(plots.plain_labels(models, "model"), models, strict=True)
+            for label, name in zip(_drawn(models, texts), models, strict=True)
         }
         labels = [f"{part['from']}-{part['to']}\nn = {part['rows']}" for part in parts]
-        svg = plots.slices(kind, labels, axis, estimates, "NDCG@10")
+        svg = plots.slices(kind, labels, _axis(kind, texts), estimates, "NDCG@10")
         blocks += [Heading(texts(f"contents_{kind}")), Figure(kind, svg, texts("slice_figure"))]
         blocks += [_slice_table(parts, models, kind, texts), *_slice_tests(parts, kind, texts)]
     return blocks
@@ -200,7 +206,7 @@ def _slice_tests(parts: list[Slice], kind: str, texts: Texts) -> list[Block]:
 
 
 def _axis(kind: str, texts: Texts) -> str:
-    return texts("target_popularity" if kind == "popularity" else kind)
+    return texts({"popularity": "target_popularity", "history_length": "history_length"}[kind])
 
 
 def _slice_name(part: Slice, kind: str, texts: Texts) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import matplotlib
 from matplotlib.figure import Figure
 
-from recdistill.reporting.plots import COLORS, INK, STYLE, WIDTH, to_svg
+from recdistill.reporting.plots import COLORS, INK, LEGEND_EMS, STYLE, WIDTH, to_svg
+from recdistill.reporting.wide_text import columns
 
 
 def stacked(name: str, cells: Sequence[str], phases: Mapping[str, Sequence[float]], unit: str) -> str:
@@ -21,7 +22,7 @@ def stacked(name: str, cells: Sequence[str], phases: Mapping[str, Sequence[float
         for row, total in enumerate(left):
             axes.annotate(f"{total:,.1f}", (total, row), (3, 0), textcoords="offset points", va="center", fontsize=8)
         _rows(axes, cells, unit)
-        figure.legend(loc="outside upper center", ncols=4)
+        figure.legend(loc="outside upper center", ncols=columns(list(phases), 4, LEGEND_EMS))
         return to_svg(figure, name)
 
 
@@ -44,7 +45,7 @@ def dots(name: str, cells: Sequence[str], phases: Mapping[str, Sequence[float | 
             )
         _rows(axes, cells, unit)
         axes.set_xlim(left=0)
-        figure.legend(loc="outside upper center", ncols=4)
+        figure.legend(loc="outside upper center", ncols=columns(list(phases), 4, LEGEND_EMS))
         return to_svg(figure, name)
 
 

@@ -235,11 +235,11 @@ def _overview(results: Results, texts: BenchTexts) -> list[Block]:
         return [one.median if one else None for one in found]
 
     times = {phase: [value or 0.0 for value in medians(seconds, phase)] for phase in DRAWN_TIMES}
-    peaks = {phase: medians(memory, phase) for phase in DRAWN_PEAKS}
-    times = {phase: values for phase, values in times.items() if any(values)}
+    peaks = {texts.phase(phase): medians(memory, phase) for phase in DRAWN_PEAKS}
+    times = {texts.phase(phase): values for phase, values in times.items() if any(values)}
     return [
         Heading(texts("contents_overview")),
-        Figure("times", plots.stacked("times", cells, times, "seconds"), texts("times_figure")),
+        Figure("times", plots.stacked("times", cells, times, texts("seconds")), texts("times_figure")),
         Figure("memory", plots.dots("memory", cells, peaks, "GiB"), texts("memory_figure")),
     ]
 
@@ -258,7 +258,7 @@ def _tradeoff(results: Results, texts: BenchTexts) -> list[Block]:
             points.append(plots.Point(cell, speed.median, quality.median, cell == BASE or differs))
     if not points:
         return []
-    svg = plots.tradeoff("tradeoff", points, BASE, "training targets a second", "validation NDCG@10")
+    svg = plots.tradeoff("tradeoff", points, BASE, texts("drawn_speed"), texts("drawn_quality"))
     return [Heading(texts("contents_tradeoff")), Figure("tradeoff", svg, texts("tradeoff_figure"))]
 
 
