@@ -11,6 +11,7 @@ from recdistill.data.history_order import shuffled
 from recdistill.data.prepare import prepare
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
+from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 EVENTS = "user_id,item_id,timestamp\n" + "".join(
@@ -25,7 +26,7 @@ def config(tmp_path: Path) -> DataConfig:
 
 
 def prepared(config: DataConfig, folder: Path, seed: int = 1) -> PreparedData:
-    return prepare(config, seed, folder, Profiler("cpu"))
+    return prepare(config, seed, RunContext("cpu", Profiler("cpu"), folder))
 
 
 def test_only_training_items_move_and_only_within_their_user() -> None:

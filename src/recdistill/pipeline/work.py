@@ -68,7 +68,7 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
             student = run.step("student")
             train_distilled(run.config, run.data(), run.asked(), reader, student, context)
             if tuning := load_tuning(run.step("teacher")):  # for the titles of items that come later
-                tuning.save(folder / TUNING_FILE)
+                tuning.save(context.folder / TUNING_FILE)
         case "evaluate":
             _evaluate(run, context)
         case "report":
