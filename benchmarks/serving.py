@@ -29,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from recdistill.config import StudentConfig
 from recdistill.measure.environment import environment
@@ -59,13 +60,14 @@ def untrained_run(folder: Path, num_items: int) -> Path:
     prepare = folder / "prepare"
     prepare.mkdir()
     events = np.random.default_rng(0).integers(1, num_items + 1, size=64 * (LENGTH + 2)).astype(np.int32)
-    for name, array in {
+    arrays: dict[str, NDArray[np.generic]] = {
         "items": events,
         "timestamps": np.arange(len(events)),
         "offsets": np.arange(0, len(events) + 1, LENGTH + 2),
         "train_ends": np.full(64, LENGTH, dtype=np.int32),
         "validation_ends": np.full(64, LENGTH + 1, dtype=np.int32),
-    }.items():
+    }
+    for name, array in arrays.items():
         np.save(prepare / f"{name}.npy", array)
     ids = [""] + [str(item) for item in range(1, num_items + 1)]
     write_json(prepare / "catalog.json", {"item_ids": ids, "titles": ids})

@@ -11,8 +11,8 @@ from recdistill.reporting.wording import (
     p_relation,
     p_value,
     sentence,
+    significance,
     story_sentences,
-    verdict,
 )
 
 
@@ -39,8 +39,8 @@ def made(difference, low, high, p_holm, a="distilled", b="student"):
         (0.0, 0.03, 0.01, "level"),
     ],
 )
-def test_verdict(low, high, p_holm, expected):
-    assert verdict(made(0.01, low, high, p_holm)) == expected
+def test_significance(low, high, p_holm, expected):
+    assert significance(made(0.01, low, high, p_holm)) == expected
 
 
 def test_sentences_say_what_the_interval_says():

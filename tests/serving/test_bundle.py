@@ -124,7 +124,7 @@ def test_a_changed_and_a_missing_file_are_named(copy: Path, file: str, capsys: p
     assert capsys.readouterr().err == f"recdistill: error: {copy / file}: no such file\n"
 
 
-def changed(about: dict, **more: object) -> str:
+def changed(about: dict[str, object], **more: object) -> str:
     return json.dumps(sealed(about | more))
 
 
@@ -167,7 +167,9 @@ def test_a_bundle_that_says_something_else_is_refused(copy: Path, change: object
         ({"more": 1}, "not as `recdistill bundle` writes it"),
     ],
 )
-def test_a_catalog_of_another_form_is_refused_also_where_checksums_fit(copy: Path, change: dict, told: str) -> None:
+def test_a_catalog_of_another_form_is_refused_also_where_checksums_fit(
+    copy: Path, change: dict[str, object], told: str
+) -> None:
     catalog = json.loads((copy / "catalog.json").read_text())
     (copy / "catalog.json").write_text(json.dumps(catalog | change))
     bundle = read_bundle(copy, whole=False)

@@ -19,7 +19,7 @@ from recdistill.students.base import Student
 from recdistill.students.make import make_student
 
 ITEMS, LENGTH = 60, 7
-KINDS = {
+KINDS: dict[str, dict[str, object]] = {
     "sasrec": {},
     "one block": {"num_layers": 1},
     "four heads": {"num_layers": 3, "num_heads": 4, "ffn_multiplier": 2},
@@ -36,7 +36,7 @@ def random_student(seed: int = 1, **shape: object) -> Student:
     student = make_student(StudentConfig(embedding_dim=8, max_length=LENGTH, **shape), ITEMS)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in student.parameters():
-            parameter += torch.randn_like(parameter) * 0.3
+            parameter.add_(torch.randn_like(parameter) * 0.3)
         student.items.ids[0] = 0
     return student.eval()
 

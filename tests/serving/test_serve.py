@@ -101,7 +101,7 @@ def test_answers_over_http_are_those_in_python(server: Served, bundles: Path) ->
     for history in ([], ids[:1], ids[3:9], ids):
         for model in ("distilled", "student"):
             _, answer = server.ask("POST", "/v1/recommend", {"history": history, "top_k": 5, "model": model})
-            wanted = Recommender.load(bundles / "first", model).recommend_ids(history, top_k=5)  # type: ignore[arg-type]
+            wanted = Recommender.load(bundles / "first", model).recommend_ids(history, top_k=5)
             assert [item["item_id"] for item in answer["items"]] == [item.item_id for item in wanted]
             assert [item["score"] for item in answer["items"]] == pytest.approx([item.score for item in wanted])
             assert answer["source"] == wanted.source

@@ -22,7 +22,7 @@ TYPES = {
 MOST_ALIKE = 0.05
 """Correlation with the pretrained weights at most, of a model that is said to have lost what it learned."""
 
-Verdict = tuple[Message | tuple[Message, ...], bool]
+Found = tuple[Message | tuple[Message, ...], bool]
 
 
 def _counted(counts: Mapping[str, int]) -> str | Message:
@@ -34,7 +34,7 @@ def _listed(names: Sequence[str]) -> str | Message:
     return ", ".join(name.removeprefix("torch.") for name in names) or NOTHING
 
 
-def precision_types(asked: str, seen: Seen, others: Asked) -> Verdict:
+def precision_types(asked: str, seen: Seen, others: Asked) -> Found:
     products = seen.get("products", {})
     frozen, product = TYPES[asked]
     if others.get("teacher.quantization") == "nf4" and others.get("teacher.compute_dtype", "auto") != "auto":
@@ -46,7 +46,7 @@ def precision_types(asked: str, seen: Seen, others: Asked) -> Verdict:
     return words, right and f"torch.{frozen}" in types
 
 
-def quantization(asked: str, seen: Seen, _: Asked) -> Verdict:
+def quantization(asked: str, seen: Seen, _: Asked) -> Found:
     layers, kernels = seen.get("quantised_layers", 0), seen.get("quantised_kernels", {})
     words: tuple[Message, ...] = (message("seen_quantised", layers=layers, kernels=_counted(kernels)),)
     if layers and "quantised_share" in seen:
@@ -57,21 +57,21 @@ def quantization(asked: str, seen: Seen, _: Asked) -> Verdict:
     return words, layers > 0 and bool(kernels) and kinds == [QUANTISED_KINDS[asked]]
 
 
-def double(asked: bool, seen: Seen, others: Asked) -> Verdict:
+def double(asked: bool, seen: Seen, others: Asked) -> Found:
     nested, layers = seen.get("double_quantised_layers", 0), seen.get("quantised_layers", 0)
     if others.get("teacher.quantization") != "nf4":
         return message("seen_no_four_bit"), False
     return message("seen_double", nested=nested, layers=layers), layers > 0 and nested == (layers if asked else 0)
 
 
-def compute(asked: str, seen: Seen, others: Asked) -> Verdict:
+def compute(asked: str, seen: Seen, others: Asked) -> Found:
     wanted = TYPES[str(others.get("teacher.precision", "fp32")) if asked == "auto" else asked][1]
     types = seen.get("compute_dtypes", [])
     words = message("seen_compute", types=_listed(types)) if types else message("seen_no_four_bit")
     return words, types == [f"torch.{wanted}"]
 
 
-def attention_kernel(asked: str, seen: Seen, _: Asked) -> Verdict:
+def attention_kernel(asked: str, seen: Seen, _: Asked) -> Found:
     kernels, softmax = seen.get("attention_kernels", {}), seen.get("attention_softmaxes", 0)
     words: tuple[Message, ...] = (message("seen_kernels", kernels=_counted(kernels)),)
     words += (message("seen_softmaxes", softmaxes=softmax),) if softmax else ()
@@ -87,23 +87,23 @@ def attention_kernel(asked: str, seen: Seen, _: Asked) -> Verdict:
     return words, any(part in name for name in kernels)
 
 
-def compiled(asked: bool, seen: Seen, others: Asked) -> Verdict:
+def compiled(asked: bool, seen: Seen, others: Asked) -> Found:
     graphs, late = seen.get("compiled_graphs", 0), seen.get("graphs_after_warm_up", 0)
     words = message("seen_graphs", graphs=graphs, late=late)
     return words, "compiled_graphs" in seen and (graphs > 0) == asked
 
 
-def cuda_graphs(asked: bool, seen: Seen, _: Asked) -> Verdict:
+def cuda_graphs(asked: bool, seen: Seen, _: Asked) -> Found:
     graphs = seen.get("cuda_graphs")
     return message("seen_cuda_graphs", graphs=graphs or 0), graphs is not None and bool(graphs) == asked
 
 
-def checkpointing(asked: bool, seen: Seen, _: Asked) -> Verdict:
+def checkpointing(asked: bool, seen: Seen, _: Asked) -> Found:
     calls, runs = seen.get("block_calls", 0), seen.get("block_executions", 0)
     return message("seen_block_runs", runs=runs, calls=calls), calls > 0 and (runs > calls) == asked
 
 
-def padding(asked: str, seen: Seen, _: Asked) -> Verdict:
+def padding(asked: str, seen: Seen, _: Asked) -> Found:
     train = seen.get("train", {})
     if not train.get("micro_batches"):
         return message("seen_nothing_read"), False
@@ -119,12 +119,12 @@ def padding(asked: str, seen: Seen, _: Asked) -> Verdict:
     return (words, message("seen_not_told_apart")), not train["packed"] and not as_fixed
 
 
-def accumulate(asked: int, seen: Seen, _: Asked) -> Verdict:
+def accumulate(asked: int, seen: Seen, _: Asked) -> Found:
     most = seen.get("micro_batches_per_step", 0)
     return message("seen_accumulated", most=most), most == asked
 
 
-def batch_tokens(asked: int | None, seen: Seen, _: Asked) -> Verdict:
+def batch_tokens(asked: int | None, seen: Seen, _: Asked) -> Found:
     train = seen.get("train", {})
     largest, processed = train.get("largest", 0), train.get("processed", 0)
     # All there is may be less than one full micro-batch; else one of them must be more than half full.
@@ -132,20 +132,20 @@ def batch_tokens(asked: int | None, seen: Seen, _: Asked) -> Verdict:
     return message("seen_batch_tokens", largest=largest, total=processed), largest > 0 and full
 
 
-def batch_size(asked: int, seen: Seen, others: Asked) -> Verdict:
+def batch_size(asked: int, seen: Seen, others: Asked) -> Found:
     most = seen.get("train", {}).get("most_prompts", 0)
     if others.get("teacher.train.batch_tokens") is not None:
         return message("seen_batch_size_unread"), False
     return message("seen_batch_size", most=most), 0 < most == min(asked, seen["train"]["prompts"])
 
 
-def workers(asked: int, seen: Seen, _: Asked) -> Verdict:
+def workers(asked: int, seen: Seen, _: Asked) -> Found:
     workers = {name: number for name, number in seen.get("batches_by_worker", {}).items() if name != "main"}
     words = message("seen_workers", workers=_counted(seen.get("batches_by_worker", {})))
     return words, len(workers) == asked
 
 
-def export_batch(asked: Any, seen: Seen, others: Asked) -> Verdict:
+def export_batch(asked: Any, seen: Seen, others: Asked) -> Found:
     export = seen.get("export", {})
     most, prompts = export.get("most_prompts", 0), export.get("prompts", 0)
     words = message("seen_export_batch", most=most, prompts=prompts)
@@ -158,35 +158,35 @@ def export_batch(asked: Any, seen: Seen, others: Asked) -> Verdict:
     return words, most > 0 and right
 
 
-def use_cache(asked: bool, seen: Seen, _: Asked) -> Verdict:
+def use_cache(asked: bool, seen: Seen, _: Asked) -> Found:
     reused = seen.get("export", {}).get("reused", 0)
     read = seen.get("export", {}).get("micro_batches", 0)
     return message("seen_reused", tokens=reused), read > 0 and (reused > 0) == asked
 
 
-def blocks(asked: int | None, seen: Seen, _: Asked) -> Verdict:
+def blocks(asked: int | None, seen: Seen, _: Asked) -> Found:
     blocks = seen.get("blocks", 0)
     return message("seen_blocks", blocks=blocks), blocks > 0 and asked in (None, blocks)
 
 
-def history(asked: int, seen: Seen, _: Asked) -> Verdict:
+def history(asked: int, seen: Seen, _: Asked) -> Found:
     longest = seen.get("longest_history", 0)
     return message("seen_history", items=longest), longest == asked
 
 
-def gate_kind(asked: str, seen: Seen, _: Asked) -> Verdict:
+def gate_kind(asked: str, seen: Seen, _: Asked) -> Found:
     kind = seen.get("gate")
     return message("seen_gate", kind=str(kind)), kind == asked
 
 
-def title_decay(asked: float, seen: Seen, _: Asked) -> Verdict:
+def title_decay(asked: float, seen: Seen, _: Asked) -> Found:
     weight = seen.get("titles_weight") or 0.0
     # A weight of 0 is validation's choice: the likeness was computed, and then left out of every score.
     words = (message("seen_titles_weight", weight=f"{weight:g}"), message("seen_no_decay"))
     return words, (weight > 0) == (asked > 0)
 
 
-def title_encoder(asked: str, seen: Seen, _: Asked) -> Verdict:
+def title_encoder(asked: str, seen: Seen, _: Asked) -> Found:
     found = seen.get("title_encoder")
     if not found:
         return message("seen_nothing_embedded"), False
@@ -200,16 +200,16 @@ def title_encoder(asked: str, seen: Seen, _: Asked) -> Verdict:
     return words, True
 
 
-def llm_weights(asked: str, seen: Seen, _: Asked) -> Verdict:
+def llm_weights(asked: str, seen: Seen, _: Asked) -> Found:
     return _weights(asked, seen.get("llm_weights"))
 
 
-def title_encoder_weights(asked: str, seen: Seen, _: Asked) -> Verdict:
+def title_encoder_weights(asked: str, seen: Seen, _: Asked) -> Found:
     found = seen.get("title_encoder")
     return _weights(asked, found.get("weights") if found else None)
 
 
-def title_tuning(asked: int, seen: Seen, _: Asked) -> Verdict:
+def title_tuning(asked: int, seen: Seen, _: Asked) -> Found:
     encoder = seen.get("title_encoder")
     found = encoder.get("tuning") if encoder else None
     if not found:
@@ -224,7 +224,7 @@ def title_tuning(asked: int, seen: Seen, _: Asked) -> Verdict:
     return words, found["steps"] == asked
 
 
-def _weights(asked: str, found: WeightFacts | None) -> Verdict:
+def _weights(asked: str, found: WeightFacts | None) -> Found:
     if found is None:
         return message("seen_nothing_loaded"), False
     if found["correlation"] is None:
@@ -240,7 +240,7 @@ def _pooling(found: str | Mapping[str, Any]) -> str | Message:
     return found if isinstance(found, str) else message(found["key"], **found["values"])
 
 
-def targets(asked: str, seen: Seen, _: Asked) -> Verdict:
+def targets(asked: str, seen: Seen, _: Asked) -> Found:
     train = seen.get("train", {})
     prompts, targets = train.get("prompts", 0), train.get("targets", 0)
     return message("seen_targets", targets=targets, prompts=prompts), prompts > 0 and (targets > prompts) == (
@@ -251,24 +251,24 @@ def targets(asked: str, seen: Seen, _: Asked) -> Verdict:
 def is_exactly(fact: str) -> Any:
     """A judge of a fact that must be what was asked for."""
 
-    def judge_one(asked: Any, seen: Seen, _: Asked) -> Verdict:
+    def judge_one(asked: Any, seen: Seen, _: Asked) -> Found:
         found = seen.get(fact)
         return message(f"seen_{fact}", found=NOTHING if found is None else str(found)), found == asked
 
     return judge_one
 
 
-def adapted(asked: Sequence[str], seen: Seen, _: Asked) -> Verdict:
+def adapted(asked: Sequence[str], seen: Seen, _: Asked) -> Found:
     found = seen.get("adapted", [])
     return message("seen_adapted", layers=_listed(found)), sorted(asked) == found
 
 
-def top_k(asked: int, seen: Seen, _: Asked) -> Verdict:
+def top_k(asked: int, seen: Seen, _: Asked) -> Found:
     length, items = seen.get("list_length", 0), seen.get("items", asked)
     return message("seen_lists", length=length, items=items), length == min(asked, items)
 
 
-def states(asked: bool, seen: Seen, _: Asked) -> Verdict:
+def states(asked: bool, seen: Seen, _: Asked) -> Found:
     width = seen.get("stored_state_dim")
     return message("seen_states", width=NOTHING if width is None else str(width)), width is not None and (
         width > 0

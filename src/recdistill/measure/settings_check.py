@@ -11,7 +11,7 @@ from typing import Any
 from recdistill.languages import Message
 from recdistill.measure import judges
 from recdistill.measure.facts import Judged, Seen
-from recdistill.measure.judges import Asked, Verdict
+from recdistill.measure.judges import Asked, Found
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def judge(asked: Asked, seen: Seen) -> list[Judgement]:
     ]
 
 
-_JUDGES: dict[str, Callable[[Any, Seen, Asked], Verdict]] = {
+_JUDGES: dict[str, Callable[[Any, Seen, Asked], Found]] = {
     "teacher.layers": judges.blocks,
     "teacher.history_length": judges.history,
     "teacher.gate.kind": judges.gate_kind,

@@ -21,8 +21,8 @@ from recdistill.reporting.wording import (
     metric_name,
     p_value,
     signed,
+    significance,
     story_sentences,
-    verdict,
 )
 
 MAIN = "ndcg@10"
@@ -228,10 +228,13 @@ def _test_header(texts: Texts) -> list[str]:
 
 def _test_row(test: Test, texts: Texts) -> list[str]:
     low, high = test["interval"]
+    told = (texts(f"verdict_{significance(test)}"), disagreement(texts, test["interval"], test["p"]))
     return [
         signed(test["difference"]),
         f"[{signed(low)}, {signed(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
-        " ".join(filter(None, [texts(f"verdict_{verdict(test)}"), disagreement(texts, test["interval"], test["p"])])),
+        " ".join(
+            " ".join(filter(None, told)),
+        ),
     ]

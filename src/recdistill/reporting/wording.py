@@ -17,7 +17,7 @@ PAIRS = (
 )
 """The comparisons that a run is made for, (a, b), a - b above 0 being a gain."""
 
-Verdict = Literal["clear", "perhaps", "level"]
+Significance = Literal["clear", "perhaps", "level"]
 
 
 def metric(value: float) -> str:
@@ -78,7 +78,7 @@ def duration(texts: Texts, seconds: float) -> str:
     return texts("hours", hours=minutes // 60, minutes=minutes % 60)
 
 
-def verdict(test: Test) -> Verdict:
+def significance(test: Test) -> Significance:
     """`level`: the interval holds 0. `clear`: it does not, and the corrected p-value is small. `perhaps`: it is not."""
     low, high = test["interval"]
     if low <= 0 <= high:
@@ -133,7 +133,7 @@ def disagreement(texts: Texts, interval: Sequence[float], p: float) -> str:
 
 def sentence(texts: Texts, test: Test) -> str:
     """One comparison in words."""
-    kind = verdict(test)
+    kind = significance(test)
     key: str = kind
     difference = signed(test["difference"])
     if kind == "clear":

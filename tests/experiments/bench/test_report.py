@@ -9,7 +9,7 @@ from recdistill.experiments.bench.matrix import Matrix
 from recdistill.experiments.bench.report import build_document, write_report
 from recdistill.experiments.bench.results import Results, add_row
 from recdistill.experiments.bench.tables import ratio
-from recdistill.experiments.bench.words import finding, number, percent, verdict
+from recdistill.experiments.bench.words import finding, number, outcome, percent
 from recdistill.languages import Language
 from recdistill.reporting.html import to_html
 from recdistill.reporting.markdown import to_markdown
@@ -52,7 +52,7 @@ def test_a_setting_without_evidence_is_not_in_effect_and_nothing_else(study: Res
     told = finding(study, "saved", "base", EN)
     assert told.startswith("saved: not in effect, since teacher.gradient_checkpointing left no evidence")
     assert "noise" not in told
-    assert verdict(study, "saved", "base", ("train_seconds",), EN) == "not in effect"
+    assert outcome(study, "saved", "base", ("train_seconds",), EN) == "not in effect"
 
 
 def test_a_cell_beside_a_reference_that_was_not_in_effect_is_not_judged(made: Matrix) -> None:
@@ -62,7 +62,7 @@ def test_a_cell_beside_a_reference_that_was_not_in_effect_is_not_judged(made: Ma
     assert finding(found, "compiled", "saved", EN) == (
         "compiled: cannot be judged; its reference saved is: not in effect."
     )
-    assert verdict(found, "compiled", "saved", ("train_seconds",), EN) == "reference: not in effect"
+    assert outcome(found, "compiled", "saved", ("train_seconds",), EN) == "reference: not in effect"
     assert finding(found, "compiled", "saved", JA).endswith("基準の saved は「未適用」です。")
     assert ratio(found, "compiled", "saved", "train_seconds") == ""
     assert ratio(found, "compiled", "base", "train_seconds") == "1.00 [1.00, 1.00]"
@@ -80,11 +80,11 @@ def test_a_setting_that_nothing_looks_for_is_told_as_not_judged(made: Matrix) ->
 def test_what_ended_badly_says_how(study: Results, made: Matrix) -> None:
     assert finding(study, "nf4-saved", "base", EN) == "nf4-saved: out of memory: killed by the system"
     assert finding(results(made), "bf16", "base", EN) == "bf16: not run."
-    assert verdict(study, "nf4-saved", "base", ("train_seconds",), EN) == "out of memory"
+    assert outcome(study, "nf4-saved", "base", ("train_seconds",), EN) == "out of memory"
 
 
 def test_an_equal_cell_is_inside_the_noise(study: Results) -> None:
-    assert verdict(study, "base-again", "base", ("train_seconds", "train_memory"), EN) == "within noise"
+    assert outcome(study, "base-again", "base", ("train_seconds", "train_memory"), EN) == "within noise"
 
 
 def test_without_a_pair_nothing_is_called_a_difference(made: Matrix) -> None:

@@ -55,12 +55,12 @@ def test_a_difference_lies_outside_the_floor_in_every_turn(made: Matrix) -> None
     same = {"base": (10.0, 10.0, 10.0), "base_again": (10.2, 9.8, 10.0)}
     clear = compare(timed(made, **same, bf16=(39.0, 40.0, 41.0)), "bf16", "base", "train_seconds")
     assert clear is not None
-    assert (clear.verdict, clear.turns) == ("difference", 3)
+    assert (clear.decision, clear.turns) == ("difference", 3)
     assert (clear.ratio, clear.low, clear.high) == pytest.approx((4.0, 3.9, 4.1))
     for near in ((10.1, 9.9, 10.0), (40.0, 40.0, 10.1), (12.0, 8.0, 12.0)):
         found = compare(timed(made, **same, bf16=near), "bf16", "base", "train_seconds")
         assert found is not None
-        assert found.verdict == "noise"
+        assert found.decision == "noise"
 
 
 def test_comparing_goes_turn_by_turn(made: Matrix) -> None:
@@ -92,7 +92,7 @@ def test_a_cell_differs_where_each_turn_moves_it_by_more_than_any_moved_the_pair
     moved = [ours / theirs for ours, theirs in zip(cells["bf16"], base, strict=True)]
     near = any(abs(math.log(ratio * shaken**side)) < 1e-9 for ratio in moved for side in (1, -1))
     differs = all(ratio > shaken for ratio in moved) or all(ratio < 1 / shaken for ratio in moved)
-    assert near or (found.verdict == "difference") == differs
+    assert near or (found.decision == "difference") == differs
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.001, 0.3))
@@ -131,7 +131,7 @@ def test_a_setting_that_nothing_looks_for_is_not_judged_and_spoils_nothing(made:
     assert not_judged(found, "bf16") == ["teacher.precision"]
     told = compare(found, "bf16", "base", "train_seconds")
     assert told is not None
-    assert told.verdict == "difference"
+    assert told.decision == "difference"
 
 
 def test_nothing_follows_from_a_cell_or_a_reference_that_was_not_in_effect(made: Matrix) -> None:
@@ -160,7 +160,7 @@ def test_the_factors_of_a_two_by_two_are_told_apart(made: Matrix) -> None:
     assert found is not None
     assert (found.first.spread.median, found.second.spread.median) == pytest.approx((-8.5, -34.5))
     assert found.interaction.spread.median == pytest.approx(1.0)
-    assert (found.first.verdict, found.interaction.verdict) == ("difference", "noise")
+    assert (found.first.decision, found.interaction.decision) == ("difference", "noise")
     assert factorial(results(made, *rows[:-3]), ("base", "nf4", "saved", "nf4-saved"), "train_memory") is None
 
 

@@ -84,7 +84,7 @@ def _measured(key: str, every: Mapping[str, object], spec: CellSpec, sizes: Size
 
 
 def _not_judged(key: str, asked: object) -> Judged:
-    """A setting that nothing looks for: no verdict."""
+    """A setting that nothing looks for: no judgement."""
     seen = [message("seen_not_looked_for").kept()]
     return {"key": key, "asked": plain_setting(asked), "seen": seen, "in_effect": None}
 

@@ -254,7 +254,7 @@ def _tradeoff(results: Results, texts: BenchTexts) -> list[Block]:
         quality = over_turns(results, cell, lambda row: row["quality"].get("ndcg@10_after"))
         if speed and quality:
             found, other = compare(results, cell, BASE, "train_seconds"), quality_difference(results, cell, BASE)
-            differs = (found is not None and found.verdict == "difference") or (other is not None and other.clear)
+            differs = (found is not None and found.decision == "difference") or (other is not None and other.clear)
             points.append(plots.Point(cell, speed.median, quality.median, cell == BASE or differs))
     if not points:
         return []

@@ -24,7 +24,7 @@ LEAST_TURNS = 3
 """Fewer turns cannot tell a difference from chance."""
 RESAMPLES = 4000
 SIMULATED = 100_000
-Verdict = Literal["difference", "noise"]
+Decision = Literal["difference", "noise"]
 
 
 def seconds(*phases: str) -> Callable[[Row], float | None]:
@@ -65,7 +65,7 @@ class Comparison:
     low: float
     high: float
     turns: int
-    verdict: Verdict
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def compare(results: Results, cell: str, against: str, metric: str) -> Compariso
     )
 
 
-def judge(ratios: Sequence[float], floor: float) -> Verdict:
+def judge(ratios: Sequence[float], floor: float) -> Decision:
     """`difference` where all log ratios lie on one side, outside the floor; `noise` else."""
     outside = min(ratios) > floor or max(ratios) < -floor
     return "difference" if outside else "noise"
@@ -174,9 +174,9 @@ def not_judged(results: Results, cell: str) -> list[str]:
     return _judged(results, cell, None)
 
 
-def _judged(results: Results, cell: str, verdict: bool | None) -> list[str]:
+def _judged(results: Results, cell: str, in_effect: bool | None) -> list[str]:
     entries = [entry for row in results.finished(cell).values() for entry in row["evidence"]["settings"]]
-    return list(dict.fromkeys(entry["key"] for entry in entries if entry["in_effect"] is verdict))
+    return list(dict.fromkeys(entry["key"] for entry in entries if entry["in_effect"] is in_effect))
 
 
 def comparable(results: Results, cell: str, against: str) -> bool:
@@ -219,7 +219,7 @@ class Effect:
     """What a factor adds, in the metric's own unit, and how far beyond the noise."""
 
     spread: Spread
-    verdict: Verdict
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def payback(results: Results, cell: str, against: str) -> Payback | None:
     turns = sorted(set(ours) & set(theirs))
     price = median(_before_training(ours[turn]) - _before_training(theirs[turn]) for turn in turns)
     saved = median(_step(theirs[turn]) - _step(ours[turn]) for turn in turns)
-    pays = found.verdict == "difference" and saved > 0
+    pays = found.decision == "difference" and saved > 0
     return Payback(price, saved, max(0.0, price) / saved if pays else None)
 
 

@@ -21,11 +21,11 @@ from recdistill.experiments.bench.words import (
     TRAINING,
     members,
     number,
+    outcome,
     over_turns,
     ranged,
     signed_number,
     state,
-    verdict,
 )
 from recdistill.measure.facts import Judged
 from recdistill.reporting.document import Block, Remark, Table, table
@@ -62,7 +62,7 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
         rows.append(
             [
                 cell,
-                verdict(results, cell, against, TRAINING, texts),
+                outcome(results, cell, against, TRAINING, texts),
                 ranged(over_turns(results, cell, seconds("train step", "data wait"))),
                 ratio(results, cell, against, "train_seconds"),
                 ranged(over_turns(results, cell, memory("train step"))),
@@ -99,7 +99,7 @@ def export(results: Results, section: Section, texts: BenchTexts) -> Table | Non
     rows = [
         [
             cell,
-            verdict(results, cell, section.against, EXPORTING, texts),
+            outcome(results, cell, section.against, EXPORTING, texts),
             ranged(over_turns(results, cell, seconds("export", "write"))),
             ratio(results, cell, section.against, "export_seconds"),
             ranged(over_turns(results, cell, memory("export"))),
@@ -171,7 +171,7 @@ def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Bl
         return [Remark(_why_not_apart(results, section, texts))]
     names = (*_factors(section), texts("interaction"))
     rows = [
-        [texts(metric), name, f"{_signed(effect)} {_unit(metric)}", _effect_verdict(effect, texts)]
+        [texts(metric), name, f"{_signed(effect)} {_unit(metric)}", _effect_decision(effect, texts)]
         for metric, effects in found.items()
         for name, effect in zip(names, (effects.first, effects.second, effects.interaction), strict=True)
     ]
@@ -192,7 +192,7 @@ def shares(results: Results, section: Section, texts: BenchTexts) -> list[str]:
     """For each metric that one of the factors changes: what both do together, and each alone."""
     sentences = []
     for metric, found in _factorials(results, section).items():
-        if "difference" not in (found.first.verdict, found.second.verdict):
+        if "difference" not in (found.first.decision, found.second.decision):
             continue
         neither, first, second, both = (one.median for one in found.cells)
         one, two = _factors(section)
@@ -225,8 +225,8 @@ def _factorials(results: Results, section: Section) -> dict[str, Factorial]:
     return {metric: one for metric, one in found.items() if one is not None}
 
 
-def _effect_verdict(effect: Effect, texts: BenchTexts) -> str:
-    return texts("effect_verdict" if effect.verdict == "difference" else "verdict_noise")
+def _effect_decision(effect: Effect, texts: BenchTexts) -> str:
+    return texts("effect_verdict" if effect.decision == "difference" else "verdict_noise")
 
 
 def _signed(effect: Effect) -> str:

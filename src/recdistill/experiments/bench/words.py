@@ -63,8 +63,8 @@ def state(results: Results, cell: str) -> str:
     return trouble["status"] if trouble else "missing"
 
 
-def verdict(results: Results, cell: str, against: str, metrics: tuple[str, ...], texts: BenchTexts) -> str:
-    """One cell's verdict in a table: of the metrics that differ, which way."""
+def outcome(results: Results, cell: str, against: str, metrics: tuple[str, ...], texts: BenchTexts) -> str:
+    """How one cell came out, in a table: of the metrics that differ, which way."""
     found = state(results, cell)
     if found != "finished":
         return texts(f"verdict_{found}")
@@ -75,7 +75,7 @@ def verdict(results: Results, cell: str, against: str, metrics: tuple[str, ...],
         other = state(results, against)
         good = other == "finished"
         return texts("verdict_unknown") if good else texts("verdict_against", what=texts(f"verdict_{other}"))
-    return texts("separator").join(_direction(one, texts) for one in compared if one.verdict == "difference") or texts(
+    return texts("separator").join(_direction(one, texts) for one in compared if one.decision == "difference") or texts(
         "verdict_noise"
     )
 
@@ -100,8 +100,8 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
     compared = [one for metric in METRICS if (one := compare(results, cell, against, metric))]
     if not compared:
         return texts("no_floor", cell=cell)
-    parts = [_told(one, texts) for one in compared if one.verdict == "difference"]
-    quiet = [_quiet(one, texts, brief) for one in compared if one.verdict == "noise"]
+    parts = [_told(one, texts) for one in compared if one.decision == "difference"]
+    quiet = [_quiet(one, texts, brief) for one in compared if one.decision == "noise"]
     parts += [texts("inside", metrics=", ".join(quiet))] if quiet else []
     parts += [quality] if (quality := quality_told(results, cell, against, texts)) else []
     parts += [
