@@ -31,7 +31,7 @@ KINDS: dict[str, dict[str, object]] = {
 }
 
 
-def random_student(seed: int = 1, **shape: object) -> Student:
+def random_student(seed: int = 1, /, **shape: object) -> Student:
     torch.manual_seed(seed)
     student = make_student(StudentConfig(embedding_dim=8, max_length=LENGTH, **shape), ITEMS)  # type: ignore[arg-type]
     with torch.no_grad():
