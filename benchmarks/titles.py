@@ -15,8 +15,8 @@ vectors see.
 
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
 of ranks and a line of JSON in `titles.jsonl` for each arm and seed; what is there is not trained again, and an
-interrupted training goes on. The table at the end sets each arm beside others, with paired sign flips over users and 95 %
-intervals; both hold the seeds fixed.
+interrupted training goes on. The table at the end sets each arm beside others, with paired sign flips over users and
+95 % intervals; both hold the seeds fixed.
 """
 
 import argparse
