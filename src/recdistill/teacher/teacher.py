@@ -63,6 +63,8 @@ class Teacher:
         self.config, self.data, self.device = config.teacher, data, device
         self.evaluate = config.evaluate
         cache = cache_folder()
+        if tuning is None and config.teacher.title_tuning.steps and any(data.texts):
+            raise ValueError("teacher.title_tuning asks for a tuned title encoder, and none was given")
         if config.teacher.prompt == "text" and not any(data.titles):
             raise UserError("teacher.prompt: no item has a title, so there is no text for a prompt; set it to item")
         titles = title_embeddings(config.teacher, data.texts, cache, device, tuning)

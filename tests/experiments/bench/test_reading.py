@@ -86,6 +86,11 @@ def test_a_cell_without_a_language_model_is_refused(tmp_path: Path, kind: str) -
         matrix(tmp_path, MATRIX.replace("bf16: {", f"bf16: {{teacher.kind: {kind}, teacher.title_decay: 0.0, ", 1))
 
 
+def test_a_cell_that_trains_its_title_encoder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^cells\.bf16: teacher\.title_tuning: a bench does not measure"):
+        matrix(tmp_path, MATRIX.replace("bf16: {", "bf16: {teacher.title_tuning.steps: 3, ", 1))
+
+
 def test_the_fingerprint_follows_settings_sizes_and_threads(tmp_path: Path) -> None:
     made, larger = matrix(tmp_path), matrix(tmp_path, MATRIX.replace("rows: 64", "rows: 65", 1))
     base = made.cells["base"]

@@ -105,6 +105,10 @@ def _cell(name: str, content: dict[str, object], base: dict[str, object], sizes:
         return BenchCell(name, settings, _sizes(own, sizes, key), plain, refusal=str(error))
     if config.teacher.kind != "llm":
         raise UserError(f"{key}: teacher.kind: {config.teacher.kind} has no language model to be measured; use llm")
+    if config.teacher.title_tuning.steps:
+        raise UserError(
+            f"{key}: teacher.title_tuning: a bench does not measure the title encoder's training; set steps: 0"
+        )
     return BenchCell(name, settings, _sizes(own, sizes, key), config)
 
 
