@@ -13,7 +13,8 @@ from recdistill.config.settings import flat
 from recdistill.errors import UserError
 from recdistill.steps import SPECS
 
-COMMANDS = (*SPECS, *WHOLE, "tune", "plan", "fetch", "configs", "bench", "study", "compare", "recommend", "add-items")
+COMMANDS = (*SPECS, *WHOLE, "tune", "plan", "fetch", "configs", "bench", "study", "compare", "recommend")
+COMMANDS += ("add-items", "check")
 LINES = 130
 """Most lines of a command's help on 80 columns."""
 SETTINGS = flat(asdict(RunConfig()))

@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from recdistill.cli import recommend
+from recdistill.cli.check import check
 from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.imports import first_import
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
@@ -132,6 +133,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         _configs(Path(options.out))
     elif command == recommend.COMMAND:
         recommend.recommend(options)
+    elif command == "check":
+        check(options)
     elif command == "bundle":
         _bundle(options)
     elif command == "add-items":

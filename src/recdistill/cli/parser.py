@@ -26,6 +26,7 @@ WHOLE = {
     "run": f"The full pipeline: {', '.join(SPECS)}.",
     "demo": "Fetch MovieLens-100K, SmolLM2-135M and MiniLM, then `run` with the defaults.",
 }
+CHECK = "Say what of a run, a bundle, a study or a bench is whole, damaged, missing or unfinished."
 FETCH = "Fetch data or a language model into the user's cache."
 CONFIGS = "Copy the ready configurations that come with the package to a folder."
 RECOMMEND = "Recommend the next items after a history, with the distilled student."
@@ -118,6 +119,7 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
         "bench": _bench_parser(),
         "study": _study_parser(),
         "compare": _compare_parser(),
+        "check": _check_parser(),
         "plan": _plan_parser(command == "plan"),
         "recommend": _recommend_parser(),
         "bundle": _bundle_parser(),
@@ -208,6 +210,13 @@ def _study_parser() -> ArgumentParser:
     )
     study.add_argument("--until", choices=list(SPECS), default="evaluate", help="Last step of each run.")
     return study
+
+
+def _check_parser() -> ArgumentParser:
+    check = _subparser(CHECK)
+    check.add_argument("folder", type=str, help="Folder of a run, a bundle, a study, a bench, or of added items.")
+    check.add_argument("--json", action="store_true", help="One JSON object instead of a table.")
+    return check
 
 
 def _compare_parser() -> ArgumentParser:

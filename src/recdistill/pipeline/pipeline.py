@@ -29,6 +29,7 @@ from recdistill.language_models.backbone import check_llm, check_machine
 from recdistill.language_models.fingerprints import encoder_digests
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from recdistill.pipeline.memory import memory_errors
 from recdistill.pipeline.plans import OpenRun
 from recdistill.pipeline.work import do_work, forget_other_machines_ranks
 from recdistill.steps import LAST, RESULTS, SPECS, Step, includes, needs_language_model, steps_until
@@ -168,16 +169,20 @@ class Pipeline(OpenRun):
             return
         if step == "evaluate":
             forget_other_machines_ranks(self)
-        with self.folder.work_on(
-            spec.folder,
-            plan.fingerprint,
-            plan.section,
-            plan.inputs,
-            self.environment(),
-            Profiler(self.device),
-            resumable=spec.resumable,
-            results=RESULTS[step],
-        ) as (partial, profiler):
+        items = self.data().num_items if step != "prepare" else None
+        with (
+            memory_errors(step, self.config, self.device, items),
+            self.folder.work_on(
+                spec.folder,
+                plan.fingerprint,
+                plan.section,
+                plan.inputs,
+                self.environment(),
+                Profiler(self.device),
+                resumable=spec.resumable,
+                results=RESULTS[step],
+            ) as (partial, profiler),
+        ):
             do_work(self, step, RunContext(self.device, profiler, partial))
             if step == "prepare":
                 self.refuse_other_data(partial)

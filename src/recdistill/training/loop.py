@@ -22,7 +22,7 @@ from recdistill.training.checkpoint import (
     put_weights,
     save_checkpoint,
 )
-from recdistill.training.divergence import DivergenceCheck
+from recdistill.training.divergence import DivergedError, DivergenceCheck
 from recdistill.training.loading import load_batches
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.result import FitResult
@@ -53,6 +53,7 @@ class Loop:
         self.optimisation = Optimisation(trainable, config, context.device, precision)
         self.batches: Iterator[tuple[str, Any]] = iter(())
         self.counts, self.best = Counts(), copy_weights(trainable.module)
+        self.saved_step: int | None = None
         self._resume()
         self.last_checkpoint = time.monotonic()
         self.began = time.monotonic() - self.counts.seconds
@@ -67,6 +68,7 @@ class Loop:
             saved = None
         if saved:
             self.counts, self.best, scaler = saved
+            self.saved_step = self.counts.step
             self.optimisation.restore_scaler(scaler)
         try:
             self.callbacks.started(self.counts, resumed=saved is not None)
@@ -82,8 +84,14 @@ class Loop:
             self._validate(0.0)
         with progress_bar(self.name, config.max_epochs * len(self._groups(0)), "steps") as self.progress:
             self.progress.advance(counts.step)
-            while not counts.finished:
-                self._epoch()
+            try:
+                while not counts.finished:
+                    self._epoch()
+            except DivergedError:
+                if self.saved_step is not None:
+                    kept = f"the checkpoint of step {self.saved_step} is kept, {self.folder / CHECKPOINT_FILE}"
+                    logger.warning("%s: diverged; %s", self.name, kept)
+                raise
         put_weights(self.trainable.module, self.best, self.name)
         self.trainable.module.eval()
         return FitResult.of(counts)
@@ -214,14 +222,15 @@ class Loop:
         return f"the {self.name} {done}, {self.counts.step} steps in all"
 
     def _checkpoint(self) -> None:
-        """Write the whole state to the disk."""
+        """Write the whole state to the disk; weights that are no numbers never take a good checkpoint's place."""
+        self.check.weights(self.trainable.module, self.counts.step)
         with self.callbacks.phase("checkpoint"):
             self._clock()
             self.callbacks.saving(self.counts)
             module, optimizer = self.trainable.module, self.optimisation.plain
             scaler = self.optimisation.scaler_state()
             save_checkpoint(self.folder, module, self.best, optimizer, scaler, self.counts, self.fingerprint)
-        self.last_checkpoint = time.monotonic()
+        self.last_checkpoint, self.saved_step = time.monotonic(), self.counts.step
 
     def _clock(self) -> None:
         """Bring the seconds of the run up to date."""

@@ -4,7 +4,7 @@ import pytest
 
 from experiments.bench.rows import MATRIX, ended, matrix, row
 from recdistill.experiments.bench.results import add_row
-from recdistill.experiments.bench.runner import _ending, _todo, turns, without_paths
+from recdistill.experiments.bench.runner import WORK, _Bench, _ending, _todo, turns, without_paths
 
 
 def test_turns_start_at_different_cells_and_hold_all(tmp_path: Path) -> None:
@@ -31,6 +31,25 @@ def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     assert "nf4" not in {cell for _, cell in left}
     again = [(turn, cell.name) for turn, cell in _todo(made, tmp_path, ("bf16", "base"), retry=True)]
     assert {(1, "bf16"), (2, "bf16"), (3, "bf16"), (2, "base"), (3, "base")} == set(again)
+
+
+def test_a_cell_begins_with_an_empty_folder_whatever_a_killed_bench_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next try failed: "holds a finished export already"."""
+    made = matrix(tmp_path)
+    bench, left = _Bench(made, tmp_path, "cpu"), tmp_path / WORK / "base-1" / "outputs"
+    left.mkdir(parents=True)
+    found: list[bool] = []
+
+    def process(self: _Bench, files: list[str], log: int, name: str) -> int:
+        found.append(left.exists())
+        return 1
+
+    monkeypatch.setattr(_Bench, "_process", process)
+    monkeypatch.setattr(_Bench, "_refusal", lambda self, cell: "")
+    bench.run(made.cells["base"], 1)
+    assert found == [False]
 
 
 def test_other_settings_are_other_work(tmp_path: Path) -> None:

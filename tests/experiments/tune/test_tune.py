@@ -23,6 +23,7 @@ from recdistill.experiments.tune.space import Choices, Range
 from recdistill.experiments.tune.study import TrialRecord
 from recdistill.experiments.tune.tune import Watch, tune, write_results
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.steps import RESULTS
 from recdistill.storage.typed import JsonValue
 from recdistill.training.checkpoint import Counts
 from recdistill.training.divergence import DivergedError
@@ -80,7 +81,7 @@ def test_a_trial_that_was_cut_off_is_drawn_again(
     tune(config, SETTINGS, SPACE)
     assert trials(config) == trials(whole)
     left = {path.name for path in (Path(config.run) / "tune").iterdir()}
-    assert left == {"study.journal", "trials.jsonl", "best.yaml"}
+    assert left == {"study.journal", "study.ends.json", "trials.jsonl", "best.yaml"}
 
 
 @needs_optuna
@@ -110,7 +111,7 @@ def test_a_trial_that_a_signal_stopped_goes_on_at_its_step(
     assert trials(config) == trials(whole), "pruning too sees the epochs before the signal"
     assert steps[0] == of_all, "no step was done twice"
     left = {path.name for path in (Path(config.run) / "tune").iterdir()}
-    assert left == {"study.journal", "trials.jsonl", "best.yaml"}
+    assert left == {"study.journal", "study.ends.json", "trials.jsonl", "best.yaml"}
 
 
 @needs_optuna
@@ -124,6 +125,7 @@ def test_half_a_line_at_the_journals_end_is_dropped_and_told(
     tune(config, replace(SETTINGS, trials=1), SPACE)
     journal = Path(config.run) / "tune/study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
+    journal.with_name("study.ends.json").unlink()  # as in a study of an earlier version
     journal.write_bytes(b"".join(lines) + lines[-1][:-cut])
     journal.with_name("study.journal.lock").symlink_to(journal)
     with caplog.at_level("WARNING", logger="recdistill"):
@@ -137,6 +139,7 @@ def test_a_journal_that_is_broken_elsewhere_is_named_with_its_line(config: RunCo
     tune(config, replace(SETTINGS, trials=1), SPACE)
     journal = Path(config.run) / "tune/study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
+    journal.with_name("study.ends.json").unlink()  # as in a study of an earlier version
     journal.write_bytes(b"".join([lines[0], lines[1][:5] + b"\n", *lines[2:]]))
     with pytest.raises(UserError, match=r"study\.journal:2: not a line of optuna's journal"):
         tune(config, SETTINGS, SPACE)
@@ -159,6 +162,35 @@ def test_another_space_or_seed_in_the_same_folder_is_refused(config: RunConfig) 
     for other, space in ((replace(config, seed=7), SPACE), (config, SPACE | {"student.num_layers": Range(1, 2)})):
         with pytest.raises(UserError, match="holds a study of other settings, space or data"):
             tune(other, SETTINGS, space)
+
+
+@needs_optuna
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_damaged_journal_is_cut_back_and_its_later_trials_are_done_again(
+    config: RunConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, kept: int
+) -> None:
+    tune(config, replace(SETTINGS, trials=3), SPACE)
+    found, folder = trials(config), Path(config.run) / "tune"
+    ends = json.loads((folder / "study.ends.json").read_text())["ends"]
+    journal = bytearray((folder / "study.journal").read_bytes())
+    assert [end["bytes"] for end in ends][-1] == len(journal)
+    journal[ends[kept]["bytes"] - 9] ^= 1
+    (folder / "study.journal").write_bytes(journal)
+    tune(config, replace(SETTINGS, trials=3), SPACE)
+    assert f"trials are done again from trial {kept + 1} on" in caplog.text
+    again = trials(config)
+    assert again[:kept] == found[:kept]
+    assert [row["drawn"] for row in again] == [row["drawn"] for row in found]
+    assert [row["value"] for row in again] == [row["value"] for row in found]
+
+
+@needs_optuna
+def test_a_study_of_students_with_other_results_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune(config, replace(SETTINGS, trials=1), SPACE)
+    monkeypatch.setitem(RESULTS, "student", RESULTS["student"] + 1)
+    monkeypatch.setattr(tuning.pipeline, "run", lambda config, until: Path(config.run))
+    with pytest.raises(UserError, match="a study of students that another version trained"):
+        tune(config, replace(SETTINGS, trials=2), SPACE)
 
 
 @needs_optuna

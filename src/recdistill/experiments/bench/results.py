@@ -1,6 +1,7 @@
 """The rows of an experiment on disk: one JSON object a line, one line a cell and turn."""
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Literal, NotRequired, TypedDict
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import Matrix
 from recdistill.measure.facts import Facts, Judged, TokenFacts
+from recdistill.storage.checksums import CHECKSUM, sealed
 from recdistill.storage.files import parse_json, read_errors, write_text
 from recdistill.storage.manifest import Environment, PhaseMemory
 from recdistill.storage.typed import JsonValue, typed
+
+logger = logging.getLogger("recdistill")
 
 FILE = "results.jsonl"
 FINISHED = "finished"
@@ -95,6 +99,7 @@ class Row(Outcome):
     sizes: dict[str, int]
     started: str
     seconds: float
+    checksum: NotRequired[str]
 
 
 Key = tuple[str, int, str]
@@ -106,29 +111,53 @@ def key(row: Row) -> Key:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """All rows of the folder; none where there is no file.
+    """All rows of the folder; none where there is no file. Rows of earlier versions have no checksums.
 
     Raises:
-        UserError: a line is not a row.
+        UserError: a line is not a row, or not as it was written.
     """
     path = folder / FILE
     if not path.is_file():
         return []
-    rows = []
     with read_errors(path):
         text = path.read_text(encoding="utf-8")
-    for number, line in enumerate(text.splitlines(), start=1):
+    return [_row(line, f"{path}:{number}") for number, line in enumerate(text.splitlines(), start=1)]
+
+
+def _row(line: str, where: str) -> Row:
+    try:
+        found = parse_json(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not a row of results") from error
+    row = typed(found, Row, where)
+    if CHECKSUM in row and sealed(row) != row:
+        raise UserError(f"{where}: damaged (its checksum is another)")
+    return row
+
+
+def drop_damaged_rows(folder: Path) -> None:
+    """Take out the rows that are not as they were written, and say so: their cells are run again."""
+    path = folder / FILE
+    if not path.is_file():
+        return
+    with read_errors(path):
+        lines = path.read_bytes().decode("utf-8", errors="replace").splitlines()
+    whole = []
+    for number, line in enumerate(lines, start=1):
         try:
-            found = parse_json(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not a row of results") from error
-        rows.append(typed(found, Row, f"{path}:{number}"))
-    return rows
+            _row(line, f"{path}:{number}")
+        except UserError as error:
+            logger.warning("bench: a cell is run again, since %s", error)
+        else:
+            whole.append(f"{line}\n")
+    if len(whole) < len(lines):
+        write_text(path, "".join(whole))
 
 
 def add_row(folder: Path, row: Row) -> None:
     """Write a row, in the place of an older one of the same key; a reader sees all of it or nothing."""
-    rows = [old for old in read_rows(folder) if key(old) != key(row)] + [row]
+    rows = [old for old in read_rows(folder) if key(old) != key(row)]
+    rows.append(typed(sealed(row), Row, folder.name))
     write_text(folder / FILE, "".join(json.dumps(each, ensure_ascii=False, allow_nan=False) + "\n" for each in rows))
 
 

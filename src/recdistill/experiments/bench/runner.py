@@ -18,11 +18,20 @@ from recdistill import pipeline
 from recdistill.data.fetch import cache_folder
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import BASE, BenchCell, Matrix
-from recdistill.experiments.bench.results import FINISHED, Outcome, Row, Status, add_row, read_rows, results_of
+from recdistill.experiments.bench.results import (
+    FINISHED,
+    Outcome,
+    Row,
+    Status,
+    add_row,
+    drop_damaged_rows,
+    read_rows,
+    results_of,
+)
 from recdistill.experiments.bench.spec import CellSpec, plain_settings
 from recdistill.interruption import Interrupted
 from recdistill.language_models.backbone import check_llm, check_machine
-from recdistill.storage.files import write_json, write_text
+from recdistill.storage.files import clear_temporary, write_json, write_text
 from recdistill.storage.run_folder import RunFolder
 from recdistill.storage.typed import read_typed, typed
 
@@ -55,6 +64,8 @@ def run_bench(matrix: Matrix, out: Path, only: Collection[str] = (), retry: bool
         if name not in matrix.cells:
             raise UserError(f"only: no cell is called {name!r}; there are {', '.join(matrix.cells)}")
     with RunFolder(out).lock():
+        drop_damaged_rows(out)
+        clear_temporary(out)
         todo = _todo(matrix, out, only, retry)
         write_text(out / "matrix.yaml", matrix.text)
         if not todo:
@@ -139,6 +150,7 @@ class _Bench:
         files = {end: self.out / WORK / f"{name}.{end}" for end in ("spec.json", "out.json")}
         for path in files.values():
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.out / WORK / name, ignore_errors=True)  # a killed bench left it
         write_json(files["spec.json"], self._spec(cell, turn, name, titles_only))
         log = self.out / LOGS / f"{name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)

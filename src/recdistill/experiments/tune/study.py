@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
@@ -10,7 +11,9 @@ import numpy as np
 
 from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
-from recdistill.storage.files import disk_errors, read_errors
+from recdistill.steps import RESULTS
+from recdistill.storage.checksums import DamagedError, Held, held_files, read_sealed, sealed
+from recdistill.storage.files import disk_errors, read_errors, write_json
 from recdistill.storage.typed import JsonValue, typed
 
 if TYPE_CHECKING:
@@ -19,8 +22,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("recdistill")
 
 JOURNAL = "study.journal"
-RECORD, MADE_OF = "record", "made_of"
-"""User attributes: of a trial, its line of `trials.jsonl`; of a study, the fingerprint of what it was made of."""
+ENDS_FILE = "study.ends.json"
+"""Size and checksum of the journal behind each trial that was told."""
+RECORD, MADE_OF, MADE_BY = "record", "made_of", "results"
+"""User attributes: of a trial, its line of `trials.jsonl`; of a study, the fingerprint of what it was made of, and the
+count of the student's results (:mod:`recdistill.steps`)."""
+
+
+class Ends(TypedDict):
+    """`study.ends.json`."""
+
+    ends: list[Held]
+    checksum: str
 
 
 class TrialRecord(TypedDict):
@@ -49,6 +62,7 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
+    cut_damaged(folder)
     drop_half_line(folder / JOURNAL)
     # Optuna's own lock keeps other processes out, which the run's lock has done; a killed process has left it behind.
     (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
@@ -62,11 +76,54 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
     before = study.user_attrs.get(MADE_OF)
     if before is None:
         study.set_user_attr(MADE_OF, made_of)
+        study.set_user_attr(MADE_BY, RESULTS["student"])
+    elif study.user_attrs.get(MADE_BY, RESULTS["student"]) != RESULTS["student"]:
+        raise UserError(
+            f"tune: {folder} holds a study of students that another version trained, whose results are not this "
+            "version's; remove it or name another run"
+        )
     elif before != made_of:
         raise UserError(f"tune: {folder} holds a study of other settings, space or data; remove it or name another run")
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def mark_end(folder: Path) -> None:
+    """Write down the journal's size and checksum behind a trial that was told."""
+    held = held_files(folder, [JOURNAL])[JOURNAL]
+    write_json(folder / ENDS_FILE, sealed({"ends": [*(_ends(folder) or []), held]}))
+
+
+def cut_damaged(folder: Path) -> None:
+    """Cut a journal back to the last of its trials up to which it is as it was written; the others are done again.
+
+    What stands behind the last trial is of one that was interrupted, and is drawn again with the same values.
+    """
+    journal, ends = folder / JOURNAL, _ends(folder)
+    if not ends:
+        return
+    content = journal.read_bytes() if journal.is_file() else b""
+    whole = [end for end in ends if sha256(content[: end["bytes"]]).hexdigest() == end["sha256"]]
+    if whole != ends:
+        logger.warning("tune: %s: damaged; trials are done again from trial %d on", journal, len(whole) + 1)
+    with disk_errors(journal):
+        if whole:
+            os.truncate(journal, whole[-1]["bytes"])
+        else:
+            journal.unlink(missing_ok=True)
+        write_json(folder / ENDS_FILE, sealed({"ends": whole}))
+
+
+def _ends(folder: Path) -> list[Held] | None:
+    """The journal's ends, trial by trial; None where none were written down, or where they are damaged."""
+    path = folder / ENDS_FILE
+    try:
+        return read_sealed(path, Ends)["ends"] if path.is_file() else None
+    except DamagedError as error:
+        logger.warning("tune: the journal is taken as it is, since %s", error)
+        path.unlink()
+        return None
 
 
 def drop_half_line(journal: Path) -> None:

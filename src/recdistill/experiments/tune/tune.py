@@ -28,7 +28,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Space, changed_student, check_space, space_as_dict
-from recdistill.experiments.tune.study import TrialRecord, ask, open_study, records, tell
+from recdistill.experiments.tune.study import TrialRecord, ask, mark_end, open_study, records, tell
 from recdistill.interruption import deferred
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
@@ -71,6 +71,7 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
     folder, data = run / FOLDER, PreparedData.load(run / "prepare")
     with RunFolder(run).lock():
         with disk_errors(folder):
+            clear_temporary(folder)
             study = open_study(folder, settings, _made_of(config, settings, space, data))
             while len(records(study)) < settings.trials:
                 tell_next(study, config, settings, space, data, folder)
@@ -136,6 +137,7 @@ def tell_next(
     except UserError as error:
         reason = str(error)
         tell(study, trial, {"trial": number + 1, "state": "refused", "reason": reason, "seconds": 0.0, "drawn": drawn})
+        mark_end(folder)
         logger.info("tune: trial %d: refused, %s", number + 1, reason)
         return
     logger.info("tune: trial %d of %d: %s", number + 1, settings.trials, json.dumps(drawn))
@@ -160,6 +162,7 @@ def tell_next(
     }
     with deferred():
         tell(study, trial, record)
+        mark_end(folder)
         clear_trials(folder)
     logger.info("tune: trial %d: %s, NDCG@10 %.4f at epoch %g", number + 1, state, best.watched, best.epoch)
 
