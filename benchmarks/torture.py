@@ -144,7 +144,7 @@ def disturb(kind: str, lap: Lap, name: str, draw: random.Random) -> dict[str, An
         ok, hit = ended.status in (-signal.SIGKILL, 0), ended.status != 0
         return {"ok": ok, "hit": hit, "at": f"{'behind' if behind else 'before'} rename {number}"} | _told(ended)
     if kind == "full":
-        most = int(10 ** draw.uniform(1, 4.8))
+        most = int(10 ** draw.uniform(3.7, 4.8))  # what it says goes to a file too
         ended = lap.end(name, lap.go(name, full_disk(most)))
         return {"ok": ended.status == 0 or ended.is_told, "hit": ended.status != 0, "at": f"{most} bytes"} | _told(
             ended
