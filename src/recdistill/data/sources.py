@@ -38,7 +38,7 @@ from recdistill.config.source import (
     RecBoleFiles,
     TextFiles,
 )
-from recdistill.data.fetch import cache_folder
+from recdistill.data.fetch import cache_folder, check_fetched
 from recdistill.data.frames import Frames, FrameTable
 from recdistill.data.good_rows import read_columns, without_bad_rows
 from recdistill.data.interactions import Interactions
@@ -192,7 +192,7 @@ def _found(chosen: OpenedSource, frames: Frames | None) -> Source:
     """The files or frames with their own names of columns, before `data.split` and `data.text` are looked at."""
     match chosen:
         case MovieLens100K(path):
-            return _ml_100k(_folder(path, "ml-100k"))
+            return _ml_100k(_folder(path, "ml-100k"), is_fetched=not path)
         case MovieLens1M(path):
             return _ml_1m(_folder(path, "ml-1m"))
         case MovieLensLatest(path):
@@ -222,8 +222,10 @@ def names_of_items(source: ChosenSource) -> tuple[ColumnsConfig, TextFiles]:
             assert_never(source)
 
 
-def _ml_100k(folder: Path) -> Source:
+def _ml_100k(folder: Path, is_fetched: bool) -> Source:
     if (folder / "ml-100k.inter").is_file():
+        if is_fetched:
+            check_fetched("ml-100k", folder, "data.source")
         titles, columns = with_items(folder / "ml-100k.item", MOVIELENS)
         return Source(atomic_table(folder / "ml-100k.inter"), titles, columns)
     names = ("item_id", "title", *(f"column {number}" for number in range(3, 25)))

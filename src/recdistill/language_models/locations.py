@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from recdistill.data.fetch import check_fetched
 from recdistill.errors import UserError
 from recdistill.language_models.gguf import GGUF, gguf_folder
 from recdistill.language_models.smollm2 import smollm2_folder
@@ -77,6 +78,7 @@ def encoder_location(encoder: str, cache: Path) -> str:
         folder = cache / FETCHED
         if not (folder / "model.safetensors").is_file():
             raise UserError("teacher.title_encoder: minilm is not in the cache; run `recdistill fetch minilm`")
+        check_fetched(FETCHED, folder, "teacher.title_encoder")
         return str(folder)
     folder = Path(encoder).expanduser()
     if folder.is_dir() or encoder.startswith((".", "/", "~")):

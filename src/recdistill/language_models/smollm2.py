@@ -5,14 +5,19 @@ import os
 import shutil
 from pathlib import Path
 
+from recdistill.data.fetch import check_fetched
 from recdistill.errors import UserError
 from recdistill.language_models.gguf import convert
-from recdistill.storage.files import disk_errors
+from recdistill.storage.digests import remembered_digest
+from recdistill.storage.files import disk_errors, write_json
+from recdistill.storage.typed import read_optional
 
 logger = logging.getLogger("recdistill")
 
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONVERTED = "transformers"
+CHECKSUMS = "transformers.json"
+"""Digest of each converted file."""
 END_TOKEN = "<|im_end|>"
 
 
@@ -31,11 +36,13 @@ def smollm2_folder(fetched: Path) -> Path:
     """
     target = fetched / CONVERTED
     if (target / "config.json").is_file():
+        _check_converted(target)
         return target
     if not (fetched / GGUF_NAME).is_file():
         raise UserError(
             f"teacher.llm: smollm2 is not in the cache; run `recdistill fetch smollm2` ({fetched / GGUF_NAME})"
         )
+    check_fetched("smollm2", fetched, "teacher.llm")
     logger.info("converting SmolLM2-135M-Instruct to safetensors (once, about half a minute)")
     unfinished = fetched / f".{CONVERTED}.{os.getpid()}"
     try:
@@ -45,4 +52,23 @@ def smollm2_folder(fetched: Path) -> Path:
                 unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+    _check_converted(target)
     return target
+
+
+def _check_converted(folder: Path) -> None:
+    """Compare the converted files with the checksums that were written down when they were first used.
+
+    Raises:
+        UserError: a file is missing or changed; names it.
+    """
+    known, cache = folder.with_name(CHECKSUMS), folder.parent.parent
+    found = {path.name: remembered_digest(path, cache) for path in sorted(folder.iterdir()) if path.is_file()}
+    held = read_optional(known, dict[str, str])
+    if held is None:
+        try:
+            write_json(known, found)
+        except UserError as error:
+            logger.warning("what was converted is not checked from now on, since %s", error)
+    elif changed := sorted(name for name in held.keys() | found.keys() if held.get(name) != found.get(name)):
+        raise UserError(f"teacher.llm: {folder / changed[0]} is not as it was converted; remove {folder} and {known}")

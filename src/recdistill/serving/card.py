@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from recdistill.data.fetch import WHEELS
+from recdistill.printable import inline_code, literal
 from recdistill.reporting.language import Texts
+from recdistill.reporting.markdown import escape
 from recdistill.reporting.wording import bracketed, metric_name, story_sentences
 from recdistill.serving.bundle_files import Bundle
 from recdistill.storage.files import read_json
@@ -30,7 +32,7 @@ A {kind} recommender: it reads a person's latest {max_length} items and ranks al
 ```python
 from recdistill import Recommender
 
-recommender = Recommender.load("{name}")
+recommender = Recommender.load({folder})
 for item in recommender.recommend_ids([{examples}]):
     print(item.item_id, item.title, item.score)
 ```
@@ -74,12 +76,13 @@ def bundle_card(run: Path, bundle: Bundle) -> str:
     first = next(iter(bundle.models.values()))
     ids = read_json(run / "prepare" / "catalog.json")["item_ids"][1:3]
     return CARD.format(
-        name=bundle.name,
+        name=escape(bundle.name),
+        folder=literal(bundle.name),
         kind="distilled" if best == "distilled" else "sequential",
         made=f"Written by recdistill {bundle.version} on {bundle.made[:10]}.",
         max_length=first.max_length,
         items=bundle.num_items,
-        examples=", ".join(f'"{one}"' for one in ids).replace("\n", " "),
+        examples=", ".join(map(literal, ids)),
         file=first.file,
         padding=f"L is at most {first.max_length}, and each row holds an item",
         data=_data(about, bundle),
@@ -105,8 +108,8 @@ def _data(about: Mapping[str, Any], bundle: Bundle) -> str:
     counts = about["statistics"]
     settings = about.get("settings", {})
     return (
-        f"Source `{about.get('source', '')}`: {counts['events']:,} interactions of {counts['users']:,} users with "
-        f"{counts['items']:,} items, split `{settings.get('split', '')}`; {counts.get('titles_missing', 0):,} items "
+        f"Source {_code(about.get('source'))}: {counts['events']:,} interactions of {counts['users']:,} users with "
+        f"{counts['items']:,} items, split {_code(settings.get('split'))}; {counts.get('titles_missing', 0):,} items "
         f"have no title. External ids are {bundle.ids}. Fingerprints: data `{bundle.inputs['data'][:16]}`, split "
         f"`{bundle.inputs['split'][:16]}`."
     )
@@ -115,17 +118,21 @@ def _data(about: Mapping[str, Any], bundle: Bundle) -> str:
 def _method(best: str, settings: Mapping[str, Any]) -> str:
     student = settings.get(best, {}) if best == "student" else settings.get("student", {})
     model, layers, width = (student.get(key, "") for key in ("model", "num_layers", "embedding_dim"))
-    shape = f"`{model}`, {layers} layers, width {width}"
+    shape = f"{_code(model)}, {layers} layers, width {width}"
     if best == "student":
         return f"A student ({shape}) trained on the interactions alone. No language model took part."
     teacher, distill = settings.get("teacher", {}), settings.get("distilled", {})
+    kind, llm, encoder = (_base(str(teacher.get(key, ""))) for key in ("kind", "llm", "title_encoder"))
     return (
-        f"A student ({shape}) trained on the interactions and on the outputs of a teacher (`teacher.kind: "
-        f"{teacher.get('kind', '')}`, language model `{_base(teacher.get('llm', ''))}`, titles read by "
-        f"`{_base(teacher.get('title_encoder', ''))}`; distillation `{distill.get('method', '')}`, start "
-        f"`{distill.get('start', '')}`). The comparisons below and the run's report say what of the gain is the "
-        "teacher's, and what the titles' alone."
+        f"A student ({shape}) trained on the interactions and on the outputs of a teacher ("
+        f"{_code(f'teacher.kind: {kind}')}, language model {_code(llm)}, titles read by {_code(encoder)}; distillation "
+        f"{_code(distill.get('method'))}, start {_code(distill.get('start'))}). The comparisons below and the "
+        "run's report say what of the gain is the teacher's, and what the titles' alone."
     )
+
+
+def _code(value: object) -> str:
+    return inline_code("" if value is None else str(value))
 
 
 def _base(location: str) -> str:
@@ -141,7 +148,7 @@ def _results(run: Path) -> str:
     lines = [f"| model | {' | '.join(map(metric_name, METRICS))} |", f"|---|{'---|' * len(METRICS)}"]
     for name, values in metrics["models"].items():
         ends = metrics["intervals"][name]
-        lines.append(f"| {name} | {' | '.join(bracketed(values[key], ends[key]) for key in METRICS)} |")
+        lines.append(f"| {escape(name)} | {' | '.join(bracketed(values[key], ends[key]) for key in METRICS)} |")
     counts = {key: f"{metrics[key]:,}" for key in ("rows", "users", "items")}
     seen = texts("seen_filtered" if metrics["filter_seen"] else "seen_kept")
     lines += ["", texts("how", split=texts(f"split_{metrics['split']}"), seen=seen, **counts)]
@@ -166,6 +173,6 @@ def _licences(source: str, teacher: Mapping[str, Any]) -> str:
         location = str(teacher.get(key, ""))
         if not location or (key == "llm" and teacher.get("kind") != "llm" and teacher.get("title_encoder") != "llm"):
             continue
-        told = WHEELS[location].licence if location in WHEELS else f"`{_base(location)}`: see its own card"
+        told = WHEELS[location].licence if location in WHEELS else f"{_code(_base(location))}: see its own card"
         lines.append(f"- The {kind} that taught: {told}. None of its weights is here.")
     return "\n".join([*lines, "- These weights: whoever publishes them says so here."])

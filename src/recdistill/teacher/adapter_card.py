@@ -6,6 +6,7 @@ PEFT writes a form with blanks in its place, which says none of this.
 from pathlib import Path
 
 from recdistill.config import TeacherConfig
+from recdistill.printable import inline_code, literal
 
 CARD = """\
 ---
@@ -14,7 +15,7 @@ library_name: peft
 
 # Gated LoRA experts of a recdistill teacher
 
-What was trained inside the language model `{llm}` (`teacher.llm`) so that it ranks items: {experts} experts of rank
+What was trained inside the language model {llm} (`teacher.llm`) so that it ranks items: {experts} experts of rank
 {each} in {layers} of {blocks}. The weights of the language model are not here, and the adapter fits this language model
 alone.
 
@@ -30,7 +31,7 @@ every tensor has another name, so that PEFT leaves the experts as they were befo
 from peft import PeftModel
 from transformers import AutoConfig, AutoModel
 
-base = {base!r}  # where the language model lies
+base = {base}  # where the language model lies
 config = AutoConfig.from_pretrained(base)
 {cut}decoder = AutoModel.from_pretrained(base, config=config)
 experts = PeftModel.from_pretrained(decoder, "adapter")
@@ -71,10 +72,10 @@ def adapter_card(config: TeacherConfig, blocks: int, has_layer_types: bool) -> s
     base = Path(config.llm).name if "/" in config.llm and config.llm.startswith((".", "/", "~")) else config.llm
     return CARD.format(
         **numbers,
-        llm=base,
-        base=base,
+        llm=inline_code(base),
+        base=literal(base),
         cut=cut,
-        layers=", ".join(f"`{name}`" for name in adapter.layers),
+        layers=", ".join(map(inline_code, adapter.layers)),
         blocks=f"its first {blocks} decoder blocks (`teacher.layers`)" if is_cut else f"all of its {blocks} blocks",
         gate=GATED.format(**numbers) if gated else UNGATED,
         router=", with the router that makes the gate" if gated else "",
