@@ -3,7 +3,7 @@
 FROM python:3.11-slim AS build
 COPY requirements-serve.lock /build/
 RUN python -m venv /opt/recdistill \
- && /opt/recdistill/bin/pip install --no-cache-dir --no-deps -r /build/requirements-serve.lock "setuptools>=77" wheel
+ && /opt/recdistill/bin/pip install --no-cache-dir --no-deps --require-hashes -r /build/requirements-serve.lock
 COPY pyproject.toml README.md LICENSE /build/
 COPY src /build/src
 RUN /opt/recdistill/bin/pip install --no-cache-dir --no-deps --no-build-isolation /build \

@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Whole files to each worker, so that what a file's tests share is made once, in the order of tests/conftest.py.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check coverage docs notebooks release-check format clean install
+.PHONY: demo test check coverage docs notebooks release-check audit sbom format clean install
 
 demo: $(INSTALLED)
 	$(BIN)/recdistill demo
@@ -37,17 +37,31 @@ notebooks: $(DOCS_INSTALLED)
 release-check: $(INSTALLED)
 	BIN=$(BIN) tools/release-check.sh
 
+# Licences by what the installed packages say; known vulnerabilities where pip-audit and a network are there.
+audit: $(INSTALLED)
+	$(BIN)/python tools/supply_chain.py audit
+
+sbom: $(INSTALLED)
+	mkdir -p dist
+	$(BIN)/python tools/supply_chain.py sbom dist/recdistill.cdx.json
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 install: $(INSTALLED)
 
-# torch comes first and by its exact version, so that nothing below can pull another build of it.
-$(INSTALLED): requirements.lock pyproject.toml
+# torch comes first and by its exact version, so that nothing below can pull another build of it. HASHES=no is for systems
+# and Pythons whose files the lock does not know (CONTRIBUTING.md): the same versions, their files not compared.
+$(INSTALLED): requirements-torch.lock requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps $$(grep '^torch==' requirements.lock)
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-torch.lock
+ifeq ($(HASHES),no)
+	grep -o '^[A-Za-z0-9_.-]*==[^ ]*' requirements.lock > $(VENV)/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r $(VENV)/requirements.txt
+else
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+endif
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

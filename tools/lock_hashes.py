@@ -17,7 +17,8 @@ from itertools import product
 from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13")
-LINUX = ("_2_17", "_2_24", "_2_26", "_2_27", "_2_28", "_2_31", "_2_34", "2014", "2010", "1")
+LINUX = (*(f"_2_{minor}" for minor in range(40, 4, -1)), "2014", "2010", "1")
+"""The newest first, as pip prefers them."""
 SYSTEMS = {
     "Linux x86_64": [f"manylinux{version}_x86_64" for version in LINUX],
     "Linux aarch64": [f"manylinux{version}_aarch64" for version in LINUX],

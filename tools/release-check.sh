@@ -32,8 +32,8 @@ for artifact in dist/*.whl "$sdist"; do
   say "$artifact, in a fresh environment"
   "$bin/python" -m venv "$work/venv"
   fresh=$work/venv/bin
-  "$fresh/python" -m pip install --quiet --no-compile --no-deps "$(grep '^torch==' requirements.lock)"
-  "$fresh/python" -m pip install --quiet --no-compile --no-deps -r requirements.lock
+  "$fresh/python" -m pip install --quiet --no-compile --no-deps -r requirements-torch.lock
+  "$fresh/python" -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements.lock
   "$fresh/python" -m pip install --quiet --no-compile --no-deps --no-build-isolation "$artifact"
   "$fresh/python" -m pip check
   (
@@ -50,5 +50,8 @@ for artifact in dist/*.whl "$sdist"; do
     rm -rf configs run venv
   )
 done
+
+say "bill of materials"
+"$bin/python" tools/supply_chain.py sbom dist/recdistill.cdx.json
 
 say "good: $(ls dist | tr '\n' ' ')"
