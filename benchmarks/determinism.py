@@ -37,6 +37,7 @@ from recdistill.printable import printable
 from recdistill.serving.bundle import make_bundle
 from recdistill.serving.onnx_engine import OnnxEngine
 from recdistill.serving.torch_engine import TorchEngine
+from recdistill.steps import Step
 from recdistill.students.make import load_student
 from recdistill.teacher.scorers import TeacherScorer
 from recdistill.teacher.teacher import load_teacher
@@ -120,15 +121,15 @@ class Chain:
         self.folder, self.settings = folder, said | {key.replace("__", "."): one for key, one in settings.items()}
         self.config: RunConfig = run_config(nested(self.settings))
 
-    def train(self) -> "Chain":
+    def train(self, until: Step = "distill") -> "Chain":
         """Train it in this process."""
-        run_chain(self.config, until="distill")
+        run_chain(self.config, until=until)
         return self
 
-    def train_elsewhere(self) -> "Chain":
+    def train_elsewhere(self, until: Step = "distill") -> "Chain":
         """Train it in a process of its own."""
         words = [f"--{key}={value}" for key, value in self.settings.items()]
-        subprocess.run([sys.executable, "-m", "recdistill", "distill", "--quiet", *words], check=True)
+        subprocess.run([sys.executable, "-m", "recdistill", until, "--quiet", *words], check=True)
         return self
 
     def train_interrupted(self, seconds: float) -> tuple["Chain", int]:

@@ -121,6 +121,15 @@ def test_going_on_equals_not_stopping(tiny_data: PreparedData, tmp_path: Path, k
     assert steps == sorted(set(steps)) == [row.step for row in expected.history]
 
 
+def test_a_worker_process_makes_the_same_numbers(tiny_data: PreparedData, tmp_path: Path) -> None:
+    found = []
+    for workers in (0, 1):
+        trainable = training(tiny_data)
+        run(trainable, tmp_path / str(workers), replace(TRAIN, num_workers=workers, max_epochs=2))
+        found.append(copy_weights(trainable.module))
+    assert same(*found)
+
+
 class Signalled(StudentTraining):
     """A signal comes while the n-th loss is computed, or the n-th validation."""
 
