@@ -1,3 +1,5 @@
+import unicodedata
+
 from recdistill.reporting.comparison import comparison_tables, study_table
 
 BASE = {
@@ -125,3 +127,16 @@ def test_a_study_ends_with_arms_and_metrics():
     assert any(line.split()[:3] == ["kd", "student", "1"] for line in lines)
     assert lines[-3].split() == ["variant", "model", "HR@10", "MRR@10"]
     assert lines[-1].split()[:3] == ["kd", "student", "0.1100"]
+
+
+def test_tables_are_in_the_language_asked_for_and_as_wide_as_their_letters():
+    text = comparison_tables(FOUND, "ja")
+    lines = text.splitlines()
+    assert lines[0].startswith("NDCG@10。全アイテムのランキング")
+    assert lines[2].split()[:5] == ["条件", "モデル", "シード数", "平均", "標準偏差"]
+    width = lambda line: sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)  # noqa: E731
+    assert width(lines[2]) == width(lines[4])
+    assert "差は base:student に対する値です" in text
+    for words in ("Differences", "Intervals", "no tests", "core-seconds", "variant "):
+        assert words not in text
+    assert "差は base:student に対する値です" in study_table({"ndcg@10": FOUND, "hit_rate@10": FOUND}, "ja")

@@ -20,6 +20,7 @@ from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
+from recdistill.languages import Language
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.printable import one_line, printable
 from recdistill.progress import set_up_logging
@@ -193,17 +194,18 @@ def _study(options: Any) -> None:
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until, options.seeds)
     if includes(options.until, "evaluate"):
-        _say(_study_results(study_runs(study, out, options.only, options.seeds)) + "\n\n")
+        _say(_study_results(study_runs(study, out, options.only, options.seeds), options.language) + "\n\n")
     _say(f"{out}\n")
 
 
-def _study_results(variants: dict[str, list[Path]]) -> str:
+def _study_results(variants: dict[str, list[Path]], language: Language) -> str:
     """The table at the end of a study; its variants may have been measured on other data, and then there is none."""
     from recdistill.evaluation.compare import compare
     from recdistill.reporting.comparison import study_table
 
     try:
-        return study_table({name: compare(variants, metric=name, sliced=False) for name in STUDY_METRICS})
+        found = {name: compare(variants, metric=name, sliced=False) for name in STUDY_METRICS}
+        return study_table(found, language)
     except UserError as error:
         return f"No table: {error}"
 
@@ -229,7 +231,7 @@ def _compare(options: Namespace) -> None:
     models = [name.strip() for name in options.models.split(",") if name.strip()]
     names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
     found = compare(variants, models, **{name: options[name] for name in names})
-    _say((json.dumps(found) if options.json else comparison_tables(found)) + "\n")
+    _say((json.dumps(found) if options.json else comparison_tables(found, options.language)) + "\n")
 
 
 def _bundle(options: Namespace) -> None:

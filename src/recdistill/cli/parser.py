@@ -208,6 +208,7 @@ def _study_parser() -> ArgumentParser:
         metavar="KEY=VALUE",
         help="Settings of all variants, above the file's: evaluate.split=test for the test evaluation, data.path=...",
     )
+    study.add_argument("--language", choices=LANGUAGES, default="en", help="Language of the table at the end.")
     study.add_argument("--until", choices=list(SPECS), default="evaluate", help="Last step of each run.")
     return study
 
@@ -233,6 +234,7 @@ def _compare_parser() -> ArgumentParser:
     compare.add_argument("--bootstrap_samples", type=int, default=2000, help="Bootstrap resamples of seeds and users.")
     compare.add_argument("--permutations", type=int, default=10000, help="Sign flips of the paired tests.")
     compare.add_argument("--seed", type=int, default=42, help="Of resamples and sign flips.")
+    compare.add_argument("--language", choices=LANGUAGES, default="en", help="Language of the tables.")
     compare.add_argument("--json", action="store_true", help="One JSON object instead of tables.")
     return compare
 

@@ -282,6 +282,27 @@ phase_write = write
 phase_load = load { $model }
 phase_rank = rank { $model }
 
+## Comparisons of runs
+
+variant = variant
+seeds = seeds
+mean = mean
+std = std
+gain = gain
+slice = slice
+core_seconds = core-seconds
+of_metric = { $metric }. { $how }
+in_slices = { $metric } by { $axis }; no tests
+no_popularity_slices = No slices by { $axis }: the runs were trained on different users.
+nothing_compared = One variant and no baseline: no differences. Intervals: bootstrap over seeds and users.
+compared_with = Differences to { $names }. Intervals: { $samples } bootstrap resamples of seeds and users. p: paired sign flips of users' means over seeds{ $p_seeds } ({ $permutations } permutations); Holm over { $tests }.
+p_with_seeds = , with resampled seeds
+one_test = 1 test
+several_tests = { $tests } tests
+device_not_recorded = not recorded
+devices_differ = Devices differ, so costs cannot be compared: { $devices }.
+one_device = Device: { $device }.
+
 # ---- bench ----
 bench_made = { $finished } of { $asked } runs of { $cells } cells completed, from { $started } to { $ended } (UTC), processing time { $total }.
 bench_incomplete = { $missing } runs are still to be made; run the same command again.

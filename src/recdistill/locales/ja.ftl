@@ -282,6 +282,27 @@ phase_write = 書き込み
 phase_load = { $model }の読み込み
 phase_rank = { $model }の順位付け
 
+## Comparisons of runs
+
+variant = 条件
+seeds = シード数
+mean = 平均
+std = 標準偏差
+gain = 改善率
+slice = 区分
+core_seconds = コア秒
+of_metric = { $metric }。{ $how }
+in_slices = { $axis }別の { $metric }（検定なし）
+no_popularity_slices = { $axis }別の表はありません。学習に使ったユーザーが実験ごとに異なるためです。
+nothing_compared = 条件が 1 つで基準もないため、差はありません。信頼区間: シードとユーザーのブートストラップ。
+compared_with = 差は { $names } に対する値です。信頼区間: シードとユーザーのブートストラップ { $samples } 回。p: シード平均したユーザーごとの差の符号反転検定{ $p_seeds }（{ $permutations } 回の置換）。Holm 補正は { $tests }。
+p_with_seeds = （シードも再抽出）
+one_test = 検定 1 件
+several_tests = 検定 { $tests } 件
+device_not_recorded = 記録なし
+devices_differ = デバイスが異なるため、コストは比較できません: { $devices }。
+one_device = デバイス: { $device }。
+
 # ---- bench ----
 bench_made = { $cells } 条件、計 { $asked } 回の実行のうち { $finished } 回が完了しました（{ $started } ～ { $ended } UTC、処理時間 { $total }）。
 bench_incomplete = { $missing } 回が未実行です。同じコマンドで再開できます。

@@ -1,33 +1,25 @@
-"""A comparison of runs as tables on the terminal, in English."""
+"""A comparison of runs as tables on the terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from recdistill.evaluation.results import Comparison, Estimate, EstimatedSlice, Variant
+from recdistill.languages import Language
 from recdistill.reporting.knowledge import knowledge_lines
 from recdistill.reporting.language import Texts
+from recdistill.reporting.letters import is_wide
 from recdistill.reporting.wording import certain_misses, disagreement, metric, metric_name, p_relation, p_value, signed
 
-HEADER = (
-    "variant",
-    "model",
-    "seeds",
-    "mean",
-    "std",
-    "95 % interval",
-    "difference",
-    "95 % interval",
-    "gain",
-    "p",
-    "p (Holm)",
-)
-SLICE_HEADER = ("slice", "rows", "variant", "model", "mean", "95 % interval", "difference", "95 % interval")
+COLUMNS = ("variant", "model", "seeds", "mean", "std", "interval", "difference", "interval", "gain", "p", "p_holm")
+SLICE_COLUMNS = ("slice", "rows", "variant", "model", "mean", "interval", "difference", "interval")
+COST_COLUMNS = ("variant", "step", "seconds", "core_seconds")
+"""Columns, called as the messages with their heads are."""
 LABELS = ("variant", "model", "slice", "step")
 """Columns of words, which stand to the left; numbers stand to the right."""
 
 
-def comparison_tables(found: Comparison) -> str:
+def comparison_tables(found: Comparison, language: Language = "en") -> str:
     """What :func:`recdistill.evaluation.compare.compare` found: all contenders, slices, beside the metric, cost."""
-    texts = Texts("en")
+    texts = Texts(language)
     name = metric_name(found["metric"])
     seen = texts("seen_filtered" if found["filter_seen"] else "seen_kept")
     how = texts(
@@ -40,26 +32,31 @@ def comparison_tables(found: Comparison) -> str:
     )
     if repeats := found.get("repeats"):  # what earlier versions wrote has no count
         how += f" {certain_misses(repeats, found['rows'], texts)}"
-    parts = [f"{name}. {how}", _table(HEADER, [_row(entry) for entry in found["entries"]]), _against(found)]
+    rows = [_row(entry) for entry in found["entries"]]
+    parts = [texts("of_metric", metric=name, how=how), _table(COLUMNS, rows, texts), _against(found, texts)]
     parts += _notes(found, texts)
     for kind, slices in found["slices"].items():
         rows = [row for part in slices for row in _slice_rows(part, kind, texts)]
         axis = texts("target_popularity" if kind == "popularity" else kind)
-        parts.append(f"{name} by {axis}; no tests\n{_table(SLICE_HEADER, rows)}")
+        head = texts("in_slices", metric=name, axis=axis)
+        parts.append(f"{head}\n{_table(SLICE_COLUMNS, rows, texts)}")
     if "popularity" not in found["slices"]:
-        parts.append(f"No slices by {texts('target_popularity')}: the runs were trained on different users.")
-    return "\n\n".join([*parts, _beside(found["entries"]), _cost(found["variants"]), *_devices(found["variants"])])
+        parts.append(texts("no_popularity_slices", axis=texts("target_popularity")))
+    parts += [_beside(found["entries"], texts), _cost(found["variants"], texts), *_devices(found["variants"], texts)]
+    return "\n\n".join(parts)
 
 
-def study_table(found: Mapping[str, Comparison]) -> str:
+def study_table(found: Mapping[str, Comparison], language: Language = "en") -> str:
     """The end of a study: the first metric's comparison, and of the others each variant's mean with its interval.
 
     Args:
         found: by metric, what :func:`recdistill.evaluation.compare.compare` found for the same variants and models.
+        language: of the words.
     """
-    texts = Texts("en")
+    texts = Texts(language)
     first, *others = found.values()
-    parts = [metric_name(first["metric"]), _table(HEADER, [_row(entry) for entry in first["entries"]]), _against(first)]
+    rows = [_row(entry) for entry in first["entries"]]
+    parts = [metric_name(first["metric"]), _table(COLUMNS, rows, texts), _against(first, texts)]
     parts += _notes(first, texts)
     header = ["variant", "model", *(metric_name(one["metric"]) for one in others)]
     rows = [
@@ -67,7 +64,7 @@ def study_table(found: Mapping[str, Comparison]) -> str:
         + [f"{metric(one['entries'][place]['mean'])} {_ends(one['entries'][place]['interval'])}" for one in others]
         for place, entry in enumerate(first["entries"])
     ]
-    return "\n\n".join([*parts, _table(header, rows)] if others else parts)
+    return "\n\n".join([*parts, _table(header, rows, texts)] if others else parts)
 
 
 def _notes(found: Comparison, texts: Texts) -> list[str]:
@@ -105,24 +102,21 @@ def _difference(entry: Estimate) -> list[str]:
     return [signed(entry["difference"]), f"[{low}, {high}]"]
 
 
-def _against(found: Comparison) -> str:
+def _against(found: Comparison, texts: Texts) -> str:
     """What the differences are to, and how intervals and tests were made."""
     compared = [entry for entry in found["entries"] if "difference" in entry]
     if not compared:
-        return "One variant and no baseline: no differences. Intervals: bootstrap over seeds and users."
+        return texts("nothing_compared")
     names = dict.fromkeys(f"{entry['against']['variant']}:{entry['against']['model']}" for entry in compared)
-    tests = f"{found['tests']} test{'' if found['tests'] == 1 else 's'}"
-    return (
-        f"Differences to {', '.join(names)}. "
-        f"Intervals: {found['bootstrap_samples']:,} bootstrap resamples of seeds and users. "
-        f"p: paired sign flips of users' means over seeds{_seeds_in_p(found)} "
-        f"({found['permutations']:,} permutations); Holm over {tests}."
+    return texts(
+        "compared_with",
+        names=", ".join(names),
+        samples=f"{found['bootstrap_samples']:,}",
+        # Earlier versions held the seeds fixed in p.
+        p_seeds=texts("p_with_seeds") if found.get("p_over_seeds") else "",
+        permutations=f"{found['permutations']:,}",
+        tests=texts("one_test") if found["tests"] == 1 else texts("several_tests", tests=found["tests"]),
     )
-
-
-def _seeds_in_p(found: Comparison) -> str:
-    """Earlier versions held the seeds fixed in p."""
-    return ", with resampled seeds" if found.get("p_over_seeds") else ""
 
 
 def _slice_rows(part: EstimatedSlice, kind: str, texts: Texts) -> Iterator[list[str]]:
@@ -140,26 +134,26 @@ def _slice_rows(part: EstimatedSlice, kind: str, texts: Texts) -> Iterator[list[
         ]
 
 
-def _beside(entries: Sequence[Estimate]) -> str:
+def _beside(entries: Sequence[Estimate], texts: Texts) -> str:
     """Coverage, popularity, novelty and the papers' protocol; empty where a run of the variant did not record it."""
     keys = list(dict.fromkeys(key for entry in entries for key in entry["beside"]))
     rows = [
         [entry["variant"], entry["model"], *(_plain(entry["beside"].get(key)) for key in keys)] for entry in entries
     ]
-    return _table(["variant", "model", *keys], rows)
+    return _table(["variant", "model", *keys], rows, texts)
 
 
-def _cost(variants: Mapping[str, Variant]) -> str:
+def _cost(variants: Mapping[str, Variant], texts: Texts) -> str:
     """What each step took, on average over the seeds."""
     rows = [
-        [variant, step, _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
+        [variant, texts.step(step), _plain(cost["seconds"], 1), _plain(cost["core_seconds"], 1)]
         for variant, about in variants.items()
         for step, cost in about["steps"].items()
     ]
-    return _table(["variant", "step", "seconds", "core-seconds"], rows)
+    return _table(COST_COLUMNS, rows, texts)
 
 
-def _devices(variants: Mapping[str, Variant]) -> Iterator[str]:
+def _devices(variants: Mapping[str, Variant], texts: Texts) -> Iterator[str]:
     """What the steps ran on, with a word of care where variants differ in it; nothing where it was not recorded."""
     each = {variant: about.get("devices", {}) for variant, about in variants.items()}
     of_step: dict[str, set[tuple[str, ...]]] = {}
@@ -171,25 +165,33 @@ def _devices(variants: Mapping[str, Variant]) -> Iterator[str]:
         for variant, found in each.items()
     }
     if any(len(devices) > 1 for devices in of_step.values()):
-        told = "; ".join(f"{variant}: {name or 'not recorded'}" for variant, name in names.items())
-        yield f"Devices differ, so costs cannot be compared: {told}."
+        unknown = texts("device_not_recorded")
+        told = "; ".join(f"{variant}: {name or unknown}" for variant, name in names.items())
+        yield texts("devices_differ", devices=told)
     elif any(names.values()):
         every = {name for found in each.values() for step in found.values() for name in step}
-        yield f"Device: {', '.join(sorted(every))}."
+        yield texts("one_device", device=", ".join(sorted(every)))
 
 
 def _plain(value: float | None, digits: int = 4) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, two spaces between them."""
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if name in LABELS else text.rjust(width)
-            for name, text, width in zip(header, row, widths, strict=True)
-        ).rstrip()
-        for row in [header, *rows]
-    ]
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Texts) -> str:
+    """Columns side by side, two spaces between them; one without a message is a metric, which is its own head."""
+    heads = [texts(name) if name in texts.messages else name for name in columns]
+    widths = [max(_width(row[place]) for row in [heads, *rows]) for place in range(len(columns))]
+    lines = []
+    for row in [heads, *rows]:
+        cells = zip(columns, row, widths, strict=True)
+        padded = (
+            text + fill if name in LABELS else fill + text
+            for name, text, fill in ((name, text, " " * (width - _width(text))) for name, text, width in cells)
+        )
+        lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Places that a text takes on a terminal: two a letter where letters are as wide as they are high."""
+    return sum(2 if is_wide(letter) else 1 for letter in text)

@@ -234,7 +234,5 @@ def _test_row(test: Test, texts: Texts) -> list[str]:
         f"[{signed(low)}, {signed(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
-        " ".join(
-            " ".join(filter(None, told)),
-        ),
+        " ".join(filter(None, told)),
     ]

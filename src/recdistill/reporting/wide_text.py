@@ -5,7 +5,6 @@ wide is laid out as a stand-in of that width, an ornament and a thin space, both
 SVG. The reader's program then draws it in the first of :data:`FAMILIES` that has it, or in any other font it finds.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -14,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
+from recdistill.reporting.letters import is_wide
+
 FAMILIES = ["DejaVu Sans", "Hiragino Sans", "Yu Gothic", "Meiryo", "Noto Sans CJK JP", "sans-serif"]
 """Fonts that text is drawn with, the first that has a letter."""
 RANGES = ((0x2729, 0x274B), (0x2761, 0x2775), (0x2780, 0x2794), (0x2798, 0x27AF))
@@ -21,11 +22,6 @@ ORNAMENTS = tuple(chr(code) for first, last in RANGES for code in range(first, l
 """Dingbats: no label of a report has them, and in DejaVu Sans each is .84 em wide."""
 THIN_SPACE = "\u2009"
 """Fills an ornament up to an em."""
-
-
-def is_wide(letter: str) -> bool:
-    """Whether a letter is an em wide, as Japanese ones are."""
-    return unicodedata.east_asian_width(letter) in "WF"
 
 
 def columns(labels: Sequence[str], most: int, ems: float) -> int:
