@@ -37,6 +37,13 @@ Figures of `benchmarks/torture.py` and `benchmarks/damage.py`, written by `bench
 users: `run` (every step, with a random language model of one block), `bundle`, `add-items`, `study`, `tune`, `bench`.
 """
 
+FOUND = """Found and mended, each with a test; the figures above are from before the last two of these: a cell of a bench that was
+killed failed when it was run again ("holds a finished export already"); optuna's half-removed lock stayed in `tune/`; a lock
+file in a folder that may not be written ended in a traceback. Not yet reached in full: 200 kills, 300 damages (a seeded
+beginning of them is counted here; the same commands go on from their files), Ctrl-C at random moments, a full disk by a
+small file system (here by a limit on the size of files).
+"""
+
 
 def torture_figures(lines: Iterable[str]) -> dict[str, Any]:
     """Counts by kind and by command, and the laps; a disturbance that came too late to hit counts for nothing."""
@@ -142,7 +149,7 @@ def page(torture: dict[str, Any], damage: dict[str, Any], cost: dict[str, Any]) 
             "grow from one to the next but files.",
             "",
         ]
-    lines += ["## Damaged files", ""]
+    lines += [FOUND, "## Damaged files", ""]
     told = damage["all"]
     lines += [
         f"{damage['damages']} seeded damages over {damage['kinds']} kinds of files: {told['named']} were named and refused, "

@@ -137,7 +137,9 @@ def disturb(kind: str, lap: Lap, name: str, draw: random.Random) -> dict[str, An
         ended = lap.end(name, process)
         wanted = -number if number == signal.SIGKILL else 128 + number
         # A command that was over, or had nothing left to do, has ended well.
-        return {"ok": ended.status in (wanted, 0), "hit": ended.status != 0, "at": round(moment, 3)} | _told(ended)
+        return {"ok": ended.status in (wanted, -number, 0), "hit": ended.status != 0, "at": round(moment, 3)} | _told(
+            ended
+        )
     if kind == "rename":
         number, behind = draw.randint(1, max(6, round(1.6 * RENAMES[name] / COMMANDS[name]))), draw.random() < 0.5
         ended = lap.end(name, lap.go(name, kill_at_rename(number, behind)))

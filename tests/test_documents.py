@@ -198,3 +198,9 @@ def test_the_japanese_guides_settings_are_settings() -> None:
     config = run_config(yaml.safe_load(re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)[0]))
     assert config.report.language == "ja"
     assert config.data.columns.title == "name"
+
+
+def test_the_page_of_reliability_is_that_of_its_figures() -> None:
+    script = ROOT / "benchmarks/reliability.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

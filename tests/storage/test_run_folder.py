@@ -345,3 +345,14 @@ def test_a_finished_try_that_was_cut_off_before_it_had_its_name_is_taken_if_it_i
     interrupt(run, "f2")
     assert not run.take_finished("student", "f2"), "it was not finished"
     assert not run.take_finished("teacher", "f2")
+
+
+def test_a_lock_that_cannot_be_taken_away_is_one_line(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder that may not be written, where a killed process left the file."""
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match=f"{run.path}: may not be written"), run.lock():
+        pass

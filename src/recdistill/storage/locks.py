@@ -33,7 +33,8 @@ def locked(path: Path, taken: str, wanted: Path) -> Iterator[None]:
                 file.flush()
             yield
         finally:
-            path.unlink(missing_ok=True)
+            with disk_errors(wanted):
+                path.unlink(missing_ok=True)
 
 
 def _locked_file(path: Path, taken: str, wanted: Path) -> TextIO:

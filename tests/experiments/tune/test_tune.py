@@ -128,10 +128,12 @@ def test_half_a_line_at_the_journals_end_is_dropped_and_told(
     journal.with_name("study.ends.json").unlink()  # as in a study of an earlier version
     journal.write_bytes(b"".join(lines) + lines[-1][:-cut])
     journal.with_name("study.journal.lock").symlink_to(journal)
+    journal.with_name("study.journal.lock0483.rename").symlink_to(journal)
     with caplog.at_level("WARNING", logger="recdistill"):
         tune(config, replace(SETTINGS, trials=2), SPACE)
     assert f"line {len(lines) + 1}, which was not written to its end, is dropped" in caplog.text
     assert trials(config) == trials(whole)
+    assert not list(journal.parent.glob("*.lock*"))
 
 
 @needs_optuna

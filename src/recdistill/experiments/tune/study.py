@@ -65,7 +65,8 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
     cut_damaged(folder)
     drop_half_line(folder / JOURNAL)
     # Optuna's own lock keeps other processes out, which the run's lock has done; a killed process has left it behind.
-    (folder / f"{JOURNAL}.lock").unlink(missing_ok=True)
+    for left in folder.glob(f"{JOURNAL}.lock*"):  # the lock, and the name it had while it was taken away
+        left.unlink()
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=settings.startup, n_warmup_steps=settings.prune_after),
