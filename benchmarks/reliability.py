@@ -41,7 +41,8 @@ FOUND = """Found and mended, each with a test; the figures above are from before
 killed failed when it was run again ("holds a finished export already"); optuna's half-removed lock stayed in `tune/`; a lock
 file in a folder that may not be written ended in a traceback. Not yet reached in full: 200 kills, 300 damages (a seeded
 beginning of them is counted here; the same commands go on from their files), Ctrl-C at random moments, a full disk by a
-small file system (here by a limit on the size of files).
+small file system (here by a limit on the size of files). Left out of the counts: the lap that found the first fault, and four full disks
+where the script's own log was cut off. The two unequal laps differ by the left-over lock alone.
 """
 
 
@@ -136,8 +137,8 @@ def page(torture: dict[str, Any], damage: dict[str, Any], cost: dict[str, Any]) 
     by_command = ", ".join(f"`{name}` {count}" for name, count in torture["commands"].items())
     lines += [
         "",
-        "*Survived* means: ended by the signal with its exit status, or refused in one line with exit status 2, and the lap "
-        "it is of ended equal. A disturbance that came when the command was over is not counted. By command: "
+        "*Survived* means: ended by the signal with its exit status, or refused in one line with exit status 2; whether its "
+        "lap ended equal is told above. A disturbance that came when the command was over is not counted. By command: "
         f"{by_command}.",
         "",
     ]
