@@ -40,6 +40,7 @@ from recdistill.storage.typed import read_typed
 MEMORY_BYTES = 6 << 30
 """Address space of a reader's process; what torch and polars map counts too."""
 CHILD_SECONDS = 120
+"""Of the processor: on a machine that does much beside, a round takes longer by the clock."""
 ROUND = 1500
 """Files that one process reads."""
 Read = Callable[[Path], object]
@@ -195,10 +196,11 @@ def in_a_process(reader: str, seed: int, keep: Path | None) -> dict[str, Any]:
     def bound() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (CHILD_SECONDS, CHILD_SECONDS + 5))
 
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=CHILD_SECONDS, preexec_fn=bound
+            command, capture_output=True, text=True, check=False, timeout=20 * CHILD_SECONDS, preexec_fn=bound
         )
     except subprocess.TimeoutExpired:
         return {"read": 0, "refused": 0, "findings": ["no end"]}

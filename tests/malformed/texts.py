@@ -152,6 +152,7 @@ EVENTS = [
     events("nothing but NULs", b"\0" * 5000, ""),
     events("a header alone", HEAD, "no rows"),
     events("two columns of one name", b"user_id,user_id,item_id,timestamp\n", "two columns are called"),
+    events("two columns without a name", b"user_id,item_id,timestamp,,\nu,i,1,,\n", "two columns are called ''"),
     events("a header that is no text", b"user_id,\xff,timestamp\nu,i,1\n", "not UTF-8"),
     events("a NUL in the header", b"user_id\0,item_id,timestamp\nu,i,1\n", "no column"),
     events("a bidirectional control in the header", "\u202euser_id,item_id,timestamp\nu,i,1\n", "no column"),

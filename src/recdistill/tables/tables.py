@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from recdistill.errors import UserError
 from recdistill.tables.bad_rows import BadRows, shown
@@ -73,7 +73,7 @@ class ParquetTable:
         require_columns(self, wanted)
         try:
             frame = pl.read_parquet(self.path, columns=list(wanted), glob=False, hive_partitioning=False)
-        except PolarsError as error:
+        except (PolarsError, PanicException) as error:
             raise UserError(f"{self.path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
         if frame.is_empty() and not may_be_empty:
             raise UserError(f"{self.path}: no rows")
@@ -95,7 +95,7 @@ def parquet(path: Path) -> ParquetTable:
         raise UserError(f"{path}: not a Parquet file" + (f" but {found}" if found else ""))
     try:
         return ParquetTable(path, tuple(pl.read_parquet_schema(path)))
-    except PolarsError as error:
+    except (PolarsError, PanicException) as error:
         raise UserError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error
 
 

@@ -334,7 +334,7 @@ def text_with_header(path: Path, form: TextForm) -> TextTable:
     if any(SURROGATE.search(name) for name in names):
         raise UserError(f"{path}:{line}: not UTF-8 text (data.encoding)")
     for name, count in Counter(names).items():
-        if name and count > 1:
+        if count > 1:
             raise UserError(f"{path}:{line}: two columns are called {shown(name)}")
     return replace(table, names=tuple(names))
 
