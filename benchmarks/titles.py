@@ -79,6 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", default=["plain", "titles", "shuffled"], choices=["plain", *ARMS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--beta2", type=float, default=StudentConfig().train.beta2, help="as student.train.beta2")
     parser.add_argument("--encoder", default="minilm", help="as teacher.title_encoder")
     parser.add_argument("--steps", type=int, default=60, help="of the tuned arms")
     parser.add_argument("--threads", type=int, default=1)
@@ -104,7 +105,13 @@ def train_arm(
     titles = None if arm == "plain" else arm_titles(arm, seed, data, arguments)
     read = time.process_time() - began
     config = StudentConfig()
-    train = replace(config.train, max_epochs=arguments.epochs, patience=0, validate_every=float(arguments.epochs))
+    train = replace(
+        config.train,
+        max_epochs=arguments.epochs,
+        beta2=arguments.beta2,
+        patience=0,
+        validate_every=float(arguments.epochs),
+    )
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         student = make_student(config, data.num_items, titles, 1.0 if titles is not None else 0.0)
@@ -123,6 +130,7 @@ def train_arm(
         "arm": arm,
         "seed": seed,
         "epochs": arguments.epochs,
+        "beta2": arguments.beta2,
         "encoder": arguments.encoder,
         "steps": arguments.steps if arm.startswith("tuned") else 0,
         "users": len(values),

@@ -20,7 +20,7 @@ from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.packing import PACKING_KEYWORD, Packing
-from recdistill.language_models.titles import title_tokens
+from recdistill.language_models.title_tokens import title_tokens
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder
 from recdistill.teacher.ranker import Ranker

@@ -75,6 +75,7 @@ NOT_JUDGED = {
     "teacher.adapter.dropout": QUALITY,
     "teacher.train.max_epochs": SCHEDULE,
     "teacher.train.learning_rate": SCHEDULE,
+    "teacher.train.beta2": SCHEDULE,
     "teacher.train.weight_decay": SCHEDULE,
     "teacher.train.warmup_fraction": SCHEDULE,
     "teacher.train.final_fraction": SCHEDULE,

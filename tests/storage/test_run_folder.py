@@ -314,7 +314,7 @@ def test_a_damaged_interrupted_try_holds_nobody_up(
 ) -> None:
     interrupt(run)
     path = run.path / "student.partial" / damaged
-    path.write_text(path.read_text().replace("0", "1", 1))
+    path.write_text(path.read_text()[:-3])
     with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu")) as (folder, _):
         assert (folder / "checkpoint").exists() == (damaged != "manifest.json")
     assert f"{path}: damaged" in caplog.text

@@ -436,3 +436,18 @@ def test_whoever_watches_the_validations_may_end_the_training(tiny_data: Prepare
     assert [row.epoch for row in rows] == [0, 1, 2]
     assert result.epochs == 2
     assert result.metrics["ndcg@10"] == max(row.watched for row in rows), "the best weights are put back"
+
+
+def test_adam_keeps_its_squares_as_long_as_it_is_told(tiny_data: PreparedData, tmp_path: Path) -> None:
+    def trained(name: str, beta2: float) -> Tensor:
+        train = replace(TRAIN, beta2=beta2)
+        training = student_training(replace(SHAPE, train=train), tiny_data, 1, "cpu", EvaluateConfig())
+        folder = tmp_path / name
+        folder.mkdir()
+        with Profiler("cpu") as profiler:
+            fit(training, train, RunContext("cpu", profiler, folder), 1, name, "student")
+        return training.module.item_vectors().detach().clone()
+
+    default, same, other = trained("a", 0.98), trained("b", TrainConfig().beta2), trained("c", 0.999)
+    assert torch.equal(default, same)
+    assert not torch.allclose(default, other, atol=1e-4)

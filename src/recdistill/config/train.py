@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from recdistill.config.rules import (
     ABOVE_ZERO,
     FRACTION,
+    INNER_SHARE,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
@@ -31,6 +32,9 @@ class TrainConfig:
     """Micro-batches whose gradients are added up before one optimiser step."""
     learning_rate: float = setting(2e-3, POSITIVE)
     """Peak learning rate of Adam(W)."""
+    beta2: float = setting(0.98, INNER_SHARE)
+    """Share that Adam(W) keeps of its mean of squared gradients at each step. Nearer to 1, an item that is seldom met
+    is moved less by each meeting: 0.999 is better on sparse data (docs/experiments.md)."""
     weight_decay: float = setting(0.0, NOT_NEGATIVE)
     """Decoupled weight decay (AdamW)."""
     warmup_fraction: float = setting(0.05, FRACTION)

@@ -15,7 +15,7 @@ from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.schedule import learning_rate_factor
 from recdistill.training.trainable import Trainable
 
-BETAS = (0.9, 0.98)
+BETA1 = 0.9
 
 
 class Optimisation:
@@ -35,7 +35,9 @@ class Optimisation:
         given = trainable.parameter_groups()
         self.peaks = [config.learning_rate * group.get("lr", 1.0) for group in given]
         groups = [{**group, "lr": peak} for group, peak in zip(given, self.peaks, strict=True)]
-        self.plain = torch.optim.AdamW(groups, betas=BETAS, weight_decay=config.weight_decay, fused=not scaled)
+        self.plain = torch.optim.AdamW(
+            groups, betas=(BETA1, config.beta2), weight_decay=config.weight_decay, fused=not scaled
+        )
         self.optimizer = self.fabric.setup_optimizers(self.plain)
 
     @property
