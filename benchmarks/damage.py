@@ -259,7 +259,8 @@ def run_damages(out: Path, count: int, seed: int) -> int:
         file = draw.choice(kinds[kind])
         commands = list(readers(work / "inputs", bench.lap, file))
         # The command that makes it again is slow for a step of a run, so it is drawn less often there.
-        reader = "make" if len(commands) == 1 or draw.random() < 0.4 else draw.choice(commands)
+        often = "make" not in commands or (len(commands) > 1 and draw.random() >= 0.4)
+        reader = draw.choice(commands) if often else "make"
         one = bench.one(file, draw.choice(DAMAGES), reader, draw)
         if one is not None:
             done.append({"kind": kind} | one)

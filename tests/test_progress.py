@@ -1,6 +1,9 @@
 import io
 import logging
+import os
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 
@@ -100,3 +103,34 @@ def test_only_the_named_library_warnings_are_silenced() -> None:
         warnings.warn("`is_gradient_checkpointing` is deprecated and will be removed", FutureWarning, stacklevel=1)
         warnings.warn("another thing is deprecated", FutureWarning, stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["another thing is deprecated"]
+
+
+def test_a_killed_process_stops_the_bars_of_no_other() -> None:
+    with progress_bar("parent", 1, "steps"):  # whatever is made at first is there
+        pass
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        progress._Bar.get_lock().acquire()
+        os.write(writing, b"held")
+        time.sleep(60)
+        os._exit(1)
+    assert os.read(reading, 4) == b"held"
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    lock = progress._Bar.get_lock()
+    assert lock.acquire(timeout=5)
+    lock.release()
+
+
+def test_a_forked_process_has_a_lock_of_its_own() -> None:
+    lock = progress._Bar.get_lock()
+    reading, writing = os.pipe()
+    with lock:
+        child = os.fork()
+        if not child:
+            free = progress._Bar.get_lock() is not lock
+            os.write(writing, b"1" if free else b"0")
+            os._exit(0)
+        os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"

@@ -1,6 +1,7 @@
 """Progress that a person can watch: a bar on a terminal, plain log lines elsewhere, nothing but warnings when quiet."""
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -50,6 +51,22 @@ def _leave_tensorboard_errors_to_the_main_thread() -> None:
     threading.excepthook = hook
 
 
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A bar with a lock of its own process.
+
+    tqdm's own lock is shared by all processes that are forked from one: one of them that is killed while it draws would
+    stop the bars of all others, for ever.
+    """
+
+
+def _own_lock() -> None:
+    _Bar.set_lock(threading.RLock())
+
+
+_own_lock()
+os.register_at_fork(after_in_child=_own_lock)
+
+
 class Progress:
     """Counts work done towards `total`; made by :func:`progress_bar`."""
 
@@ -57,7 +74,7 @@ class Progress:
         self.description, self.total, self.unit, self.done = description, total, unit, 0
         self._enabled = logger.isEnabledFor(logging.INFO)
         terminal = sys.stderr.isatty()
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=total, desc=description, unit=unit, disable=not (self._enabled and terminal), leave=False, delay=0.5
         )
         self._lines = self._enabled and not terminal
