@@ -37,12 +37,11 @@ Figures of `benchmarks/torture.py` and `benchmarks/damage.py`, written by `bench
 users: `run` (every step, with a random language model of one block), `bundle`, `add-items`, `study`, `tune`, `bench`.
 """
 
-FOUND = """Found and mended, each with a test; the figures above are from before the last two of these: a cell of a bench that was
-killed failed when it was run again ("holds a finished export already"); optuna's half-removed lock stayed in `tune/`; a lock
-file in a folder that may not be written ended in a traceback. Not yet reached in full: 200 kills, 300 damages (a seeded
-beginning of them is counted here; the same commands go on from their files), Ctrl-C at random moments, a full disk by a
-small file system (here by a limit on the size of files). Left out of the counts: the lap that found the first fault, and four full disks
-where the script's own log was cut off. The two unequal laps differ by the left-over lock alone.
+FOUND = """Found by these scripts and mended, each with a test: a cell of a bench that was killed failed when it was run again
+("holds a finished export already"); optuna's half-removed lock stayed in `tune/`; a lock file in a folder that may not be
+written ended in a traceback; a forked process that was killed while it drew a progress bar stopped the bars of all others.
+The aims are 200 kills and 300 damages; a seeded beginning is counted here where there are fewer, and the same commands go
+on from their files. A full disk is a limit on the size of files here, not a small file system.
 """
 
 
