@@ -26,6 +26,7 @@ from recdistill.experiments.bench import cell, runner
 from recdistill.experiments.tune import tune  # noqa: F401 (imported before the fork)
 from recdistill.serving import bundle, new_items  # noqa: F401
 from recdistill.serving.onnx_graph import student_graph  # noqa: F401
+from tiny_llm import write_tiny_llm
 
 ITEMS, USERS = 24, 40
 SETTINGS: dict[str, object] = {
@@ -89,6 +90,17 @@ TIMES += ("checksum", "files", "fingerprint", "ends")
 """Keys that tell a time, or follow from one."""
 
 
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+"""Of the language model: one block."""
+
+
 def write_inputs(folder: Path) -> None:
     """Interactions, items, new items, a random language model, and the files of a study, a space and a matrix."""
     folder.mkdir(parents=True)
@@ -103,7 +115,7 @@ def write_inputs(folder: Path) -> None:
     titles = "".join(f"i{item},Film {item}\n" for item in range(1, ITEMS + 1))
     (folder / "items.csv").write_text(f"item_id,title\n{titles}")
     (folder / "new.csv").write_text("item_id,title\nn1,Film 100\nn2,Film 7 again\n")
-    _write_language_model(folder / "llm")
+    write_tiny_llm(folder / "llm", **SHAPE)
     settings = SETTINGS | {
         "data.path": str(folder / "events.csv"),
         "data.items_path": str(folder / "items.csv"),
@@ -117,32 +129,6 @@ def write_inputs(folder: Path) -> None:
     (folder / "bench.yaml").write_text(
         BENCH.format(base="".join(f"  {key}: {json.dumps(value)}\n" for key, value in bench.items()))
     )
-
-
-def _write_language_model(folder: Path) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<pad>": 0} | {character: index + 1 for index, character in enumerate(alphabet)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<pad>").save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        pad_token_id=0,
-        eos_token_id=0,
-        bos_token_id=None,
-        initializer_range=0.1,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
 
 
 def chain(inputs: Path, lap: Path) -> dict[str, list[str]]:
