@@ -11,8 +11,9 @@ import pytest
 
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.evaluation.evaluate import assess, save_keys, save_ranking
+from recdistill.evaluation.assess import assess
 from recdistill.evaluation.ranking import Ranking
+from recdistill.evaluation.ranking_files import save_keys, save_ranking
 from recdistill.storage.files import write_array, write_json
 
 # ranx compiles each of its metrics with numba at first use, for half a minute; interpreted, they give the same numbers.

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
+from recdistill.evaluation.assess import assess
 from recdistill.evaluation.candidates import check_candidates, draw_candidates
-from recdistill.evaluation.evaluate import assess
 from recdistill.evaluation.ranking import MISS, rank
 
 

@@ -6,7 +6,8 @@ import pytest
 from recdistill.config import EvaluateConfig
 from recdistill.errors import UserError
 from recdistill.evaluation.evaluate import evaluate
-from recdistill.evaluation.kept import read_ranking, unchanged_models
+from recdistill.evaluation.kept import unchanged_models
+from recdistill.evaluation.ranking_files import read_ranking
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json

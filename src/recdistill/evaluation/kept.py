@@ -3,15 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TypeVar
 
 from recdistill.config import EvaluateConfig
-from recdistill.errors import UserError
-from recdistill.evaluation.ranking import MISS, Ranking
 from recdistill.steps import SPECS, STEPS
-from recdistill.storage.files import map_array
 from recdistill.storage.manifest import Environment, Inputs, Manifest, Memory, Timings
 from recdistill.storage.typed import read_typed
 
@@ -60,37 +55,6 @@ def _dirty(environment: Environment) -> bool:
     """Whether the package's files differ from their commit, so that the commit does not name them."""
     git = environment.get("git")
     return git is not None and git["dirty"]
-
-
-def read_ranking(folder: Path, model: str, shape: tuple[int, int], candidates: bool) -> Ranking | None:
-    """What an evaluation stored of a model's ranking; None where it stored no lists.
-
-    Args:
-        folder: of the evaluation.
-        model: its name.
-        shape: (rows, K), targets that it ranked and items that it kept of each.
-        candidates: whether among candidates too.
-
-    Raises:
-        UserError: a file is missing or broken, or has another shape.
-    """
-    if not (folder / "top_items" / f"{model}.npy").is_file():
-        return None
-
-    def stored(kind: str, dtype: str, shape: tuple[int, ...]) -> Any:
-        path = folder / kind / f"{model}.npy"
-        array = np.array(map_array(path))
-        if array.shape != shape or array.dtype != dtype:
-            raise UserError(f"{path}: {array.dtype} {array.shape}, not {dtype} {shape}; remove the evaluation")
-        return array
-
-    ranks = stored("ranks", "int64", shape[:1])
-    return Ranking(
-        ranks=ranks,
-        top_items=stored("top_items", "int32", shape),
-        repeats=int((ranks == MISS).sum()),
-        candidate_ranks=stored("candidate_ranks", "int64", shape[:1]) if candidates else None,
-    )
 
 
 def earlier_cost(folder: Path, model: str) -> tuple[Timings, Memory]:

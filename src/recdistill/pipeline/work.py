@@ -18,9 +18,10 @@ from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.distill.writer import is_written
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.baselines.oracle import OracleScorer
-from recdistill.evaluation.evaluate import evaluate, forget_ranked
+from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import WITH, unchanged_models
 from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.ranking_files import forget_ranked
 from recdistill.language_models.title_lora import TUNING_FILE, load_tuning
 from recdistill.language_models.titles import tell_titles, title_facts
 from recdistill.measure.context import RunContext
