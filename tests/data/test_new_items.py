@@ -36,6 +36,21 @@ def test_ids_of_a_parquet_file_that_became_floats_are_the_same_ids(tmp_path: Pat
     assert read_new_items(path, {"1", "2"}, COLUMNS).item_ids == ["3"]
 
 
+def test_ids_are_taken_as_written_where_the_catalog_holds_codes_with_fractions(tmp_path: Path) -> None:
+    """`7.0` of a file without fractions is the catalog's `7.0`, and no new item `7`."""
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,title\n7.0,Seven\n9.0,Nine\n")
+    assert read_new_items(path, {"7.0", "7.5"}, COLUMNS).item_ids == ["9.0"]
+    assert read_new_items(path, {"7", "8"}, COLUMNS).item_ids == ["9"]
+    path = tmp_path / "items.parquet"
+    pl.DataFrame({"item_id": [7.0, 9.0], "title": ["Seven", "Nine"]}).write_parquet(path)
+    assert read_new_items(path, {"7.0", "7.5"}, COLUMNS).item_ids == ["9.0"]
+    path.unlink()
+    pl.DataFrame({"item_id": [2.0**53], "title": ["Lost"]}).write_parquet(path)
+    with pytest.raises(UserError, match="cannot tell whole numbers apart"):
+        read_new_items(path, {"7.5", "7.0"}, COLUMNS)
+
+
 def test_new_ids_that_are_known_ones_in_another_form_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "items.csv"
     path.write_text("item_id,title\n007,Seven\nb1,Bolt\nx,New\n")

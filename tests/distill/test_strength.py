@@ -52,3 +52,13 @@ def test_what_is_still_auto_is_not_trained_with():
     for settings in ({"weight": 1.0}, {"dropout": None}):
         with pytest.raises(ValueError, match="must be chosen first"):
             numbers(DistillConfig(**settings))
+
+
+def test_a_damaged_choice_is_told_and_made_again(tmp_path, caplog):
+    config = DistillConfig()
+    settled(config, 3.43, tmp_path)
+    path = tmp_path / STRENGTH_FILE
+    path.write_text(path.read_text().replace('"weight": 1.0', '"weight": 3.0'))
+    assert numbers(settled(config, 3.43, tmp_path)) == (1.0, None)
+    assert f"made again, since {path}: damaged (its checksum is another)" in caplog.text
+    assert read_json(path)["weight"] == 1.0

@@ -1,7 +1,11 @@
+import json
+
 import pytest
 
 from recdistill.errors import UserError
+from recdistill.evaluation.compare import compare
 from recdistill.evaluation.stored import study_variants, variants_of
+from recdistill.storage.step_files import write_manifest
 
 RANKS = {"student": [1, 2, 3]}
 
@@ -61,3 +65,24 @@ def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
     with pytest.raises(UserError, match="no run of this study has been evaluated"):
         (tmp_path / "b/main/seed-1").mkdir(parents=True)
         study_variants(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("step", "file"),
+    [
+        ("evaluation", "manifest.json"),
+        ("evaluation", "metrics.json"),
+        ("prepare", "manifest.json"),
+        ("student", "manifest.json"),
+        ("student", "timings.json"),
+    ],
+)
+def test_a_file_that_is_gone_is_named_and_never_left_out(data, store_run, tmp_path, step, file):
+    runs = [store_run(tmp_path / name / "seed-1", data, RANKS) for name in ("main", "other")]
+    for run in runs:
+        for folder in run.iterdir():
+            write_manifest(folder, json.loads((folder / "manifest.json").read_text()), None)
+    compare(variants_of([tmp_path], group=False))
+    (runs[0] / step / file).unlink()
+    with pytest.raises(UserError, match=f"{runs[0] / step / file}: damaged \\(missing\\)"):
+        compare(variants_of([tmp_path], group=False))

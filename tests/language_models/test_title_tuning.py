@@ -169,6 +169,20 @@ def test_what_was_learned_is_saved_and_read_back(config: TeacherConfig, data: Pr
     assert (again.digest, again.facts) == (tuning.digest, tuning.facts)
 
 
+def test_a_damaged_training_in_the_cache_is_told_and_done_again(
+    config: TeacherConfig, data: PreparedData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = tune_titles(config, data, 1, tmp_path, "cpu")
+    assert first is not None
+    (path,) = (tmp_path / title_tuning.FOLDER).glob("*.safetensors")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = tune_titles(config, data, 1, tmp_path, "cpu")
+    assert again is not None
+    assert again.digest == first.digest
+    assert f"made again, since {path}: damaged (its checksum is another)" in caplog.text
+
+
 @pytest.mark.parametrize("spoil", ["missing", "narrow"])
 def test_it_does_not_fit_another_encoder(config: TeacherConfig, tmp_path: Path, spoil: str) -> None:
     reader = title_reader(config, tmp_path, "cpu")

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.titles import title_embeddings, title_facts
+from recdistill.storage.checksums import write_record
 
 TITLES = ["", "Heat", "Big", "Ran", "Big"]
 
@@ -32,13 +35,46 @@ def test_auto_attention_finds_what_the_kernel_it_takes_has_made(tiny_llm, tmp_pa
     for attention in ("auto", "sdpa"):
         config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", attention=attention)
         title_embeddings(config, TITLES, tmp_path, "cpu")
-    assert len(list((tmp_path / "title_embeddings").iterdir())) == 1
+    assert len(list((tmp_path / "title_embeddings").glob("*.safetensors"))) == 1
 
 
-def test_a_damaged_file_in_the_cache_is_named(tiny_llm, tmp_path):
+def damaged(path: Path, how: str) -> None:
+    """Damage a file of the cache or its record."""
+    record, whole = path.with_suffix(".files.json"), path.read_bytes()
+    match how:
+        case "cut":
+            path.write_bytes(whole[:-8])
+        case "bit":
+            path.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
+        case "missing":
+            path.unlink()
+        case "record":
+            record.write_text(record.read_text().replace('"bytes": ', '"bytes": 1'))
+        case "another's record":
+            path.with_name("other.safetensors").write_bytes(b"other")
+            write_record(path.parent, record.name, ["other.safetensors"])
+
+
+@pytest.mark.parametrize("how", ["cut", "bit", "missing", "record", "another's record"])
+def test_a_damaged_file_in_the_cache_is_told_and_made_again(tiny_llm, tmp_path, caplog, how):
+    config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
+    whole = title_embeddings(config, TITLES, tmp_path, "cpu").clone()  # of a file that is mapped
+    assert not caplog.records
+    (path,) = (tmp_path / "title_embeddings").glob("*.safetensors")
+    damaged(path, how)
+    assert torch.equal(title_embeddings(config, TITLES, tmp_path, "cpu"), whole)
+    (told,) = [record.getMessage() for record in caplog.records if "made again" in record.getMessage()]
+    assert str(path.parent / path.stem) in told
+    caplog.clear()
+    assert torch.equal(title_embeddings(config, TITLES, tmp_path, "cpu"), whole)
+    assert not caplog.records
+
+
+def test_a_damaged_file_from_before_there_were_records_is_named(tiny_llm, tmp_path):
     config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
     title_embeddings(config, TITLES, tmp_path, "cpu")
-    (path,) = (tmp_path / "title_embeddings").iterdir()
+    (path,) = (tmp_path / "title_embeddings").glob("*.safetensors")
+    path.with_suffix(".files.json").unlink()
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match=f"{path}: not a whole safetensors file"):
         title_embeddings(config, TITLES, tmp_path, "cpu")

@@ -89,6 +89,8 @@ def test_every_step_leaves_its_folder_with_manifest_times_and_memory(finished: P
         assert manifest["status"] == "finished"
         assert manifest["attempts"] == 1
         assert manifest["environment"]["packages"]["torch"]
+        autos = {name for name, value in manifest["config"].items() if value == "auto"} & {"weight", "dropout"}
+        assert set(manifest.get("chosen", {})) == (autos if step == "distilled" else set())
         seconds = read(finished / step / "timings.json")["phases"]
         memory = read(finished / step / "memory.json")["phases"]
         assert seconds

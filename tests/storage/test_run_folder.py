@@ -19,6 +19,7 @@ from recdistill.storage import checksums
 from recdistill.storage.checksums import sealed
 from recdistill.storage.manifest import Environment, Inputs
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+from recdistill.storage.typed import JsonValue
 
 CONFIG = EvaluateConfig()
 
@@ -28,7 +29,7 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def work(run: RunFolder, name: str = "student", content: str = "1", expected: str = "f1", **options: bool) -> None:
+def work(run: RunFolder, name: str = "student", content: str = "1", expected: str = "f1", **options: Any) -> None:
     inputs: Inputs = {"data": "d1"}
     environment: Environment = {"device": "cpu"}
     with (
@@ -38,7 +39,7 @@ def work(run: RunFolder, name: str = "student", content: str = "1", expected: st
         (folder / "result").write_text(content)
 
 
-def interrupt(run: RunFolder, expected: str = "f1", **options: bool) -> None:
+def interrupt(run: RunFolder, expected: str = "f1", **options: Any) -> None:
     with (
         pytest.raises(KeyboardInterrupt),
         run.work_on("student", expected, CONFIG, {}, {}, Profiler("cpu"), **options) as (folder, profiler),
@@ -89,6 +90,16 @@ def test_an_interrupted_step_goes_on_from_its_partial_folder(run: RunFolder) -> 
     assert manifest is not None
     assert manifest["attempts"] == 2
     assert json.loads((run.step("student") / "timings.json").read_text())["phases"]["train step"] >= first
+
+
+def test_what_auto_became_stands_in_the_finished_manifest_alone(run: RunFolder) -> None:
+    chosen: dict[str, JsonValue] = {}
+    with run.work_on("student", "f1", CONFIG, {}, {}, Profiler("cpu"), chosen=chosen) as (folder, _):
+        chosen["weight"] = 8.0
+        assert "chosen" not in json.loads((folder / "manifest.json").read_text())
+    manifest = run.manifest("student")
+    assert manifest is not None
+    assert manifest["chosen"] == {"weight": 8.0}
 
 
 def test_a_partial_folder_of_other_work_is_thrown_away(run: RunFolder) -> None:

@@ -40,6 +40,16 @@ def test_the_first_titles_tell_another_encoder() -> None:
     assert made.is_made_for(made.embeddings[:1])
     assert not made.is_made_for(made.embeddings.flip(0))  # alike but for what all titles have in common
     assert not made.is_made_for(torch.ones(2, 3))
+    assert not made.is_made_for(torch.zeros(2, 2))
+
+
+def test_an_example_without_a_token_moves_no_other_examples_place() -> None:
+    made = some_map()
+    none = torch.zeros(1, 2)
+    with_gap = TitleMap(made.mean, made.matrix, torch.cat([made.embeddings[:1], none.half(), made.embeddings[1:]]))
+    again = torch.cat([made.embeddings[:1].float(), none, made.embeddings[1:].float()])
+    assert with_gap.is_made_for(again)
+    assert not with_gap.is_made_for(again.flip(0))
 
 
 def test_a_saved_map_is_the_same_and_what_is_missing_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from recdistill.config import GateConfig, TeacherConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.teacher.adapter_card import adapter_card
+from recdistill.teacher.adapter_card import adapter_card, base_name
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
 from recdistill.teacher.teacher import Teacher
 
@@ -75,3 +75,18 @@ def test_it_says_which_blocks_and_which_gate_and_names_no_folder_of_this_machine
     assert "num_hidden_layers" not in whole
     assert "There is no gate" in whole
     assert "router" not in whole
+
+
+@pytest.mark.parametrize(
+    ("llm", "name"),
+    [
+        ("smollm2", "smollm2"),
+        ("someone/a-model", "someone/a-model"),
+        ("/home/me/models/Qwen", "Qwen"),
+        ("~/Qwen", "Qwen"),
+        ("./Qwen/", "Qwen"),
+        ("home/me/model.gguf", "model.gguf"),
+    ],
+)
+def test_a_model_is_told_by_its_name(llm: str, name: str) -> None:
+    assert base_name(llm) == name

@@ -1,4 +1,5 @@
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,9 @@ def test_gate_reaches_only_its_own_forward_pass(tiny_llm):
 @pytest.mark.parametrize("four_bit", [False, True])
 def test_peft_itself_opens_the_saved_adapters_as_plain_lora(tiny_llm, tmp_path, four_bit):
     model = with_random_experts(load_decoder(tiny_llm, four_bit))
-    save_experts(model, tmp_path)
+    save_experts(model, tmp_path, "tiny")
     assert sorted(p.name for p in tmp_path.glob("*.safetensors")) == ["adapter_model.safetensors"]
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
     inputs = torch.randn(2, 5, 64)
     uniform = expand_gate(torch.full((2, 5, 4), 0.25), 8)
     ours = base_decoder(model).eval()(inputs_embeds=inputs, expert_gate=uniform).last_hidden_state
@@ -128,7 +130,7 @@ def test_peft_itself_opens_the_saved_adapters_as_plain_lora(tiny_llm, tmp_path, 
 
 
 def test_loading_is_strict(tiny_llm, tmp_path):
-    save_experts(with_random_experts(load_decoder(tiny_llm)), tmp_path)
+    save_experts(with_random_experts(load_decoder(tiny_llm)), tmp_path, "tiny")
     fresh = attach_experts(load_decoder(tiny_llm), CONFIG)
     load_experts(fresh, tmp_path)
     inputs = torch.randn(1, 4, 64)

@@ -289,7 +289,9 @@ def test_auto_trains_as_with_the_numbers_that_the_data_decides(
         folder.mkdir()
         with Profiler("cpu") as profiler:
             config = make_config(2, **settings)
-            result = train_distilled(config, data, data, reader, plain_student, RunContext("cpu", profiler, folder))
+            context = RunContext("cpu", profiler, folder)
+            result = train_distilled(config, data, data, reader, plain_student, context)
+        assert context.chosen == ({} if number else {"weight": weight, "dropout": dropout})
         losses.append([row.loss for row in result.history])
         assert (folder / "strength.json").is_file() == (number == 0)
     assert losses[0] == losses[1]
@@ -509,8 +511,14 @@ def test_the_choice_is_made_once(
 ) -> None:
     config = make_config(selection="student_misses")
     first = selected_events(config, data, reader, plain_student, tmp_path, "cpu")
+    first = first.copy()  # of a file that is mapped
     again = selected_events(config, data, reader, tmp_path / "no student here", tmp_path, "cpu")
     np.testing.assert_array_equal(first, again)
+    path = tmp_path / "selected.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # a choice that is damaged is made again
+    np.testing.assert_array_equal(selected_events(config, data, reader, plain_student, tmp_path, "cpu"), first)
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("settings", [{}, {"selection": "student_misses", "weight": 0.0}])

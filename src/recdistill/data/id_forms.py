@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
+from recdistill.data.ids import FLOAT_FORM
+
 
 def loose_form(item_id: str) -> str:
     """What ids have in common that two files may write differently, to find the other form of an id that matches
@@ -25,3 +27,8 @@ def other_forms(missing: Iterable[str], known: Collection[str]) -> dict[str, str
         if (form := loose_form(item_id)) in forms:
             there.setdefault(form, item_id)
     return {item_id: there[form] for item_id, form in wanted.items() if form in there}
+
+
+def has_float_form(item_ids: Iterable[str]) -> bool:
+    """Whether one of the ids is written as a float: their column held fractions, see :mod:`recdistill.data.ids`."""
+    return any(re.fullmatch(FLOAT_FORM, item_id) for item_id in item_ids)

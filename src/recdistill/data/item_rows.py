@@ -39,6 +39,7 @@ def read_item_rows(
     title_column: str,
     text_columns: Sequence[str] = (),
     skipped: dict[str, int] | None = None,
+    as_written: bool = False,
 ) -> ItemRows:
     """Read titles and texts. Of several that one item has, the first in the file counts; how many have more is told.
 
@@ -48,6 +49,7 @@ def read_item_rows(
         title_column: holds the titles; empty: there are none.
         text_columns: hold what more there is to read about an item.
         skipped: takes how many bad rows of the file were left out; None: they are an error.
+        as_written: see :func:`recdistill.data.values.parse_ids`.
 
     Raises:
         UserError: a column or an id is missing, or rows cannot be read.
@@ -55,13 +57,13 @@ def read_item_rows(
     columns = list(dict.fromkeys([title_column] * bool(title_column) + list(text_columns)))
     frame, bad = read_columns(table, [item_column, *columns])
     try:
-        codes, ids = parse_ids(frame[item_column], table)
+        codes, ids = parse_ids(frame[item_column], table, as_written)
     except BadValueError:  # There may be more of them.
         bad.count = bad.count or 1
     if bad.count:
         frame, bad = read_columns(table, [item_column, *columns])
         frame = without_bad_rows(table, frame, {item_column: "id"}, bad, skipped)
-        codes, ids = parse_ids(frame[item_column], table)
+        codes, ids = parse_ids(frame[item_column], table, as_written)
     rows_ids = [ids[code] for code in codes.tolist()]
     read = {column: _first_texts(table, rows_ids, frame[column]) for column in columns}
     titles, second = read.get(title_column, ({}, 0))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recdistill.config import DataConfig
-from recdistill.data.id_forms import other_forms
+from recdistill.data.id_forms import has_float_form, other_forms
 from recdistill.data.item_rows import read_item_rows
 from recdistill.data.sources import names_of_items
 from recdistill.data.texts import item_texts
@@ -85,6 +85,9 @@ class ItemColumns(NamedTuple):
 def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> NewItems:
     """Items of a CSV or Parquet file that have a title and are not among the known ones.
 
+    A catalog with an id such as `7.0` was read from a column with fractions, whose ids are codes. The ids of the file
+    are then taken as they are written, also where none of them has a fraction.
+
     Args:
         path: the file. A whole catalog will do, since known items are passed over.
         known: external ids that the run knows.
@@ -96,7 +99,7 @@ def read_new_items(path: Path, known: Collection[str], columns: ItemColumns) -> 
     table = items_table(path, columns.form, columns.names)
     require_columns(table, [columns.item, columns.title, *columns.text])
     skipped: dict[str, int] | None = {} if columns.bad_rows == "skip" else None
-    rows = read_item_rows(table, columns.item, columns.title, columns.text, skipped)
+    rows = read_item_rows(table, columns.item, columns.title, columns.text, skipped, has_float_form(known))
     if skipped:
         logger.warning("%s: %d bad rows left out", path, sum(skipped.values()))
     titles = {item_id: title for item_id, title in rows.titles.items() if item_id not in known}

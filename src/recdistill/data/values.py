@@ -46,10 +46,11 @@ class BadValueError(UserError):
     """A value that makes its row unusable; other rows of the file may be good."""
 
 
-def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
+def parse_ids(column: pl.Series, table: Table, as_written: bool = False) -> tuple[IntArray, list[str]]:
     """External ids as indices, int32, into the list of distinct ids in natural order (see :func:`natural_order`).
 
-    Whole numbers are one id however a float has written them, see :mod:`recdistill.data.ids`; that is told.
+    Whole numbers are one id however a float has written them, see :mod:`recdistill.data.ids`; that is told. Where ids
+    are taken `as_written`, `7.0` stays what it is.
 
     Raises:
         BadValueError: an id is empty or lost.
@@ -57,9 +58,10 @@ def parse_ids(column: pl.Series, table: Table) -> tuple[IntArray, list[str]]:
             apart.
     """
     try:
-        text = _as_text(column, table)
+        text = _as_text(column, table, as_written)
         distinct = text.unique()
         whole = whole_forms(distinct.drop_nulls()) if column.dtype == pl.String else {}
+        whole = {} if as_written else whole
     except Merged as error:
         advice = "so that several ids may have become one; write the column as whole numbers or text"
         raise UserError(f"{table.path}: {column.name}: {error}, {advice}") from error
@@ -236,10 +238,11 @@ def _is_all_null(column: pl.Series) -> bool:
     return column.null_count() == len(column)
 
 
-def _as_text(column: pl.Series, table: Table) -> pl.Series:
+def _as_text(column: pl.Series, table: Table, as_written: bool = False) -> pl.Series:
     """Text; whole numbers without a point also where a tool has made floats of them, as pandas does beside gaps."""
     if column.dtype.is_float() or column.dtype.is_decimal():
-        column = whole_numbers(column)
+        whole = whole_numbers(column)
+        column = column if as_written else whole
     _require(not column.dtype.is_nested(), column, table, "text or numbers")
     try:
         return column.cast(pl.String)

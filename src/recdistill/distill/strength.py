@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recdistill.config import DistillConfig
 from recdistill.storage.files import write_json
+from recdistill.storage.kept_files import is_kept, keep
 from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
@@ -58,8 +59,9 @@ def settled(config: DistillConfig, events_per_item: float, folder: Path) -> Dist
     if "auto" not in (config.weight, config.dropout):
         return config
     path = folder / STRENGTH_FILE
-    if not path.is_file():
+    if not is_kept(path):
         write_json(path, asdict(choose_strength(config, events_per_item)))
+        keep(path)
     chosen = read_typed(path, Strength)
     dropout = "the student's" if chosen.dropout is None else f"{chosen.dropout:g}"
     logger.info("distill: weight %g, dropout %s, since %s", chosen.weight, dropout, chosen.why)

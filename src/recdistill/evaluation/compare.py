@@ -179,7 +179,7 @@ def _about(runs: Sequence[StoredRun]) -> Variant:
     """What a variant is and was made with; core-seconds are None where a run lacks them."""
     steps: dict[str, Cost] = {}
     for step in runs[0].steps():
-        costs = [run.cost(step) for run in runs if (run.path / step / "timings.json").is_file()]
+        costs = [run.cost(step) for run in runs if run.has_times(step)]
         if len(costs) == len(runs):
             cores = [core for _, core in costs if core is not None]
             seconds = float(np.mean([spent for spent, _ in costs]))

@@ -15,16 +15,19 @@ from recdistill.data.prepared import LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.results import Metrics
 from recdistill.steps import SPECS, STEPS, behind
+from recdistill.storage.checksums import DamagedError
 from recdistill.storage.files import map_array
 from recdistill.storage.manifest import Environment, Manifest, Timings
 from recdistill.storage.names import is_own_name
-from recdistill.storage.step_files import check_step, checked, read_manifest
+from recdistill.storage.step_files import MANIFEST_FILE, check_step, checked, read_manifest
 from recdistill.storage.typed import JsonValue, read_typed, typed
 
 logger = logging.getLogger("recdistill")
 
 SEED_INPUTS = ("seed", *(spec.as_input for spec in STEPS))
 """Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
+FOLDERS = tuple(spec.folder for spec in STEPS)
+METRICS_FILE, TIMES_FILE = "metrics.json", "timings.json"
 NOT_WORK = (SPECS["report"].folder,)
 """Steps that change no number."""
 
@@ -100,12 +103,14 @@ class StoredRun:
     def steps(self) -> dict[str, Manifest]:
         """Manifests of the run's steps in the order in which they were begun; the report is left out, and what the
         evaluation was made without.
+
+        Raises:
+            DamagedError: a step's folder has no manifest, or one that is not as it was written.
         """
-        read = {path.parent.name: read_manifest(path.parent) for path in self.path.glob("*/manifest.json")}
-        found = {name: manifest for name, manifest in read.items() if manifest is not None}
-        evaluation = found.get("evaluation")
+        evaluation = self._manifest("evaluation")
         left_out = (*NOT_WORK, *(not_evaluated(evaluation) if evaluation else ()))
-        kept = [(name, manifest) for name, manifest in found.items() if "." not in name and name not in left_out]
+        read = {name: self._manifest(name) for name in FOLDERS if name not in left_out}
+        kept = [(name, manifest) for name, manifest in read.items() if manifest is not None]
         return dict(sorted(kept, key=lambda step: str(step[1].get("started"))))
 
     def device(self, step: str) -> str:
@@ -117,7 +122,11 @@ class StoredRun:
         return environment["cpu"]["model"] if "cpu" in environment else ""
 
     def _manifest(self, step: str) -> Manifest | None:
-        return read_manifest(self.path / step)
+        """A step's manifest; None where the run has no such step."""
+        manifest = read_manifest(self.path / step)
+        if manifest is None and (self.path / step).is_dir():  # it was written before the folder had its name
+            raise DamagedError(self.path / step / MANIFEST_FILE, "missing")
+        return manifest
 
     def code(self) -> dict[str, set[str]]:
         """What the steps were made with: `commit`, and the packages' versions by name; only what was recorded."""
@@ -135,9 +144,14 @@ class StoredRun:
         """Each step's section of the configuration."""
         return {step: manifest["config"] for step, manifest in self.steps().items()}
 
+    def has_times(self, step: str) -> bool:
+        """Whether the step wrote how long it took, be the file there or lost."""
+        manifest = self._manifest(step)
+        return manifest is not None and TIMES_FILE in (manifest.get("files") or _files(self.path / step))
+
     def cost(self, step: str) -> tuple[float, float | None]:
         """Seconds and core-seconds of a step; None for the latter where they were not recorded."""
-        timings = read_typed(checked(self.path / step / "timings.json"), Timings)
+        timings = read_typed(checked(self.path / step / TIMES_FILE), Timings)
         cores = timings.get("core_seconds")
         return sum(timings["phases"].values()), None if cores is None else sum(cores.values())
 
@@ -155,11 +169,21 @@ def read_stored(path: Path) -> StoredRun:
     Raises:
         UserError: the run was not evaluated, or what it left is damaged.
     """
-    file = path / "evaluation" / "metrics.json"
-    if not file.is_file():
+    folder = path / "evaluation"
+    if not _is_evaluated(path):
         raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
-    check_step(path / "evaluation")
-    return StoredRun(path, read_typed(file, Metrics))
+    if check_step(folder) is None:
+        raise DamagedError(folder / MANIFEST_FILE, "missing")
+    return StoredRun(path, read_typed(folder / METRICS_FILE, Metrics))
+
+
+def _is_evaluated(run: Path) -> bool:
+    """Whether a run was evaluated, be all files of the evaluation there or not."""
+    return any((run / "evaluation" / name).is_file() for name in (METRICS_FILE, MANIFEST_FILE))
+
+
+def _files(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def refuse_unlike(runs: Sequence[StoredRun]) -> None:
@@ -236,7 +260,7 @@ def study_variants(folder: Path) -> dict[str, list[Path]]:
     runs = [path for path in sorted(folder.glob("*/seed-*")) if path.is_dir()]
     if not runs:
         return {}
-    evaluated = [path for path in runs if (path / "evaluation" / "metrics.json").is_file()]
+    evaluated = [path for path in runs if _is_evaluated(path)]
     if not evaluated:
         raise UserError(f"{folder}: no run of this study has been evaluated; run `recdistill study` first")
     for path in runs:

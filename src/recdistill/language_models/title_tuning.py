@@ -30,6 +30,7 @@ from recdistill.language_models.sentences import SentenceReader
 from recdistill.language_models.title_lora import TitleTuning, new_lora, read_tuning
 from recdistill.language_models.titles import made_how, title_reader
 from recdistill.progress import progress_bar
+from recdistill.storage.kept_files import is_kept, keep
 from recdistill.storage.run_folder import fingerprint
 
 logger = logging.getLogger("recdistill")
@@ -101,10 +102,11 @@ def tune_titles(config: TeacherConfig, data: PreparedData, seed: int, cache: Pat
     if not len(follows.first):
         raise UserError("teacher.title_tuning: no two items with titles follow one another; set steps: 0")
     path = cache / FOLDER / f"{_key(config, data, follows, seed, cache, device)}.safetensors"
-    if path.is_file():
+    if is_kept(path):
         return read_tuning(path)
     tuning = train(title_reader(config, cache, device), data.texts, follows, settings, seed)
     tuning.save(path)
+    keep(path)
     return tuning
 
 

@@ -24,6 +24,7 @@ from recdistill.languages import message
 from recdistill.measure.facts import TitleFacts
 from recdistill.steps import RESULTS
 from recdistill.storage.files import atomic_path, read_tensors
+from recdistill.storage.kept_files import is_kept, keep
 from recdistill.storage.typed import typed
 
 logger = logging.getLogger("recdistill")
@@ -114,7 +115,7 @@ def _embedded(config: TeacherConfig, titles: list[str], cache: Path, device: str
     how = made_how(config, cache, device) + ([] if tuning is None else [tuning.digest])
     key = hashlib.sha256("\x00".join([*how, *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
-    if path.is_file():
+    if is_kept(path):
         return path
     titled = [row for row, title in enumerate(titles) if title]
     texts = ["", *(titles[row] for row in titled)]
@@ -129,6 +130,7 @@ def _embedded(config: TeacherConfig, titles: list[str], cache: Path, device: str
     embeddings[titled] = found[1:]
     with atomic_path(path) as temporary:
         save_file({"embeddings": embeddings}, temporary, {FACTS: json.dumps(facts)})
+    keep(path)
     return path
 
 

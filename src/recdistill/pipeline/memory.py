@@ -44,16 +44,26 @@ def memory_errors(step: Step, config: RunConfig, device: str, items: int | None)
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_lack(error):
+        if not is_lack(error):
             raise
-        key = SMALLER[step]
-        told = (str(error).splitlines() or [""])[0][:120]
-        found = _planned(step, config, device, items) or f"take a smaller {key} ({_value(config, key)})"
-        where = f"{device}, {_memory_gib(device):.1f} GiB"
-        raise UserError(f"{step}: out of memory ({where}: {told}); {found}") from error
+        raise UserError(lack_sentence(error, step, config, device, items)) from error
 
 
-def _is_lack(error: BaseException) -> bool:
+def lack_sentence(error: BaseException, step: Step, config: RunConfig, device: str, items: int | None) -> str:
+    """What lacked and what to do, in a line; see :func:`memory_errors`."""
+    told = (str(error).splitlines() or [""])[0][:120]
+    where = f"{device}, {_memory_gib(device):.1f} GiB"
+    return f"{step}: out of memory ({where}: {told}); {advice(step, config, device, items)}"
+
+
+def advice(step: Step, config: RunConfig, device: str, items: int | None) -> str:
+    """What to do where memory did not suffice: the plan's answer for this machine, or the setting to lower."""
+    key = SMALLER[step]
+    return _planned(step, config, device, items) or f"take a smaller {key} ({_value(config, key)})"
+
+
+def is_lack(error: BaseException) -> bool:
+    """Whether an error says that there was no memory left."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in SIGNS)
 
 

@@ -34,7 +34,7 @@ from recdistill.pipeline.plans import OpenRun
 from recdistill.pipeline.work import do_work, forget_other_machines_ranks
 from recdistill.steps import LAST, RESULTS, SPECS, Step, includes, needs_language_model, steps_until
 from recdistill.storage.run_folder import RunFolder
-from recdistill.storage.typed import read_typed
+from recdistill.storage.typed import JsonValue, read_typed
 
 logger = logging.getLogger("recdistill")
 
@@ -170,6 +170,7 @@ class Pipeline(OpenRun):
         if step == "evaluate":
             forget_other_machines_ranks(self)
         items = self.data().num_items if step != "prepare" else None
+        chosen: dict[str, JsonValue] = {}
         with (
             memory_errors(step, self.config, self.device, items),
             self.folder.work_on(
@@ -181,9 +182,10 @@ class Pipeline(OpenRun):
                 Profiler(self.device),
                 resumable=spec.resumable,
                 results=RESULTS[step],
+                chosen=chosen,
             ) as (partial, profiler),
         ):
-            do_work(self, step, RunContext(self.device, profiler, partial))
+            do_work(self, step, RunContext(self.device, profiler, partial, chosen))
             if step == "prepare":
                 self.refuse_other_data(partial)
         logger.info("%s: done", step)

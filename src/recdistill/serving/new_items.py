@@ -83,7 +83,10 @@ def _embeddings(
         raise UserError(f"{run}: another encoder than here read its titles (teacher.title_encoder, teacher.llm)")
     if not bool(torch.isfinite(embeddings).all()):
         raise UserError(f"{run}: the embedding of a title is not a number in half precision")
-    return embeddings[count:]
+    added = embeddings[count:]
+    if unread := [text for text, row in zip(new.texts, added, strict=True) if not bool(row.any())]:
+        raise UserError(f"{run}: the title encoder finds nothing to read in {unread[0]!r}; leave its item out")
+    return added
 
 
 def _encoder_config(config: TeacherConfig, encoder: str, device: str) -> TeacherConfig:

@@ -61,7 +61,8 @@ class Environment(TypedDict, total=False):
 class Manifest(TypedDict):
     """What ran, with which settings, on what, when. `seconds` are those of all tries.
 
-    `files` are the others of the folder, with size and checksum; `checksum` is the manifest's own.
+    `chosen` are settings of the step that were `auto`, and what was taken for it. `files` are the others of the folder,
+    with size and checksum; `checksum` is the manifest's own.
     """
 
     step: NotRequired[str]
@@ -69,6 +70,7 @@ class Manifest(TypedDict):
     fingerprint: str
     inputs: Inputs
     config: dict[str, JsonValue]
+    chosen: NotRequired[dict[str, JsonValue]]
     code: NotRequired[Code]
     environment: NotRequired[Environment]
     started: NotRequired[str]

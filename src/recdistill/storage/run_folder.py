@@ -17,7 +17,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ from recdistill.storage.files import clear_temporary, disk_errors
 from recdistill.storage.locks import locked
 from recdistill.storage.manifest import Environment, Inputs, Manifest, Memory, Timings
 from recdistill.storage.step_files import damage_of, read_manifest, write_manifest
-from recdistill.storage.typed import read_typed
+from recdistill.storage.typed import JsonValue, read_typed
 from recdistill.version import __version__
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ class RunFolder:
         profiler: P,
         resumable: bool = True,
         results: int = 1,
+        chosen: Mapping[str, JsonValue] | None = None,
     ) -> Iterator[tuple[Path, P]]:
         """Do a step: give its partial folder and a running profiler; name the folder properly when the block ends well.
 
@@ -159,6 +160,7 @@ class RunFolder:
             profiler: measures the step; what an earlier try measured is restored into it.
             resumable: whether an interrupted try leaves something to go on from.
             results: the count of the step's results (:mod:`recdistill.steps`), for the manifest.
+            chosen: what the block filled it with goes into the finished step's manifest.
         """
         partial = self.path / f"{name}.partial"
         before = self._open_partial(partial, expected, resumable)
@@ -189,6 +191,8 @@ class RunFolder:
             profiler.write(partial)
             clear_temporary(partial)
             manifest |= {"status": "finished", "finished": _now(), "seconds": _since(began, manifest)}
+            if chosen:
+                manifest["chosen"] = {**chosen}
             with disk_errors(partial):
                 write_manifest(partial, manifest, None)
         except BaseException:

@@ -72,8 +72,10 @@ class TitleMap:
     def is_made_for(self, embeddings: Tensor) -> bool:
         """Whether the first E titles, embedded again as (E, H), come out as they were, but for rounding.
 
-        What all titles have in common is taken away first: it is most of an embedding, and like in many encoders.
+        What all titles have in common is taken away first: it is most of an embedding, and like in many encoders. A
+        text without a token has no embedding, then as now, and is no title here.
         """
+        embeddings = embeddings[(embeddings != 0).any(dim=1)]
         known = self.embeddings[self._titled][: len(embeddings)].float()
         if embeddings.shape != known.shape:
             return False

@@ -68,8 +68,7 @@ def adapter_card(config: TeacherConfig, blocks: int, has_layer_types: bool) -> s
     cut = f"config.num_hidden_layers = {blocks}  # the blocks that were kept, the first ones\n" if is_cut else ""
     if cut and has_layer_types:
         cut += f"config.layer_types = config.layer_types[:{blocks}]\n"
-    # A folder's place on this machine says nothing elsewhere.
-    base = Path(config.llm).name if "/" in config.llm and config.llm.startswith((".", "/", "~")) else config.llm
+    base = base_name(config.llm)
     return CARD.format(
         **numbers,
         llm=inline_code(base),
@@ -80,3 +79,9 @@ def adapter_card(config: TeacherConfig, blocks: int, has_layer_types: bool) -> s
         gate=GATED.format(**numbers) if gated else UNGATED,
         router=", with the router that makes the gate" if gated else "",
     )
+
+
+def base_name(llm: str) -> str:
+    """`teacher.llm` as others are told of it: a folder's place on this machine says nothing elsewhere."""
+    is_path = llm.startswith((".", "/", "~")) or llm.count("/") > 1
+    return Path(llm).name if is_path else llm

@@ -240,8 +240,16 @@ def _gate_block(block: nn.Module, options: BlockOptions) -> None:
     block.forward = GatedForward(block, block_gate, options)
 
 
-def save_experts(model: PeftModel, folder: Path) -> None:
-    """Write the adapters alone, in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`)."""
+def save_experts(model: PeftModel, folder: Path, base: str) -> None:
+    """Write the adapters alone, in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`).
+
+    Args:
+        model: the decoder with its adapters.
+        folder: where to write.
+        base: the language model's name, written in the place of the folder that it was loaded from.
+    """
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base
     # Left to itself, PEFT asks the hub about the vocabulary and may add the embeddings, which nobody has trained.
     model.save_pretrained(str(folder), save_embedding_layers=False)
 

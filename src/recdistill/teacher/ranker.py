@@ -14,7 +14,7 @@ from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Pac
 from recdistill.language_models.per_layer import own_inputs
 from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_text
 from recdistill.students.base import Student
-from recdistill.teacher.adapter_card import adapter_card
+from recdistill.teacher.adapter_card import adapter_card, base_name
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
     BlockOptions,
@@ -198,7 +198,7 @@ class Ranker(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the experts (PEFT's format) and the rest of what was trained (safetensors)."""
-        save_experts(self.llm, folder / ADAPTER_FOLDER)
+        save_experts(self.llm, folder / ADAPTER_FOLDER, base_name(self.config.llm))
         types = getattr(base_decoder(self.llm).config, "layer_types", None)
         card = adapter_card(self.config, len(decoder_blocks(self.llm)), has_layer_types=bool(types))
         write_text(folder / ADAPTER_FOLDER / "README.md", card)

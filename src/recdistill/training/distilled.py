@@ -239,7 +239,10 @@ def train_distilled(
     profiler, folder = context.profiler, context.folder
     with profiler.phase("strength"):
         events_per_item = float(data.train_item_counts()[1:].mean())
-        config = replace(config, distill=settled(config.distill, events_per_item, folder))
+        decided = settled(config.distill, events_per_item, folder)
+        asked_auto = [name for name in ("weight", "dropout") if getattr(config.distill, name) == "auto"]
+        context.chosen.update({name: getattr(decided, name) for name in asked_auto})
+        config = replace(config, distill=decided)
     with profiler.phase("selection"):
         if not config.distill.weight:  # No list is learned, and mixed histories have nothing else to teach.
             asked = data

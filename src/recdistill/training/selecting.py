@@ -15,6 +15,7 @@ from recdistill.distill.lists import hide_history, list_scores
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.selection import divergence_above, student_misses
 from recdistill.storage.files import map_array, write_array
+from recdistill.storage.kept_files import is_kept, keep
 from recdistill.students.make import load_student
 
 logger = logging.getLogger("recdistill")
@@ -35,8 +36,9 @@ def selected_events(
     if config.distill.selection == "all" or not config.distill.weight:
         return np.ones(len(data.items), dtype=np.bool_)
     path = folder / SELECTED_FILE
-    if not path.is_file():
+    if not is_kept(path):
         write_array(path, _ask_student(config, data, reader, student_folder, device))
+        keep(path)
     selected = np.asarray(map_array(path))
     _tell(config.distill.selection, int(selected.sum()), len(data.targets("train")))
     return selected

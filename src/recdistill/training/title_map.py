@@ -32,8 +32,9 @@ def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, dat
         return
     teacher = asdict(config.teacher)
     columns = ItemColumns.of(config.data)._asdict()
+    read = [text for text, titled in zip(data.texts, have_titles(embeddings).tolist(), strict=True) if text and titled]
     about: MapAbout = {
-        "examples": [text for text in data.texts if text][:EXAMPLES],
+        "examples": read[:EXAMPLES],
         "columns": {name: list(value) if isinstance(value, tuple) else value for name, value in columns.items()},
         "teacher": {name: teacher[name] for name in ENCODER_SETTINGS},
     }

@@ -1,10 +1,16 @@
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from experiments.bench.rows import MATRIX, ended, matrix, row
+from recdistill.experiments.bench import cell
+from recdistill.experiments.bench.cell_run import CellRun
 from recdistill.experiments.bench.results import add_row
 from recdistill.experiments.bench.runner import WORK, _Bench, _ending, _todo, turns, without_paths
+from recdistill.steps import Step
+from recdistill.storage.files import write_json
 
 
 def test_turns_start_at_different_cells_and_hold_all(tmp_path: Path) -> None:
@@ -50,6 +56,58 @@ def test_a_cell_begins_with_an_empty_folder_whatever_a_killed_bench_left_there(
     monkeypatch.setattr(_Bench, "_refusal", lambda self, cell: "")
     bench.run(made.cells["base"], 1)
     assert found == [False]
+
+
+def test_a_cell_that_memory_did_not_suffice_for_has_the_plans_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = matrix(tmp_path)
+    bench = _Bench(made, tmp_path, "cpu")
+    monkeypatch.setattr(_Bench, "_process", lambda *_: -9)
+    monkeypatch.setattr(_Bench, "_refusal", lambda self, cell: "")
+    monkeypatch.setattr(_Bench, "_num_items", lambda self: 1000)
+    row = bench.run(made.cells["base"], 1)
+    assert row["status"] == "out_of_memory"
+    assert row["reason"].startswith(
+        "killed by the system (signal 9), which it does when memory is full; `recdistill plan`"
+    )
+
+
+@pytest.mark.parametrize("error", [RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()])
+@pytest.mark.parametrize("step", ["teacher", "export"])
+def test_a_cell_tells_a_lack_of_memory_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, step: Step
+) -> None:
+    def fails(run: CellRun) -> None:
+        run.step, run.num_items = step, 1000
+        raise error
+
+    status, outcome = cell_ends(tmp_path, monkeypatch, fails)
+    assert (status, outcome["status"]) == (0, "out_of_memory")
+    assert outcome["reason"].startswith(f"{step}: out of memory (cpu, ")
+    assert "`recdistill plan` for this machine" in outcome["reason"]
+
+
+def test_a_cells_other_errors_stay_what_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(run: CellRun) -> None:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        cell_ends(tmp_path, monkeypatch, fails)
+
+
+def cell_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[CellRun], None]
+) -> tuple[int, dict[str, str]]:
+    """A cell's process without the process."""
+    made = matrix(tmp_path)
+    monkeypatch.setattr(CellRun, "run", run)
+    for name in ("watch_parent", "pin"):
+        monkeypatch.setattr(cell, name, lambda _: None)
+    spec = _Bench(made, tmp_path, "cpu")._spec(made.cells["base"], 1, "base-1", titles_only=False)
+    write_json(tmp_path / "spec.json", spec)
+    status = cell.main([str(tmp_path / "spec.json"), str(tmp_path / "out.json")])
+    return status, json.loads((tmp_path / "out.json").read_text())
 
 
 def test_other_settings_are_other_work(tmp_path: Path) -> None:

@@ -187,6 +187,28 @@ def test_a_damaged_journal_is_cut_back_and_its_later_trials_are_done_again(
 
 
 @needs_optuna
+@pytest.mark.parametrize("content", ["", None])
+def test_where_the_journals_ends_are_damaged_they_are_written_anew_and_find_later_damage(
+    config: RunConfig, caplog: pytest.LogCaptureFixture, content: str | None
+) -> None:
+    tune(config, replace(SETTINGS, trials=2), SPACE)
+    found, folder = trials(config), Path(config.run) / "tune"
+    ends = folder / "study.ends.json"
+    ends.write_text(ends.read_text()[:-20] if content is None else content)
+    tune(config, replace(SETTINGS, trials=2), SPACE)
+    assert f"the journal is taken as it is, since {ends}: damaged" in caplog.text
+    size = (folder / "study.journal").stat().st_size
+    assert [end["bytes"] for end in json.loads(ends.read_text())["ends"]] == [size, size]
+    tune(config, replace(SETTINGS, trials=3), SPACE)
+    journal = bytearray((folder / "study.journal").read_bytes())
+    journal[size + 9] ^= 1
+    (folder / "study.journal").write_bytes(journal)
+    tune(config, replace(SETTINGS, trials=2), SPACE)
+    assert "trials are done again from trial 3 on" in caplog.text
+    assert trials(config) == found
+
+
+@needs_optuna
 def test_a_study_of_students_with_other_results_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(config, replace(SETTINGS, trials=1), SPACE)
     monkeypatch.setitem(RESULTS, "student", RESULTS["student"] + 1)
@@ -314,3 +336,18 @@ def _raise(error: BaseException) -> Any:
         raise error
 
     return raising
+
+
+@needs_optuna
+def test_a_lack_of_memory_is_one_line_with_the_setting_to_lower(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to\nmore")
+
+    monkeypatch.setattr(tuning, "fit", fails)
+    with pytest.raises(UserError) as told:
+        tune(config, SETTINGS, SPACE)
+    assert str(told.value).startswith("student: out of memory (cpu, ")
+    assert str(told.value).endswith("take a smaller student.train.batch_size (16)")
+    assert "\n" not in str(told.value)

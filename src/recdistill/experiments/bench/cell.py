@@ -5,14 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from recdistill.errors import UserError
 from recdistill.experiments.bench.cell_run import CellRun
 from recdistill.experiments.bench.process import pin, watch_parent
 from recdistill.experiments.bench.results import Outcome, Status
 from recdistill.experiments.bench.spec import CellSpec
 from recdistill.interruption import Interrupted, handled_signals
+from recdistill.pipeline.memory import is_lack
 from recdistill.progress import set_up_logging
 from recdistill.storage.files import write_json
 from recdistill.storage.typed import read_typed
@@ -43,8 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     except UserError as error:
         ended: Status = "failed" if cell is not None and cell.began else "refused"
         found = {"status": ended, "reason": str(error)}
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        found = {"status": "out_of_memory", "reason": (str(error).splitlines() or ["no memory left"])[0]}
+    except (RuntimeError, MemoryError) as error:
+        if cell is None or not is_lack(error):
+            raise
+        found = {"status": "out_of_memory", "reason": cell.lack_sentence(error)}
     shutil.rmtree(spec["work"], ignore_errors=True)
     write_json(out, found)
     return 0

@@ -33,8 +33,10 @@ from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Facts, together
 from recdistill.measure.peak import matmul_peak
 from recdistill.measure.profiler import Profiler
+from recdistill.pipeline.memory import lack_sentence
 from recdistill.plan.llm_kinds import shapes_from_config
 from recdistill.plan.llm_shapes import LlmShapes
+from recdistill.steps import Step
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.training.checkpoint import Weights, copy_weights, put_weights
 from recdistill.training.evidence import module_facts, trained_facts
@@ -56,6 +58,9 @@ class CellRun:
         self.device, self.work = spec["device"], Path(spec["work"])
         self.began = False
         """Whether the settings were accepted: what is wrong before is a refusal, and what is wrong after a failure."""
+        self.step: Step = "teacher"
+        """Whose work is being done."""
+        self.num_items: int | None = None
         self.result: FitResult | None = None
         self.quality: MeasuredQuality = {}
         self.facts: Facts = {}
@@ -86,6 +91,10 @@ class CellRun:
                 self.peak = matmul_peak(self.dtype, self.device)
         return self._row()
 
+    def lack_sentence(self, error: BaseException) -> str:
+        """What lacked where memory did not suffice, and what to do, in a line."""
+        return lack_sentence(error, self.step, self.config, self.device, self.num_items)
+
     def _accept(self) -> None:
         check_machine(self.config.teacher, self.device)
         check_llm(self.config.teacher, cache_folder())
@@ -95,6 +104,7 @@ class CellRun:
         with profiler.phase("load data"):
             whole = PreparedData.load(Path(self.spec["data"]))
             self.data = sample_data(whole, max(1, self.sizes.validation_users), config.seed)
+            self.num_items = self.data.num_items
         with profiler.phase("embed titles"):
             title_embeddings(config.teacher, self.data.texts, cache_folder(), self.device)
         if not self.spec["titles_only"]:
@@ -176,6 +186,7 @@ class CellRun:
                 self.teacher.predict(windows, rows, self.teacher.read_batch)
 
     def _export(self) -> None:
+        self.step = "export"
         names = Fingerprints(self.data.fingerprint, self.data.split_fingerprint, "bench")
         folder, config = self.work / "outputs", self.config.decided_export
         if self.config.teacher.compile and config.batch_size != "auto":

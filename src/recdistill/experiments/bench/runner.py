@@ -16,6 +16,7 @@ from pathlib import Path
 
 from recdistill import pipeline
 from recdistill.data.fetch import cache_folder
+from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import BASE, BenchCell, Matrix
 from recdistill.experiments.bench.results import (
@@ -31,6 +32,7 @@ from recdistill.experiments.bench.results import (
 from recdistill.experiments.bench.spec import CellSpec, plain_settings
 from recdistill.interruption import Interrupted
 from recdistill.language_models.backbone import check_llm, check_machine
+from recdistill.pipeline.memory import advice
 from recdistill.storage.files import clear_temporary, write_json, write_text
 from recdistill.storage.run_folder import RunFolder
 from recdistill.storage.typed import read_typed, typed
@@ -161,9 +163,14 @@ class _Bench:
             outcome = read_typed(files["out.json"], Outcome)
         else:
             outcome = _ending(code, log.read_text(encoding="utf-8", errors="replace"), self.matrix.cell_seconds)
+            if outcome["status"] == "out_of_memory":
+                outcome["reason"] += f"; {advice('teacher', cell.config, self.device, self._num_items())}"
         row = typed({**row, **outcome}, Row, cell.name)
         row["reason"] = without_paths(row["reason"])
         return row
+
+    def _num_items(self) -> int:
+        return PreparedData.load(RunFolder(self.out / SHARED).step("prepare")).num_items
 
     def _refusal(self, cell: BenchCell) -> str:
         """Why the package or this machine cannot do what the cell asks; empty where it can."""

@@ -87,7 +87,15 @@ def open_study(folder: Path, settings: TuneConfig, made_of: str) -> "optuna.Stud
         raise UserError(f"tune: {folder} holds a study of other settings, space or data; remove it or name another run")
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    if (told := len(records(study))) and not (folder / ENDS_FILE).is_file():
+        _mark_all(folder, told)
     return study
+
+
+def _mark_all(folder: Path, trials: int) -> None:
+    """Write down the end of a journal whose ends are lost, for all its trials: later damage is found again."""
+    held = held_files(folder, [JOURNAL])[JOURNAL]
+    write_json(folder / ENDS_FILE, sealed({"ends": [held] * trials}))
 
 
 def mark_end(folder: Path) -> None:

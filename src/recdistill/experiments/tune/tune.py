@@ -32,6 +32,7 @@ from recdistill.experiments.tune.study import TrialRecord, ask, mark_end, open_s
 from recdistill.interruption import deferred
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from recdistill.pipeline.memory import memory_errors
 from recdistill.storage.files import clear_temporary, disk_errors, write_text
 from recdistill.storage.run_folder import RunFolder, fingerprint
 from recdistill.training.callbacks import Callback
@@ -170,13 +171,14 @@ def tell_next(
 def _train(student: StudentConfig, data: PreparedData, config: RunConfig, folder: Path, watch: Watch) -> None:
     """Train one student, from where an interrupted try at it left off; other trials' folders are thrown away."""
     device = pipeline.choose_device(config.device)
-    training = student_training(student, data, config.seed, device, config.evaluate)
     name = fingerprint("trial", student, config.seed, config.evaluate.filter_seen, data.split_fingerprint, device)
     own = folder / f"{TRIAL}{name}"
     clear_trials(folder, keep=own)
     own.mkdir(exist_ok=True)
     clear_temporary(own)
-    with Profiler(device) as profiler:
+    tried = replace(config, student=student)
+    with memory_errors("student", tried, device, data.num_items), Profiler(device) as profiler:
+        training = student_training(student, data, config.seed, device, config.evaluate)
         context = RunContext(device, profiler, own)
         fit(training, student.train, context, config.seed, name, "student of this trial", callbacks=[watch])
 
