@@ -67,7 +67,12 @@ endif
 
 # What only the site and the notebooks need; the tests do without.
 $(DOCS_INSTALLED): $(INSTALLED) requirements-docs.lock
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements-docs.lock
+ifeq ($(HASHES),no)
+	grep -o '^[A-Za-z0-9_.-]*==[^ ]*' requirements-docs.lock > $(VENV)/requirements-docs.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r $(VENV)/requirements-docs.txt
+else
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-docs.lock
+endif
 	touch $@
 
 clean:

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HASHED = ("requirements.lock", "requirements-serve.lock")
+HASHED = ("requirements.lock", "requirements-serve.lock", "requirements-docs.lock")
 
 
 def tool(name: str) -> ModuleType:
@@ -49,6 +49,7 @@ def test_torch_alone_has_no_hash_and_its_file_says_why() -> None:
 def test_what_is_installed_by_make_is_compared_with_its_hash() -> None:
     makefile, docker = ((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "Dockerfile"))
     assert "--no-deps --require-hashes -r requirements.lock" in makefile
+    assert "--no-deps --require-hashes -r requirements-docs.lock" in makefile
     assert "--require-hashes -r /build/requirements-serve.lock" in docker
 
 
