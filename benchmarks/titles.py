@@ -32,7 +32,8 @@ import torch
 from numpy.typing import NDArray
 
 from recdistill.config import EvaluateConfig, LossConfig, StudentConfig, TeacherConfig
-from recdistill.config.teacher import TitleTuningConfig, Weights
+from recdistill.config.teacher import Weights
+from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets

@@ -27,6 +27,7 @@ ENDED = {
     "config/data.py": 1,
     "config/distill.py": 1,
     "config/loss.py": 1,
+    "config/teacher.py": 2,
     "data/batches.py": 1,
     "data/interactions.py": 1,
     "data/prepare.py": 1,
@@ -91,6 +92,7 @@ DISPATCHES: dict[str, Callable[[], object]] = {
     "data.source of new items": lambda: ItemColumns.of(unlisted(DataConfig(), "source")),
     "names of a source's items": lambda: names_of_items("another"),  # type: ignore[arg-type]
     "data.source that is opened": _source,
+    "teacher.kind": lambda: unlisted(TeacherConfig(), "kind").chosen,
     "gate.kind": _gate,
     "gate.router": lambda: Gate(unlisted(GateConfig(), "router"), 4, 2),
     "teacher.padding": lambda: training_batches(

@@ -7,6 +7,7 @@ import yaml
 from recdistill.cli import main
 from recdistill.cli.parser import build_parser
 from recdistill.config import DataConfig, PlantedConfig, RunConfig, TeacherConfig, TrainConfig
+from recdistill.config.teacher_kind import LanguageModel, NoTeacher, SecondStudent
 from recdistill.errors import UserError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -177,3 +178,21 @@ def test_help_tells_the_meaning_of_every_setting() -> None:
             if isinstance(setting, ast.AnnAssign):
                 assert isinstance(after, ast.Expr), ast.unparse(setting)
                 assert isinstance(after.value, ast.Constant), ast.unparse(setting)
+
+
+def test_a_teacher_has_what_its_kind_has() -> None:
+    assert TeacherConfig(folds=3).chosen == LanguageModel(folds=3, compiled=False)
+    assert TeacherConfig(compile=True).chosen == LanguageModel(folds=0, compiled=True)
+    assert TeacherConfig(kind="second_student", title_decay=0.0).chosen == SecondStudent()
+    assert TeacherConfig(kind="none").chosen == NoTeacher()
+
+
+def test_the_language_model_is_read_with_the_blocks_that_its_reader_takes() -> None:
+    """A teacher of it takes the first blocks; titles are embedded by all; minilm's titles need no language model."""
+    teacher = TeacherConfig(layers=2)
+    control = TeacherConfig(kind="second_student", title_decay=0.0, layers=2, title_encoder="llm")
+    assert teacher.reading_llm == teacher
+    assert control.reading_llm is not None
+    assert control.reading_llm.layers is None
+    assert TeacherConfig(kind="second_student", title_decay=0.0).reading_llm is None
+    assert TeacherConfig(kind="none", title_encoder="llm").reading_llm is None

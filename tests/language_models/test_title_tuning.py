@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from recdistill.config import TeacherConfig
-from recdistill.config.teacher import TitleTuningConfig
+from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models import title_tuning

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from recdistill.config import DataConfig, RunConfig
+from recdistill.config.teacher_kind import NoTeacher
 from recdistill.errors import UserError
 from recdistill.steps import SPECS, Step, includes, needs_language_model
 from recdistill.storage.new_folder import repaired
@@ -83,9 +84,9 @@ def _check_models(config: RunConfig) -> None:
     from recdistill.language_models.locations import encoder_location, llm_location
 
     teacher = config.teacher
-    if teacher.kind == "none":
+    if isinstance(teacher.chosen, NoTeacher):
         return
-    if teacher.kind == "llm" or teacher.title_encoder == "llm":
+    if teacher.reading_llm is not None:
         llm_location(teacher.llm, cache_folder())
     if teacher.title_encoder != "llm":
         encoder_location(teacher.title_encoder, cache_folder())

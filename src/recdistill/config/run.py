@@ -11,6 +11,7 @@ from recdistill.config.report import ReportConfig
 from recdistill.config.rules import Range, at_least, check_ranges, given, require, section, setting, unless
 from recdistill.config.student import StudentConfig
 from recdistill.config.teacher import TeacherConfig
+from recdistill.config.teacher_kind import LanguageModel, NoTeacher
 from recdistill.errors import UserError
 
 
@@ -54,15 +55,15 @@ class RunConfig:
         require(bool(self.run.strip()), "run", self.run, "the name of a folder")
         check_ranges(self, "")
         require(
-            self.teacher.history_length <= self.student.max_length or self.teacher.kind == "none",
+            self.teacher.history_length <= self.student.max_length or isinstance(self.teacher.chosen, NoTeacher),
             "teacher.history_length",
             self.teacher.history_length,
             f"at most student.max_length ({self.student.max_length})",
         )
-        if self.teacher.kind != "llm" and self.teacher.compile:
-            kind = self.teacher.kind
+        kind, is_llm = self.teacher.kind, isinstance(self.teacher.chosen, LanguageModel)
+        if self.teacher.compile and not is_llm:
             raise UserError(f"teacher.compile: compiles a language model's blocks; teacher.kind: {kind} has none")
-        if self.teacher.folds and (self.teacher.kind != "llm" or self.teacher.compile):
+        if self.teacher.folds and (not is_llm or self.teacher.compile):
             raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
@@ -84,7 +85,7 @@ class RunConfig:
     def _check_cache(self) -> None:
         """A cache pays where a prompt is read again with something behind it, and nowhere else."""
         teacher = self.teacher
-        if teacher.kind != "llm":
+        if not isinstance(teacher.chosen, LanguageModel):
             raise UserError(f"export.use_cache: with teacher.kind: {teacher.kind} there are no keys and values")
         if teacher.targets == "every":
             raise UserError(

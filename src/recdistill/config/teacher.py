@@ -1,7 +1,7 @@
 """Settings of `teacher`: the language model, its experts, its prompts and its head."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, assert_never
 
 from recdistill.config.rules import (
     ABOVE_ZERO,
@@ -10,14 +10,14 @@ from recdistill.config.rules import (
     POSITIVE,
     SHARE,
     Range,
-    at_least,
     check_ranges,
     given,
-    nonzero,
     require,
     setting,
     unless,
 )
+from recdistill.config.teacher_kind import ChosenTeacher, LanguageModel, NoTeacher, SecondStudent
+from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.config.train import TrainConfig
 from recdistill.errors import UserError
 
@@ -60,32 +60,6 @@ class AdapterConfig:
     """Dropout on the adapter's input while training."""
     layers: tuple[str, ...] = ("q_proj", "v_proj")
     """Names of the linear layers that get adapters, in every block."""
-
-
-TUNED = nonzero(".steps")
-
-
-@dataclass(frozen=True)
-class TitleTuningConfig:
-    """Training of the model that embeds the titles, on items that follow one another, before the teacher's own."""
-
-    steps: int = setting(0, NOT_NEGATIVE)
-    """Steps of contrastive training, with plain LoRA around every linear layer. 0: titles are read by the model as it
-    is."""
-    pairs: int = setting(192, at_least(2), read_with=TUNED)
-    """Pairs of items a step; each item's other half is to be told from those of all other pairs."""
-    window: int = setting(5, POSITIVE, read_with=TUNED)
-    """Two items are a pair where a user has them at most this many interactions apart, in what is trained on."""
-    temperature: float = setting(0.05, POSITIVE, read_with=TUNED)
-    """What cosines are divided by in the loss."""
-    learning_rate: float = setting(1e-3, POSITIVE, read_with=TUNED)
-    """Peak learning rate of AdamW, reached after a tenth of the steps; then it falls in a line to 0."""
-    rank: int = setting(16, POSITIVE, read_with=TUNED)
-    """Rank of LoRA."""
-
-    def check(self, prefix: str) -> None:
-        """Check ranges; `prefix` is this section's dotted key."""
-        check_ranges(self, prefix)
 
 
 @dataclass(frozen=True)
@@ -184,10 +158,38 @@ class TeacherConfig:
     )
     """The training run."""
 
+    @property
+    def chosen(self) -> ChosenTeacher:
+        """The chosen kind with its own settings."""
+        match self.kind:
+            case "llm":
+                return LanguageModel(self.folds, self.compile)
+            case "second_student":
+                return SecondStudent()
+            case "none":
+                return NoTeacher()
+            case _:
+                assert_never(self.kind)
+
+    @property
+    def reading_llm(self) -> "TeacherConfig | None":
+        """These settings with the blocks of the language model that are loaded: the teacher's, or all where it only
+        embeds the titles of a second student. None where no language model is read.
+        """
+        match chosen := self.chosen:
+            case LanguageModel():
+                return self
+            case SecondStudent():
+                return replace(self, layers=None) if self.title_encoder == "llm" else None
+            case NoTeacher():
+                return None
+            case _:
+                assert_never(chosen)
+
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
         check_ranges(self, "teacher")
-        if self.title_decay > 0 and (self.head != "residual" or self.kind == "second_student"):
+        if self.title_decay > 0 and (self.head != "residual" or isinstance(self.chosen, SecondStudent)):
             raise UserError(
                 "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
             )

@@ -76,7 +76,7 @@ def llm_digests(llm: str, cache: Path) -> Digests:
 def model_inputs(config: TeacherConfig, cache: Path) -> dict[str, Digests]:
     """The models that a teacher step reads: `llm`, `title_encoder` or both, each named file by file."""
     models = {}
-    if config.kind == "llm" or config.title_encoder == "llm":
+    if config.reading_llm is not None:
         models["llm"] = llm_digests(config.llm, cache)
     if config.title_encoder != "llm":
         models["title_encoder"] = encoder_digests(config, cache)

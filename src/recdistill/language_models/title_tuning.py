@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from recdistill.config import TeacherConfig
-from recdistill.config.teacher import TitleTuningConfig
+from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.data.prepared import IntArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.decoder_titles import DecoderReader

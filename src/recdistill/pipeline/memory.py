@@ -9,6 +9,7 @@ import psutil
 import torch
 
 from recdistill.config import RunConfig
+from recdistill.config.teacher_kind import LanguageModel
 from recdistill.errors import UserError
 from recdistill.plan.plan import GIB, make_plan
 from recdistill.plan.plan_config import PlanConfig
@@ -69,7 +70,7 @@ def is_lack(error: BaseException) -> bool:
 
 def _planned(step: Step, config: RunConfig, device: str, items: int | None) -> str:
     """What the plan says of a language model's step on this machine; empty of other steps, or where it cannot tell."""
-    if step not in ("teacher", "export") or config.teacher.kind != "llm" or not items:
+    if step not in ("teacher", "export") or not isinstance(config.teacher.chosen, LanguageModel) or not items:
         return ""
     try:
         asked = plan_config(config, device, items)

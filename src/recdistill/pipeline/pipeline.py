@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from recdistill.config import DataConfig, RunConfig
+from recdistill.config.teacher_kind import NoTeacher
 from recdistill.config.unread import unread_settings
 from recdistill.data.about import About
 from recdistill.data.counts import tell_counts
@@ -128,12 +129,11 @@ def check_models(config: RunConfig) -> None:
         UserError: the model or the title encoder is not there, or the machine cannot run it as configured.
     """
     teacher, cache = config.teacher, cache_folder()
-    if teacher.kind == "none":
+    if isinstance(teacher.chosen, NoTeacher):
         return
-    if teacher.kind == "llm" or teacher.title_encoder == "llm":
-        check_machine(teacher, choose_device(config.device))
-        # Titles are embedded by the whole model, so its blocks are counted only where a teacher is made of them.
-        check_llm(teacher if teacher.kind == "llm" else replace(teacher, layers=None), cache)
+    if read := teacher.reading_llm:
+        check_machine(read, choose_device(config.device))
+        check_llm(read, cache)
     encoder_digests(teacher, cache)
 
 

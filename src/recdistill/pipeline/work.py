@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import assert_never
 
 from recdistill.config import PlantedConfig
+from recdistill.config.teacher_kind import LanguageModel, NoTeacher, SecondStudent
 from recdistill.data.about import About
 from recdistill.data.counts import tell_untitled
 from recdistill.data.fetch import cache_folder
@@ -85,21 +86,21 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
 def _train_teacher(run: OpenRun, context: RunContext) -> None:
     student = run.step("student")
     tell_untitled(read_typed(run.step("prepare") / "data.json", About))
-    match run.config.teacher.kind:
-        case "llm":
-            _train_language_model(run, student, context)
-        case "second_student":
+    match kind := run.config.teacher.chosen:
+        case LanguageModel():
+            _train_language_model(run, kind, student, context)
+        case SecondStudent():
             train_second_student(run.config, run.data(), student, context)
-        case "none":
+        case NoTeacher():
             raise ValueError("a run without a teacher trains none")
         case _:
-            assert_never(run.config.teacher.kind)
+            assert_never(kind)
 
 
-def _train_language_model(run: OpenRun, student: Path, context: RunContext) -> None:
+def _train_language_model(run: OpenRun, kind: LanguageModel, student: Path, context: RunContext) -> None:
     name = run.plan("teacher").fingerprint
     user_ids = read_typed(run.step("prepare") / "users.json", list[str])
-    if run.config.teacher.folds:  # first, since what comes last leaves the manifest's curve and evidence
+    if kind.folds:  # first, since what comes last leaves the manifest's curve and evidence
         train_folds(run.config, run.data(), user_ids, context)
     train_teacher(run.config, run.data(), user_ids, student, context, name)
 
@@ -119,28 +120,28 @@ def _export(run: OpenRun, context: RunContext) -> None:
 
 
 def _write_lists(run: OpenRun, context: RunContext) -> None:
-    match run.config.teacher.kind:
-        case "llm":
-            _export_language_model(run, context)
-        case "second_student":
+    match kind := run.config.teacher.chosen:
+        case LanguageModel():
+            _export_language_model(run, kind, context)
+        case SecondStudent():
             _export_second_student(run, context)
-        case "none":
+        case NoTeacher():
             raise ValueError("a run without a teacher exports nothing")
         case _:
-            assert_never(run.config.teacher.kind)
+            assert_never(kind)
 
 
-def _export_language_model(run: OpenRun, context: RunContext) -> None:
+def _export_language_model(run: OpenRun, kind: LanguageModel, context: RunContext) -> None:
     data, config = run.asked(), run.config.decided_export
     made, student, trained = run.output_fingerprints(), run.step("student"), run.step("teacher")
-    if run.config.teacher.folds:
+    if kind.folds:
         with context.profiler.phase("load LLM"):
             folded = FoldedTeacher(run.config, data, student, trained, run.device)
         export_outputs(folded, data, folded.titles, config, context, made)
         return
     with context.profiler.phase("load LLM"):
         teacher = load_teacher(run.config, data, student, trained, run.device)
-    if run.config.teacher.compile and config.batch_size != "auto":
+    if kind.compiled and config.batch_size != "auto":
         with context.profiler.phase("compile"):
             compile_reading(teacher, teacher.export_windows(), config.batch_size)
     export_outputs(teacher, data, teacher.titles, config, context, made)
@@ -203,15 +204,15 @@ def _scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str,
         **baseline_scorers(data, config.evaluate),
         "student": lambda: student_scorer(student, data, device),
     }
-    match config.teacher.kind:
-        case "llm":
+    match kind := config.teacher.chosen:
+        case LanguageModel():
             scorers["teacher"] = lambda: teacher_scorer(config, data, targets, student, teacher, context)
-        case "second_student":
+        case SecondStudent():
             scorers["teacher"] = lambda: _second_student(run, data).scorer()
-        case "none":
+        case NoTeacher():
             pass
         case _:
-            assert_never(config.teacher.kind)
+            assert_never(kind)
     if not SPECS["distill"].left_out(config):
         scorers["distilled"] = lambda: student_scorer(distilled, data, device)
     if isinstance(rule := config.data.chosen, PlantedConfig):

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from recdistill.config.settings import flat, nested, run_config
+from recdistill.config.teacher_kind import LanguageModel
 from recdistill.config.yaml_files import read_yaml
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import BASE, BenchCell, Matrix, Section, Sizes, four
@@ -103,7 +104,7 @@ def _cell(name: str, content: dict[str, object], base: dict[str, object], sizes:
             raise UserError(f"{key}: {error}") from error
         plain = run_config(nested(OWN | base))
         return BenchCell(name, settings, _sizes(own, sizes, key), plain, refusal=str(error))
-    if config.teacher.kind != "llm":
+    if not isinstance(config.teacher.chosen, LanguageModel):
         raise UserError(f"{key}: teacher.kind: {config.teacher.kind} has no language model to be measured; use llm")
     if config.teacher.title_tuning.steps:
         raise UserError(
