@@ -5,7 +5,7 @@ where pyarrow is installed, which nothing else here needs (polars 2.1.0, pandas 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,14 @@ class FrameTable:
         if self.frame.is_empty() and not may_be_empty:
             raise UserError(f"{self.path}: no rows")
         return self.frame.select(wanted)
+
+    def types(self, wanted: Sequence[str]) -> pl.DataFrame:
+        """See :class:`recdistill.tables.tables.Table`."""
+        return self.frame.select(wanted).clear()
+
+    def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
+        """See :class:`recdistill.tables.tables.Table`: the whole frame, which is in memory already."""
+        yield self.read(wanted, bad, may_be_empty=True)
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """See :class:`recdistill.tables.tables.Table`. Rows count from 1; a pandas index is not read."""

@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 from recdistill.config import DataConfig
 from recdistill.data.about import EventCounts
 from recdistill.data.prepared import IntArray
+from recdistill.data.streamed.columns import counts_of
 from recdistill.errors import UserError
 
 EVENT_SPLITS = ("column_events", "files")
 """Splits that name the part of each interaction."""
+
+NUM_PARTS = 3
+"""Train, validation and test."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Interactions:
 
     def counts(self) -> EventCounts:
         """`{"events", "users", "items"}`: how many there are, ids without interactions not counted."""
-        users, items = (np.count_nonzero(np.bincount(column)) for column in (self.users, self.items))
+        users, items = (np.count_nonzero(counts_of(column)) for column in (self.users, self.items))
         return {"events": len(self), "users": int(users), "items": int(items)}
 
 
@@ -84,7 +88,7 @@ def select(interactions: Interactions, config: DataConfig) -> tuple[Interactions
     interactions = interactions.take(kept)
     steps["k_core"] = interactions.counts()
     if not len(interactions):
-        raise UserError(f"no interactions are left after filtering: {_account(steps, config)}")
+        raise nothing_left(steps, config)
     return without_gaps(interactions), steps
 
 
@@ -96,13 +100,36 @@ def time_order(users: IntArray, times: NDArray[Any], parts: NDArray[np.int8] | N
     Many data sets have such ties (half of all consecutive interactions in MovieLens-100K), so the rule matters: two
     tools that break them differently train on and test with different items.
     """
-    return np.lexsort((times, users) if parts is None else (times, parts, users))
+    if not len(users):
+        return np.empty(0, dtype=np.int64)
+    first, span = int(users.min()), int(times.max()) - int(times.min()) + 1
+    kinds = 1 if parts is None else NUM_PARTS
+    if times.dtype != np.int64 or (int(users.max()) - first + 1) * kinds * span >= 2**63:
+        return np.lexsort((times, users) if parts is None else (times, parts, users))
+    groups = users.astype(np.int64) - first
+    groups = groups if parts is None else groups * kinds + parts
+    return stable_order(groups * span + (times - times.min()))
+
+
+def stable_order(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row numbers sorted by key, rows with equal keys in their order: as a stable argsort, in a third of its time.
+
+    Where key and row number fit into 63 bits together, one plain sort of both in one number is all that is needed.
+    """
+    if not len(keys):
+        return np.empty(0, dtype=np.int64)
+    low, bits = int(keys.min()), (len(keys) - 1).bit_length()
+    if (int(keys.max()) - low).bit_length() + bits > 63:
+        return np.argsort(keys, kind="stable")
+    packed = ((keys - low) << bits) | np.arange(len(keys), dtype=np.int64)
+    packed.sort()
+    return packed & ((1 << bits) - 1)
 
 
 def first_or_last(interactions: Interactions, last: bool) -> NDArray[np.bool_]:
     """Mask of the first (or last) interaction of each user with each item, for interactions in time order."""
     pairs = interactions.users.astype(np.int64) * len(interactions.item_ids) + interactions.items
-    order = np.argsort(pairs, kind="stable")
+    order = stable_order(pairs)
     changes = pairs[order][1:] != pairs[order][:-1]
     kept = np.zeros(len(pairs), dtype=bool)
     kept[order] = np.append(changes, True) if last else np.insert(changes, 0, True)
@@ -151,9 +178,14 @@ def without_gaps(interactions: Interactions) -> Interactions:
 
 
 def _renumber(column: IntArray, ids: list[str]) -> tuple[IntArray, list[str]]:
-    present = np.bincount(column, minlength=len(ids)) > 0
+    present = counts_of(column, len(ids)) > 0
     numbers = (np.cumsum(present) - 1).astype(np.int32)
     return numbers[column], [ids[index] for index in np.flatnonzero(present)]
+
+
+def nothing_left(steps: dict[str, EventCounts], config: DataConfig) -> UserError:
+    """The error where the filters leave nothing, with what each of them left."""
+    return UserError(f"no interactions are left after filtering: {_account(steps, config)}")
 
 
 def _account(steps: dict[str, EventCounts], config: DataConfig) -> str:

@@ -15,13 +15,15 @@ from recdistill.data.counts import tell_counts
 from recdistill.data.event_parts import split_by_event
 from recdistill.data.frames import Frames
 from recdistill.data.history_order import shuffled
-from recdistill.data.interactions import Interactions, select, user_parts, without_gaps
+from recdistill.data.interactions import Interactions, user_parts, without_gaps
 from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
 from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
 from recdistill.data.sources import Source, open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
+from recdistill.data.streamed.choose import read_interactions, scratch_folder
+from recdistill.data.streamed.columns import converted, counts_of, user_blocks
 from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.measure.context import RunContext
@@ -58,14 +60,22 @@ def prepare(config: DataConfig, seed: int, context: RunContext, frames: Frames |
         UserError: anything wrong with the files, no item known to the items' file, or nothing left to train or to test
             on.
     """
+    with scratch_folder(context.folder) as scratch:
+        _prepare(config, seed, context, frames, scratch)
+    return PreparedData.load(context.folder)
+
+
+def _prepare(config: DataConfig, seed: int, context: RunContext, frames: Frames | None, scratch: Path) -> None:
+    """See :func:`prepare`; `scratch` takes what does not fit into memory."""
     profiler = context.profiler
     with profiler.phase("load data"):
         source = open_source(config, frames)
         rows = source.read_items()
-        interactions = source.read_interactions(with_ratings=config.min_rating is not None)
-        require_matches(interactions.item_ids, rows)
+        found = read_interactions(source, config, scratch)
+        require_matches(found.item_ids, rows)
     with profiler.phase("filter"):
-        interactions, steps = select(interactions, config)
+        interactions, steps = found.select(config)
+        del found
     with profiler.phase("split"):
         ends = split(interactions, config)
         if config.limit_rows is not None:
@@ -110,7 +120,6 @@ def prepare(config: DataConfig, seed: int, context: RunContext, frames: Frames |
             about["achievable"] = {name: achievable(rule, data, data.targets(name)) for name in ("validation", "test")}
         _write(data, interactions.user_ids, about, context.folder)
     tell_counts(about)
-    return PreparedData.load(context.folder)
 
 
 def source_fingerprint(config: DataConfig, frames: Frames | None = None) -> str:
@@ -170,8 +179,8 @@ def _assemble(
         config: how the split was made.
     """
     item_ids, titles, texts = catalog
-    items = interactions.items + np.int32(1)
-    timestamps = np.floor(interactions.times).astype(np.int64)
+    items = converted(interactions.items, np.int32, lambda numbers: numbers + np.int32(1), "numbered")
+    timestamps = converted(interactions.times, np.int64, np.floor, "seconds")
     bounds = _offsets(interactions)
     how: dict[str, str | float] = {"split": config.split}
     if config.split == "global_time":
@@ -216,7 +225,7 @@ def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
     Raises:
         UserError: a split has none.
     """
-    counts: dict[str, int] = {name: len(data.targets(name)) for name in PARTS}
+    counts: dict[str, int] = {name: data.count_targets(name) for name in PARTS}
     for name, count in counts.items():
         if not count:
             settings = ["data.split", "data.min_user_events"]
@@ -230,9 +239,13 @@ def _count_targets(data: PreparedData, config: DataConfig) -> dict[str, int]:
 
 def _count_ties(data: PreparedData) -> int:
     """Interactions at the same time as the user's interaction before: their order is the file's."""
-    same = np.diff(data.timestamps) == 0
-    same[data.offsets[1:-1] - 1] = False
-    return int(np.count_nonzero(same))
+    ties = 0
+    for users in user_blocks(data.offsets):
+        bounds = data.offsets[users.start : users.stop + 1] - data.offsets[users.start]
+        same = np.diff(data.timestamps[data.offsets[users.start] : data.offsets[users.stop]]) == 0
+        same[bounds[1:-1] - 1] = False
+        ties += int(np.count_nonzero(same))
+    return ties
 
 
 def _write(data: PreparedData, user_ids: list[str], about: About, folder: Path) -> None:
@@ -247,7 +260,7 @@ def _write(data: PreparedData, user_ids: list[str], about: About, folder: Path) 
 
 
 def _offsets(interactions: Interactions) -> LongArray:
-    counts = np.bincount(interactions.users, minlength=len(interactions.user_ids))
+    counts = counts_of(interactions.users, len(interactions.user_ids))
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.data.about import About, Names
+from recdistill.data.streamed.columns import user_blocks
 from recdistill.errors import UserError
 from recdistill.storage.files import map_array
 from recdistill.storage.typed import read_typed
@@ -117,20 +118,32 @@ class PreparedData:
 
     def targets(self, split: SplitName) -> Targets:
         """All rows of a split, users in order; a user's first interaction has no history, so it is never a target."""
-        lengths = np.diff(self.offsets).astype(np.int32)
-        starts = {"train": np.zeros_like(self.train_ends), "validation": self.train_ends, "test": self.validation_ends}
-        ends = {"train": self.trained_ends, "validation": self.validation_ends, "test": lengths}
-        first, last = np.maximum(starts[split], 1), ends[split]
-        counts = np.maximum(last - first, 0)
+        first, counts = self._bounds(split)
         users = np.repeat(np.arange(self.num_users, dtype=np.int32), counts)
         within = np.arange(counts.sum(), dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts)
         return Targets(users, (np.repeat(first, counts) + within).astype(np.int32))
 
+    def count_targets(self, split: SplitName) -> int:
+        """How many rows :meth:`targets` has."""
+        return int(self._bounds(split)[1].sum(dtype=np.int64))
+
+    def _bounds(self, split: SplitName) -> tuple[IntArray, IntArray]:
+        """Position of each user's first target, and how many targets follow one another from there."""
+        lengths = np.diff(self.offsets).astype(np.int32)
+        starts = {"train": np.zeros_like(self.train_ends), "validation": self.train_ends, "test": self.validation_ends}
+        ends = {"train": self.trained_ends, "validation": self.validation_ends, "test": lengths}
+        first = np.maximum(starts[split], 1)
+        return first, np.maximum(ends[split] - first, 0)
+
     def train_item_counts(self) -> LongArray:
         """How often each item occurs in what is trained on: int64 (N + 1,), index 0 is 0."""
-        position = np.arange(len(self.items)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        in_train = position < np.repeat(self.trained_ends, np.diff(self.offsets))
-        return np.bincount(self.items[in_train], minlength=self.num_items + 1)
+        counts, ends = np.zeros(self.num_items + 1, dtype=np.int64), self.trained_ends
+        for users in user_blocks(self.offsets):
+            bounds = self.offsets[users.start : users.stop + 1]
+            position = np.arange(bounds[0], bounds[-1]) - np.repeat(bounds[:-1], np.diff(bounds))
+            in_train = position < np.repeat(ends[users], np.diff(bounds))
+            counts += np.bincount(self.items[bounds[0] : bounds[-1]][in_train], minlength=self.num_items + 1)
+        return counts
 
     @classmethod
     def load(cls, folder: Path, read_titles: bool = True) -> "PreparedData":

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.data.prepared import BoolArray, IntArray, LongArray, SplitName
+from recdistill.data.streamed.columns import user_blocks
 
 PARTS: tuple[SplitName, ...] = ("train", "validation", "test")
 """The parts of a split, in order."""
@@ -133,5 +134,9 @@ def train_share(ends: Ends, share: float, generator: np.random.Generator) -> End
 
 def _events_before(moment: Any, offsets: LongArray, times: NDArray[Any]) -> IntArray:
     """How many interactions of each history are earlier than `moment`."""
-    before = np.concatenate([[0], np.cumsum(times < moment)])
-    return np.diff(before[offsets]).astype(np.int32)
+    found = np.zeros(len(offsets) - 1, dtype=np.int32)
+    for users in user_blocks(offsets):
+        bounds = offsets[users.start : users.stop + 1]
+        before = np.concatenate([[0], np.cumsum(times[bounds[0] : bounds[-1]] < moment)])
+        found[users] = np.diff(before[bounds - bounds[0]])
+    return found

@@ -99,7 +99,7 @@ def parse_numbers(column: pl.Series, table: Table) -> pl.Series:
     Raises:
         BadValueError: a value is empty, not a number, NaN or infinite.
     """
-    return _complete(_numbers(column, table), column, table, NOT_A_NUMBER)
+    return _complete(numbers_of(column, table), column, table, NOT_A_NUMBER)
 
 
 def parse_times(column: pl.Series, table: Table) -> pl.Series:
@@ -111,7 +111,7 @@ def parse_times(column: pl.Series, table: Table) -> pl.Series:
         BadValueError: a value is empty, or neither a finite number nor an ISO date-time.
         UserError: the column holds neither numbers nor text nor moments.
     """
-    times, rule = _times(column, table)
+    times, rule = times_of(column, table)
     return _complete(times, column, table, rule)
 
 
@@ -163,10 +163,10 @@ def _wrong(column: pl.Series, role: str, table: Table) -> tuple[pl.Series, str]:
         empty = column.is_null() | column.is_nan() if column.dtype.is_float() else column.is_null()
         return _lost(_plain(column)) if _plain(column).dtype == pl.String else empty, NOT_AN_ID
     if role == "number":
-        return _numbers(column, table).is_null(), NOT_A_NUMBER
+        return numbers_of(column, table).is_null(), NOT_A_NUMBER
     if role == "part":
         return _parts(column, table).is_null(), NOT_A_PART
-    times, rule = _times(column, table)
+    times, rule = times_of(column, table)
     return times.is_null(), rule
 
 
@@ -175,7 +175,7 @@ def _lost(text: pl.Series) -> pl.Series:
     return text.is_null() | text.str.to_lowercase().is_in(LOST)
 
 
-def _numbers(column: pl.Series, table: Table) -> pl.Series:
+def numbers_of(column: pl.Series, table: Table) -> pl.Series:
     """Float64; null where a value is no finite number."""
     column = _plain(column)
     if column.dtype == pl.String:
@@ -191,7 +191,7 @@ def _numbers(column: pl.Series, table: Table) -> pl.Series:
     return numbers if finite.all() else numbers.zip_with(finite.fill_null(value=False), _nothing(len(numbers)))
 
 
-def _times(column: pl.Series, table: Table) -> tuple[pl.Series, str]:
+def times_of(column: pl.Series, table: Table) -> tuple[pl.Series, str]:
     """Int64 or Float64, null where a value is bad, and what a bad value is not."""
     column = _plain(column)
     if column.dtype in (pl.Date, pl.Datetime):
@@ -202,8 +202,8 @@ def _times(column: pl.Series, table: Table) -> tuple[pl.Series, str]:
             return whole, NOT_A_NUMBER
     _require(column.dtype in (pl.String, pl.Null) or column.dtype.is_numeric(), column, table, "numbers or date-times")
     # A file whose first value is a date-time holds no numbers, most likely: they are not looked for in vain.
-    head = _numbers(column.head(SAMPLE), table)
-    numbers = _numbers(column, table) if not _is_all_null(head) else _nothing(len(column))
+    head = numbers_of(column.head(SAMPLE), table)
+    numbers = numbers_of(column, table) if not _is_all_null(head) else _nothing(len(column))
     if column.dtype != pl.String or not numbers.has_nulls():
         return numbers, NOT_A_NUMBER
     moments = seconds_of_text(column)

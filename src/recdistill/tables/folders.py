@@ -1,7 +1,7 @@
 """Several files as one table: part files in a folder, hive partitions, and ready files for each part of a split."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -78,6 +78,22 @@ class JoinedTable:
         except PolarsError as error:
             raise UserError(f"{self.path}: its files hold different types of values ({_types(frames)})") from error
 
+    def types(self, wanted: Sequence[str]) -> pl.DataFrame:
+        """See :class:`recdistill.tables.tables.Table`: the types that the values of all files have in common."""
+        frames = [_typed(part, part.table.types(_inside(part, wanted)), wanted) for part in self.parts]
+        try:
+            return pl.concat(frames, how="vertical_relaxed")
+        except PolarsError as error:
+            raise UserError(f"{self.path}: its files hold different types of values ({_types(frames)})") from error
+
+    def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
+        """See :class:`recdistill.tables.tables.Table`."""
+        require_columns(self, wanted)
+        common = self.types(wanted).schema
+        for part in self.parts:
+            for piece in part.table.pieces(_inside(part, wanted), bad):
+                yield _typed(part, piece, wanted).cast(common)
+
     def places(self, rows: Sequence[int]) -> list[str]:
         """See :class:`recdistill.tables.tables.Table`."""
         found, before = list[str](), 0
@@ -120,9 +136,16 @@ def is_table(path: Path) -> bool:
 
 
 def _read(part: Part, wanted: Sequence[str], bad: BadRows) -> pl.DataFrame:
-    inside = [name for name in wanted if name not in part.constants]
-    # Something must be read where all that is wanted stands outside, since the number of rows does not.
-    frame = part.table.read(inside or part.table.names[:1], bad, may_be_empty=True)
+    return _typed(part, part.table.read(_inside(part, wanted), bad, may_be_empty=True), wanted)
+
+
+def _inside(part: Part, wanted: Sequence[str]) -> Sequence[str]:
+    """The columns to read of the file itself, one at least: the number of rows stands nowhere else."""
+    return [name for name in wanted if name not in part.constants] or part.table.names[:1]
+
+
+def _typed(part: Part, frame: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
+    """Rows of the file with the wanted columns, those outside of it included."""
     outside = [pl.lit(value, dtype=pl.String).alias(name) for name, value in part.constants.items() if name in wanted]
     return frame.with_columns(outside).select(wanted)
 

@@ -4,7 +4,8 @@ Parquet is read here, text in :mod:`recdistill.tables.text_tables`, several file
 :mod:`recdistill.tables.folders`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,9 @@ from recdistill.tables.kinds import is_parquet, what_it_is
 
 NAMED = 30
 """Columns that a message names."""
+
+PIECE_ROWS = 2**19
+"""Rows of a Parquet file that are read at a time where it is read in pieces."""
 
 
 class Table(Protocol):
@@ -51,6 +55,12 @@ class Table(Protocol):
             UserError: a column is missing, there are no rows but bad ones, or the file or a row cannot be read.
         """
 
+    def types(self, wanted: Sequence[str]) -> pl.DataFrame:
+        """A frame without rows that has the wanted columns with their types."""
+
+    def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
+        """The rows of :meth:`read` in frames of up to a few hundred thousand; there may be none."""
+
     def places(self, rows: Sequence[int]) -> list[str]:
         """Where rows of :meth:`read` stand, as `file:line` or `file: row n`; `rows` ascend."""
 
@@ -71,13 +81,23 @@ class ParquetTable:
     def read(self, wanted: Sequence[str], bad: BadRows | None = None, may_be_empty: bool = False) -> pl.DataFrame:
         """See :class:`Table`; every row can be read."""
         require_columns(self, wanted)
-        try:
+        with _parquet_errors(self.path):
             frame = pl.read_parquet(self.path, columns=list(wanted), glob=False, hive_partitioning=False)
-        except (PolarsError, PanicException) as error:
-            raise UserError(f"{self.path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
         if frame.is_empty() and not may_be_empty:
             raise UserError(f"{self.path}: no rows")
         return frame.select(wanted)
+
+    def types(self, wanted: Sequence[str]) -> pl.DataFrame:
+        """See :class:`Table`."""
+        with _parquet_errors(self.path):
+            return pl.DataFrame(schema={name: pl.read_parquet_schema(self.path)[name] for name in wanted})
+
+    def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
+        """See :class:`Table`."""
+        require_columns(self, wanted)
+        rows = pl.scan_parquet(self.path, glob=False, hive_partitioning=False).select(wanted)
+        with _parquet_errors(self.path):
+            yield from rows.collect_batches(chunk_size=PIECE_ROWS, maintain_order=True)
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """See :class:`Table`. Rows count from 1."""
@@ -97,6 +117,15 @@ def parquet(path: Path) -> ParquetTable:
         return ParquetTable(path, tuple(pl.read_parquet_schema(path)))
     except (PolarsError, PanicException) as error:
         raise UserError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error
+
+
+@contextmanager
+def _parquet_errors(path: Path) -> Iterator[None]:
+    """Turn what polars raises of a file that it cannot read into a :class:`UserError`."""
+    try:
+        yield
+    except (PolarsError, PanicException) as error:
+        raise UserError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]})") from error
 
 
 def require_columns(table: Table, wanted: Sequence[str]) -> None:

@@ -124,6 +124,16 @@ class TextTable:
             raise UserError(f"{self.path}: no rows" + (" below the header" if self.header else ""))
         return frame
 
+    def types(self, wanted: Sequence[str]) -> pl.DataFrame:
+        """See :class:`Table`."""
+        return pl.DataFrame(schema=dict.fromkeys(wanted, pl.String))
+
+    def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
+        """See :class:`Table`."""
+        require_columns(self, wanted)
+        for piece in self._pieces():
+            yield self._frame(piece, bad).select(wanted)
+
     def places(self, rows: Sequence[int]) -> list[str]:
         """See :class:`Table`. Reads the file again up to the last of them."""
         found: list[str] = []

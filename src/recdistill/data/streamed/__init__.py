@@ -1,0 +1,1 @@
+"""`prepare` for interactions that do not fit into memory: read, filter and sort a block at a time, on the disk."""
