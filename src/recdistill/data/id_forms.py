@@ -4,7 +4,11 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
-from recdistill.data.ids import FLOAT_FORM
+FLOAT_FORM = (
+    r"^-?(?:(?:0|[1-9][0-9]*)\.[0-9]*|[0-9](?:\.[0-9]+)?e[+-][0-9]{2,6}"
+    r"|[0-9]\.[0-9]+E[+-]?[0-9]{1,6}|[0-9]E\+[0-9]{2})$"
+)
+"""How tools write floats. A product code such as `7E0` or `007.0` has none of these forms."""
 
 
 def loose_form(item_id: str) -> str:

@@ -13,11 +13,7 @@ from decimal import Decimal
 
 import polars as pl
 
-FLOAT_FORM = (
-    r"^-?(?:(?:0|[1-9][0-9]*)\.[0-9]*|[0-9](?:\.[0-9]+)?e[+-][0-9]{2,6}"
-    r"|[0-9]\.[0-9]+E[+-]?[0-9]{1,6}|[0-9]E\+[0-9]{2})$"
-)
-"""How tools write floats. A product code such as `7E0` or `007.0` has none of these forms."""
+from recdistill.data.id_forms import FLOAT_FORM
 
 CUT_FORM = r"^-?[0-9](?:[.,][0-9]{5}e\+[0-9]{2}|(?:[.,][0-9]{1,5})?E\+[0-9]{2})$"
 """How spreadsheets and `%g` write a long number: six digits of it."""

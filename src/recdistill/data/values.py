@@ -90,7 +90,11 @@ def _with_whole_numbers(
 
 def natural_order(ids: list[str]) -> list[str]:
     """Numbers first, by value, then all other ids as text: the order says nothing about popularity or time."""
-    return sorted(ids, key=_natural_key)
+    text = pl.col("id")
+    is_number = text.str.contains(r"^[0-9]+$")
+    digits = pl.when(is_number).then(text.str.strip_chars_start("0"))
+    keys = [~is_number, digits.str.len_bytes(), digits, text]  # text sorts by bytes, which is by code points
+    return pl.DataFrame({"id": ids}, schema={"id": pl.String}).sort(keys)["id"].to_list()
 
 
 def parse_numbers(column: pl.Series, table: Table) -> pl.Series:
@@ -248,13 +252,6 @@ def _as_text(column: pl.Series, table: Table, as_written: bool = False) -> pl.Se
         return column.cast(pl.String)
     except PolarsError as error:
         raise UserError(f"{table.path}: column {column.name!r} holds {column.dtype}, not text or numbers") from error
-
-
-def _natural_key(text: str) -> tuple[bool, int, str, str]:
-    if not (text.isascii() and text.isdigit()):
-        return True, 0, text, text
-    digits = text.lstrip("0")
-    return False, len(digits), digits, text
 
 
 def _complete(values: pl.Series, column: pl.Series, table: Table, rule: str) -> pl.Series:

@@ -123,6 +123,8 @@ def _several(value: Any, kind: Any, origin: Any, inner: tuple[Any, ...]) -> Any:
     if origin in (list, tuple):
         if not isinstance(value, list | tuple):
             raise _Mismatch(f"{_shown(value)} is not a list")
+        if origin is list and inner[0] is str and all(type(item) is str for item in value):
+            return list(value)  # the ids of a million items, at once
         if origin is list or inner[1:] == (...,):
             return origin(_at(str(place), item, inner[0]) for place, item in enumerate(value))
         if len(value) != len(inner):

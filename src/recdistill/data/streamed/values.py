@@ -95,7 +95,7 @@ class IdColumn:
 
     def _whole_numbers(self, values: pl.Series) -> NDArray[np.int64]:
         numbers = values.cast(pl.Int64).to_numpy()
-        new = np.unique(numbers)
+        new = _distinct(numbers)
         if len(self._distinct):
             places = np.minimum(np.searchsorted(self._distinct, new), len(self._distinct) - 1)
             new = new[self._distinct[places] != new]
@@ -111,7 +111,7 @@ class IdColumn:
         most = len(self._distinct)
         if (top := int(numbers.max(initial=0))) >= most:
             self._distinct = np.concatenate([self._distinct, np.zeros(max(top + 1 - most, most), dtype=np.int64)])
-        there = np.unique(numbers)
+        there = _distinct(numbers)
         new = there[self._distinct[there] == 0]
         if len(new):
             self._distinct[new] = 1
@@ -163,6 +163,12 @@ class TimeColumn:
                 found[inside] = raw[inside]
             before = end
         return found
+
+
+def _distinct(numbers: NDArray[Any]) -> NDArray[Any]:
+    """As :func:`numpy.unique`, which puts whole numbers into a hash table and takes twenty times as long (2.4.6)."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def ratings_of(values: pl.Series, table: Table) -> NDArray[np.float64]:
