@@ -3,7 +3,8 @@
     python benchmarks/losses.py --items 1682 20000 100000
 
 2,500 targets (a batch of the default student), width 64. `cross_entropy` is the whole catalog in chunks; `each` has 256
-negatives for each target, `shared` 256 or 4,096 for all of them. The losses differ in what they compute, not in how:
+negatives for each target, `shared` 256 or 4,096 for all of them, `mixed` 2,048 for all by popularity and those of the
+batch, with the logQ correction. The losses differ in what they compute, not in how:
 tests hold them against one another where they must agree.
 """
 
@@ -19,13 +20,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 
 from recdistill.config import LossConfig
+from recdistill.config.loss import CrossEntropy
 from recdistill.students.losses import training_loss
+from recdistill.students.negatives import NegativeSampler
 
 LOSSES = {
     "cross_entropy": LossConfig(),
     "each 256": LossConfig(name="sampled_softmax", negatives=256),
     "shared 256": LossConfig(name="sampled_softmax", negatives=256, shared=True),
     "shared 4096": LossConfig(name="sampled_softmax", negatives=4096, shared=True),
+    "mixed 2048": LossConfig(
+        name="sampled_softmax", negatives=2048, shared=True, popularity_power=0.5, in_batch=True, log_q=True
+    ),
 }
 
 
@@ -35,11 +41,15 @@ def seconds(loss: LossConfig, items: int, targets: int, width: int, repeats: int
     vectors = torch.randn(items + 1, width, generator=generator).requires_grad_()
     states = torch.randn(targets, width, generator=generator).requires_grad_()
     wanted = torch.randint(1, items + 1, (targets,), generator=generator)
-    spent = []
+    chosen, spent = loss.chosen(items), []
+    sampler = None
+    if not isinstance(chosen, CrossEntropy):
+        sampler = NegativeSampler(chosen.sampling, torch.ones(items + 1, dtype=torch.int64))
     for _ in range(repeats + 1):
         vectors.grad = states.grad = None
         began = time.process_time()
-        training_loss(loss, states, vectors, wanted, generator).backward()
+        negatives = None if sampler is None else sampler.draw(wanted, generator)
+        training_loss(chosen, states, vectors, wanted, negatives).backward()
         spent.append(time.process_time() - began)
     return statistics.median(spent[1:])
 

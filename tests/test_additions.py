@@ -18,6 +18,7 @@ from recdistill.evaluation.metrics import METRICS
 from recdistill.languages import LANGUAGES
 from recdistill.reporting.language import Texts
 from recdistill.students.losses import training_loss
+from recdistill.students.negatives import Negatives
 from recdistill.students.sasrec import BLOCKS, SASRec
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -40,10 +41,9 @@ def test_a_block_is_built_and_looks_at_no_later_item(block: str) -> None:
 def test_a_loss_falls_when_the_target_scores_higher(name: str) -> None:
     config = LossConfig(name=name, negatives=3)  # type: ignore[arg-type]
     vectors = torch.eye(6)
-    low, high = (
-        training_loss(config, scale * vectors[[2]], vectors, torch.tensor([2]), torch.Generator().manual_seed(0))
-        for scale in (0.1, 2.0)
-    )
+    loss, target = config.chosen(5), torch.tensor([2])
+    negatives = Negatives(torch.tensor([1, 3, 4]), rate=0.75)
+    low, high = (training_loss(loss, scale * vectors[[2]], vectors, target, negatives) for scale in (0.1, 2.0))
     assert high < low
 
 

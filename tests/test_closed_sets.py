@@ -18,7 +18,6 @@ from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.language_models.backbone import _quantization
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.plan.plan_memory import bits_per_weight
-from recdistill.students.losses import training_loss
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.padding import training_batches
 
@@ -54,8 +53,7 @@ def unlisted(section: Any, name: str) -> Any:
 
 
 def _loss() -> object:
-    config = unlisted(LossConfig(name="bce", negatives=2), "name")
-    return training_loss(config, torch.ones(1, 2), torch.ones(4, 2), torch.tensor([1]), torch.Generator())
+    return unlisted(LossConfig(name="bce", negatives=2), "name").chosen(4)
 
 
 def _split() -> object:

@@ -66,7 +66,13 @@ CHANGES: dict[str, tuple[object, Mapping[str, object]]] = {  # a value that is n
     "distill.temperature": (4.0, {}),
     "distill.dro_temperature": (2.0, {"distill.dro_weight": 0.1}),
     "distill.kl_threshold": (0.2, {"distill.selection": "kl_above"}),
+    "student.loss.popularity_power": (0.5, {"student.loss.name": "bce"}),
+    "student.loss.log_q": (True, {"student.loss.name": "sampled_softmax"}),
+    "student.loss.lazy_adam": (True, {"student.loss.name": "sampled_softmax"}),
     "distill.loss.negatives": (64, {"distill.loss.name": "sampled_softmax"}),
+    "distill.loss.popularity_power": (0.5, {"distill.loss.name": "bce"}),
+    "distill.loss.log_q": (True, {"distill.loss.name": "sampled_softmax"}),
+    "distill.loss.lazy_adam": (True, {"distill.loss.name": "sampled_softmax"}),
     "distill.loss.gbce_t": (0.5, {"distill.loss.name": "gbce"}),
     "distill.train.batch_size": (32, {}),
 }

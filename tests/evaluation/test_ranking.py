@@ -142,3 +142,30 @@ def test_rows_of_any_length_are_unrolled():
     rows, within = unrolled(np.array([2, 0, 3]))
     assert rows.tolist() == [0, 0, 2, 2, 2]
     assert within.tolist() == [0, 1, 0, 1, 2]
+
+
+@pytest.mark.parametrize("at_a_time", [1, 30, 1 << 19])
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_ranks_and_lists_are_those_found_item_by_item(make_data, monkeypatch, seed, filtered, at_a_time):
+    """Ties, infinite scores and items seen twice among them; without lists the ranks are the same."""
+    monkeypatch.setattr("recdistill.evaluation.ranking.AT_A_TIME", at_a_time)
+    generator = np.random.default_rng(seed)
+    items, users = 9, 6
+    histories = generator.integers(1, items + 1, (users, 5))
+    data = make_data(*histories.tolist(), num_items=items)
+    scores = generator.integers(-2, 3, (users, items + 1)).astype(np.float32)
+    scores[generator.random(scores.shape) < 0.2] = -np.inf
+    scorer = TableScorer(*scores.tolist())
+    listed, bare = (rank(data, data.targets("test"), scorer, 4, filtered, top_k=k) for k in (3, 0))
+    assert bare.top_items.shape == (users, 0)
+    for user in range(users):
+        own, seen = int(histories[user, 4]), set(histories[user, :4].tolist()) if filtered else set()
+        left = [item for item in range(1, items + 1) if item not in seen]
+        expected = MISS if own in seen else sum(scores[user, item] >= scores[user, own] for item in left)
+        assert listed.ranks[user] == bare.ranks[user] == expected
+        found = [item for item in listed.top_items[user].tolist() if item]
+        best = sorted((scores[user, item] for item in left), reverse=True)[:3]
+        assert set(found) <= set(left)
+        assert sorted((scores[user, item] for item in found), reverse=True) == best[: len(found)]
+        assert len(found) == min(3, len(left)) or -np.inf in best

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from recdistill.config import LossConfig, StudentConfig
+from recdistill.config.loss import CrossEntropy
 from recdistill.errors import UserError
 from recdistill.students import losses
 from recdistill.students.losses import (
     bce,
     cross_entropy,
     gbce,
-    sample_negatives,
     sampled_softmax,
-    shared_negatives,
     training_loss,
 )
+from recdistill.students.negatives import Negatives, NegativeSampler, sample_negatives, shared_negatives
 
 
 def problem(rows: int, items: int, dim: int = 5, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +117,18 @@ def test_negatives_are_uniform() -> None:
 
 
 VECTORS = torch.tensor([[0.0], [1.0], [-1.0], [2.0], [0.5]])
-STATE, TARGET, NEGATIVES = torch.tensor([[1.0]]), torch.tensor([1]), torch.tensor([[2, 3]])
+STATE, TARGET = torch.tensor([[1.0]]), torch.tensor([1])
+NEGATIVES = Negatives(torch.tensor([[2, 3]]), rate=2 / 3)
+
+
+def drawn_loss(
+    config: LossConfig, states: Tensor, vectors: Tensor, targets: Tensor, generator: torch.Generator
+) -> Tensor:
+    """The loss with negatives drawn from a catalog whose items are equally popular."""
+    loss, negatives = config.chosen(len(vectors) - 1), None
+    if not isinstance(loss, CrossEntropy):
+        negatives = NegativeSampler(loss.sampling, torch.ones(len(vectors), dtype=torch.int64)).draw(targets, generator)
+    return training_loss(loss, states, vectors, targets, negatives)
 
 
 def sigmoid(x: float) -> float:
@@ -130,7 +141,7 @@ def test_sampled_softmax_by_hand() -> None:
 
 
 def test_sampled_softmax_with_all_negatives_is_the_whole_catalog() -> None:
-    negatives = torch.tensor([[2, 3, 4]])
+    negatives = Negatives(torch.tensor([[2, 3, 4]]), rate=1.0)
     expected = cross_entropy(STATE, VECTORS, TARGET).item()
     assert sampled_softmax(STATE, VECTORS, TARGET, negatives).item() == pytest.approx(expected)
 
@@ -160,12 +171,11 @@ def test_shared_negatives_are_what_each_target_would_have_without_itself(loss: C
     states, vectors, targets = problem(5, 6)
     targets = torch.tensor([2, 4, 1, 2, 6])
     shared = torch.tensor([2, 6, 3])
-    together = loss(states, vectors, targets, shared)
+    together = loss(states, vectors, targets, Negatives(shared, rate=0.6))
+    rows = [slice(row, row + 1) for row in range(5)]
+    without = [Negatives(shared[shared != targets[row]], rate=0.6) for row in rows]
     apart = torch.stack(
-        [
-            loss(states[row : row + 1], vectors, targets[row : row + 1], shared[shared != targets[row]].unsqueeze(0))
-            for row in range(5)
-        ]
+        [loss(states[row], vectors, targets[row], some) for row, some in zip(rows, without, strict=True)]
     ).sum()
     torch.testing.assert_close(together, apart)
     for one, other in zip(gradients(together, states, vectors), gradients(apart, states, vectors), strict=True):
@@ -175,7 +185,7 @@ def test_shared_negatives_are_what_each_target_would_have_without_itself(loss: C
 def test_all_items_shared_are_the_whole_catalog() -> None:
     states, vectors, targets = problem(6, 9)
     config = LossConfig(name="sampled_softmax", negatives=50, shared=True)
-    found = training_loss(config, states, vectors, targets, torch.Generator().manual_seed(1))
+    found = drawn_loss(config, states, vectors, targets, torch.Generator().manual_seed(1))
     torch.testing.assert_close(found, cross_entropy(states, vectors, targets))
 
 
@@ -188,8 +198,8 @@ def test_nothing_is_shared_where_nothing_is_sampled() -> None:
 def test_losses_are_sums_over_targets(name: str) -> None:
     states, vectors, targets = problem(6, 9)
     config = LossConfig(name=name, negatives=3)  # type: ignore[arg-type]
-    together = training_loss(config, states, vectors, targets, torch.Generator().manual_seed(1))
+    together = drawn_loss(config, states, vectors, targets, torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(1)
-    apart = [training_loss(config, states[i : i + 1], vectors, targets[i : i + 1], generator).item() for i in range(6)]
+    apart = [drawn_loss(config, states[i : i + 1], vectors, targets[i : i + 1], generator).item() for i in range(6)]
     assert together.item() == pytest.approx(sum(apart), rel=1e-5)
     assert (gradients(together, vectors)[0][0] == 0).all()

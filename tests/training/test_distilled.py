@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from recdistill.config import DistillConfig, EvaluateConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.config import DistillConfig, EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepared import PreparedData, Targets
@@ -527,3 +527,43 @@ def test_all_asks_no_student_and_neither_does_a_list_without_weight(
 ) -> None:
     assert selected_events(make_config(**settings), data, reader, tmp_path / "none", tmp_path, "cpu").all()
     assert not list(tmp_path.iterdir())
+
+
+SAMPLED = LossConfig(name="sampled_softmax", negatives=3, shared=True, in_batch=True, log_q=True, lazy_adam=True)
+
+
+@pytest.mark.parametrize("method", ["topk_kl", "listwise"])
+def test_a_sampled_loss_makes_the_vectors_of_the_items_it_needs_alone(
+    data: PreparedData, reader: OutputsReader, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Value and gradients are those of the whole catalog's vectors, titles and all."""
+    found = []
+    for part in (True, False):
+        training = make_training(make_config(method=method, loss=SAMPLED), data, reader)
+        if not part:
+            monkeypatch.setattr(training.plain, "items_in_use", lambda *_: training.module.whole_catalog())  # noqa: B023
+        torch.manual_seed(5)
+        loss = training.loss(training.collate(training.plan(0)[0]))
+        loss.backward()
+        ids = training.module.items.ids.grad
+        assert ids is not None
+        assert ids.is_sparse == part
+        gradients = [one.grad for one in training.module.parameters() if one.grad is not None]
+        found.append([loss.detach(), *(one.to_dense() if one.is_sparse else one for one in gradients)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"method": "full_catalog_ce"}, {"method": "dllm2rec"}, {"dro_weight": 0.1}, {"method": "topk_kl"}]
+)
+def test_lists_over_the_whole_catalog_move_all_items(
+    data: PreparedData, reader: OutputsReader, settings: dict[str, Any]
+) -> None:
+    whole = settings != {"method": "topk_kl"}
+    if whole:
+        with pytest.raises(UserError, match=r"distill\.loss\.lazy_adam: dllm2rec with consistency_weight"):
+            make_config(loss=SAMPLED, **settings)
+    training = make_training(make_config(loss=replace(SAMPLED, lazy_adam=False), **settings), data, reader)
+    assert training.config.reads_whole_catalog == whole
+    training.loss(training.collate(training.plan(0)[0])).backward()

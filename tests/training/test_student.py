@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.config.loss import LARGE
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import means
@@ -13,10 +14,13 @@ from recdistill.evaluation.protocol import validation_metrics
 from recdistill.evaluation.ranking import rank
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from recdistill.storage.files import read_json
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.losses import cross_entropy
 from recdistill.training.fit import fit
+from recdistill.training.lazy_adam import LazyAdamW
 from recdistill.training.student import (
+    settled_loss,
     student_scorer,
     student_sequence_scorer,
     student_training,
@@ -90,16 +94,27 @@ def test_loss_is_that_of_the_real_positions(tiny_data: PreparedData) -> None:
     assert training.loss(batch).item() == pytest.approx(expected, rel=1e-4)
 
 
+MIXED = LossConfig(
+    name="sampled_softmax", negatives=3, shared=True, popularity_power=0.5, in_batch=True, log_q=True, lazy_adam=True
+)
+LOSSES = {
+    **{
+        name: LossConfig(name=name, negatives=4)  # type: ignore[arg-type]
+        for name in ("auto", "cross_entropy", "sampled_softmax", "gbce", "bce")
+    },
+    "mixed softmax": MIXED,
+    "mixed gbce": replace(MIXED, name="gbce", negatives=5, log_q=False),
+}
+
+
 @pytest.mark.parametrize("model", ["sasrec", "gru4rec"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "sampled_softmax", "gbce", "bce"])
-def test_every_student_learns_the_ring_with_every_loss(
-    tiny_data: PreparedData, tmp_path: Path, model: str, loss: str
-) -> None:
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_student_learns_the_ring_with_every_loss(tiny_data: PreparedData, model: str, loss: str) -> None:
     """The next item is one step on with probability 3/4, two with 1/4; a guess finds one in six."""
-    shape = replace(SHAPE, model=model, loss=LossConfig(name=loss, negatives=4), embedding_dim=16, num_layers=1)  # type: ignore[arg-type]
+    shape = replace(SHAPE, model=model, loss=LOSSES[loss], embedding_dim=16, num_layers=1)  # type: ignore[arg-type]
     training = student_training(replace(shape, dropout=0.0), tiny_data, 0, "cpu", EvaluateConfig())
     torch.manual_seed(0)
-    optimizer = torch.optim.AdamW(training.module.parameters(), lr=0.02)
+    optimizer = LazyAdamW(training.module.parameters(), lr=0.02)
     for epoch in range(12):
         for rows in training.plan(epoch):
             batch = training.collate(rows)
@@ -110,3 +125,32 @@ def test_every_student_learns_the_ring_with_every_loss(
     targets = tiny_data.targets("test")
     ranks = rank(tiny_data, targets, scorer, 16, filter_seen=False, top_k=1).ranks
     assert np.mean(ranks <= 2) > 0.6, means(ranks)
+
+
+def test_a_step_moves_the_items_it_speaks_of_alone(tiny_data: PreparedData) -> None:
+    shape = replace(SHAPE, loss=replace(MIXED, negatives=1, in_batch=False))
+    training = student_training(shape, tiny_data, 0, "cpu", EvaluateConfig())
+    batch = training.collate(training.plan(0)[0][:1])
+    training.loss(batch).backward()
+    gradient = training.module.items.ids.grad
+    assert gradient is not None
+    assert gradient.is_sparse
+    named = {0, *batch.items.flatten().tolist(), *batch.targets.flatten().tolist()}
+    moved = set(gradient.coalesce().indices().flatten().tolist())
+    assert named <= moved
+    assert len(moved - named) <= 1  # the negative
+
+
+def test_what_auto_took_is_told_and_kept(
+    tiny_data: PreparedData, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "recdistill"):
+        settled_loss(LossConfig(name="auto"), 20_000, tmp_path)
+    assert "auto takes sampled_softmax for 20000 items" in caplog.text
+    found = read_json(tmp_path / "loss.json")
+    assert found["taken"]["negatives"] == LARGE.sampling.negatives
+    settled_loss(LossConfig(name="auto"), 200, tmp_path)
+    assert read_json(tmp_path / "loss.json") == {"items": 200, "taken": {"name": "cross_entropy"}}
+    (tmp_path / "loss.json").unlink()
+    settled_loss(LossConfig(), 200, tmp_path)
+    assert not (tmp_path / "loss.json").exists()

@@ -17,6 +17,7 @@ from recdistill.config.rules import (
     unless,
 )
 from recdistill.config.train import TrainConfig
+from recdistill.errors import UserError
 
 Selection = Literal["all", "kl_above", "student_misses"]
 
@@ -109,6 +110,13 @@ class DistillConfig:
     """The training run. The student's shape is the `student` section's."""
 
     @property
+    def reads_whole_catalog(self) -> bool:
+        """Whether a step needs the scores of all items, whatever the student's own loss is."""
+        own_list = self.method == "dllm2rec" and self.dllm2rec.consistency_weight > 0
+        lists = bool(self.weight) and (own_list or self.method == "full_catalog_ce")
+        return lists or self.dro_weight > 0
+
+    @property
     def chosen(self) -> Method:
         """The chosen method with its own settings."""
         match self.method:
@@ -132,4 +140,9 @@ class DistillConfig:
         used = self.method == "dllm2rec"
         require(not used or total > 0, "distill.dllm2rec.position_weight + …", total, "above 0 in sum")
         self.loss.check("distill.loss")
+        if self.loss.lazy_adam and self.reads_whole_catalog:
+            raise UserError(
+                "distill.loss.lazy_adam: dllm2rec with consistency_weight, full_catalog_ce and dro_weight move all"
+                " items; use another method, or set lazy_adam: false"
+            )
         self.train.check("distill.train")

@@ -31,7 +31,7 @@ def rank_validation(
         targets: the rows; None: all validation targets.
     """
     targets = data.targets("validation") if targets is None else targets
-    return rank(data, targets, scorer, VALIDATION_BATCH, config.filter_seen, top_k=1)
+    return rank(data, targets, scorer, VALIDATION_BATCH, config.filter_seen, top_k=0)
 
 
 def validation_metrics(

@@ -17,6 +17,9 @@ from recdistill.progress import progress_bar
 MISS = 2**31 - 1
 """The rank of a target that could not be ranked. N + 1 would be a hit wherever the catalog is shorter than the list."""
 
+AT_A_TIME = 1 << 19
+"""Scores that are compared at a time on a CPU: 2 MiB."""
+
 
 class Scorer(Protocol):
     """Anything that can score the whole catalog for a history."""
@@ -74,7 +77,7 @@ def rank(
         scorer: what ranks; put its model into evaluation mode first.
         batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes.
         filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
-        top_k: K, at most N.
+        top_k: K, at most N; 0: no lists are made, which is faster.
         description: what the progress bar is called.
         candidates: (rows, C) items; each target is also ranked among its row's, by the same scores, rules and misses.
 
@@ -108,25 +111,66 @@ def _checked(scores: Tensor, shape: tuple[int, int], scorer: Scorer) -> Tensor:
     """Refuse scores that cannot be compared."""
     if tuple(scores.shape) != shape:
         raise ValueError(f"{type(scorer).__name__}: scores are {tuple(scores.shape)}, not {shape}")
-    if bool(torch.isnan(scores[:, 1:]).any()):
+    # A sum is not a number where one of its parts is not, and is read in a fifth of the time; infinite scores of both
+    # signs have such a sum too.
+    if bool(torch.isnan(scores[:, 1:].sum(dim=1)).any()) and bool(torch.isnan(scores[:, 1:]).any()):
         raise UserError("evaluate: a model's scores are not numbers (NaN): its training has diverged or overflowed")
     return scores
 
 
 def _rank_batch(data: PreparedData, batch: Targets, scores: Tensor, filter_seen: bool, top_k: int) -> Ranking:
-    """Rank one batch from its scores (B, N+1)."""
-    target = torch.from_numpy(data.target_items(batch).astype(np.int64)).to(scores.device).unsqueeze(1)  # (B, 1)
-    left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
-    left_out[:, 0] = True
-    if filter_seen:
-        rows, items = (torch.from_numpy(index).to(scores.device) for index in seen_items(data, batch))
-        left_out[rows, items] = True
-    repeated = left_out.gather(1, target).squeeze(1)
-    at_least = scores >= scores.gather(1, target)  # the target itself included: that is the 1 of its rank
-    ranks = (at_least & ~left_out).sum(dim=1).masked_fill(repeated, MISS)
-    best = torch.topk(scores.masked_fill(left_out, -torch.inf), top_k)
-    top_items = best.indices.masked_fill(left_out.gather(1, best.indices), 0)
+    """Rank one batch from its scores (B, N+1).
+
+    Items that are left out are few beside the catalog: all are counted, and those are taken off.
+    """
+    target = torch.from_numpy(data.target_items(batch).astype(np.int64)).to(scores.device)
+    rows, items = _left_out(data, batch, filter_seen, scores.device)
+    own = scores.gather(1, target.unsqueeze(1))
+    ranks = _at_least(scores, own)  # the target itself included: that is the 1 of its rank
+    ranks.index_add_(0, rows, -(scores[rows, items] >= own[rows, 0]).long())
+    repeated = torch.zeros(len(ranks), dtype=torch.bool, device=scores.device)
+    repeated[rows[items == target[rows]]] = True
+    top_items = _best(scores, rows, items, top_k)
+    ranks = ranks.masked_fill(repeated, MISS)
     return Ranking(ranks.cpu().numpy(), top_items.int().cpu().numpy(), int(repeated.sum()))
+
+
+def _left_out(data: PreparedData, batch: Targets, filter_seen: bool, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Row and item of all that is not ranked, each pair once: the padding, and what was seen where that is filtered."""
+    rows, items = np.arange(len(batch)), np.zeros(len(batch), dtype=np.int64)
+    if filter_seen:
+        seen = np.unique(np.stack(seen_items(data, batch)), axis=1)
+        rows, items = np.concatenate([rows, seen[0]]), np.concatenate([items, seen[1]])
+    return torch.from_numpy(rows).to(device), torch.from_numpy(items).to(device)
+
+
+def _at_least(scores: Tensor, own: Tensor) -> Tensor:
+    """How many of each row's scores (B, N+1) are at least its own (B, 1): int64 (B,).
+
+    On a CPU, torch sums truth values several times more slowly than numbers, and a few rows at a time stay in the
+    cache. Sums of at most 2**24 ones are exact in fp32.
+    """
+    rows, columns = scores.shape
+    size = min(rows, max(1, AT_A_TIME // columns)) if scores.device.type == "cpu" else rows
+    number = torch.float32 if columns < 1 << 24 else torch.float64
+    held = torch.empty(size, columns, dtype=number, device=scores.device)
+    pairs = zip(torch.split(scores, size), torch.split(own, size), strict=True)
+    return torch.cat([torch.ge(part, least, out=held[: len(part)]).sum(dim=1) for part, least in pairs]).long()
+
+
+def _best(scores: Tensor, rows: Tensor, items: Tensor, top_k: int) -> Tensor:
+    """The items of the K best scores, without those left out: int64 (B, K), 0 where no more are left."""
+    if not top_k:
+        return torch.zeros(len(scores), 0, dtype=torch.int64)
+    kept = scores.clone()
+    kept[rows, items] = -torch.inf
+    best = torch.topk(kept, top_k)
+    found = best.indices
+    if bool((best.values == -torch.inf).any()):  # An item may have that score of its own.
+        left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
+        left_out[rows, items] = True
+        found = found.masked_fill(left_out.gather(1, found), 0)
+    return found
 
 
 def _ranks_among(scores: Tensor, targets: IntArray, candidates: IntArray) -> LongArray:

@@ -1,11 +1,13 @@
 """What every student has: one table of item vectors for input and output, and a state after each item of a history."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
+from recdistill.students.negatives import distinct
 
 INIT_STD = 0.02
 
@@ -34,6 +36,8 @@ class ItemTable(nn.Module):
         self.ids = nn.Parameter(torch.randn(num_items + 1, dim) * INIT_STD)
         with torch.no_grad():
             self.ids[0] = 0
+        self.sparse_gradients = False
+        """Whether the gradient of chosen rows (:meth:`rows`) holds them alone."""
         self.title_weight = title_weight
         self.projection: nn.Linear | None = None
         self.register_buffer("titles", None, persistent=False)
@@ -50,6 +54,30 @@ class ItemTable(nn.Module):
         if self.projection is None or self.titles is None:
             return self.ids
         return self.ids + self.title_weight * self.projection(self.titles)  # type: ignore[no-any-return]
+
+    def rows(self, items: Tensor) -> Tensor:
+        """The vectors (M, D) of some items, int64 (M,); no others are made."""
+        ids = nn.functional.embedding(items, self.ids, sparse=self.sparse_gradients)
+        if self.projection is None or self.titles is None:
+            return ids
+        return ids + self.title_weight * self.projection(self.titles[items])  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ItemsInUse:
+    """The items that a training step speaks of, numbered in their order.
+
+    Attributes:
+        vectors: (N + 1, D) of the whole catalog, or (U, D) of `items`; row 0 is the padding's.
+        items: int64 (U,), ascending, the first of them 0; None: the whole catalog, under its own numbers.
+    """
+
+    vectors: Tensor
+    items: Tensor | None = None
+
+    def numbers(self, items: Tensor) -> Tensor:
+        """The rows of `vectors` at which some of its items stand: int64 of any shape."""
+        return items if self.items is None else torch.searchsorted(self.items, items)
 
 
 class Student(nn.Module, ABC):
@@ -102,6 +130,16 @@ class Student(nn.Module, ABC):
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, D) for input and output; row 0 is zero."""
         return self.items()  # type: ignore[no-any-return]
+
+    def whole_catalog(self) -> ItemsInUse:
+        """All items."""
+        return ItemsInUse(self.item_vectors())
+
+    def in_use(self, *items: Tensor) -> ItemsInUse:
+        """The items named, int64 tensors of any shapes, and the padding."""
+        padding = torch.zeros(1, dtype=torch.int64, device=items[0].device)
+        used = distinct(torch.cat([padding, *(some.reshape(-1) for some in items)]))
+        return ItemsInUse(self.items.rows(used), used)
 
     @torch.no_grad()
     def append_items(self, vectors: Tensor) -> None:

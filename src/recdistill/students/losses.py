@@ -9,8 +9,8 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
-from recdistill.config import LossConfig
-from recdistill.config.loss import BCE, GBCE, CrossEntropy, SampledSoftmax, Sampling
+from recdistill.config.loss import BCE, GBCE, CrossEntropy, Loss, SampledSoftmax
+from recdistill.students.negatives import Negatives
 
 CHUNK_SCORES = {"cpu": 1 << 19, "cuda": 1 << 26}
 """Scores that `cross_entropy` holds at once. CPU: 2 MiB in fp32, so that a chunk stays in the cache from product to
@@ -72,22 +72,6 @@ def cross_entropy(states: Tensor, item_vectors: Tensor, targets: Tensor) -> Tens
         return _ChunkedCrossEntropy.apply(wide(states), wide(item_vectors), targets)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def sample_negatives(targets: Tensor, count: int, num_items: int, generator: torch.Generator) -> Tensor:
-    """`count` uniform items for each target, never the target itself: int64 (M, count).
-
-    Drawn on the generator's device, so that a seed gives the same items wherever the model runs.
-    """
-    draw = torch.randint(1, num_items, (len(targets), count), generator=generator).to(targets.device)
-    # Drawn from N - 1 numbers; those from the target on move up by one, which skips it.
-    return draw + (draw >= targets.unsqueeze(1)).long()
-
-
-def shared_negatives(count: int, num_items: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """`count` different uniform items for a whole batch, all N where there are no more: int64 (count,)."""
-    drawn = torch.randperm(num_items, generator=generator)[:count]
-    return (drawn + 1).to(device)
-
-
 def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
     """Scores of chosen items: (M, C) items, or (C,) for all rows alike → (M, C)."""
     chosen = nn.functional.embedding(items, wide(item_vectors))
@@ -96,67 +80,104 @@ def _scores(states: Tensor, item_vectors: Tensor, items: Tensor) -> Tensor:
     return torch.einsum("md,mcd->mc", wide(states), chosen)
 
 
-def _negative_scores(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Scores (M, C) of the negatives; -inf where a shared one is the row's target, so that it takes no part."""
-    scores = _scores(states, item_vectors, negatives)
-    if negatives.ndim == 1:
-        scores = scores.masked_fill(negatives == targets.unsqueeze(1), -torch.inf)
-    return scores
+def _hits(targets: Tensor, negatives: Tensor) -> Tensor:
+    """Where a negative is the row's own target: bool (M, C)."""
+    return negatives == targets.unsqueeze(1)
 
 
-def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """Cross-entropy over the target and its negatives (M, C), or those shared by all targets (C,).
+class _SharedSoftmax(torch.autograd.Function):
+    """Σ_m log(e^{p_m} + Σ_c e^{s_mc - b_c}) - p_m for negatives that all rows share, with its gradients beside it.
 
-    As with SASRec's sampled softmax in Klenitskiy & Vasilev (RecSys 2023), scores enter as they are: without the
-    log((N - 1) / C) on the negatives that would make their sum an estimate of the whole catalog's.
+    As in :class:`_ChunkedCrossEntropy`, scores live for a chunk of rows; each is exponentiated once. A row's own target
+    among the negatives takes no part.
     """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, chosen: Tensor, bias: Tensor, positive: Tensor, hits: Tensor) -> Tensor:
+        rows = max(1, CHUNK_SCORES[states.device.type] // max(1, len(chosen)))
+        grad_states, grad_positive = torch.empty_like(states), torch.empty_like(positive)
+        grad_chosen, loss = torch.zeros_like(chosen), states.new_zeros(())
+        for start in range(0, len(states), rows):
+            part = slice(start, start + rows)
+            own = positive[part]
+            scores = torch.addmm(bias, states[part], chosen.T).masked_fill_(hits[part], -torch.inf)
+            top = torch.maximum(scores.amax(dim=1), own) if len(chosen) else own
+            shares = scores.sub_(top.unsqueeze(1)).exp_()
+            of_own = (own - top).exp()
+            total = shares.sum(dim=1) + of_own
+            loss += (total.log() + top - own).sum()
+            shares.div_(total.unsqueeze(1))
+            torch.mm(shares, chosen, out=grad_states[part])
+            grad_chosen.addmm_(shares.T, states[part])
+            grad_positive[part] = of_own / total - 1
+        ctx.save_for_backward(grad_states, grad_chosen, grad_positive)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grad_outputs[0]
+        of_states, of_chosen, of_positive = (saved * scale for saved in ctx.saved_tensors)
+        return of_states, of_chosen, None, of_positive, None
+
+
+def sampled_softmax(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Negatives) -> Tensor:
+    """Cross-entropy over the target and its negatives.
+
+    Without the negatives' `log_expected`, scores enter as they are, as with SASRec's sampled softmax in Klenitskiy &
+    Vasilev (RecSys 2023). With it, the negatives' sum estimates that of the whole catalog (the logQ correction).
+    """
+    items, expected = negatives.items, negatives.log_expected
     positive = _scores(states, item_vectors, targets.unsqueeze(1))
-    scores = torch.cat([positive, _negative_scores(states, item_vectors, targets, negatives)], dim=1)
+    if items.ndim == 1:
+        chosen = nn.functional.embedding(items, wide(item_vectors))
+        bias = chosen.new_zeros(len(items)) if expected is None else -expected.to(chosen.dtype)
+        hits = _hits(targets, items)
+        arguments = (wide(states), chosen, bias, positive.squeeze(1), hits)
+        with torch.autocast(states.device.type, enabled=False):
+            return _SharedSoftmax.apply(*arguments)  # type: ignore[no-any-return, no-untyped-call]
+    scores = _scores(states, item_vectors, items)
+    if expected is not None:
+        scores = (scores - expected).masked_fill(_hits(targets, items), -torch.inf)
+    scores = torch.cat([positive, scores], dim=1)
     return nn.functional.cross_entropy(scores, torch.zeros_like(targets), reduction="sum")
 
 
-def bce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
-    """-log σ(s⁺) - Σ log(1 - σ(s⁻)) over the negatives, (M, C) or shared (C,); SASRec's loss with C = 1."""
+def bce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Negatives) -> Tensor:
+    """-log σ(s⁺) - Σ log(1 - σ(s⁻)) over the negatives; SASRec's loss with one for each target."""
     return gbce(states, item_vectors, targets, negatives, calibration=0.0)
 
 
-def gbce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Tensor, calibration: float) -> Tensor:
-    """Generalised BCE, -β log σ(s⁺) - Σ log(1 - σ(s⁻)) (gSASRec: Petrov & Macdonald, RecSys 2023).
+def gbce(states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Negatives, calibration: float) -> Tensor:
+    """Generalised BCE, -β log σ(s⁺) - Σ w log(1 - σ(s⁻)) (gSASRec: Petrov & Macdonald, RecSys 2023).
 
     With sampling rate a = C / (N - 1) and calibration t: β = a (t (1 - 1/a) + 1/a); t = 0 gives β = 1, plain BCE, and
-    t = 1 gives β = a.
+    t = 1 gives β = a. The weights w are 1; with the negatives' `log_expected` they are a over the expected number,
+    so that the sum is in the mean that of a uniform draw of as many.
     """
     positive = _scores(states, item_vectors, targets.unsqueeze(1))
-    negative = _negative_scores(states, item_vectors, targets, negatives)
-    rate = min(1.0, negatives.shape[-1] / max(1, len(item_vectors) - 2))
+    negative = nn.functional.softplus(_scores(states, item_vectors, negatives.items))
+    rate = negatives.rate
+    if negatives.log_expected is not None:
+        negative = negative * (rate * (-negatives.log_expected).exp())
+    negative = negative.masked_fill(_hits(targets, negatives.items), 0.0)
     beta = rate * (calibration * (1 - 1 / rate) + 1 / rate)
-    return beta * nn.functional.softplus(-positive).sum() + nn.functional.softplus(negative).sum()
+    return beta * nn.functional.softplus(-positive).sum() + negative.sum()
 
 
 def training_loss(
-    config: LossConfig, states: Tensor, item_vectors: Tensor, targets: Tensor, generator: torch.Generator
+    loss: Loss, states: Tensor, item_vectors: Tensor, targets: Tensor, negatives: Negatives | None
 ) -> Tensor:
-    """The configured loss, summed over the targets; negatives are drawn from `generator`."""
-    loss = config.chosen
+    """The chosen loss, summed over the targets; `negatives` are those of the batch, None for the whole catalog's."""
+    if isinstance(loss, CrossEntropy):
+        return cross_entropy(states, item_vectors, targets)
+    if negatives is None:
+        raise ValueError("a sampled loss needs negatives")
     match loss:
-        case CrossEntropy():
-            return cross_entropy(states, item_vectors, targets)
         case SampledSoftmax():
-            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
             return sampled_softmax(states, item_vectors, targets, negatives)
         case GBCE():
-            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
             return gbce(states, item_vectors, targets, negatives, loss.calibration)
         case BCE():
-            negatives = _negatives(loss.sampling, item_vectors, targets, generator)
             return bce(states, item_vectors, targets, negatives)
         case _:
             assert_never(loss)
-
-
-def _negatives(sampling: Sampling, item_vectors: Tensor, targets: Tensor, generator: torch.Generator) -> Tensor:
-    """Negatives of each target, (M, C), or of all of them, (C,)."""
-    num_items = len(item_vectors) - 1
-    if sampling.shared:
-        return shared_negatives(sampling.negatives, num_items, generator, targets.device)
-    return sample_negatives(targets, sampling.negatives, num_items, generator)

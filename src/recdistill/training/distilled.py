@@ -22,15 +22,15 @@ from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
 from recdistill.measure.context import RunContext
 from recdistill.storage.run_folder import fingerprint
-from recdistill.students.base import INIT_STD, Student
-from recdistill.students.losses import training_loss
+from recdistill.students.base import INIT_STD, ItemsInUse, Student
 from recdistill.students.make import load_student, make_student, save_student
+from recdistill.students.negatives import Negatives
 from recdistill.teacher.whitening import have_titles, whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import fit
 from recdistill.training.result import FitResult
 from recdistill.training.selecting import selected_events
-from recdistill.training.student import StudentTraining
+from recdistill.training.student import StudentTraining, settled_loss
 from recdistill.training.title_map import write_title_map
 from recdistill.training.trainable import ParameterGroup, Rows
 
@@ -130,31 +130,39 @@ class DistilledTraining:
         """The whole loss, summed over the batch's targets."""
         batch = batch.to(self.plain.device)
         config, real = self.config, batch.batch.targets > 0
-        vectors = self.module.item_vectors()
-        states = self.module.states_with(vectors, batch.batch.items)[real]
         targets = batch.batch.targets[real]
-        own_states, own_targets = states, targets
+        own = None
         if self.people < self.plain.data.num_users:
             own = (batch.batch.users < self.people).unsqueeze(1).expand_as(real)[real]
-            own_states, own_targets = states[own], targets[own]
-        loss = training_loss(config.loss, own_states, vectors, own_targets, torch.default_generator)
+        own_targets = targets if own is None else targets[own]
+        negatives = self.plain.negatives(own_targets)
+        used = self._items_in_use(negatives, batch.batch.items, targets, batch.top_items)
+        states = self.module.states_with(used.vectors, used.numbers(batch.batch.items))[real]
+        own_states = states if own is None else states[own]
+        loss = self.plain.data_loss(own_states, used, own_targets, negatives)
         if self.weight > 0:
-            loss = loss + self.weight * self._distillation_loss(states, vectors, targets, batch)
+            loss = loss + self.weight * self._distillation_loss(states, used, targets, batch)
         if config.dro_weight > 0:
-            loss = loss + config.dro_weight * self._dro_loss(own_states, vectors, own_targets)
+            loss = loss + config.dro_weight * self._dro_loss(own_states, used.vectors, own_targets)
         return loss
+
+    def _items_in_use(self, negatives: Negatives | None, *items: Tensor) -> ItemsInUse:
+        if self.config.reads_whole_catalog:
+            return self.module.whole_catalog()
+        return self.plain.items_in_use(negatives, *items)
 
     def validate(self) -> dict[str, float]:
         """The student's."""
         return self.plain.validate()
 
-    def _distillation_loss(self, states: Tensor, vectors: Tensor, targets: Tensor, batch: DistillBatch) -> Tensor:
+    def _distillation_loss(self, states: Tensor, used: ItemsInUse, targets: Tensor, batch: DistillBatch) -> Tensor:
         """L_d, or the loss in its place, over the selected targets."""
         config, items, teacher_scores, chosen = self.config, batch.top_items, batch.top_scores, batch.selected
         if not bool(chosen.all()):
             states, targets, items, teacher_scores = (one[chosen] for one in (states, targets, items, teacher_scores))
-        scores = list_scores(states, vectors, items)
-        lists = ListBatch(states, vectors, targets, items, teacher_scores, scores, self.top_k)
+        targets, items = used.numbers(targets), used.numbers(items)
+        scores = list_scores(states, used.vectors, items)
+        lists = ListBatch(states, used.vectors, targets, items, teacher_scores, scores, self.top_k)
         return method_loss(config.chosen, lists)
 
     def _dro_loss(self, states: Tensor, vectors: Tensor, targets: Tensor) -> Tensor:
@@ -246,13 +254,23 @@ def train_distilled(
     with profiler.phase("selection"):
         if not config.distill.weight:  # No list is learned, and mixed histories have nothing else to teach.
             asked = data
+        settled_loss(config.distill.loss, data.num_items, folder)
         selected = selected_events(config, asked, reader, student_folder, folder, context.device)
     with profiler.phase("set-up"):
         student = make_distilled(config, data, reader, student_folder).to(context.device)
         windows = training_windows(asked, config.student.max_length, config.student.windows)
         train = config.distill.train
         plain = StudentTraining(
-            student, asked, windows, config.distill.loss, train, config.seed, context.device, config.evaluate
+            student,
+            asked,
+            windows,
+            config.distill.loss,
+            train,
+            config.seed,
+            context.device,
+            config.evaluate,
+            None,
+            data,
         )
         training = DistilledTraining(plain, config.distill, reader, selected, data)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)

@@ -3,7 +3,7 @@
 Lightning Fabric brings the device and half-precision scaling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from recdistill.config import Precision, TrainConfig
 from recdistill.training.checkpoint import trained_parameters
+from recdistill.training.lazy_adam import LazyAdamW
 from recdistill.training.schedule import learning_rate_factor
 from recdistill.training.trainable import Trainable
 
@@ -35,9 +36,7 @@ class Optimisation:
         given = trainable.parameter_groups()
         self.peaks = [config.learning_rate * group.get("lr", 1.0) for group in given]
         groups = [{**group, "lr": peak} for group, peak in zip(given, self.peaks, strict=True)]
-        self.plain = torch.optim.AdamW(
-            groups, betas=(BETA1, config.beta2), weight_decay=config.weight_decay, fused=not scaled
-        )
+        self.plain = LazyAdamW(groups, betas=(BETA1, config.beta2), weight_decay=config.weight_decay, fused=not scaled)
         self.optimizer = self.fabric.setup_optimizers(self.plain)
 
     @property
@@ -64,8 +63,7 @@ class Optimisation:
         """Move the weights along the gradients, clipped where that is configured."""
         if self.config.max_grad_norm > 0:
             self.fabric.strategy.precision.unscale_gradients(self.plain)  # scaled gradients are unscaled first
-            parameters = trained_parameters(self.trainable.module).values()
-            nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
+            _clip(trained_parameters(self.trainable.module).values(), self.config.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
 
@@ -77,3 +75,18 @@ class Optimisation:
     def restore_scaler(self, state: dict[str, float]) -> None:
         """Put the gradient scaler back to where a checkpoint was written."""
         self.fabric.strategy.precision.load_state_dict(state)
+
+
+def _clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale all gradients together down to a norm of `largest` at most; torch's own function takes no sparse ones."""
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            gradients.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            gradients.append(parameter.grad)
+    norm = nn.utils.get_total_norm(gradients)
+    scale = (largest / (norm + 1e-6)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(scale)

@@ -1,6 +1,8 @@
 """Train the small model: every position of every history predicts the item after it."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +10,27 @@ import torch
 from torch import Tensor
 
 from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
+from recdistill.config.loss import CrossEntropy
 from recdistill.data.batches import Batch, Windows, collate, micro_batches, training_windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.measure.context import RunContext
+from recdistill.storage.files import write_json
 from recdistill.storage.run_folder import fingerprint
-from recdistill.students.base import Student
+from recdistill.students.base import ItemsInUse, Student
 from recdistill.students.losses import training_loss
 from recdistill.students.make import load_student, make_student, save_student
+from recdistill.students.negatives import Negatives, NegativeSampler
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import fit
 from recdistill.training.result import FitResult
 from recdistill.training.trainable import ParameterGroup, Rows
+
+logger = logging.getLogger("recdistill")
+
+LOSS_FILE = "loss.json"
+"""What `loss.name: auto` took."""
 
 
 class StudentTraining:
@@ -36,6 +46,7 @@ class StudentTraining:
         device: `cpu` or `cuda`.
         evaluate: how validation targets are ranked.
         validation: what is validated on; None: all validation targets.
+        counted: the data whose training interactions say how popular an item is; None: `data`.
     """
 
     def __init__(
@@ -49,9 +60,15 @@ class StudentTraining:
         device: str,
         evaluate: EvaluateConfig,
         validation: Targets | None = None,
+        counted: PreparedData | None = None,
     ) -> None:
         self.module = student
-        self.data, self.windows, self.loss_config = data, windows, loss
+        self.data, self.windows = data, windows
+        self.chosen_loss, self.sampler = loss.chosen(data.num_items), None
+        if not isinstance(self.chosen_loss, CrossEntropy):
+            counts = torch.from_numpy((counted or data).train_item_counts())
+            self.sampler = NegativeSampler(self.chosen_loss.sampling, counts)
+            student.items.sparse_gradients = self.chosen_loss.sampling.lazy_adam
         self.train, self.seed, self.device = train, seed, device
         self.evaluate, self.validation = evaluate, validation
 
@@ -75,10 +92,28 @@ class StudentTraining:
     def loss(self, batch: Batch) -> Tensor:
         """The configured loss, summed over the batch's targets."""
         batch = batch.to(self.device)
-        vectors = self.module.item_vectors()
-        states = self.module.states_with(vectors, batch.items)
         real = batch.targets > 0
-        return training_loss(self.loss_config, states[real], vectors, batch.targets[real], torch.default_generator)
+        targets = batch.targets[real]
+        negatives = self.negatives(targets)
+        used = self.items_in_use(negatives, batch.items, targets)
+        states = self.module.states_with(used.vectors, used.numbers(batch.items))
+        return self.data_loss(states[real], used, targets, negatives)
+
+    def negatives(self, targets: Tensor) -> Negatives | None:
+        """Draw those of a batch's targets; None where the loss is over the whole catalog."""
+        return None if self.sampler is None else self.sampler.draw(targets, torch.default_generator)
+
+    def items_in_use(self, negatives: Negatives | None, *items: Tensor) -> ItemsInUse:
+        """All items for a loss over the whole catalog; else the negatives and those named."""
+        if negatives is None:
+            return self.module.whole_catalog()
+        return self.module.in_use(negatives.items, *items)
+
+    def data_loss(self, states: Tensor, used: ItemsInUse, targets: Tensor, negatives: Negatives | None) -> Tensor:
+        """The configured loss of states (M, D) and their targets (M,), which are under the catalog's numbers."""
+        if negatives is not None:
+            negatives = replace(negatives, items=used.numbers(negatives.items))
+        return training_loss(self.chosen_loss, states, used.vectors, used.numbers(targets), negatives)
 
     def validate(self) -> dict[str, float]:
         """Full-catalog metrics on validation, ranked as `evaluate` says."""
@@ -99,6 +134,19 @@ def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
         UserError: see :func:`recdistill.students.make.load_student`.
     """
     return student_sequence_scorer(load_student(folder).to(device), data, device)
+
+
+def settled_loss(loss: LossConfig, num_items: int, folder: Path) -> None:
+    """Say and record, in `loss.json`, what `auto` takes for a catalog of so many items; nothing where it is named."""
+    if loss.name != "auto":
+        return
+    match loss.chosen(num_items):
+        case CrossEntropy():
+            taken: dict[str, object] = {"name": "cross_entropy"}
+        case chosen:
+            taken = {"name": "sampled_softmax"} | asdict(chosen.sampling)
+    logger.info("loss: auto takes %s for %d items", taken["name"], num_items)
+    write_json(folder / LOSS_FILE, {"items": num_items, "taken": taken})
 
 
 def student_training(
@@ -137,6 +185,7 @@ def train_student(
     """
     with context.profiler.phase("set-up"):
         training = student_training(config.student, data, config.seed, context.device, config.evaluate, validation)
+    settled_loss(config.student.loss, data.num_items, context.folder)
     made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
     name = fingerprint("student", config.student, config.seed, *made_from)
     result = fit(training, config.student.train, context, config.seed, name, "student")
