@@ -2,6 +2,7 @@
 
     python benchmarks/torture.py --out runs/torture                # 200 kills and the other disturbances
     python benchmarks/torture.py --out runs/torture --kills 6      # fewer
+    python benchmarks/torture.py --out runs/torture --kinds disk   # these disturbances alone
 
 A lap is the chain of `small_chain.py` in a new folder: `run` (every step), `bundle`, `add-items`, `study`, `tune`,
 `bench`. Every command of it is disturbed a few times and begun again, and when the lap is done all files but times are
@@ -16,8 +17,9 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +28,10 @@ import psutil
 
 from small_chain import ONLY, Ended, chain, differences, settle, start, state_of, wait, write_inputs
 
-KINDS = ("kill", "rename", "term", "interrupt", "full", "read-only", "slow", "two", "clock")
+KINDS = ("kill", "rename", "term", "interrupt", "full", "disk", "read-only", "slow", "two", "clock")
 SHARE = {"kill": 0.7, "rename": 0.3}
 """Of the kills: at a random moment, and right before or behind a rename."""
-OTHERS = {"term": 12, "interrupt": 12, "full": 16, "read-only": 6, "slow": 6, "two": 6, "clock": 6}
+OTHERS = {"term": 12, "interrupt": 12, "full": 16, "disk": 16, "read-only": 6, "slow": 6, "two": 6, "clock": 6}
 """How often each other disturbance, where 200 kills are made."""
 COMMANDS = {"run": 14, "bundle": 2, "add-items": 2, "study": 8, "tune": 4, "bench": 2}
 """Disturbances of one lap by command; the bench is run in every fourth lap."""
@@ -89,6 +91,41 @@ def kill_at_rename(number: int, behind: bool) -> Callable[[], None]:
 def full_disk(most: int) -> Callable[[], None]:
     """In the process: no file grows beyond this many bytes."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+ROOMY = 1 << 30
+"""Bytes of a lap's own file system, where it has one, but for a disturbance that makes it smaller."""
+
+
+def mount(folder: Path, *options: str) -> bool:
+    """Mount a file system in memory on a lap's folder, or change its size; whether this machine allows it."""
+    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "recdistill", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def unmount(folder: Path) -> None:
+    """Take the file system away."""
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def can_mount(folder: Path) -> bool:
+    """Whether a lap may have a file system of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    allowed = mount(folder, f"size={ROOMY}")
+    unmount(folder)
+    return allowed
+
+
+def _small_disk(lap: Lap, name: str, draw: random.Random) -> dict[str, Any]:
+    """A command on a file system that has room for a few more pages."""
+    held = os.statvfs(lap.folder)
+    used, room = (held.f_blocks - held.f_bfree) * held.f_frsize, int(10 ** draw.uniform(3.7, 5.5))
+    if not mount(lap.folder, "remount", f"size={used + room}"):
+        raise SystemExit(f"torture: {lap.folder}: no file system of its own")
+    ended = lap.end(name, lap.go(name))
+    mount(lap.folder, "remount", f"size={ROOMY}")
+    return {"ok": ended.status == 0 or ended.is_told, "hit": ended.status != 0, "at": f"{room} bytes"} | _told(ended)
 
 
 def without_rights() -> None:
@@ -151,6 +188,8 @@ def disturb(kind: str, lap: Lap, name: str, draw: random.Random) -> dict[str, An
         return {"ok": ended.status == 0 or ended.is_told, "hit": ended.status != 0, "at": f"{most} bytes"} | _told(
             ended
         )
+    if kind == "disk":
+        return _small_disk(lap, name, draw)
     if kind == "read-only":
         return _read_only(lap, name)
     return _two(lap, name, moment)
@@ -188,6 +227,8 @@ def run_lap(
 ) -> None:
     """Disturb each command as often as its share says, then let it end."""
     lap.folder.mkdir()
+    if "disk" in kinds:
+        mount(lap.folder, f"size={ROOMY}")
     done: list[dict[str, Any]] = []
     for name in chain(lap.inputs, lap.folder):
         if name == "bench" and not with_bench:
@@ -212,17 +253,17 @@ def memory_mib() -> float:
     return round(psutil.Process().memory_info().rss / 2**20, 1)
 
 
-def plan(kills: int, draw: random.Random) -> list[str]:
-    """The kinds of all disturbances, in a random order."""
+def plan(kills: int, draw: random.Random, only: Collection[str] = ()) -> list[str]:
+    """The kinds of all disturbances, in a random order; those of `only` alone, where it names any."""
     kinds = ["kill"] * round(kills * SHARE["kill"]) + ["rename"] * round(kills * SHARE["rename"])
     for kind, count in OTHERS.items():
         kinds += [kind] * max(1, round(count * kills / 200))
     draw.shuffle(kinds)
-    return kinds
+    return [kind for kind in kinds if not only or kind in only]
 
 
-def torture(out: Path, kills: int, seed: int) -> int:
-    """All laps; those that `torture.jsonl` holds already are left out.
+def torture(out: Path, kills: int, seed: int, only: Collection[str] = ()) -> int:
+    """All laps, without disturbances that the machine does not allow, and those that `torture.jsonl` holds already.
 
     Returns:
         How many disturbances were not survived.
@@ -231,7 +272,9 @@ def torture(out: Path, kills: int, seed: int) -> int:
     work, lines = out / "work", out / "torture.jsonl"
     shutil.rmtree(work, ignore_errors=True)
     before = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
-    kinds = plan(kills, random.Random(seed))
+    kinds = plan(kills, random.Random(seed), only)
+    if not can_mount(work / "mounted"):
+        kinds = [kind for kind in kinds if kind != "disk"]
     for one in before:
         if one["kind"] in kinds and one.get("hit"):
             kinds.remove(one["kind"])
@@ -253,6 +296,9 @@ def torture(out: Path, kills: int, seed: int) -> int:
         with lines.open("a") as file:
             file.writelines(json.dumps(one | more) + "\n" for one in told)
         before += [one | more for one in told]
+        if different and lap.folder.is_mount():
+            shutil.copytree(lap.folder, lap.folder.with_suffix(".kept"))
+        unmount(lap.folder)
         if not different:
             shutil.rmtree(lap.folder)
         number += 1
@@ -279,9 +325,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[], help="These commands of a lap alone; empty: all.")
+    parser.add_argument("--kinds", nargs="+", default=[], choices=KINDS, help="These disturbances alone; empty: all.")
     options = parser.parse_args(arguments)
     ONLY[:] = options.only
-    return 1 if torture(options.out, options.kills, options.seed) else 0
+    return 1 if torture(options.out, options.kills, options.seed, options.kinds) else 0
 
 
 if __name__ == "__main__":

@@ -68,3 +68,15 @@ def test_the_steps_of_the_command_line_are_those_of_the_pipeline() -> None:
     assert all(spec.about.split(";")[0].split(",")[0] in " ".join(helped.split()) for spec in STEPS)
     for step in SPECS:
         assert build_parser("study").parse_args(["study", "study.yaml", "--until", step]).study.until == step
+
+
+@pytest.mark.parametrize(("error", "reason"), [(MemoryError(), "no memory left"), (MemoryError("9\nGiB"), "9 GiB")])
+def test_a_lack_of_memory_is_one_line_of_any_command(
+    error: MemoryError, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacks() -> None:
+        raise error
+
+    assert cli.exit_status("compare", lacks) == 2
+    told = f"recdistill: error: compare: out of memory ({reason}); `recdistill plan` tells what fits here\n"
+    assert capsys.readouterr().err == told

@@ -78,6 +78,12 @@ def exit_status(command: str, work: Callable[[], object]) -> int:
             raise
         sys.stderr.write(f'recdistill: error: {library} is not installed; pip install "recdistill[train]"\n')
         return 2
+    except MemoryError as error:  # of a step, a trial or a cell more is told: recdistill.pipeline.memory
+        reason = one_line(str(error)) or "no memory left"
+        sys.stderr.write(
+            f"recdistill: error: {command}: out of memory ({reason}); `recdistill plan` tells what fits here\n"
+        )
+        return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
         sys.stderr.write(f"recdistill: {one_line(interruption_line(command, stopped))}\n")
