@@ -112,6 +112,8 @@ def unmount(folder: Path) -> None:
 def can_mount(folder: Path) -> bool:
     """Whether a lap may have a file system of its own."""
     folder.mkdir(parents=True, exist_ok=True)
+    if shutil.which("mount") is None:
+        return False
     allowed = mount(folder, f"size={ROOMY}")
     unmount(folder)
     return allowed

@@ -11,9 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("script", "count"), [("torture", "--kills=3"), ("damage", "--damages=3")])
-def test_nothing_is_lost_and_nothing_damaged_is_used(tmp_path: Path, script: str, count: str) -> None:
-    words = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), "--out", str(tmp_path), count]
+WITHOUT_MOUNTS = ("kill", "rename", "term", "interrupt", "full", "read-only", "slow", "two", "clock")
+"""A test that is killed must leave no file system mounted."""
+
+
+@pytest.mark.parametrize(
+    ("script", "options"), [("torture", ["--kills=3", "--kinds", *WITHOUT_MOUNTS]), ("damage", ["--damages=3"])]
+)
+def test_nothing_is_lost_and_nothing_damaged_is_used(tmp_path: Path, script: str, options: list[str]) -> None:
+    words = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), "--out", str(tmp_path), *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*words, "--only", "run", "bundle"], capture_output=True, text=True, check=False, env=environment
