@@ -62,3 +62,9 @@ def test_a_damaged_choice_is_told_and_made_again(tmp_path, caplog):
     assert numbers(settled(config, 3.43, tmp_path)) == (1.0, None)
     assert f"made again, since {path}: damaged (its checksum is another)" in caplog.text
     assert read_json(path)["weight"] == 1.0
+    record = tmp_path / "strength.files.json"
+    whole = record.read_text()
+    record.unlink()
+    assert numbers(settled(config, 3.43, tmp_path)) == (1.0, None)
+    assert f"made again, since {record}: damaged (missing)" in caplog.text
+    assert record.read_text() == whole

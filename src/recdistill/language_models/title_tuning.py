@@ -102,7 +102,7 @@ def tune_titles(config: TeacherConfig, data: PreparedData, seed: int, cache: Pat
     if not len(follows.first):
         raise UserError("teacher.title_tuning: no two items with titles follow one another; set steps: 0")
     path = cache / FOLDER / f"{_key(config, data, follows, seed, cache, device)}.safetensors"
-    if is_kept(path):
+    if is_kept(path, without_record=True):
         return read_tuning(path)
     tuning = train(title_reader(config, cache, device), data.texts, follows, settings, seed)
     tuning.save(path)

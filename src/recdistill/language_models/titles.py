@@ -115,7 +115,7 @@ def _embedded(config: TeacherConfig, titles: list[str], cache: Path, device: str
     how = made_how(config, cache, device) + ([] if tuning is None else [tuning.digest])
     key = hashlib.sha256("\x00".join([*how, *titles]).encode()).hexdigest()[:16]
     path = cache / "title_embeddings" / f"{key}.safetensors"
-    if is_kept(path):
+    if is_kept(path, without_record=True):
         return path
     titled = [row for row, title in enumerate(titles) if title]
     texts = ["", *(titles[row] for row in titled)]

@@ -1,8 +1,6 @@
 """Files that a later process goes on from, in the user's cache or beside a checkpoint.
 
 Each has a record of its size and checksum beside it, and is compared before it is used.
-
-A file from before there were records has none, and is taken as it is.
 """
 
 import logging
@@ -13,10 +11,17 @@ from recdistill.storage.checksums import DamagedError, check_files, read_record,
 logger = logging.getLogger("recdistill")
 
 
-def is_kept(path: Path) -> bool:
-    """Whether the file is there as it was written; a damaged one is told, so that it is made again."""
+def is_kept(path: Path, without_record: bool = False) -> bool:
+    """Whether the file is there as it was written; a damaged one is told, so that it is made again.
+
+    Args:
+        path: the file.
+        without_record: take one that has no record as it is: versions before there were records left such files.
+    """
     try:
         files = read_record(path.parent, _record(path))
+        if files is None and path.is_file() and not without_record:
+            raise DamagedError(path.with_name(_record(path)), "missing")
         if files is not None:
             if path.name not in files:
                 raise DamagedError(path.with_name(_record(path)), f"says nothing of {path.name}")
