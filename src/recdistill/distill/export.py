@@ -19,6 +19,7 @@ from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
+from recdistill.evaluation.top_k import best_items
 from recdistill.interruption import deferred, requested, stop_point
 from recdistill.measure.context import RunContext
 from recdistill.progress import progress_bar
@@ -202,7 +203,7 @@ def _check_numbers(good: bool) -> None:
 
 
 def top_items(scores: Tensor, data: PreparedData, targets: Targets, top_k: int, exclude_seen: bool) -> TopItems:
-    """The K best items of each target; the scores are changed in place.
+    """The K best items of each target, of equal scores the lower item; the scores are changed in place.
 
     Args:
         scores: (M, N + 1).
@@ -214,6 +215,6 @@ def top_items(scores: Tensor, data: PreparedData, targets: Targets, top_k: int, 
     if exclude_seen:
         hide_history(scores, data, targets)
     scores[:, 0] = -torch.inf
-    best = scores.float().topk(top_k, dim=1)
-    listed = best.indices.masked_fill(best.values == -torch.inf, 0)
-    return TopItems(listed.int().cpu().numpy(), best.values.cpu().numpy())
+    values, columns = best_items(scores.float(), top_k)
+    listed = columns.masked_fill(values == -torch.inf, 0)
+    return TopItems(listed.int().cpu().numpy(), values.cpu().numpy())

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
+from recdistill.evaluation.top_k import best_items
 from recdistill.interruption import stop_point
 from recdistill.progress import progress_bar
 
@@ -19,6 +20,10 @@ MISS = 2**31 - 1
 
 AT_A_TIME = 1 << 19
 """Scores that are compared at a time on a CPU: 2 MiB."""
+
+
+MOST_SCORES = 2**27
+"""Scores of one batch, B·(N+1): with what is computed from them, about 1.5 GiB, whatever the catalog's size."""
 
 
 class Scorer(Protocol):
@@ -43,7 +48,7 @@ class Ranking:
 
     Attributes:
         ranks: int64 (rows,), from 1; :data:`MISS` for a repeat.
-        top_items: int32 (rows, K), best first, equal scores in no fixed order; 0 where fewer than K items are left.
+        top_items: int32 (rows, K), best first, of equal scores the lower item; 0 where fewer than K items are left.
         repeats: rows whose target had been seen before while seen items were filtered: misses, whatever the scores.
         candidate_ranks: int64 (rows,), the target's rank among itself and its row's candidates, 0 where the row has
             none; None without any.
@@ -75,7 +80,8 @@ def rank(
         data: the histories.
         targets: the rows to rank.
         scorer: what ranks; put its model into evaluation mode first.
-        batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes.
+        batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes. Fewer are where these would be
+            more than :data:`MOST_SCORES`.
         filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
         top_k: K, at most N; 0: no lists are made, which is faster.
         description: what the progress bar is called.
@@ -89,6 +95,7 @@ def rank(
     top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
     candidate_ranks = None if candidates is None else np.empty(len(targets), dtype=np.int64)
     repeats = 0
+    batch_size = max(1, min(batch_size, MOST_SCORES // (data.num_items + 1)))
     order = np.argsort(targets.positions, kind="stable")
     with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
         for start in range(0, len(order), batch_size):
@@ -164,9 +171,8 @@ def _best(scores: Tensor, rows: Tensor, items: Tensor, top_k: int) -> Tensor:
         return torch.zeros(len(scores), 0, dtype=torch.int64)
     kept = scores.clone()
     kept[rows, items] = -torch.inf
-    best = torch.topk(kept, top_k)
-    found = best.indices
-    if bool((best.values == -torch.inf).any()):  # An item may have that score of its own.
+    values, found = best_items(kept, top_k)
+    if bool((values == -torch.inf).any()):  # An item may have that score of its own.
         left_out = torch.zeros(scores.shape, dtype=torch.bool, device=scores.device)
         left_out[rows, items] = True
         found = found.masked_fill(left_out.gather(1, found), 0)
