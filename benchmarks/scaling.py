@@ -1,0 +1,167 @@
+"""Time and memory by number of events and of items: the measurements, and `docs/scaling.md`, written from them.
+
+    python benchmarks/prepare.py --events 1000000 --users 20000 --items 100000 --files 4
+    python benchmarks/scaling.py lists --items 1000000
+    python benchmarks/scaling.py page
+
+Every measurement is one line of JSON, to be added to `docs/benchmarks/scaling.jsonl`. `lists` takes random vectors, 64
+wide, one thread: the cost of an exact list does not depend on what the vectors mean. An exponent b is that of a·n^b, by
+least squares of the logarithms, over the sizes that the page names.
+"""
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+RECORDS, PAGE = DOCS / "benchmarks/scaling.jsonl", DOCS / "scaling.md"
+CLUSTER_EVENTS = 1e10
+BYTES_PER_EVENT = 40
+"""The most that lies on the disk at one time while `prepare` runs."""
+BYTES_PER_ID = 60
+USERS_OF_ONE = 20_000_000
+
+HEAD = """\
+# Scaling
+
+Written by `benchmarks/scaling.py page` from [docs/benchmarks/scaling.jsonl](benchmarks/scaling.jsonl); do not edit by
+hand. The commands are in that script. Two cores of a shared machine: CPU seconds (of the whole process, 4 s of them its
+start) are the measure; wall-clock seconds tell how busy it was. The data are synthetic: 50 interactions per user on
+average, items of very different popularity. Only what was measured is in the tables.
+"""
+
+
+def lists(items: int, rows: int, top_k: int) -> dict[str, Any]:
+    """CPU seconds of an exact list: alone, and of each of `rows` histories that are ranked together."""
+    import torch
+
+    from recdistill.evaluation.top_k import best_items
+
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    vectors, states = (torch.randn(count, 64, generator=generator) for count in (items, rows))
+    alone = []
+    for row in range(min(rows, 20)):
+        began = time.thread_time()
+        best_items((vectors @ states[row])[None], top_k)
+        alone.append(time.thread_time() - began)
+    began = time.thread_time()
+    best_items(states @ vectors.T, top_k)
+    together = (time.thread_time() - began) / rows
+    return {
+        "benchmark": "lists",
+        "items": items,
+        "top_k": top_k,
+        "milliseconds_alone": round(1e3 * statistics.median(alone), 3),
+        "milliseconds_together": round(1e3 * together, 3),
+        "rows_together": rows,
+        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+    }
+
+
+def exponent(sizes: list[float], costs: list[float]) -> float:
+    """B of a·n^b by least squares of the logarithms; two sizes at least."""
+    xs, ys = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
+    mean_x, mean_y = statistics.mean(xs), statistics.mean(ys)
+    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / sum((x - mean_x) ** 2 for x in xs)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---:"] * len(head), *rows])
+
+
+def page(records: list[dict[str, Any]]) -> str:
+    """The whole page."""
+    found = [one for one in records if one["benchmark"] == "prepare"]
+    prepared = sorted(found, key=lambda one: int(one["events_kept"]))
+    listed = sorted((one for one in records if one["benchmark"] == "lists"), key=lambda one: int(one["items"]))
+    parts = [HEAD, _prepare_section(prepared), _lists_section(listed)]
+    trained = [one for one in records if one["benchmark"] == "student epoch"]
+    parts.append(_training_section(trained))
+    return "\n".join(parts)
+
+
+def _prepare_section(records: list[dict[str, Any]]) -> str:
+    rows = [
+        [f"{one[name]:,}" for name in ("events_kept", "users", "items")]
+        + [f"{one['cpu_seconds']:.1f}", f"{one['seconds']:.1f}", f"{one['peak_rss_gib']:.2f}"]
+        for one in records
+    ]
+    head = ["interactions", "users", "items", "CPU s", "wall s", "peak GiB"]
+    events, seconds = ([float(one[name]) for one in records] for name in ("events_kept", "cpu_seconds"))
+    # Of the two largest: starting the process is most of what the small ones take.
+    power, last = exponent(events[-2:], seconds[-2:]), records[-1]
+    hours = last["cpu_seconds"] / last["events_kept"] * CLUSTER_EVENTS / 3600
+    disk, mask = CLUSTER_EVENTS * BYTES_PER_EVENT / 2**40, CLUSTER_EVENTS / 2**30
+    users = CLUSTER_EVENTS * last["users"] / last["events_kept"]
+    ids = users * BYTES_PER_ID / 2**30
+    return f"""
+## `prepare`
+
+Interactions of 64 MiB or more are prepared from files, see [data](data.md). The peak counts pages of mapped files.
+
+{table(head, rows)}
+
+From the last size but one to the last, CPU seconds grow with the power {power:.2f} of the interactions.
+
+**10¹⁰ interactions, on paper**: {hours:.1f} CPU hours at the last row's cost per interaction, and {disk:.1f} TiB of
+disk. In memory are one byte per interaction ({mask:.1f} GiB) and the ids: of {users / 1e6:,.0f} million users Python's list
+alone would take {ids:.0f} GiB. So users would have to be split over machines by hash: all steps but the count of items
+(k-core) work on users alone, and {math.ceil(users / USERS_OF_ONE)} machines with {USERS_OF_ONE / 1e6:.0f} million users
+each need what one needs for 10⁹ interactions. That is not built.
+"""
+
+
+def _lists_section(records: list[dict[str, Any]]) -> str:
+    rows = [
+        [f"{one['items']:,}"]
+        + [f"{one[name]:.2f}" for name in ("milliseconds_alone", "milliseconds_together", "peak_rss_gib")]
+        for one in records
+    ]
+    head = ["items", "ms alone", "ms of one among 64", "peak GiB"]
+    items, costs = ([float(one[name]) for one in records] for name in ("items", "milliseconds_together"))
+    return f"""
+## Exact lists
+
+The {records[0]["top_k"]} best of all items for one user embedding, 64 wide, on one thread, without the model.
+
+{table(head, rows)}
+
+The time of a list among 64 grows with the power {exponent(items, costs):.2f} of the items. Evaluation holds at most
+2²⁷ scores at a time.
+"""
+
+
+def _training_section(records: list[dict[str, Any]]) -> str:
+    if not records:
+        return "\n## Training a student\n\nNothing has been measured yet.\n"
+    rows = [[f"{one['events']:,}", f"{one['items']:,}", f"{one['cpu_seconds']:.1f}"] for one in records]
+    rows = [[*row, f"{one['peak_rss_gib']:.2f}"] for row, one in zip(rows, records, strict=True)]
+    return "\n## Training a student\n\n" + table(["interactions", "items", "CPU s per epoch", "peak GiB"], rows) + "\n"
+
+
+def main() -> None:
+    """Measure lists, or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    measured = commands.add_parser("lists", help="exact lists, as one line of JSON")
+    measured.add_argument("--items", type=int, default=10_000)
+    measured.add_argument("--rows", type=int, default=64)
+    measured.add_argument("--top-k", type=int, default=10)
+    commands.add_parser("page", help="write docs/scaling.md")
+    options = parser.parse_args()
+    if options.command == "lists":
+        print(json.dumps(lists(options.items, options.rows, options.top_k)))
+    else:
+        records = [json.loads(line) for line in RECORDS.read_text(encoding="utf-8").splitlines()]
+        PAGE.write_text(page(records), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import scaling
+
+
+def test_the_page_is_that_of_the_records() -> None:
+    records = [json.loads(line) for line in scaling.RECORDS.read_text(encoding="utf-8").splitlines()]
+    assert scaling.PAGE.read_text(encoding="utf-8") == scaling.page(records)
+
+
+def test_exponents_are_those_of_powers() -> None:
+    assert scaling.exponent([1, 10, 100], [3, 3 * 10**1.5, 3 * 10**3]) == pytest.approx(1.5)
+
+
+def test_lists_are_measured() -> None:
+    found = scaling.lists(100, 3, 10)
+    assert found["items"] == 100
+    assert found["milliseconds_alone"] > 0
+
+
+def test_training_rows_are_there_once_measured() -> None:
+    row = {"benchmark": "student epoch", "events": 10**6, "items": 1000, "cpu_seconds": 12.34, "peak_rss_gib": 1.5}
+    records = [json.loads(line) for line in Path(scaling.RECORDS).read_text(encoding="utf-8").splitlines()]
+    assert "| 1,000,000 | 1,000 | 12.3 | 1.50 |" in scaling.page([*records, row])
+    assert "Nothing has been measured yet." in scaling.page(
+        [one for one in records if one["benchmark"] != "student epoch"]
+    )
