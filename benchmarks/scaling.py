@@ -112,9 +112,9 @@ From the last size but one to the last, CPU seconds grow with the power {power:.
 
 **10¹⁰ interactions, on paper**: {hours:.1f} CPU hours at the last row's cost per interaction, and {disk:.1f} TiB of
 disk. In memory are one byte per interaction ({mask:.1f} GiB) and the ids: of {users / 1e6:,.0f} million users
-Python's list alone would take {ids:.0f} GiB. So users would have to be split over machines by hash: all steps but the count
-of items (k-core) work on users alone, and {math.ceil(users / USERS_OF_ONE)} machines with {USERS_OF_ONE / 1e6:.0f} million users
-each need what one needs for 10⁹ interactions. That is not built.
+Python's list alone would take {ids:.0f} GiB. So users would have to be split over machines by hash: all steps but
+the count of items (k-core) work on users alone, and {math.ceil(users / USERS_OF_ONE)} machines with
+{USERS_OF_ONE / 1e6:.0f} million users each need what one needs for 10⁹ interactions. That is not built.
 """
 
 
