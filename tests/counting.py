@@ -5,9 +5,10 @@ keeps a mask of bytes, attention runs a flash kernel, and no mask is built where
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -43,7 +44,8 @@ class PerExpert(nn.Module):
         lowered = torch.einsum("bti,eri->bter", dropped, self.down)
         outputs = torch.einsum("bter,eor->bteo", lowered, self.up).to(x.dtype)
         assert self.gate is not None
-        return self.base(x) + (outputs * self.gate[:, None, :, None].to(x.dtype)).sum(2)
+        out: Tensor = self.base(x) + (outputs * self.gate[:, None, :, None].to(x.dtype)).sum(2)
+        return out
 
 
 def native_dropout(x: Tensor, p: float = 0.1, training: bool = True, inplace: bool = False) -> Tensor:
@@ -57,7 +59,7 @@ def flash(query: Tensor, key: Tensor, value: Tensor, **_: object) -> Tensor:
 
 
 @contextmanager
-def like_a_gpu(config: PlanConfig):
+def like_a_gpu(config: PlanConfig) -> Iterator[None]:
     """Dropout, attention and masks as on a GPU."""
     import transformers.models.llama.modeling_llama as llama
     import transformers.models.opt.modeling_opt as opt
@@ -88,7 +90,7 @@ def kept_bytes(forward: Callable[[], object]) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
-def make_model(shapes: LlmShapes, attention: str = "sdpa", device: str = "meta") -> nn.Module:
+def make_model(shapes: LlmShapes, attention: str = "sdpa", device: str = "meta") -> Any:
     """The decoder of these shapes, without vocabulary head."""
     from transformers import LlamaConfig, LlamaModel, OPTConfig, OPTModel
 
@@ -131,11 +133,11 @@ class Live(TorchDispatchMode):
     """Bytes of all tensors alive, and the most there ever were; `known` storages (parameters, inputs) are left out."""
 
     def __init__(self, known: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.seen = {tensor.untyped_storage()._cdata for tensor in known}
 
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = operation(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and (key := tensor.untyped_storage()._cdata) not in self.seen:
@@ -160,7 +162,7 @@ def peak_bytes(shapes: LlmShapes, config: PlanConfig) -> int:
     return live.peak
 
 
-def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor, dict[str, Tensor]]:
+def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[Any, Tensor, dict[str, Tensor]]:
     """The model with its experts, and what it is given: on the meta device for CUDA's kernels, else on the CPU."""
     device = "meta" if config.device == "cuda" else "cpu"
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
@@ -183,7 +185,7 @@ def _prepared(shapes: LlmShapes, config: PlanConfig) -> tuple[nn.Module, Tensor,
     return decoder.train(), inputs, options
 
 
-def _put_per_expert(model: nn.Module, config: PlanConfig) -> nn.Module:
+def _put_per_expert(model: Any, config: PlanConfig) -> Any:
     """Experts as other code has them, on layers of the attention."""
     gate = torch.zeros(config.batch_size, config.experts).requires_grad_()
     for block in getattr(model, "decoder", model).layers:
@@ -194,12 +196,13 @@ def _put_per_expert(model: nn.Module, config: PlanConfig) -> nn.Module:
     return model
 
 
-def _put_peft(model: nn.Module, config: PlanConfig, gate: Tensor | None) -> nn.Module:
+def _put_peft(model: Any, config: PlanConfig, gate: Tensor | None) -> Any:
     """PEFT's own LoRA, as it is; a gate is multiplied behind A."""
     lora = LoraConfig(r=config.rank, lora_dropout=config.dropout, target_modules=list(config.adapter_layers))
     model = get_peft_model(model, lora)
+    decoder: Any = base_decoder(model)
     if config.gradient_checkpointing:
-        base_decoder(model).gradient_checkpointing_enable({"use_reentrant": False})
+        decoder.gradient_checkpointing_enable({"use_reentrant": False})
     if gate is not None:
         for _, layer in expert_layers(model):
             layer.lora_A["default"].register_forward_hook(lambda _module, _inputs, output: output * gate)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import Any
 
 
 @cache
@@ -41,15 +42,16 @@ def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
     gc.freeze()
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     from recdistill.cli import main
-    from recdistill.training import loop
+    from recdistill.training import checkpoint, loop
 
-    write, written = loop.save_checkpoint, []
+    written: list[str] = []
+    write = checkpoint.save_checkpoint
 
-    def save_checkpoint(folder: Path, *rest: object) -> None:
-        write(folder, *rest)  # type: ignore[arg-type]
+    def save_checkpoint(folder: Path, *rest: Any) -> None:
+        write(folder, *rest)
         written.append(folder.name)
         if written.count(f"{step}.partial") == checkpoints:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    loop.save_checkpoint = save_checkpoint
+    vars(loop)["save_checkpoint"] = save_checkpoint
     sys.exit(main(command))

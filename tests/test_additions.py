@@ -31,7 +31,7 @@ def choices(section: type, name: str) -> tuple[str, ...]:
 @pytest.mark.parametrize("block", choices(StudentConfig, "block"))
 def test_a_block_is_built_and_looks_at_no_later_item(block: str) -> None:
     assert block in BLOCKS
-    config = StudentConfig(block=block, embedding_dim=8, num_heads=2, max_length=4)  # type: ignore[arg-type]
+    config = StudentConfig(block=block, embedding_dim=8, num_heads=2, max_length=4)
     student = SASRec(config, 9).eval()
     one, other = (student.states(torch.tensor([[3, 5, last, 0]]))[0, :2] for last in (1, 7))
     assert torch.allclose(one, other)

@@ -156,7 +156,9 @@ def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: P
     for share in ("ml-latest-small-tenth", "ml-latest-small-quarter", "ml-latest-small-half", "ml-latest-small.epyc"):
         (tmp_path / share).mkdir()
         entries = [entry(*model, 0.1 + 0.01 * place) for place, model in enumerate(models)]
-        steps = {step: {"train": {"max_epochs": epochs}} for step, epochs in (("student", 4), ("teacher", 3))}
+        steps: dict[str, Any] = {
+            step: {"train": {"max_epochs": epochs}} for step, epochs in (("student", 4), ("teacher", 3))
+        }
         steps["distilled"] = {"train": {"max_epochs": 2}, "weight": 8.0, "dropout": 0.1}
         found = {"users": 7, "entries": entries, "variants": {"main": {"settings": steps}}}
         (tmp_path / share / "test.json").write_text(json.dumps(found))
@@ -167,7 +169,7 @@ def test_the_learning_curve_draws_each_share_and_model(results: Any, tmp_path: P
         assert f">{label}</text>" in drawing
 
 
-def test_the_glossarys_words_are_those_of_the_reports():
+def test_the_glossarys_words_are_those_of_the_reports() -> None:
     """The glossary names models and conclusions as the message files do."""
     glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
     rows = dict(line.strip("| ").split(" | ")[:2] for line in glossary.splitlines() if line.count(" | ") >= 2)

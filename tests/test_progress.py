@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_off_a_terminal_there_are_log_lines_at_intervals(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 4.0, 11.0, 15.0, 22.0])
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     set_up_logging(quiet=False)
     with progress_bar("student", 8, "steps") as bar:
         for loss in (4, 3, 2, 1):
@@ -105,31 +106,36 @@ def test_only_the_named_library_warnings_are_silenced() -> None:
     assert [str(warning.message) for warning in caught] == ["another thing is deprecated"]
 
 
+def shared_lock() -> Any:
+    """The lock that all bars of this process share."""
+    return progress._Bar.get_lock()  # type: ignore[no-untyped-call]
+
+
 def test_a_killed_process_stops_the_bars_of_no_other() -> None:
     with progress_bar("parent", 1, "steps"):  # whatever is made at first is there
         pass
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        progress._Bar.get_lock().acquire()
+        shared_lock().acquire()
         os.write(writing, b"held")
         time.sleep(60)
         os._exit(1)
     assert os.read(reading, 4) == b"held"
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    lock = progress._Bar.get_lock()
+    lock = shared_lock()
     assert lock.acquire(timeout=5)
     lock.release()
 
 
 def test_a_forked_process_has_a_lock_of_its_own() -> None:
-    lock = progress._Bar.get_lock()
+    lock = shared_lock()
     reading, writing = os.pipe()
     with lock:
         child = os.fork()
         if not child:
-            free = progress._Bar.get_lock() is not lock
+            free = shared_lock() is not lock
             os.write(writing, b"1" if free else b"0")
             os._exit(0)
         os.waitpid(child, 0)

@@ -1,10 +1,12 @@
 from dataclasses import dataclass, fields
+from typing import Any
 
 import pytest
 
 from recdistill.config.rules import (
     POSITIVE,
     SHARE,
+    Need,
     among,
     at_least,
     between,
@@ -55,7 +57,7 @@ def test_a_field_carries_its_range_and_its_needs() -> None:
         (nonzero("a"), 0.5, 0.0, "{key} above 0"),
     ],
 )
-def test_needs_in_words(need, met, not_met, words) -> None:
+def test_needs_in_words(need: Need, met: list[Any], not_met: list[Any], words: str) -> None:
     assert need.met(met)
     assert not need.met(not_met)
     assert need.words == words

@@ -24,6 +24,7 @@ from recdistill.steps import (
     needs_language_model,
     steps_until,
 )
+from recdistill.storage.manifest import Inputs
 from recdistill.training.divergence import SECTIONS
 
 
@@ -89,7 +90,8 @@ def test_models_and_what_their_scores_follow_from() -> None:
     ],
 )
 def test_steps_that_an_evaluation_was_made_without(models: set[str], left_out: tuple[str, ...]) -> None:
-    assert not_evaluated({"inputs": dict.fromkeys(models, "f")}) == left_out
+    inputs: Inputs = dict.fromkeys(models, "f")
+    assert not_evaluated({"fingerprint": "f", "config": {}, "inputs": inputs}) == left_out
 
 
 def test_what_stands_behind_a_step() -> None:

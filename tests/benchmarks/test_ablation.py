@@ -9,6 +9,7 @@ import torch
 
 import ablation
 from chain import options, write_interactions
+from naive.options import ablation as options_of
 from naive.options import can_pack
 from recdistill.cli import main
 from recdistill.config import RunConfig
@@ -48,7 +49,7 @@ def test_all_arms_are_checked_and_measured(
     assert [json.loads(line) for line in (tmp_path / "ablation.jsonl").read_text().splitlines()] == lines
     variants = {line["variant"]: line for line in lines if "variant" in line}
     assert set(variants) == {
-        *ablation.ablation(can_pack()),
+        *options_of(can_pack()),
         "cached_tokens_again",
         "plain_lora_without_head",
         "item_prompts",

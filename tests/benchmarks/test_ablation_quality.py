@@ -24,7 +24,7 @@ def compare(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Compare:
-    monkeypatch.setattr(benchmark.PreparedData, "load", lambda folder: replace(data))
+    monkeypatch.setattr(PreparedData, "load", lambda folder: replace(data))
 
     def run(*more: str) -> list[dict[str, Any]]:
         command = [

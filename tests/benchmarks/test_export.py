@@ -1,12 +1,14 @@
 """The export's benchmark with few rows."""
 
+from typing import Any
+
 import numpy as np
 
 from export import EVENTS_PER_USER, STATE_DIM, TOP_K, FreeTeacher, measure, synthetic_data
 
 
 def test_few_rows_are_exported_counted_and_read() -> None:
-    found = measure(300)
+    found: dict[str, Any] = measure(300)
     assert found["rows"] == 300, "three users of 100 targets"
     # Keys, a list of items (int32) and scores (fp16) and a state (fp16).
     assert found["bytes_per_row"] > (4 + 2) * TOP_K + 2 * STATE_DIM

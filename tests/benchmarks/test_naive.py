@@ -170,6 +170,7 @@ def test_too_long_prompts_are_refused_not_cut(config: RunConfig, data: PreparedD
     with pytest.raises(ValueError, match="does not fit the fixed length of 20"):
         variant.collate(ROWS)
     package = make_training(config, PACKAGE, data, student_folder, excite)
+    assert isinstance(package, TeacherTraining)
     with pytest.raises(ValueError, match="cannot be padded to the right to 20"):
         widen(package.teacher.prompts.build(collate(data, package.windows, ROWS)), 20)
 
@@ -179,7 +180,7 @@ def test_equal_frozen_weights_become_one_piece_of_memory() -> None:
     one, other = nn.Linear(4, 4), nn.Linear(4, 4)
     other.weight.data = one.weight.data.clone()
     for module in (one, other):
-        module.weight.requires_grad_(requires_grad=False)
+        module.weight.requires_grad = False
     share_frozen([one, other])
     assert one.weight.data_ptr() == other.weight.data_ptr()
     assert one.bias.data_ptr() != other.bias.data_ptr()

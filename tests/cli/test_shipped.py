@@ -4,13 +4,15 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from recdistill.cli import main
 from recdistill.cli.shipped import CONFIGS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_all_of_the_repositorys_configurations_are_copied(tmp_path: Path, capsys) -> None:
+def test_all_of_the_repositorys_configurations_are_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "mine"
     assert main(["configs", "--out", str(out)]) == 0
     names = {path.relative_to(out) for path in out.rglob("*.yaml")}
@@ -19,7 +21,7 @@ def test_all_of_the_repositorys_configurations_are_copied(tmp_path: Path, capsys
     assert str(out / "bench" / "smoke.yaml") in capsys.readouterr().out
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys) -> None:
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["configs", "--out", str(tmp_path)]) == 2
     assert "is there already" in capsys.readouterr().err

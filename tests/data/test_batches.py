@@ -147,7 +147,7 @@ def test_token_batches_stay_within_the_budget(lengths: list[int], max_tokens: in
 
 def padding(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
     """Share of padding in all batches together."""
-    return 1 - lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in batches)
+    return float(1 - lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in batches))
 
 
 @pytest.mark.parametrize(("make", "size"), [(bucketed_batches, 32), (token_batches, 1600)])

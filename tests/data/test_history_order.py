@@ -46,7 +46,7 @@ def test_targets_stay_and_fingerprints_say_what_changed(config: DataConfig, tmp_
     assert other.evaluation_fingerprint == plain.evaluation_fingerprint
     assert other.split_fingerprint != plain.split_fingerprint
     for split in ("validation", "test"):
-        targets = plain.targets(split)  # type: ignore[arg-type]
+        targets = plain.targets(split)
         assert np.array_equal(plain.target_items(targets), other.target_items(targets))
     assert not np.array_equal(plain.items, other.items)
     assert np.array_equal(plain.train_item_counts(), other.train_item_counts())

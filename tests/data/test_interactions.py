@@ -79,7 +79,7 @@ def test_k_core_is_the_largest_core(events: list[tuple[int, int]], least_user: i
 
 
 def test_select_tells_what_each_step_left() -> None:
-    events: list[Event] = [(0, item, 10 - item) for item in range(4)] + [(0, 3, 99), (1, 2, 1), (2, 0, 5)]
+    events: list[Event] = [*((0, item, 10 - item) for item in range(4)), (0, 3, 99), (1, 2, 1), (2, 0, 5)]
     kept, steps = select(interactions(events, [3, 3, 5, 3, 3, 5, 2]), DataConfig(min_rating=3, min_user_events=4))
     assert named(kept) == [("u0", "i3"), ("u0", "i2"), ("u0", "i1"), ("u0", "i0")]
     assert kept.items.tolist() == [3, 2, 1, 0]

@@ -168,13 +168,13 @@ def test_every_filters_toll_is_told(tmp_path: Path, caplog: pytest.LogCaptureFix
     lines += ["u0,8,99,5", "few,1,3,5", "few,3,4,5"]
     path = tmp_path / "orders.csv"
     path.write_text("\n".join(["user_id,item_id,timestamp,stars", *lines]))
-    config = {"source": "csv", "path": str(path), "min_rating": 2.0}
+    config: dict[str, Any] = {"source": "csv", "path": str(path), "min_rating": 2.0}
     with Profiler() as profiler:
         prepare(
             DataConfig(**config, columns=ColumnsConfig(rating="stars")),
             0,
             RunContext("cpu", profiler, tmp_path / "out"),
-        )  # type: ignore[arg-type]
+        )
     told = [message.removeprefix("data: ") for message in caplog.messages]
     assert told[:5] == [
         "read: 35 interactions, 5 users, 8 items",

@@ -50,7 +50,9 @@ def test_nothing_in_an_earlier_part_is_later(histories: list[list[int]], validat
     assert (ends.train <= ends.validation).all()
     assert (ends.validation <= np.diff(offsets)).all()
     assert (ends.validation < np.diff(offsets)).any()  # The last event of all is test.
-    train, middle, late = [], [], []
+    train: list[int] = []
+    middle: list[int] = []
+    late: list[int] = []
     for user in range(len(histories)):
         cut = np.split(times[offsets[user] : offsets[user + 1]], [ends.train[user], ends.validation[user]])
         for part, events in zip((train, middle, late), cut, strict=True):

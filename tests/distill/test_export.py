@@ -2,6 +2,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ class FakeTeacher:
 
     def predict(
         self, windows: Windows, rows: LongArray, full_rows: int | None = None
-    ) -> tuple[Targets, Tensor, Tensor]:
+    ) -> tuple["KeysOf", Tensor, Tensor]:
         if len(self.calls) == self.fail_at:
             raise KeyboardInterrupt
         self.calls.append(rows)
@@ -83,7 +84,8 @@ class FakeGrowing:
     teacher: FakeTeacher
 
     def fits(self, windows: Windows) -> NDArray[np.bool_]:
-        return windows.starts == 0
+        fits: NDArray[np.bool_] = windows.starts == 0
+        return fits
 
     def predict(self, windows: Windows, rows: LongArray) -> tuple["KeysOf", Tensor]:
         keys, states, _ = self.teacher.predict(windows, rows)
@@ -111,7 +113,8 @@ def states_of(users: Tensor, positions: Tensor) -> Tensor:
 
 
 def export(teacher: FakeTeacher, folder: Path, **settings: object) -> OutputsReader:
-    config = ExportConfig(**({"batch_size": 3, "top_k": 5, "shard_rows": 8, "exclude_seen": True} | settings))  # type: ignore[arg-type]
+    few: dict[str, Any] = {"batch_size": 3, "top_k": 5, "shard_rows": 8, "exclude_seen": True}
+    config = ExportConfig(**(few | settings))
     embeddings = torch.arange((teacher.data.num_items + 1) * 2).reshape(-1, 2)
     with Profiler() as profiler:
         export_outputs(teacher, teacher.data, embeddings, config, RunContext("cpu", profiler, folder), PRINTS)

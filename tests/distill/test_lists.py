@@ -7,6 +7,7 @@ import torch
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill import lists
 from recdistill.distill.lists import best_items, hide_history, list_scores, without_targets
+from recdistill.students.losses import CHUNK_SCORES
 
 
 def test_history_is_hidden_and_a_repeated_target_is_not(make_data: Callable[..., PreparedData]) -> None:
@@ -36,7 +37,7 @@ def test_list_scores_by_product_and_by_look_up_are_the_same_with_their_gradients
     places_per_item: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "ITEMS_PER_PLACE", places_per_item)  # 0: always looked up; 1000: always by product
-    monkeypatch.setitem(lists.CHUNK_SCORES, "cpu", 100)  # five rows at a time, the last chunk shorter
+    monkeypatch.setitem(CHUNK_SCORES, "cpu", 100)  # five rows at a time, the last chunk shorter
     generator = torch.Generator().manual_seed(0)
     states = torch.randn(12, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     vectors = torch.randn(20, 4, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -71,5 +72,5 @@ def test_best_items_are_those_of_the_whole_catalog_in_any_chunks(monkeypatch: py
     vectors[0] = 100 * states[0]  # The padding's row is never listed, whatever it holds.
     wanted = [set(row) for row in ((states @ vectors[1:].T).topk(3).indices + 1).tolist()]
     assert [set(row) for row in best_items(states, vectors, 3).tolist()] == wanted
-    monkeypatch.setitem(lists.CHUNK_SCORES, "cpu", 30)  # two rows at a time
+    monkeypatch.setitem(CHUNK_SCORES, "cpu", 30)  # two rows at a time
     assert [set(row) for row in best_items(states, vectors, 3).tolist()] == wanted

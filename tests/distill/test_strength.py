@@ -1,4 +1,6 @@
 import logging
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,7 +8,7 @@ from recdistill.config import DistillConfig
 from recdistill.distill.strength import STRENGTH_FILE, choose_strength, numbers, settled
 from recdistill.storage.files import read_json
 
-CHOICES = {
+CHOICES: dict[str, Any] = {
     # weight, dropout, training events an item → weight, dropout
     "MovieLens-100K": (("auto", "auto", 58.3), (8.0, 0.1)),
     "at the limit": (("auto", "auto", 25.0), (8.0, 0.1)),
@@ -23,7 +25,7 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("case", CHOICES)
-def test_auto_is_decided_by_events_an_item_and_what_is_given_is_obeyed(case):
+def test_auto_is_decided_by_events_an_item_and_what_is_given_is_obeyed(case: Any) -> None:
     (weight, dropout, events), right = CHOICES[case]
     config = DistillConfig(weight=weight, dropout=dropout)
     chosen = choose_strength(config, events)
@@ -31,7 +33,9 @@ def test_auto_is_decided_by_events_an_item_and_what_is_given_is_obeyed(case):
     assert numbers(chosen.applied(config)) == right
 
 
-def test_the_choice_is_told_and_kept_for_a_training_that_goes_on(tmp_path, caplog):
+def test_the_choice_is_told_and_kept_for_a_training_that_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "recdistill")
     config = DistillConfig()
     assert numbers(settled(config, 3.43, tmp_path)) == (1.0, None)
@@ -42,19 +46,19 @@ def test_the_choice_is_told_and_kept_for_a_training_that_goes_on(tmp_path, caplo
     assert numbers(settled(config, 100.0, tmp_path)) == (1.0, None)
 
 
-def test_nothing_is_written_where_nothing_is_auto(tmp_path):
+def test_nothing_is_written_where_nothing_is_auto(tmp_path: Path) -> None:
     config = DistillConfig(weight=2.0, dropout=None)
     assert settled(config, 3.0, tmp_path) is config
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_still_auto_is_not_trained_with():
+def test_what_is_still_auto_is_not_trained_with() -> None:
     for settings in ({"weight": 1.0}, {"dropout": None}):
         with pytest.raises(ValueError, match="must be chosen first"):
             numbers(DistillConfig(**settings))
 
 
-def test_a_damaged_choice_is_told_and_made_again(tmp_path, caplog):
+def test_a_damaged_choice_is_told_and_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = DistillConfig()
     settled(config, 3.43, tmp_path)
     path = tmp_path / STRENGTH_FILE

@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 
-def objects(parent: griffe.Object) -> Iterator[griffe.Object]:
+def objects(parent: griffe.Object | griffe.Alias) -> Iterator[griffe.Object | griffe.Alias]:
     yield parent
     for member in parent.members.values():
         if not member.is_alias:

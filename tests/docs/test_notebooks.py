@@ -34,7 +34,8 @@ def test_a_notebook_was_run_from_top_to_bottom_and_names_no_folder_of_a_machine(
 def test_what_a_notebook_imports_of_the_package_is_there(path: Path) -> None:
     source = "\n".join("".join(cell["source"]) for cell in code_cells(path))
     found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
-    ours = [(node.module, alias.name) for node in found for alias in node.names if node.module.startswith("recdistill")]
+    named = [(node.module or "", alias.name) for node in found for alias in node.names]
+    ours = [(module, name) for module, name in named if module.startswith("recdistill")]
     assert ours
     for module, name in ours:
         assert hasattr(importlib.import_module(module), name), f"{module}.{name}"

@@ -1,24 +1,33 @@
 import json
 import math
 import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from recdistill.config import EvaluateConfig
+from recdistill.data.prepared import IntArray, LongArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.metrics import means
+from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.results import Metrics
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 
 CONFIG = EvaluateConfig(batch_size=4, bootstrap_samples=200, permutations=500)
 
 
-def evaluated(data, config, scorers, seed, folder):
+def evaluated(
+    data: PreparedData, config: EvaluateConfig, scorers: Mapping[str, Scorer], seed: int, folder: Path
+) -> Metrics:
     makers = {name: lambda scorer=scorer: scorer for name, scorer in scorers.items()}
     return evaluate(data, config, makers, seed, RunContext("cpu", Profiler(), folder))
 
@@ -26,10 +35,10 @@ def evaluated(data, config, scorers, seed, folder):
 class Oracle:
     """Puts the target of each row at a given rank."""
 
-    def __init__(self, data, ranks):
+    def __init__(self, data: PreparedData, ranks: Sequence[int] | LongArray) -> None:
         self.data, self.ranks = data, ranks
 
-    def score(self, users, positions):
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
         scores = torch.zeros(len(users), self.data.num_items + 1)
         for row, (user, position) in enumerate(zip(users, positions, strict=True)):
             target = int(self.data.history(user, position + 1)[-1])
@@ -41,13 +50,13 @@ class Oracle:
 
 
 @pytest.fixture
-def data(make_data):
+def data(make_data: Callable[..., PreparedData]) -> PreparedData:
     rng = np.random.default_rng(0)
     histories = [(rng.permutation(40) + 1)[: rng.integers(3, 12)].tolist() for _ in range(24)]
     return make_data(*histories, num_items=40)
 
 
-def test_the_json_of_hand_worked_ranks(make_data, tmp_path):
+def test_the_json_of_hand_worked_ranks(make_data: Callable[..., PreparedData], tmp_path: Path) -> None:
     data = make_data([1, 2, 3], [4, 5, 6, 7], num_items=30)
     result = evaluated(data, CONFIG, {"far": Oracle(data, [3, 12]), "near": Oracle(data, [1, 3])}, 0, tmp_path)
     assert result["split"] == "test"
@@ -66,7 +75,7 @@ def test_the_json_of_hand_worked_ranks(make_data, tmp_path):
     assert tests["hit_rate@10"]["p"] == 1
 
 
-def test_intervals_hold_the_means_and_slices_cover_the_rows(data, tmp_path):
+def test_intervals_hold_the_means_and_slices_cover_the_rows(data: PreparedData, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     scorers = {name: Oracle(data, rng.integers(1, 25, size=24)) for name in ("a", "b", "c")}
     result = evaluated(data, CONFIG, scorers, 3, tmp_path)
@@ -83,7 +92,7 @@ def test_intervals_hold_the_means_and_slices_cover_the_rows(data, tmp_path):
         assert all(len(part["tests"]) == 3 and "p_holm" in part["tests"][0] for part in parts)
 
 
-def test_holm_over_the_pairs_of_one_metric(data, tmp_path):
+def test_holm_over_the_pairs_of_one_metric(data: PreparedData, tmp_path: Path) -> None:
     scorers = {"a": Oracle(data, [1] * 24), "b": Oracle(data, [30] * 24), "c": Oracle(data, [30] * 24)}
     tests = [test for test in evaluated(data, CONFIG, scorers, 0, tmp_path)["tests"] if test["metric"] == "ndcg@10"]
     smallest = 1 / 501
@@ -91,7 +100,7 @@ def test_holm_over_the_pairs_of_one_metric(data, tmp_path):
     assert [test["p_holm"] for test in tests] == pytest.approx([3 * smallest, 3 * smallest, 1])
 
 
-def test_same_seed_same_json(data, tmp_path):
+def test_same_seed_same_json(data: PreparedData, tmp_path: Path) -> None:
     scorers = {
         name: Oracle(data, np.random.default_rng(seed).integers(1, 25, size=24)) for name, seed in [("a", 1), ("b", 2)]
     }
@@ -100,7 +109,7 @@ def test_same_seed_same_json(data, tmp_path):
     assert json.dumps(evaluated(data, CONFIG, scorers, 8, tmp_path)) != first
 
 
-def test_written_ranks_are_keyed_and_give_the_same_metrics(data, tmp_path):
+def test_written_ranks_are_keyed_and_give_the_same_metrics(data: PreparedData, tmp_path: Path) -> None:
     scorers = {"student": Oracle(data, np.arange(1, 25))}
     result = evaluated(data, CONFIG, scorers, 0, tmp_path)
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
@@ -112,14 +121,14 @@ def test_written_ranks_are_keyed_and_give_the_same_metrics(data, tmp_path):
     assert np.load(tmp_path / "positions.npy").tolist() == targets.positions.tolist()
 
 
-def test_validation_split_and_unfiltered_are_said(data, tmp_path):
+def test_validation_split_and_unfiltered_are_said(data: PreparedData, tmp_path: Path) -> None:
     config = replace(CONFIG, split="validation", filter_seen=False)
     result = evaluated(data, config, {"a": Oracle(data, [1] * 24)}, 0, tmp_path)
     assert (result["split"], result["filter_seen"], result["tests"]) == ("validation", False, [])
     assert result["models"]["a"]["hit_rate@5"] == 1
 
 
-def test_repeats_are_counted(make_data, tmp_path):
+def test_repeats_are_counted(make_data: Callable[..., PreparedData], tmp_path: Path) -> None:
     data = make_data([1, 2, 1], [3, 4, 5], num_items=6)
     result = evaluated(data, replace(CONFIG, candidates=3), {"a": Oracle(data, [1, 1])}, 0, tmp_path)
     assert result["repeats"] == 1
@@ -127,17 +136,17 @@ def test_repeats_are_counted(make_data, tmp_path):
     assert math.isclose(result["models"]["a"]["hit_rate@10"], 0.5)
 
 
-def test_a_split_without_rows_is_named(make_data, tmp_path):
+def test_a_split_without_rows_is_named(make_data: Callable[..., PreparedData], tmp_path: Path) -> None:
     data = make_data([1, 2, 3], num_items=3)
     data = replace(data, validation_ends=np.array([3], dtype=np.int32))
     with pytest.raises(UserError, match=r"evaluate\.split: the data has no test rows"):
         evaluated(data, CONFIG, {}, 0, tmp_path)
 
 
-def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data, tmp_path):
-    alive = weakref.WeakSet()
+def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data: PreparedData, tmp_path: Path) -> None:
+    alive: weakref.WeakSet[Oracle] = weakref.WeakSet()
 
-    def make():
+    def make() -> Scorer:
         assert not alive
         scorer = Oracle(data, [1] * 24)
         alive.add(scorer)
@@ -148,7 +157,9 @@ def test_one_model_at_a_time_is_held_and_phases_are_told_apart(data, tmp_path):
     assert list(profiler.seconds) == ["candidates", "load a", "rank a", "write", "load b", "rank b", "statistics"]
 
 
-def test_the_share_of_targets_before_their_candidates_with_interval_and_tests(data, tmp_path):
+def test_the_share_of_targets_before_their_candidates_with_interval_and_tests(
+    data: PreparedData, tmp_path: Path
+) -> None:
     scorers = {"far": Oracle(data, [30] * 24), "near": Oracle(data, [1] * 24)}
     found = evaluated(data, CONFIG, scorers, 0, tmp_path)["candidates"]
     metric = "hit_rate@1 among 20"
@@ -165,7 +176,7 @@ def test_the_share_of_targets_before_their_candidates_with_interval_and_tests(da
     assert (ranks == 1).mean() == found["models"]["far"][metric]
 
 
-def test_without_candidates_nothing_else_changes(data, tmp_path):
+def test_without_candidates_nothing_else_changes(data: PreparedData, tmp_path: Path) -> None:
     scorers = {name: Oracle(data, [rank] * 24) for name, rank in (("a", 3), ("b", 9))}
     with_them = evaluated(data, CONFIG, scorers, 0, tmp_path / "with")
     without = evaluated(data, replace(CONFIG, candidates=0), scorers, 0, tmp_path / "without")
@@ -185,7 +196,9 @@ def test_without_candidates_nothing_else_changes(data, tmp_path):
         ({"candidates": 18}, 5, False),
     ],
 )
-def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_path, change, seed, read_back):
+def test_candidates_are_read_back_where_data_split_and_seed_are_alike(
+    data: PreparedData, tmp_path: Path, change: dict[str, Any], seed: int, read_back: bool
+) -> None:
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
     evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path / "first"))
     stored = np.load(tmp_path / "first" / "candidates.npy")[::-1]  # what nobody would draw
@@ -203,7 +216,7 @@ def test_candidates_are_read_back_where_data_split_and_seed_are_alike(data, tmp_
     assert np.array_equal(again, stored) == read_back
 
 
-def test_candidates_of_other_data_are_not_read_back(data, tmp_path):
+def test_candidates_of_other_data_are_not_read_back(data: PreparedData, tmp_path: Path) -> None:
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
     evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path / "first"))
     drawn = np.load(tmp_path / "first" / "candidates.npy")
@@ -213,7 +226,7 @@ def test_candidates_of_other_data_are_not_read_back(data, tmp_path):
     assert np.array_equal(np.load(tmp_path / "second" / "candidates.npy"), drawn)
 
 
-def test_stored_candidates_that_are_broken_are_named(data, tmp_path):
+def test_stored_candidates_that_are_broken_are_named(data: PreparedData, tmp_path: Path) -> None:
     scorers = {"a": lambda: Oracle(data, [1] * 24)}
     evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path))
     np.save(tmp_path / "candidates.npy", np.zeros((3, 19), dtype=np.int32))
@@ -224,20 +237,24 @@ def test_stored_candidates_that_are_broken_are_named(data, tmp_path):
         evaluate(data, CONFIG, scorers, 5, RunContext("cpu", Profiler(), tmp_path), tmp_path)
 
 
-def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path):
+def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data: PreparedData, tmp_path: Path) -> None:
     config = EvaluateConfig(candidates=3, bootstrap_samples=10, permutations=10)
     made = []
 
-    def scorers(stop):
-        def make(name):
+    def scorers(stop: bool) -> dict[str, Callable[[], Scorer]]:
+        def make(name: str) -> Scorer:
             made.append(name)
             if stop:
                 raise KeyboardInterrupt
             return Oracle(data, [1] * 24)
 
-        return {"one": lambda: (made.append("one"), Oracle(data, [2] * 24))[1], "other": lambda: make("other")}
+        def one() -> Scorer:
+            made.append("one")
+            return Oracle(data, [2] * 24)
 
-    def go(folder, stop, going_on=True):
+        return {"one": one, "other": lambda: make("other")}
+
+    def go(folder: Path, stop: bool, going_on: bool = True) -> Metrics:
         with Profiler() as profiler:
             return evaluate(data, config, scorers(stop), 7, RunContext("cpu", profiler, folder), going_on=going_on)
 
@@ -251,7 +268,9 @@ def test_an_evaluation_that_was_interrupted_ranks_no_model_twice(data, tmp_path)
     assert made[3:] == ["one", "other"], "what is there is taken only where it is of this evaluation"
 
 
-def test_what_baselines_were_fitted_with_is_recorded_also_of_those_ranked_before_an_interruption(data, tmp_path):
+def test_what_baselines_were_fitted_with_is_recorded_also_of_those_ranked_before_an_interruption(
+    data: PreparedData, tmp_path: Path
+) -> None:
     config = replace(CONFIG, ease_items=39)
     scorers = {**baseline_scorers(data, config), "student": lambda: Oracle(data, [1] * 24)}
     result = evaluate(data, config, scorers, 0, RunContext("cpu", Profiler(), tmp_path))

@@ -115,7 +115,7 @@ def test_it_is_told_in_a_line(stored: Callable[..., Path]) -> None:
 )
 def test_a_report_tells_of_its_control(stored: Callable[..., Path], language: str, head: str) -> None:
     known, lost = stored("known", KNOWN, llm_weights="pretrained"), stored("lost", LOST, llm_weights="shuffled")
-    texts = Texts(language)  # type: ignore[arg-type]
+    texts = Texts(language)
     told, lines = against_control(known, lost, texts)
     assert told.startswith(head)
     assert len(lines) == 1

@@ -10,7 +10,7 @@ from ranx import evaluate as ranx_evaluate
 from recdistill.evaluation.metrics import CUTOFFS, beyond_accuracy, means, per_row, self_information
 
 
-def test_hand_worked():
+def test_hand_worked() -> None:
     values = per_row(np.array([1, 3, 10, 11]))
     assert values["hit_rate@10"].tolist() == [1, 1, 1, 0]
     assert values["recall@5"].tolist() == [1, 1, 0, 0]
@@ -19,13 +19,13 @@ def test_hand_worked():
     assert means(np.array([1, 3, 10, 11]))["mrr@5"] == pytest.approx((1 + 1 / 3) / 4)
 
 
-def test_names_are_metric_at_cutoff():
+def test_names_are_metric_at_cutoff() -> None:
     expected = {f"{name}@{k}" for name in ("recall", "hit_rate", "ndcg", "mrr") for k in (5, 10, 20)}
     assert set(per_row(np.array([1]))) == expected
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
-def test_bounds_and_order(ranks):
+def test_bounds_and_order(ranks: list[int]) -> None:
     values = means(np.array(ranks))
     for k in CUTOFFS:
         assert 0 <= values[f"mrr@{k}"] <= values[f"ndcg@{k}"] <= values[f"hit_rate@{k}"] <= 1
@@ -33,7 +33,7 @@ def test_bounds_and_order(ranks):
     assert values["ndcg@5"] <= values["ndcg@10"] <= values["ndcg@20"]
 
 
-def test_equal_to_ranx():
+def test_equal_to_ranx() -> None:
     rng = np.random.default_rng(3)
     scores = rng.normal(size=(60, 50))
     targets = rng.integers(0, 50, size=60)
@@ -44,12 +44,12 @@ def test_equal_to_ranx():
     assert means(ranks) == pytest.approx(ranx_evaluate(qrels, run, names), abs=1e-12)
 
 
-def test_no_rows_have_no_mean():
+def test_no_rows_have_no_mean() -> None:
     with pytest.raises(ValueError, match="no rows"):
         means(np.array([], dtype=np.int64))
 
 
-def test_coverage_popularity_and_novelty_of_the_lists():
+def test_coverage_popularity_and_novelty_of_the_lists() -> None:
     counts = np.array([0, 11, 3, 0, 10])  # with one more each: 12, 4, 1 and 11 of 28
     lists = np.array([[1, 2, 0], [1, 3, 0]])
     found = beyond_accuracy(lists, counts)
@@ -59,18 +59,18 @@ def test_coverage_popularity_and_novelty_of_the_lists():
     assert nothing == {"coverage@10": 0, "mean_popularity@10": 0, "novelty@10": 0}
 
 
-def test_only_the_first_ten_of_a_list_count():
+def test_only_the_first_ten_of_a_list_count() -> None:
     counts = np.array([0, *range(12, 0, -1)])
-    lists = np.arange(1, 13)[None]
+    lists = np.arange(1, 13, dtype=np.int32)[None]
     assert beyond_accuracy(lists, counts) == beyond_accuracy(lists[:, :10], counts)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=20))
-def test_self_information_is_that_of_a_distribution_over_the_catalog(counts):
+def test_self_information_is_that_of_a_distribution_over_the_catalog(counts: list[int]) -> None:
     information = self_information(np.array([0, *counts]))[1:]
     assert (2.0**-information).sum() == pytest.approx(1)
     assert (np.diff(information[np.argsort(counts, kind="stable")]) <= 1e-12).all()  # the rarer, the more
 
 
-def test_equally_popular_items_are_worth_the_logarithm_of_their_number():
+def test_equally_popular_items_are_worth_the_logarithm_of_their_number() -> None:
     assert self_information(np.array([0, *[7] * 8]))[1:] == pytest.approx([3] * 8)

@@ -1,13 +1,17 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
-from recdistill.data.prepared import Targets
+from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation import ranking as ranking_module
 from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer, unrolled
+from there import there
 
 
 class TableScorer:
@@ -16,11 +20,11 @@ class TableScorer:
     def __init__(self, *rows: list[float]) -> None:
         self.table = torch.tensor(rows)
 
-    def score(self, users, positions):
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
         return self.table[torch.as_tensor(users).long()]
 
 
-def test_rank_is_one_plus_the_unseen_items_that_score_at_least_as_much(make_data):
+def test_rank_is_one_plus_the_unseen_items_that_score_at_least_as_much(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4], num_items=6)  # test: target 4 after 1, 2, 3
     scorer = TableScorer([9, 8, 7, 6, 3.0, 4, 3.0])  # seen 1, 2, 3 would win; 5 wins, 6 ties
     filtered = rank(data, data.targets("test"), scorer, 8, filter_seen=True, top_k=3)
@@ -32,7 +36,7 @@ def test_rank_is_one_plus_the_unseen_items_that_score_at_least_as_much(make_data
     assert everything.top_items.tolist() == [[1, 2, 3]]
 
 
-def test_a_repeated_target_is_a_miss_when_seen_items_are_filtered(make_data):
+def test_a_repeated_target_is_a_miss_when_seen_items_are_filtered(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 1], [2, 1, 3, 4], num_items=4)
     scorer = TableScorer([0, 9.0, 1, 1, 1], [0, 1.0, 1, 1, 9])
     ranking = rank(data, data.targets("test"), scorer, 8, filter_seen=True, top_k=2)
@@ -43,7 +47,9 @@ def test_a_repeated_target_is_a_miss_when_seen_items_are_filtered(make_data):
     assert ranking.repeats == 0
 
 
-def test_items_that_scored_minus_infinity_are_still_ranked_before_nothing(make_data):
+def test_items_that_scored_minus_infinity_are_still_ranked_before_nothing(
+    make_data: Callable[..., PreparedData],
+) -> None:
     data = make_data([1, 2, 3, 4], num_items=5)
     scorer = TableScorer([0, 0, 0, 0, -torch.inf, -torch.inf])
     ranking = rank(data, data.targets("test"), scorer, 1, filter_seen=True, top_k=3)
@@ -51,14 +57,14 @@ def test_items_that_scored_minus_infinity_are_still_ranked_before_nothing(make_d
     assert sorted(ranking.top_items[0].tolist()) == [0, 4, 5]
 
 
-def test_the_scorers_own_tensor_is_left_alone(make_data):
+def test_the_scorers_own_tensor_is_left_alone(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4], num_items=4)
     scorer = TableScorer([0, 4.0, 3, 2, 1])
     rank(data, data.targets("test"), scorer, 1, filter_seen=True, top_k=1)
     assert scorer.table.tolist() == [[0, 4, 3, 2, 1]]
 
 
-def test_scores_that_are_not_numbers_or_have_another_shape_are_refused(make_data):
+def test_scores_that_are_not_numbers_or_have_another_shape_are_refused(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4], num_items=4)
     with pytest.raises(UserError, match="NaN"):
         rank(data, data.targets("test"), TableScorer([0, 1, torch.nan, 1, 1]), 1, True, 1)
@@ -66,14 +72,15 @@ def test_scores_that_are_not_numbers_or_have_another_shape_are_refused(make_data
         rank(data, data.targets("test"), TableScorer([0, 1, 1, 1]), 1, True, 1)
 
 
-def test_rank_among_candidates_breaks_ties_against_the_target(make_data):
+def test_rank_among_candidates_breaks_ties_against_the_target(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4], [2, 3, 1, 4], num_items=7)
     scorer = TableScorer([9, 9, 9, 9, 3.0, 4, 3.0, 1.0], [9, 9, 9, 9, 3.0, 4, 3.0, 1.0])
     candidates = np.array([[6, 7], [7, 5]], dtype=np.int32)  # a tie and a lower one; a lower and a higher one
     ranking = rank(data, data.targets("test"), scorer, 1, True, 1, candidates=candidates)
-    assert ranking.candidate_ranks.tolist() == [2, 2]
+    assert there(ranking.candidate_ranks).tolist() == [2, 2]
     lower = np.array([[7], [7]], dtype=np.int32)
-    assert rank(data, data.targets("test"), scorer, 2, True, 1, candidates=lower).candidate_ranks.tolist() == [1, 1]
+    both = rank(data, data.targets("test"), scorer, 2, True, 1, candidates=lower)
+    assert there(both.candidate_ranks).tolist() == [1, 1]
     assert rank(data, data.targets("test"), scorer, 2, True, 1).candidate_ranks is None
 
 
@@ -83,7 +90,7 @@ class HashScorer:
     def __init__(self, num_items: int) -> None:
         self.num_items = num_items
 
-    def score(self, users, positions):
+    def score(self, users: IntArray, positions: IntArray) -> Tensor:
         keys = torch.as_tensor(users).long() * 31 + torch.as_tensor(positions).long()
         return ((keys[:, None] * 17 + torch.arange(self.num_items + 1) * 7) % 11).float()
 
@@ -94,7 +101,9 @@ class HashScorer:
     st.integers(1, 7),
     st.booleans(),
 )
-def test_equals_a_plain_loop_whatever_the_batch_size(make_data, histories, batch_size, filter_seen):
+def test_equals_a_plain_loop_whatever_the_batch_size(
+    make_data: Callable[..., PreparedData], histories: list[list[int]], batch_size: int, filter_seen: bool
+) -> None:
     data = make_data(*histories, num_items=9)
     targets, scorer = data.targets("train"), HashScorer(9)
     ranking = rank(data, targets, scorer, batch_size, filter_seen, top_k=4)
@@ -111,17 +120,19 @@ def test_equals_a_plain_loop_whatever_the_batch_size(make_data, histories, batch
         assert not seen & set(listed)
 
 
-def test_latest_items_are_cut_to_the_window_and_padded_on_the_right(make_data):
+def test_latest_items_are_cut_to_the_window_and_padded_on_the_right(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4, 5], [6, 7, 8], num_items=8)
     windows = latest_items(data, np.array([0, 1, 0]), np.array([4, 1, 2]), max_length=3)
     assert windows.tolist() == [[2, 3, 4], [6, 0, 0], [1, 2, 0]]
 
 
-def test_sequence_scorer_gives_the_model_short_batches_in_the_end_the_right_scores(make_data):
+def test_sequence_scorer_gives_the_model_short_batches_in_the_end_the_right_scores(
+    make_data: Callable[..., PreparedData],
+) -> None:
     data = make_data([1, 2, 3, 4], [1, 2, 3, 4, 5, 6, 7], [3, 2, 1, 4], num_items=8)
     widths = []
 
-    def last_plus_one(items):
+    def last_plus_one(items: Tensor) -> Tensor:
         widths.append(items.shape[1])
         last = items.gather(1, (items != 0).sum(1, keepdim=True) - 1)
         return torch.nn.functional.one_hot(last.squeeze(1) + 1, 9).float()
@@ -131,7 +142,7 @@ def test_sequence_scorer_gives_the_model_short_batches_in_the_end_the_right_scor
     assert ranking.ranks.tolist() == [1, 1, 8]
 
 
-def test_no_rows_give_an_empty_ranking(make_data):
+def test_no_rows_give_an_empty_ranking(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3], num_items=3)
     none = Targets(np.empty(0, np.int32), np.empty(0, np.int32))
     ranking = rank(data, none, HashScorer(3), 4, True, 2)
@@ -139,7 +150,7 @@ def test_no_rows_give_an_empty_ranking(make_data):
     assert ranking.top_items.shape == (0, 2)
 
 
-def test_rows_of_any_length_are_unrolled():
+def test_rows_of_any_length_are_unrolled() -> None:
     rows, within = unrolled(np.array([2, 0, 3]))
     assert rows.tolist() == [0, 0, 2, 2, 2]
     assert within.tolist() == [0, 1, 0, 1, 2]

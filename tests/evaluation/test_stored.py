@@ -1,7 +1,10 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
 from recdistill.evaluation.stored import study_variants, variants_of
@@ -11,11 +14,13 @@ RANKS = {"student": [1, 2, 3]}
 
 
 @pytest.fixture
-def data(make_data):
+def data(make_data: Callable[..., PreparedData]) -> PreparedData:
     return make_data([1, 2, 3, 4], [4, 3, 2, 5], [1, 3, 5, 6], num_items=30)
 
 
-def test_runs_that_differ_in_their_seed_alone_are_one_arm(data, store_run, change_json, tmp_path):
+def test_runs_that_differ_in_their_seed_alone_are_one_arm(
+    data: PreparedData, store_run: Callable[..., Path], change_json: Callable[..., None], tmp_path: Path
+) -> None:
     first, second = (store_run(tmp_path / f"plain-seed{seed}", data, RANKS, seed=seed) for seed in (1, 2))
     other = store_run(tmp_path / "more_dropout", data, RANKS, seed=1)
     change_json(other / "student" / "manifest.json", config={"dropout": 0.5})
@@ -23,13 +28,17 @@ def test_runs_that_differ_in_their_seed_alone_are_one_arm(data, store_run, chang
     assert list(variants_of([first, other, second], group=False)) == ["plain-seed1", "more_dropout", "plain-seed2"]
 
 
-def test_another_language_model_is_another_variant(data, store_run, change_json, tmp_path):
+def test_another_language_model_is_another_variant(
+    data: PreparedData, store_run: Callable[..., Path], change_json: Callable[..., None], tmp_path: Path
+) -> None:
     first, second = (store_run(tmp_path / f"run{seed}", data, RANKS, seed=seed) for seed in (1, 2))
     change_json(second / "student" / "manifest.json", inputs={"data": "data", "seed": "2", "llm": "larger"})
     assert len(variants_of([first, second], group=True)) == 2
 
 
-def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_json, tmp_path):
+def test_reports_and_unfinished_steps_do_not_part_runs(
+    data: PreparedData, store_run: Callable[..., Path], change_json: Callable[..., None], tmp_path: Path
+) -> None:
     first, second = (store_run(tmp_path / f"run_{seed}", data, RANKS, seed=seed) for seed in (1, 2))
     for step in ("report", "teacher.partial"):
         (second / step).mkdir()
@@ -37,7 +46,9 @@ def test_reports_and_unfinished_steps_do_not_part_runs(data, store_run, change_j
     assert list(variants_of([first, second], group=True)) == ["run"]
 
 
-def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_path):
+def test_folders_of_seeds_in_a_folder_are_called_like_it(
+    data: PreparedData, store_run: Callable[..., Path], tmp_path: Path
+) -> None:
     runs = [store_run(tmp_path / "kd" / str(seed), data, RANKS, seed=seed) for seed in (1, 2)]
     assert list(variants_of(runs, group=True)) == ["kd"]
     assert list(variants_of(runs[:1], group=True)) == ["kd"]
@@ -46,12 +57,14 @@ def test_folders_of_seeds_in_a_folder_are_called_like_it(data, store_run, tmp_pa
     assert list(variants_of(names, group=True)) == ["x"]
 
 
-def test_folders_of_one_name_are_called_by_their_paths(data, store_run, tmp_path):
+def test_folders_of_one_name_are_called_by_their_paths(
+    data: PreparedData, store_run: Callable[..., Path], tmp_path: Path
+) -> None:
     runs = [store_run(tmp_path / parent / "demo", data, RANKS) for parent in "ab"]
     assert list(variants_of(runs, group=False)) == [str(run) for run in runs]
 
 
-def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
+def test_a_studys_folder_is_its_arms_with_main_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("another/seed-1", "main/seed-1", "main/seed-2", "zero/seed-1"):
         (tmp_path / name / "evaluation").mkdir(parents=True)
         if name != "zero/seed-1":
@@ -77,7 +90,9 @@ def test_a_studys_folder_is_its_arms_with_main_first(tmp_path, caplog):
         ("student", "timings.json"),
     ],
 )
-def test_a_file_that_is_gone_is_named_and_never_left_out(data, store_run, tmp_path, step, file):
+def test_a_file_that_is_gone_is_named_and_never_left_out(
+    data: PreparedData, store_run: Callable[..., Path], tmp_path: Path, step: str, file: str
+) -> None:
     runs = [store_run(tmp_path / name / "seed-1", data, RANKS) for name in ("main", "other")]
     for run in runs:
         for folder in run.iterdir():

@@ -15,6 +15,7 @@ from transformers import AutoModel
 from recdistill.config import TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import Backbone, check_llm, load_backbone
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.kinds import places
 from recdistill.language_models.locations import llm_location
 from tiny_decoders import tiny_config, tiny_model
@@ -55,9 +56,10 @@ def first_block(decoder: Any) -> torch.Tensor:
 )
 def test_a_cut_model_begins_as_the_whole_one(made: Any, tmp_path: Path, kind: str) -> None:
     cut, whole = (load(made(kind), tmp_path, layers).decoder for layers in (2, None))
-    assert (len(cut.layers), len(whole.layers)) == (2, 4)
+    assert (len(decoder_blocks(cut)), len(decoder_blocks(whole))) == (2, 4)
     torch.testing.assert_close(first_block(cut), first_block(whole))
-    assert cut.config.num_hidden_layers == 2
+    config: Any = cut.config
+    assert config.num_hidden_layers == 2
 
 
 def test_of_a_model_that_reads_images_the_text_decoder_is_taken(made: Any, tmp_path: Path) -> None:

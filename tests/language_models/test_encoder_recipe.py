@@ -1,6 +1,7 @@
 """What an encoder's files ask for, in each form that these files have had, and what is refused by name."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,12 @@ NEW_LIMIT = {
 """As sentence-transformers 6.2 writes it; its limit stands with the tokenizer."""
 
 
-def write(folder: Path, *kinds: str, transformer: str = "", **files: Any) -> str:
+def write(folder: Path, *kinds: str, transformer: str = "", files: Mapping[str, Any] | None = None) -> str:
     """A folder whose `modules.json` lists a Transformer and `kinds`, with further JSON files."""
     names = [kind if "." in kind else OLD + kind for kind in ("Transformer", *kinds)]
     paths = [transformer, *(f"{place}_{name.rpartition('.')[2]}" for place, name in enumerate(names[1:], start=1))]
     modules = [{"idx": i, "name": str(i), "path": paths[i], "type": name} for i, name in enumerate(names)]
-    for name, content in ({"modules.json": modules, POOLING: {"pooling_mode": "mean"}} | files).items():
+    for name, content in ({"modules.json": modules, POOLING: {"pooling_mode": "mean"}} | dict(files or {})).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content))
     return str(folder)
@@ -73,7 +74,7 @@ def switches(*modes: str) -> dict[str, Any]:
     ],
 )
 def test_pooling(tmp_path: Path, content: dict[str, Any], expected: Pooling) -> None:
-    assert read_recipe(write(tmp_path, "Pooling", **{POOLING: content})).pooling == expected
+    assert read_recipe(write(tmp_path, "Pooling", files={POOLING: content})).pooling == expected
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_limit_and_prompt(tmp_path: Path, files: dict[str, Any], expected: dict[
 def test_modules_in_their_order_by_their_old_and_new_names(tmp_path: Path) -> None:
     tanh, none = {"activation_function": "torch.nn.modules.activation.Tanh"}, {"use_residual": True}
     kinds = [NEW["Pooling"], "Dropout", NEW["Dense"], NEW["Normalize"], "LayerNorm", "Dense"]
-    location = write(tmp_path, *kinds, **{"3_Dense/config.json": tanh, "6_Dense/config.json": none})
+    location = write(tmp_path, *kinds, files={"3_Dense/config.json": tanh, "6_Dense/config.json": none})
     assert read_recipe(location).behind == (
         Dense("3_Dense", "Tanh", residual=False),
         Normalize(),
@@ -112,7 +113,7 @@ def test_modules_in_their_order_by_their_old_and_new_names(tmp_path: Path) -> No
 
 
 def test_an_old_folder_has_its_transformer_inside(tmp_path: Path) -> None:
-    location = write(tmp_path, "Pooling", transformer="0_BERT", **{f"0_BERT/{LIMIT}": {"max_seq_length": 9}})
+    location = write(tmp_path, "Pooling", transformer="0_BERT", files={f"0_BERT/{LIMIT}": {"max_seq_length": 9}})
     recipe = read_recipe(location)
     assert (recipe.transformer, recipe.max_tokens) == ("0_BERT", 9)
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -129,7 +130,7 @@ def test_files_that_come_and_go_are_told(digests: Callable[[], dict[str, str]], 
         ({"a": "1"}, None, ["the model is not read now"]),
     ],
 )
-def test_what_earlier_manifests_hold(old: object, new: object, told: list[str]) -> None:
+def test_what_earlier_manifests_hold(old: Any, new: Any, told: list[str]) -> None:
     found = changed_models({"title_encoder": old, "seed": "1"}, {"title_encoder": new, "seed": "2"})
     assert found == [f"teacher.title_encoder: {words}" for words in told]
 

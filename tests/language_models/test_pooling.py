@@ -1,12 +1,15 @@
 """Each pooling by a formula of its own, over the real tokens alone."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from recdistill.language_models.pooling import POOLINGS, pool
 
-BY_HAND = {
+BY_HAND: dict[str, Callable[[Tensor], Any]] = {
     "cls": lambda states: states[0],
     "max": lambda states: torch.stack([column.max() for column in states.T]),
     "mean": lambda states: sum(states) / len(states),

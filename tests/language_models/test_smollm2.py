@@ -1,4 +1,6 @@
 import errno
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -6,10 +8,12 @@ from recdistill.errors import UserError
 from recdistill.language_models import smollm2
 
 
-def test_a_disk_that_fills_up_while_converting_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_while_converting_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / smollm2.GGUF_NAME).touch()
 
-    def convert(file, target, end_token):
+    def convert(file: str, target: Any, end_token: Any) -> None:
         target.mkdir()
         (target / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -21,13 +25,13 @@ def test_a_disk_that_fills_up_while_converting_is_one_line_and_leaves_nothing(tm
     assert [path.name for path in tmp_path.iterdir()] == [smollm2.GGUF_NAME]
 
 
-def test_what_was_converted_before_is_taken(tmp_path):
+def test_what_was_converted_before_is_taken(tmp_path: Path) -> None:
     (tmp_path / smollm2.CONVERTED).mkdir()
     (tmp_path / smollm2.CONVERTED / "config.json").touch()
     assert smollm2.smollm2_folder(tmp_path) == tmp_path / smollm2.CONVERTED
 
 
-def test_what_was_fetched_and_what_was_converted_is_looked_at_each_time(tmp_path):
+def test_what_was_fetched_and_what_was_converted_is_looked_at_each_time(tmp_path: Path) -> None:
     fetched = tmp_path / "smollm2"
     (fetched / smollm2.CONVERTED).mkdir(parents=True)
     (fetched / smollm2.GGUF_NAME).write_text("something else")

@@ -11,7 +11,7 @@ from recdistill.storage.checksums import write_record
 TITLES = ["", "Heat", "Big", "Ran", "Big"]
 
 
-def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
+def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm: Path, tmp_path: Path) -> None:
     found = title_embeddings(TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), TITLES, tmp_path, "cpu")
     assert found.shape == (5, 64)
     assert not found[0].any()
@@ -19,7 +19,7 @@ def test_equal_titles_get_equal_embeddings_and_padding_none(tiny_llm, tmp_path):
     assert (found[1] - found[3]).abs().max() > 1e-3
 
 
-def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_path):
+def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm: Path, tmp_path: Path) -> None:
     exact, coarse = (
         TeacherConfig(llm=str(tiny_llm), title_encoder="llm"),
         TeacherConfig(llm=str(tiny_llm), title_encoder="llm", quantization="nf4"),
@@ -31,7 +31,7 @@ def test_embeddings_in_the_cache_are_those_of_the_same_precision(tiny_llm, tmp_p
     assert torch.equal(title_embeddings(coarse, TITLES, tmp_path, "cpu"), first)
 
 
-def test_auto_attention_finds_what_the_kernel_it_takes_has_made(tiny_llm, tmp_path):
+def test_auto_attention_finds_what_the_kernel_it_takes_has_made(tiny_llm: Path, tmp_path: Path) -> None:
     for attention in ("auto", "sdpa"):
         config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", attention=attention)
         title_embeddings(config, TITLES, tmp_path, "cpu")
@@ -56,7 +56,9 @@ def damaged(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "bit", "missing", "record", "another's record"])
-def test_a_damaged_file_in_the_cache_is_told_and_made_again(tiny_llm, tmp_path, caplog, how):
+def test_a_damaged_file_in_the_cache_is_told_and_made_again(
+    tiny_llm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
     whole = title_embeddings(config, TITLES, tmp_path, "cpu").clone()  # of a file that is mapped
     assert not caplog.records
@@ -70,7 +72,7 @@ def test_a_damaged_file_in_the_cache_is_told_and_made_again(tiny_llm, tmp_path, 
     assert not caplog.records
 
 
-def test_a_damaged_file_from_before_there_were_records_is_named(tiny_llm, tmp_path):
+def test_a_damaged_file_from_before_there_were_records_is_named(tiny_llm: Path, tmp_path: Path) -> None:
     config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
     title_embeddings(config, TITLES, tmp_path, "cpu")
     (path,) = (tmp_path / "title_embeddings").glob("*.safetensors")
@@ -80,7 +82,9 @@ def test_a_damaged_file_from_before_there_were_records_is_named(tiny_llm, tmp_pa
         title_embeddings(config, TITLES, tmp_path, "cpu")
 
 
-def test_an_item_without_a_title_has_no_embedding_and_the_others_what_they_would_have(tiny_llm, tmp_path):
+def test_an_item_without_a_title_has_no_embedding_and_the_others_what_they_would_have(
+    tiny_llm: Path, tmp_path: Path
+) -> None:
     config = TeacherConfig(llm=str(tiny_llm), title_encoder="llm")
     found = title_embeddings(config, ["", "Heat", "", "Ran", ""], tmp_path, "cpu")
     assert found.shape == (5, 64)
@@ -88,7 +92,7 @@ def test_an_item_without_a_title_has_no_embedding_and_the_others_what_they_would
     torch.testing.assert_close(found[[1, 3]], title_embeddings(config, ["", "Heat", "Ran"], tmp_path, "cpu")[1:])
 
 
-def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for(tmp_path):
+def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for(tmp_path: Path) -> None:
     found = title_embeddings(TeacherConfig(title_encoder="/nowhere"), ["", "", ""], tmp_path, "cpu")
     assert found.shape == (3, 1)
     assert not found.any()
@@ -96,7 +100,7 @@ def test_where_no_item_has_a_title_nothing_is_embedded_and_no_model_is_asked_for
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_title_longer_than_the_models_places_is_cut_and_counted(tiny_llm, tmp_path):
+def test_a_title_longer_than_the_models_places_is_cut_and_counted(tiny_llm: Path, tmp_path: Path) -> None:
     config, titles = TeacherConfig(llm=str(tiny_llm), title_encoder="llm"), ["", "x" * 900, "x" * 600, "y"]
     found = title_embeddings(config, titles, tmp_path, "cpu")
     facts = title_facts(config, titles, tmp_path, "cpu")

@@ -11,6 +11,7 @@ from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.weights import layer_shapes, quantised_share
 from recdistill.measure.evidence import KernelWatch
+from recdistill.measure.facts import Seen
 from recdistill.measure.settings_check import judge
 from tiny_decoders import tiny_model
 
@@ -26,7 +27,7 @@ def test_the_share_of_the_blocks_weights_is_told(tiny_llm: Path, tmp_path: Path)
     linear = 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     assert quantised_share(decoder) == pytest.approx(linear / (linear + norms))
     assert layer_shapes(decoder) == {(64, 64), (32, 64), (128, 64), (64, 128)}
-    facts = {
+    facts: Seen = {
         "quantised_layers": 14,
         "quantised_share": 0.99,
         "quantised_kinds": ["Linear4bit"],
@@ -54,7 +55,7 @@ def test_half_precision_is_seen_in_the_frozen_layers(tmp_path: Path, kind: str) 
 
 
 def test_eager_is_in_effect_where_auto_had_nothing_else() -> None:
-    facts = {"attention": "eager", "attention_kernels": {}, "attention_softmaxes": 4}
+    facts: Seen = {"attention": "eager", "attention_kernels": {}, "attention_softmaxes": 4}
     assert [one.in_effect for one in judge({"teacher.attention": "auto"}, facts)] == [True]
     facts |= {"attention": "sdpa"}
     assert [one.in_effect for one in judge({"teacher.attention": "auto"}, facts)] == [False]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import nn
 
@@ -62,9 +63,9 @@ def student(**changes: Any) -> Write:
 
     def write(folder: Path) -> None:
         shape = SHAPE | {key: value for key, value in changes.items() if key in SHAPE}
-        config = {key: value for key, value in SHAPE.items() if key != "num_items"}
+        config: dict[str, Any] = {key: value for key, value in SHAPE.items() if key != "num_items"}
         save_student(make_student(StudentConfig(**config), 3), folder)
-        if other := {key: value for key, value in changes.items() if key not in SHAPE}:
+        if other := {key.replace("__", "."): value for key, value in changes.items() if key not in SHAPE}:
             held = {name: value.numpy() for name, value in load_student(folder).state_dict().items()}
             held = {name: value for name, value in (held | other).items() if value is not None}
             (folder / "student.safetensors").write_bytes(save(held))
@@ -96,10 +97,10 @@ STUDENTS = [
     of_student("a longer history than its positions", max_length=6),
     of_student("a history beyond all memory", max_length=10**9),
     of_student("a tensor too many", nobody=np.zeros(1, dtype=np.float32)),
-    of_student("no items", **{"items.ids": None}),
-    of_student("vectors of NaN", "no finite number", **{"items.ids": np.full((4, 4), np.nan, dtype=np.float32)}),
-    of_student("vectors of infinity", "no finite number", **{"items.ids": np.full((4, 4), np.inf, dtype=np.float32)}),
-    of_student("vectors of whole numbers", "no finite number", **{"items.ids": np.ones((4, 4), dtype=np.int64)}),
+    of_student("no items", items__ids=None),
+    of_student("vectors of NaN", "no finite number", items__ids=np.full((4, 4), np.nan, dtype=np.float32)),
+    of_student("vectors of infinity", "no finite number", items__ids=np.full((4, 4), np.inf, dtype=np.float32)),
+    of_student("vectors of whole numbers", "no finite number", items__ids=np.ones((4, 4), dtype=np.int64)),
 ]
 MAPS = [
     Case(f"title map: {name}", all_of(title_map, written("title_map.safetensors", content)), load_title_map)
@@ -136,7 +137,7 @@ def restore(folder: Path) -> None:
 
 
 def changed_checkpoint(change: Callable[[Mapping[str, Any], Header], dict[str, Any]]) -> Write:
-    from safetensors.torch import load_file, safe_open, save_file  # type: ignore[attr-defined]
+    from safetensors.torch import load_file, safe_open, save_file
 
     def write(folder: Path) -> None:
         whole_checkpoint(folder)
@@ -210,7 +211,7 @@ def peft_model() -> Any:
     """A layer with an adapter, as PEFT makes it."""
     from peft import LoraConfig, get_peft_model
 
-    return get_peft_model(nn.Sequential(nn.Linear(2, 2)), LoraConfig(r=1, target_modules=["0"]))  # type: ignore[arg-type]
+    return get_peft_model(nn.Sequential(nn.Linear(2, 2)), LoraConfig(r=1, target_modules=["0"]))
 
 
 def load_adapter(folder: Path) -> None:
@@ -219,19 +220,24 @@ def load_adapter(folder: Path) -> None:
     load_experts(peft_model(), folder)
 
 
-def adapter(name: str, said: str = "adapter_model.safetensors", content: Content = b"", **tensors: Any) -> Case:
-    made = save({key.replace("__", "."): value for key, value in tensors.items()}) if tensors else content
+def adapter(
+    name: str,
+    said: str = "adapter_model.safetensors",
+    content: Content = b"",
+    tensors: Mapping[str, NDArray[Any]] | None = None,
+) -> Case:
+    made = save(dict(tensors)) if tensors else content
     return Case(f"adapter: {name}", written("adapter_model.safetensors", made), load_adapter, said)
 
 
-A, B = "base_model__model__0__lora_A__weight", "base_model__model__0__lora_B__weight"
+A, B = "base_model.model.0.lora_A.weight", "base_model.model.0.lora_B.weight"
 WIDE, TALL = np.ones((1, 2), dtype=np.float32), np.ones((2, 1), dtype=np.float32)
 ADAPTERS = [
     *(adapter(name, content=content) for name, content in SAFETENSORS.items()),
-    adapter("half of it", "do not fit this teacher", **{A: WIDE}),
-    adapter("of another shape", "do not fit this teacher", **{A: np.ones((3, 2), dtype=np.float32), B: TALL}),
-    adapter("one tensor more", "do not fit this teacher", **{A: WIDE, B: TALL, "nobody": TALL}),
-    adapter("whole numbers", "no finite number", **{A: WIDE.astype(np.int64), B: TALL}),
-    adapter("NaN", "no finite number", **{A: WIDE * np.nan, B: TALL}),
+    adapter("half of it", "do not fit this teacher", tensors={A: WIDE}),
+    adapter("of another shape", "do not fit this teacher", tensors={A: np.ones((3, 2), dtype=np.float32), B: TALL}),
+    adapter("one tensor more", "do not fit this teacher", tensors={A: WIDE, B: TALL, "nobody": TALL}),
+    adapter("whole numbers", "no finite number", tensors={A: WIDE.astype(np.int64), B: TALL}),
+    adapter("NaN", "no finite number", tensors={A: WIDE * np.nan, B: TALL}),
 ]
 CASES = [*ADAPTERS, *STUDENTS, *MAPS, *CHECKPOINTS]

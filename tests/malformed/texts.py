@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from malformed.case import Case, Content, all_of, written
-from recdistill.config import ColumnsConfig, DataConfig
-from recdistill.config.data import ItemsFormConfig
+from recdistill.config import ColumnsConfig, DataConfig, ItemsFormConfig
 from recdistill.data.sources import open_source
 
 HEAD = b"user_id,item_id,timestamp\n"

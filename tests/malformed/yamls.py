@@ -1,5 +1,6 @@
 """Malformed YAML: settings, studies, matrices and spaces that people write."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,12 @@ def _settings(path: Path) -> None:
     run_config(content)
 
 
-READERS = {"settings": _settings, "study": read_study, "matrix": read_matrix, "space": read_space}
+READERS: dict[str, Callable[[Path], object]] = {
+    "settings": _settings,
+    "study": read_study,
+    "matrix": read_matrix,
+    "space": read_space,
+}
 
 
 def yaml(reader: str, name: str, content: Content, said: str = "") -> Case:

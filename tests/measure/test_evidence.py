@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -6,14 +7,14 @@ import torch
 from recdistill.measure.evidence import KernelWatch, TokenCount
 
 
-def counted(*batches):
+def counted(*batches: Any) -> TokenCount:
     count = TokenCount()
     for batch in batches:
         count.add(*batch)
     return count
 
 
-def test_tokens_are_counted_by_hand():
+def test_tokens_are_counted_by_hand() -> None:
     count = counted((10, 2, 8, 2, 2), (9, 1, 9, 3, 3))
     assert (count.useful, count.processed, count.prompts, count.targets) == (19, 25, 5, 5)
     assert (count.micro_batches, count.largest, count.most_prompts, count.packed) == (2, 16, 3, 1)
@@ -22,7 +23,7 @@ def test_tokens_are_counted_by_hand():
     assert TokenCount().padding == 0
 
 
-def test_a_count_goes_on_from_its_state():
+def test_a_count_goes_on_from_its_state() -> None:
     whole, first = counted((10, 2, 8, 2, 2), (9, 1, 9, 3, 3)), counted((10, 2, 8, 2, 2))
     rest = counted((1, 1, 1, 1, 1))  # what a new try counts before it finds its checkpoint is not of the run
     rest.restore(json.loads(json.dumps(first.state())))
@@ -31,7 +32,7 @@ def test_a_count_goes_on_from_its_state():
     assert first == counted((10, 2, 8, 2, 2)), "a state is no part of the count it was taken of"
 
 
-def test_products_and_attention_are_watched_forward_and_backward():
+def test_products_and_attention_are_watched_forward_and_backward() -> None:
     weight, x = torch.randn(6, 6), torch.randn(2, 2, 5, 6, requires_grad=True)
     narrow = torch.randn(2, 6)
     with KernelWatch(narrow=2) as watch:

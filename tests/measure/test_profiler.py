@@ -9,14 +9,15 @@ import torch
 
 from recdistill.measure import profiler as module
 from recdistill.measure.profiler import GIB, Profiler
+from recdistill.storage.manifest import Memory, PhaseMemory, Timings
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time; tests set it. Two cores are busy all the while."""
     now = [0.0]
-    monkeypatch.setattr(module.time, "process_time", lambda: 2 * now[0])
-    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "process_time", lambda: 2 * now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return now
 
 
@@ -73,8 +74,8 @@ def test_the_sampling_thread_ends_with_the_step() -> None:
 
 def test_a_step_that_goes_on_adds_times_and_keeps_the_larger_peak(clock: list[float], tmp_path: Path) -> None:
     profiler = Profiler()
-    before = {"phases": {"train step": {"peak_rss_gib": 5000.0}, "old": {"peak_rss_gib": 0.5}}}
-    times = {"phases": {"train step": 2.5, "old": 1.0}, "core_seconds": {"train step": 5.5, "old": 2.0}}
+    before: Memory = {"phases": {"train step": {"peak_rss_gib": 5000.0}, "old": {"peak_rss_gib": 0.5}}}
+    times: Timings = {"phases": {"train step": 2.5, "old": 1.0}, "core_seconds": {"train step": 5.5, "old": 2.0}}
     profiler.restore(times, before)
     with profiler.phase("train step"):
         clock[0] += 2
@@ -90,7 +91,12 @@ def test_a_step_that_goes_on_adds_times_and_keeps_the_larger_peak(clock: list[fl
 
 def test_peaks_of_a_gpu_are_gone_on_from_too() -> None:
     profiler = Profiler()
-    peaks = {"peak_rss_gib": 1.0, "peak_allocated_gib": 2.0, "peak_reserved_gib": 3.0, "peak_device_gib": 4.0}
+    peaks: PhaseMemory = {
+        "peak_rss_gib": 1.0,
+        "peak_allocated_gib": 2.0,
+        "peak_reserved_gib": 3.0,
+        "peak_device_gib": 4.0,
+    }
     profiler.restore({"phases": {"train step": 5.0}}, {"phases": {"train step": peaks}})
     assert profiler.memory()["phases"]["train step"] == peaks
     assert profiler.timings()["phases"]["train step"] == 5.0
@@ -130,7 +136,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> StubbedCuda:
 
 def gpu_peaks(profiler: Profiler, phase: str) -> list[float | None]:
     found = profiler.memory()["phases"][phase]
-    return [found[f"peak_{kind}_gib"] for kind in ("allocated", "reserved", "device")]
+    return [found["peak_allocated_gib"], found["peak_reserved_gib"], found["peak_device_gib"]]
 
 
 def test_peaks_on_a_gpu_belong_to_the_phase_they_were_reached_in(cuda: StubbedCuda) -> None:

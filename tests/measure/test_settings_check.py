@@ -1,6 +1,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from recdistill.config import RunConfig
 from recdistill.config.settings import flat
 from recdistill.languages import message
 from recdistill.measure.evidence import TokenCount
+from recdistill.measure.facts import Seen, TitleFacts, TuningFacts, WeightFacts
 from recdistill.measure.settings_check import judge
 from recdistill.reporting.language import Texts
 
@@ -87,25 +89,28 @@ NOT_JUDGED = {
 """Settings of a teacher of which no trace is looked for, and why."""
 
 
-def test_each_setting_of_a_teacher_has_a_judge_or_a_reason_for_none():
+def test_each_setting_of_a_teacher_has_a_judge_or_a_reason_for_none() -> None:
     settings = {key for key in flat(asdict(RunConfig())) if key.startswith("teacher.")}
     assert {key for key in ON if key.startswith("teacher.")} | set(NOT_JUDGED) == settings
     assert not set(ON) & set(NOT_JUDGED)
     assert all(NOT_JUDGED.values())
 
 
-def effect(key, asked, seen, **others):
+READ: TitleFacts = {"pooling": "mean", "max_tokens": None, "texts": 1, "cut": 0}
+
+
+def effect(key: str, asked: object, seen: Seen, **others: Any) -> bool | None:
     found = {one.key: one for one in judge({**others, key: asked}, seen)}
     assert told(found[key], "en") != told(found[key], "ja")
     return found[key].in_effect
 
 
-def told(judgement, language="en"):
+def told(judgement: Any, language: str = "en") -> str:
     """What was seen, as a report tells it after it was kept as JSON."""
     return Texts(language).told(json.loads(json.dumps(asdict(judgement)))["seen"])
 
 
-def test_nothing_seen_is_not_in_effect():
+def test_nothing_seen_is_not_in_effect() -> None:
     found = judge(ON, {})
     assert [one.key for one in found] == list(ON)
     assert [one.key for one in found if one.in_effect] == []
@@ -123,13 +128,13 @@ OFF = {
 }
 
 
-def test_what_is_off_must_be_seen_to_be_off():
+def test_what_is_off_must_be_seen_to_be_off() -> None:
     found = judge(OFF, {})
     # Of workers none is what an empty count shows.
     assert [one.key for one in found if one.in_effect] == ["teacher.train.num_workers"]
 
 
-def test_every_setting_of_the_studies_is_judged():
+def test_every_setting_of_the_studies_is_judged() -> None:
     folder = Path(__file__).parents[2] / "configs" / "bench"
     cells = [
         cell or {} for path in folder.glob("*.yaml") for cell in yaml.safe_load(path.read_text())["cells"].values()
@@ -139,13 +144,13 @@ def test_every_setting_of_the_studies_is_judged():
     assert keys <= {one.key for one in judge(ON, {})}
 
 
-def test_settings_that_are_not_known_are_left_out():
+def test_settings_that_are_not_known_are_left_out() -> None:
     assert judge({"teacher.head_dim": 3}, {}) == []
 
 
-def test_the_reports_mistake_is_told():
+def test_the_reports_mistake_is_told() -> None:
     """FP32 was asked for and ran in 16 bits."""
-    seen = {"products": {"bfloat16": 40, "float32": 3}, "frozen_dtypes": ["torch.float32"]}
+    seen: Seen = {"products": {"bfloat16": 40, "float32": 3}, "frozen_dtypes": ["torch.float32"]}
     assert not effect("teacher.precision", "fp32", seen)
     assert effect("teacher.precision", "bf16-mixed", seen)
     assert not effect("teacher.precision", "bf16", seen)
@@ -207,25 +212,33 @@ def test_the_reports_mistake_is_told():
         ("export.batch_size", "auto", {"export": {"most_prompts": 8, "prompts": 200}}, True),
     ],
 )
-def test_each_setting_by_what_was_seen(key, asked, seen, expected):
+def test_each_setting_by_what_was_seen(key: str, asked: object, seen: Seen, expected: bool | None) -> None:
     assert effect(key, asked, seen) is expected
 
 
-def test_with_a_cache_batches_of_the_export_are_of_users():
-    seen = {"export": {"most_prompts": 5, "prompts": 200}}
+def test_with_a_cache_batches_of_the_export_are_of_users() -> None:
+    count = counted((5, 1, 5, 1, 1)).plain()
+    seen: Seen = {"export": {**count, "most_prompts": 5, "prompts": 200}}
     assert effect("export.batch_size", 8, seen, **{"export.use_cache": True})
     assert not effect("export.batch_size", 8, seen, **{"export.use_cache": False})
     assert not effect("export.batch_size", 4, seen, **{"export.use_cache": True})
 
 
-def test_how_titles_were_embedded_is_told_with_what_was_not_read():
-    seen = {"pooling": "mean, normalize", "max_tokens": 16, "texts": 9, "cut": 2, "prompt": "", "modules_file": True}
+def test_how_titles_were_embedded_is_told_with_what_was_not_read() -> None:
+    seen: TitleFacts = {
+        "pooling": "mean, normalize",
+        "max_tokens": 16,
+        "texts": 9,
+        "cut": 2,
+        "prompt": "",
+        "modules_file": True,
+    }
     (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": seen})
     assert (told(found), found.in_effect) == (
         "pooling: mean, normalize; at most 16 tokens per text, 2 of 9 texts truncated",
         True,
     )
-    other = seen | {"max_tokens": None, "cut": 0, "prompt": "title: ", "modules_file": False}
+    other: TitleFacts = {**seen, "max_tokens": None, "cut": 0, "prompt": "title: ", "modules_file": False}
     (found,) = judge({"teacher.title_encoder": "minilm"}, {"title_encoder": other})
     assert told(found) == (
         "pooling: mean, normalize; without a limit, 0 of 9 texts truncated; behind 'title: '; "
@@ -233,7 +246,7 @@ def test_how_titles_were_embedded_is_told_with_what_was_not_read():
     )
 
 
-def test_the_whole_models_titles_are_told_in_the_reports_language():
+def test_the_whole_models_titles_are_told_in_the_reports_language() -> None:
     kept = asdict(message("pooling_title_tokens"))
     seen = {"pooling": kept, "max_tokens": 506, "texts": 24, "cut": 0}
     (found,) = judge({"teacher.title_encoder": "llm"}, {"title_encoder": json.loads(json.dumps(seen))})
@@ -241,19 +254,19 @@ def test_the_whole_models_titles_are_told_in_the_reports_language():
     assert told(found, "ja") == words
 
 
-def test_nothing_is_a_word_of_the_language():
+def test_nothing_is_a_word_of_the_language() -> None:
     (found,) = judge({"teacher.attention": "sdpa"}, {})
     assert (told(found), told(found, "ja")) == ("kernels: none", "カーネル: なし")
 
 
-def counted(*batches):
+def counted(*batches: Any) -> TokenCount:
     count = TokenCount()
     for batch in batches:
         count.add(*batch)
     return count
 
 
-def test_padding_is_told_by_the_tokens():
+def test_padding_is_told_by_the_tokens() -> None:
     fixed, packed = counted((10, 2, 8, 2, 2), (9, 2, 8, 2, 2)), counted((9, 1, 9, 3, 3))
     assert effect("teacher.padding", "fixed", {"train": fixed.plain()})
     assert not effect("teacher.padding", "fixed", {"train": counted((3, 1, 3, 1, 1), (4, 1, 4, 1, 1)).plain()})
@@ -270,10 +283,10 @@ def test_padding_is_told_by_the_tokens():
 
 
 @pytest.mark.parametrize("key", ["teacher.llm_weights", "teacher.title_encoder_weights"])
-def test_weights_are_told_by_their_likeness_to_the_pretrained_ones(key):
-    def seen(kind, correlation):
-        weights = {"kind": kind, "matrices": 14, "values": 900, "correlation": correlation}
-        return {"llm_weights": weights, "title_encoder": {"weights": weights}}
+def test_weights_are_told_by_their_likeness_to_the_pretrained_ones(key: str) -> None:
+    def seen(kind: str, correlation: float | None) -> Seen:
+        weights: WeightFacts = {"kind": kind, "matrices": 14, "values": 900, "correlation": correlation}
+        return {"llm_weights": weights, "title_encoder": {**READ, "weights": weights}}
 
     assert effect(key, "pretrained", seen("pretrained", None))
     assert effect(key, "shuffled", seen("shuffled", -0.002))
@@ -285,12 +298,12 @@ def test_weights_are_told_by_their_likeness_to_the_pretrained_ones(key):
     assert not effect(key, "pretrained", {})
 
 
-def test_a_tuned_title_encoder_is_told_by_its_steps():
-    facts = {"steps": 5, "pairs": 4, "distinct": 9, "parameters": 120, "first_loss": 2.0, "last_loss": 1.5}
+def test_a_tuned_title_encoder_is_told_by_its_steps() -> None:
+    facts: TuningFacts = {"steps": 5, "pairs": 4, "distinct": 9, "parameters": 120, "first_loss": 2.0, "last_loss": 1.5}
     key = "teacher.title_tuning.steps"
-    assert effect(key, 5, {"title_encoder": {"tuning": facts}})
-    assert not effect(key, 6, {"title_encoder": {"tuning": facts}})
-    assert not effect(key, 0, {"title_encoder": {"tuning": facts}})
-    assert not effect(key, 5, {"title_encoder": {"cut": 0}})
-    assert effect(key, 0, {"title_encoder": {"cut": 0}})
+    assert effect(key, 5, {"title_encoder": {**READ, "tuning": facts}})
+    assert not effect(key, 6, {"title_encoder": {**READ, "tuning": facts}})
+    assert not effect(key, 0, {"title_encoder": {**READ, "tuning": facts}})
+    assert not effect(key, 5, {"title_encoder": READ})
+    assert effect(key, 0, {"title_encoder": READ})
     assert not effect(key, 0, {})

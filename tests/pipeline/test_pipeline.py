@@ -25,6 +25,7 @@ from recdistill.pipeline import run as run_steps
 from recdistill.pipeline.plans import Plan
 from recdistill.steps import RESULTS
 from recdistill.teacher.ranker import Ranker
+from recdistill.training.fit import fit
 
 METRICS = {f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "recall") for k in (5, 10, 20)}
 MODELS = ["popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled"]
@@ -308,7 +309,7 @@ def test_a_language_model_for_titles_alone_is_asked_for_before_any_work(settings
 
 
 def test_titles_are_embedded_by_all_blocks_so_their_number_is_not_checked(tiny_llm: Path) -> None:
-    settings = {"llm": str(tiny_llm), "title_encoder": "llm", "title_decay": 0.0, "layers": 9}
+    settings: dict[str, Any] = {"llm": str(tiny_llm), "title_encoder": "llm", "title_decay": 0.0, "layers": 9}
     check_models(RunConfig(device="cpu", teacher=TeacherConfig(kind="second_student", **settings)))
     with pytest.raises(UserError, match=r"teacher\.layers: 9"):
         check_models(RunConfig(device="cpu", teacher=TeacherConfig(**settings)))
@@ -317,7 +318,7 @@ def test_titles_are_embedded_by_all_blocks_so_their_number_is_not_checked(tiny_l
 def test_a_limit_of_time_is_no_part_of_a_teachers_name() -> None:
     plain, patient, other = (
         Plan("teacher", TeacherConfig(**settings), {"data": "d"}).fingerprint
-        for settings in ({}, {"compile_seconds": 5.0}, {"compile_buckets": 3})  # type: ignore[arg-type]
+        for settings in ({}, {"compile_seconds": 5.0}, {"compile_buckets": 3})
     )
     assert plain == patient != other
 
@@ -444,7 +445,7 @@ def test_the_teacher_is_gone_when_the_distilled_student_trains(do: Run, monkeypa
 
     made: list[weakref.ref[Ranker]] = []
     alive: list[int] = []
-    make, train = Ranker.__init__, distilled.fit
+    make, train = Ranker.__init__, fit
 
     def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
         make(self, *args, **keywords)

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from counting import counted_block_bytes, peak_bytes
+from recdistill.config import Precision
 from recdistill.plan.activations import block_activations, checkpoint_bytes
 from recdistill.plan.llm_shapes import PRESETS, LlmShapes
 from recdistill.plan.plan import GIB
@@ -19,7 +21,7 @@ PEFT = replace(BASE, lora_saves="fp32_copy", gate=False)
 PER_EXPERT = replace(BASE, lora_saves="fp32_copy", expert_form="per_expert")
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 QKV = ("q_proj", "k_proj", "v_proj")
-OPT = {"llm": "opt-125m", "rank": 9, "experts": 3}
+OPT: dict[str, Any] = {"llm": "opt-125m", "rank": 9, "experts": 3}
 CASES = {
     "bf16": BASE,
     "fp32": replace(BASE, precision="fp32"),
@@ -81,7 +83,7 @@ SMALL = {
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-mixed"])
 @pytest.mark.parametrize("shapes", SMALL.values(), ids=SMALL)
 def test_the_cpu_keeps_what_stands_on_paper(
-    shapes: LlmShapes, precision: str, attention: str, adapters: PlanConfig, dropout: float
+    shapes: LlmShapes, precision: Precision, attention: Literal["sdpa", "eager"], adapters: PlanConfig, dropout: float
 ) -> None:
     config = replace(adapters, precision=precision, attention=attention, device="cpu", tokens=96, dropout=dropout)
     paper = sum(block_activations(shapes, config).values())
@@ -90,7 +92,7 @@ def test_the_cpu_keeps_what_stands_on_paper(
 
 @pytest.mark.parametrize("adapters", [BASE, PEFT], ids=["ours", "peft"])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_a_checkpointed_block_keeps_its_input(precision: str, adapters: PlanConfig) -> None:
+def test_a_checkpointed_block_keeps_its_input(precision: Precision, adapters: PlanConfig) -> None:
     config = replace(adapters, gradient_checkpointing=True, precision=precision)
     shapes = PRESETS[config.llm]
     assert checkpoint_bytes(shapes, config) == pytest.approx(counted_block_bytes(shapes, config), rel=0.02)
@@ -115,7 +117,7 @@ def test_a_sample_of_llama_2_7b_with_gated_experts_costs_less_than_with_pefts_pl
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
 @pytest.mark.parametrize("llm", ["llama2-7b", "smollm2", "opt-125m"])
 def test_the_peak_on_paper_is_the_most_that_was_ever_alive(
-    llm: str, precision: str, checkpointing: bool, adapters: PlanConfig
+    llm: str, precision: Precision, checkpointing: bool, adapters: PlanConfig
 ) -> None:
     config = replace(
         adapters, llm=llm, precision=precision, gradient_checkpointing=checkpointing, soft_tokens=False, items=10

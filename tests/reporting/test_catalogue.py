@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ def messages(folder: Path, text: str) -> Catalogue:
 
 def test_values_are_shown_as_they_are_given(tmp_path: Path) -> None:
     found = messages(tmp_path, "a = 「{ $v }」")
-    for value, shown in {"{x}": "{x}", " 1,682.50 ": " 1,682.50 ", 1682: "1682", 0: "0", -3: "-3"}.items():
+    shown_as: dict[str | int, str] = {"{x}": "{x}", " 1,682.50 ": " 1,682.50 ", 1682: "1682", 0: "0", -3: "-3"}
+    for value, shown in shown_as.items():
         assert found.format("a", {"v": value}) == f"「{shown}」"
 
 
@@ -35,13 +37,15 @@ def test_a_message_may_choose_a_plural_by_a_number(tmp_path: Path) -> None:
         ("plain", {"v": "1"}, "values are none; given: v"),
     ],
 )
-def test_other_names_than_the_messages_own_are_errors(tmp_path, key, values, complaint) -> None:
+def test_other_names_than_the_messages_own_are_errors(
+    tmp_path: Path, key: str, values: dict[str, str | int], complaint: str
+) -> None:
     with pytest.raises(MessageError, match=complaint):
         messages(tmp_path, "a = x { $v }\nplain = y").format(key, values)
 
 
 @pytest.mark.parametrize("value", [0.5, True, None, [1]])
-def test_a_value_that_needs_formatting_is_an_error(tmp_path, value) -> None:
+def test_a_value_that_needs_formatting_is_an_error(tmp_path: Path, value: Any) -> None:
     with pytest.raises(TypeError, match="format it first"):
         messages(tmp_path, "a = x { $v }").format("a", {"v": value})
 
@@ -57,7 +61,7 @@ def test_a_value_that_needs_formatting_is_an_error(tmp_path, value) -> None:
         ("-t = x\nb = see { -t }\n", "refers to t"),
     ],
 )
-def test_a_broken_file_is_an_error_when_it_is_read(tmp_path, text, complaint) -> None:
+def test_a_broken_file_is_an_error_when_it_is_read(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(MessageError, match=complaint):
         messages(tmp_path, text)
 

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -6,7 +8,7 @@ from recdistill.errors import UserError
 from recdistill.reporting.collect import read_run
 
 
-def test_reads_what_the_steps_left(make_run, tmp_path):
+def test_reads_what_the_steps_left(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "my run"))
     assert run.name == "my run"
     assert list(run.steps) == ["prepare", "student", "teacher", "teacher_outputs", "distilled", "evaluation"]
@@ -20,20 +22,20 @@ def test_reads_what_the_steps_left(make_run, tmp_path):
     assert run.gate.weights[0] == [0.4, 0.3, 0.2, 0.1]
 
 
-def test_missing_parts_are_none(make_run, tmp_path):
+def test_missing_parts_are_none(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, without=("prepare", "teacher", "evaluation")))
     assert (run.data, run.metrics, run.gate, run.evidence) == (None, None, None, None)
     assert "teacher" not in run.steps
 
 
-def test_a_teacher_without_a_gate(make_run, tmp_path):
+def test_a_teacher_without_a_gate(make_run: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_run(tmp_path)
-    examples = {"users": [], "entropy": None, "between_user_std": None}
+    examples: dict[str, object] = {"users": [], "entropy": None, "between_user_std": None}
     (folder / "teacher" / "gate_examples.json").write_text(json.dumps(examples))
     assert read_run(folder).gate is None
 
 
-def test_a_folder_without_steps_is_named(tmp_path):
+def test_a_folder_without_steps_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no finished step"):
         read_run(tmp_path)
 
@@ -46,7 +48,7 @@ def test_a_folder_without_steps_is_named(tmp_path):
         ("epoch,step,targets,loss,ndcg@10,seconds\n1,2\n", r"training\.csv:2: not a row of numbers"),
     ],
 )
-def test_a_broken_curve_is_named(make_run, tmp_path, text, message):
+def test_a_broken_curve_is_named(make_run: Callable[..., Path], tmp_path: Path, text: str, message: str) -> None:
     folder = make_run(tmp_path)
     (folder / "student" / "training.csv").write_text(text)
     with pytest.raises(UserError, match=message):

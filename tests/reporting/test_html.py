@@ -5,7 +5,7 @@ BAD = "<script>alert('x')</script> & \"q\""
 ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;q&quot;"
 
 
-def test_every_text_is_escaped():
+def test_every_text_is_escaped() -> None:
     blocks = (
         Heading(BAD),
         Paragraph(BAD),
@@ -22,21 +22,21 @@ def test_every_text_is_escaped():
     assert page.count(ESCAPED) == 2 + 2 + 1 + 1 + 1 + 4 + 2 + 3
 
 
-def test_links_lead_to_the_headings():
+def test_links_lead_to_the_headings() -> None:
     page = to_html(Document("t", "ja", (Heading("一"), Paragraph("x"), Heading("二")), ""))
     assert '<html lang="ja">' in page
     assert '<a href="#section-2">二</a>' in page
     assert '<h2 id="section-2">二</h2>' in page
 
 
-def test_tables_scroll_and_numbers_stand_right():
+def test_tables_scroll_and_numbers_stand_right() -> None:
     page = to_html(Document("t", "en", (table(["m", "v"], [["a", "1"]], strong=[(0, 1)]),), "It scrolls."))
     assert '<div class="scroll" role="region" tabindex="0" aria-label="m"><table>' in page
     assert "It scrolls." not in page, "two columns need no scrolling"
     assert '<td class="word">a</td><td><strong>1</strong></td>' in page
 
 
-def test_an_interval_has_a_line_of_its_own_and_a_wide_table_says_that_it_scrolls():
+def test_an_interval_has_a_line_of_its_own_and_a_wide_table_says_that_it_scrolls() -> None:
     cells = ["a", "0.1200 [0.1100, 0.1300]", "[1]", "x"]
     page = to_html(Document("t", "en", (table(["m", "v", "w", "x"], [cells], strong=[(0, 1)]),), "It scrolls."))
     assert '<strong>0.1200 <span class="ends">[0.1100, 0.1300]</span></strong></td><td>[1]</td>' in page

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -10,10 +11,11 @@ import recdistill
 from recdistill.config import ReportConfig
 from recdistill.experiments.bench.language import OWN, BenchTexts
 from recdistill.experiments.bench.statistics import METRICS
-from recdistill.language_models.backbone import FLASH_ATTENTION_MISSING
+from recdistill.language_models.attention import FLASH_ATTENTION_MISSING
 from recdistill.languages import LANGUAGES, LOCALES, message
 from recdistill.reporting.catalogue import Catalogue, catalogue
 from recdistill.reporting.collect import read_run
+from recdistill.reporting.document import Heading
 from recdistill.reporting.language import MODELS, Texts
 from recdistill.reporting.report import build_document
 
@@ -24,18 +26,18 @@ JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 SAME_IN_ALL = {"cpu", "gpu", "python", "item_knn", "ease"}
 
 
-def test_a_setting_may_be_each_language_that_has_a_file():
+def test_a_setting_may_be_each_language_that_has_a_file() -> None:
     assert set(LANGUAGES) == {"en", "ja"} == {path.stem for path in LOCALES.iterdir()}
     assert get_args(get_type_hints(ReportConfig)["language"]) == LANGUAGES
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_all_languages_have_the_same_messages_with_the_same_values(language):
+def test_all_languages_have_the_same_messages_with_the_same_values(language: str) -> None:
     assert catalogue(language).variables == ENGLISH.variables
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_message_can_be_filled_in_and_is_translated(key):
+def test_every_message_can_be_filled_in_and_is_translated(key: str) -> None:
     values = dict.fromkeys(ENGLISH.variables[key], 1234567)
     english, japanese = (catalogue(language).format(key, values) for language in ("en", "ja"))
     for text in (english, japanese):
@@ -46,11 +48,11 @@ def test_every_message_can_be_filled_in_and_is_translated(key):
     assert key in SAME_IN_ALL or JAPANESE.search(japanese) or english != japanese
 
 
-def source_of(*packages):
+def source_of(*packages: str) -> str:
     return "".join(path.read_text() for package in packages for path in (SOURCE / package).rglob("*.py"))
 
 
-def test_no_message_is_unused():
+def test_no_message_is_unused() -> None:
     source = source_of("reporting", "experiments/bench")
     built = ("phase_", "split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
     from_data = {*MODELS, *METRICS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
@@ -63,7 +65,7 @@ def test_no_message_is_unused():
             assert f'"{name}"' in source, key
 
 
-def test_every_phase_has_a_name():
+def test_every_phase_has_a_name() -> None:
     names = re.findall(r"\.phase\(\"([^\"]+)\"\)", source_of("."))
     assert len(set(names)) > 20
     for name in names:
@@ -74,30 +76,30 @@ def test_every_phase_has_a_name():
     assert Texts("ja").phase("of an older version") == "of an older version"
 
 
-def test_a_kept_message_is_told_in_the_reports_language_and_an_older_sentence_as_it_is():
+def test_a_kept_message_is_told_in_the_reports_language_and_an_older_sentence_as_it_is() -> None:
     kept = json.loads(json.dumps([asdict(message("seen_kernels", kernels=message("none"))), "older"]))
     assert Texts("en").told(kept) == "kernels: none; older"
     assert Texts("ja").told(kept) == "カーネル: なし、older"
 
 
-def test_models_have_names_and_strangers_keep_theirs():
+def test_models_have_names_and_strangers_keep_theirs() -> None:
     assert Texts("en").name("popularity") == "popularity baseline"
     assert Texts("en").label("popularity") == "popularity"
     assert Texts("ja").label("student") == "生徒モデル (student)"
     assert Texts("ja").label("p_text") == "p_text"
 
 
-def test_values_with_braces_are_plain_text():
+def test_values_with_braces_are_plain_text() -> None:
     assert Texts("en")("title", run="{x}") == "Report of {x}"
 
 
-def test_the_benchs_own_messages_come_first():
+def test_the_benchs_own_messages_come_first() -> None:
     assert BenchTexts("en")("verdict") == ENGLISH.format("bench_verdict", {})
     assert BenchTexts("en")("unknown") == ENGLISH.format("unknown", {})
 
 
 @pytest.fixture
-def pseudo(tmp_path) -> Path:
+def pseudo(tmp_path: Path) -> Path:
     """A folder with a third language: English with every letter of its texts in capitals."""
     made = []
     for line in (LOCALES / "en.ftl").read_text(encoding="utf-8").splitlines():
@@ -108,7 +110,7 @@ def pseudo(tmp_path) -> Path:
     return tmp_path
 
 
-def test_a_third_language_is_one_file(pseudo, make_run):
+def test_a_third_language_is_one_file(pseudo: Path, make_run: Callable[..., Path]) -> None:
     assert Catalogue("qps", pseudo).variables == ENGLISH.variables
     run = read_run(make_run(pseudo / "run"))
     document = build_document(run, Texts("qps", pseudo))
@@ -116,5 +118,5 @@ def test_a_third_language_is_one_file(pseudo, make_run):
     assert document.title == "REPORT OF run"
     english = build_document(run, Texts("en"))
     assert len(document.blocks) == len(english.blocks)
-    headings = [block.text for block in document.blocks if type(block).__name__ == "Heading"]
-    assert headings == [block.text.upper() for block in english.blocks if type(block).__name__ == "Heading"]
+    headings = [block.text for block in document.blocks if isinstance(block, Heading)]
+    assert headings == [block.text.upper() for block in english.blocks if isinstance(block, Heading)]

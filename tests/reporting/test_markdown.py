@@ -21,11 +21,11 @@ from recdistill.reporting.markdown import escape, to_markdown
         ("back\\slash", r"back\\slash"),
     ],
 )
-def test_text_is_nothing_but_text(text, expected):
+def test_text_is_nothing_but_text(text: str, expected: str) -> None:
     assert escape(text) == expected
 
 
-def test_a_document():
+def test_a_document() -> None:
     blocks = (
         Heading("Results"),
         Paragraph("One."),

@@ -1,7 +1,10 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,23 +18,27 @@ VOID = {"meta", "br", "hr", "img", "link", "input"}
 class Page(HTMLParser):
     """Checks nesting; collects ids, addresses and visible text."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.ids, self.addresses, self.text, self.tags = [], [], [], [], set()
+        self.open: list[str] = []
+        self.ids: list[str | None] = []
+        self.addresses: list[str | None] = []
+        self.text: list[str] = []
+        self.tags: set[str] = set()
         self.feed(text)
         assert not self.open
 
-    def handle_starttag(self, tag, attributes):
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         if tag not in VOID:
             self.open.append(tag)
         self.handle_attributes(attributes)
 
-    def handle_startendtag(self, tag, attributes):
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.handle_attributes(attributes)
 
-    def handle_attributes(self, attributes):
+    def handle_attributes(self, attributes: list[tuple[str, str | None]]) -> None:
         for name, value in attributes:
             assert not name.startswith("on")
             if name == "id":
@@ -39,39 +46,45 @@ class Page(HTMLParser):
             if name in ("src", "href", "xlink:href"):
                 self.addresses.append(value)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if not {"style", "text"} & set(self.open):
             self.text.append(data)
 
-    def says(self, sentence):
+    def says(self, sentence: str) -> bool:
         return " ".join(sentence.split()) in " ".join(" ".join(self.text).split())
 
 
+Report = tuple[str, Page, str, Path]
+"""A report: its language, page, Markdown and folder."""
+
+
 @pytest.fixture
-def no_drawing(monkeypatch):
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing, which takes most of a report's time."""
     monkeypatch.setattr(plots, "to_svg", lambda figure, name: "<svg ></svg>")
 
 
 @pytest.fixture(scope="module", params=["en", "ja"])
-def report(make_run, tmp_path_factory, request):
+def report(
+    make_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Report:
     """A whole run's report: its language, page, Markdown and folder."""
     folder = tmp_path_factory.mktemp("report")
     return request.param, *written(make_run(folder / "run"), folder / "out", request.param), folder / "out"
 
 
-def written(run, folder, language="en"):
+def written(run: Path, folder: Path, language: str = "en") -> tuple[Page, str]:
     write_report(run, folder, language)
     return Page((folder / "report.html").read_text()), (folder / "report.md").read_text()
 
 
-def test_page_is_whole_and_asks_for_nothing(report):
+def test_page_is_whole_and_asks_for_nothing(report: Report) -> None:
     language, page, markdown, folder = report
     assert all(count == 1 for count in Counter(page.ids).values())
-    assert all(address.startswith("#") and address[1:] in page.ids for address in page.addresses)
+    assert all(address and address.startswith("#") and address[1:] in page.ids for address in page.addresses)
     assert not page.tags & {"script", "link", "iframe", "img"}
     assert not re.findall(r"@import|url\((?!#)", (folder / "report.html").read_text())
     drawings = re.findall(r"!\[[^\]]*\]\((.*?)\)", markdown)
@@ -83,7 +96,7 @@ def test_page_is_whole_and_asks_for_nothing(report):
     assert page.says(Texts(language)("contents_summary"))
 
 
-def test_no_sentence_of_the_other_language(report):
+def test_no_sentence_of_the_other_language(report: Report) -> None:
     language, page, markdown, _ = report
     other = Texts("en" if language == "ja" else "ja")
     for key, values in other.messages.variables.items():
@@ -94,7 +107,7 @@ def test_no_sentence_of_the_other_language(report):
             assert f"## {other(key)}\n" not in markdown
 
 
-def test_markdown_and_html_say_the_same(report):
+def test_markdown_and_html_say_the_same(report: Report) -> None:
     _, page, markdown, _ = report
     plain = re.sub(r"\\(.)", r"\1", markdown).replace("&amp;", "&").replace("**", "")
     for text in page.text:
@@ -104,7 +117,7 @@ def test_markdown_and_html_say_the_same(report):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
+def test_summary_names_the_best_and_weighs_each_difference(make_run: Callable[..., Path], tmp_path: Path) -> None:
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
     assert page.says("The distilled student has the highest NDCG@10: 0.1200 (95 % interval 0.1100 to 0.1300).")
     assert page.says("940 targets (test split) of 940 users among all 1,682 items, seen items filtered out")
@@ -118,7 +131,7 @@ def test_summary_names_the_best_and_weighs_each_difference(make_run, tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_a_control_says_that_it_is_one(make_run, tmp_path):
+def test_a_control_says_that_it_is_one(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     path = run / "teacher" / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -130,7 +143,7 @@ def test_a_control_says_that_it_is_one(make_run, tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_path):
+def test_shows_curves_cost_gate_evidence_environment_and_command(make_run: Callable[..., Path], tmp_path: Path) -> None:
     page, markdown = written(make_run(tmp_path / "run"), tmp_path / "out")
     shown = (
         "90.25",
@@ -151,7 +164,7 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run, tmp_p
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_shows_how_much_of_the_teachers_lists_is_memory(make_run, tmp_path):
+def test_shows_how_much_of_the_teachers_lists_is_memory(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")
     assert page.says("training targets 97,171 0.586 0.337 1.491 validation targets 943 0.062 0.019 2.007")
@@ -173,7 +186,9 @@ STRENGTHS = {
 
 @pytest.mark.usefixtures("no_drawing")
 @pytest.mark.parametrize("case", STRENGTHS)
-def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(make_run, tmp_path, case):
+def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(
+    make_run: Callable[..., Path], tmp_path: Path, case: Any
+) -> None:
     run, (changes, told) = make_run(tmp_path / "run"), STRENGTHS[case]
     assert not written(run, tmp_path / "out")[0].says("distill.dropout set to auto")
     chosen = {"weight": 1.0, "dropout": None, "events_per_item": 3.43, "limit": 25.0, "why": "told"} | changes
@@ -182,7 +197,7 @@ def test_shows_how_hard_the_lists_were_learned_where_that_was_auto(make_run, tmp
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
+def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     page, _ = written(run, tmp_path / "out")
     assert page.says("novelty@10")
@@ -208,7 +223,9 @@ def test_shows_novelty_cold_targets_and_the_papers_protocol(make_run, tmp_path):
     ],
 )
 @pytest.mark.usefixtures("no_drawing")
-def test_missing_parts_are_left_out_and_said(make_run, tmp_path, without, key):
+def test_missing_parts_are_left_out_and_said(
+    make_run: Callable[..., Path], tmp_path: Path, without: str, key: str
+) -> None:
     models = {name: 0.1 for name in ("popularity", "student", "teacher", "distilled") if name not in without}
     page, markdown = written(make_run(tmp_path / "run", without, models), tmp_path / "out")
     assert page.says(Texts("en")(key))
@@ -216,13 +233,13 @@ def test_missing_parts_are_left_out_and_said(make_run, tmp_path, without, key):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_one_model_alone(make_run, tmp_path):
+def test_one_model_alone(make_run: Callable[..., Path], tmp_path: Path) -> None:
     without = ("teacher", "teacher_outputs", "distilled")
     page, _ = written(make_run(tmp_path / "run", without, {"student": 0.1}), tmp_path / "out")
     assert page.says("With one model there is nothing to compare.")
 
 
-def test_names_from_outside_are_only_text(make_run, tmp_path):
+def test_names_from_outside_are_only_text(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "<b>run & co", models={"<i>mine</i>": 0.1, "student": 0.1})
     gate = {"users": [{"user": "</svg><script>", "weights": [1.0]}], "entropy": 0.0, "between_user_std": 0.0}
     (run / "teacher" / "gate_examples.json").write_text(json.dumps(gate))
@@ -238,7 +255,7 @@ def test_names_from_outside_are_only_text(make_run, tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_steps_of_different_machines_are_said(make_run, tmp_path):
+def test_steps_of_different_machines_are_said(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     path = run / "teacher" / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -250,7 +267,7 @@ def test_steps_of_different_machines_are_said(make_run, tmp_path):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_gpu_peaks_and_driver_are_shown(make_run, tmp_path):
+def test_gpu_peaks_and_driver_are_shown(make_run: Callable[..., Path], tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     gpu = {"name": "Some GPU", "count": 1, "memory_gib": 80.0, "driver": "570.1", "cuda": "13.0"}
     for manifest in run.glob("*/manifest.json"):
@@ -266,14 +283,16 @@ def test_gpu_peaks_and_driver_are_shown(make_run, tmp_path):
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_the_summary_says_that_seeds_are_not_in_its_noise(make_run, tmp_path, no_drawing, language):
+def test_the_summary_says_that_seeds_are_not_in_its_noise(
+    make_run: Callable[..., Path], tmp_path: Path, no_drawing: None, language: str
+) -> None:
     run = make_run(tmp_path / "run")
     write_report(run, tmp_path / "report", language)
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert Texts(language)("one_seed") in text.split("\n## ")[1]
 
 
-def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
+def test_the_bound_is_never_the_best_model(make_run: Callable[..., Path], tmp_path: Path, no_drawing: None) -> None:
     run = make_run(tmp_path / "run", models={"student": 0.2, "distilled": 0.3, "oracle": 0.9})
     write_report(run, tmp_path / "report", "en")
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
@@ -284,7 +303,9 @@ def test_the_bound_is_never_the_best_model(make_run, tmp_path, no_drawing):
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_what_filters_dropped_and_which_items_have_no_row_is_told(make_run, tmp_path):
+def test_what_filters_dropped_and_which_items_have_no_row_is_told(
+    make_run: Callable[..., Path], tmp_path: Path
+) -> None:
     page, _ = written(make_run(tmp_path / "run"), tmp_path / "out")
     assert page.says("removed by data.duplicates 207 interactions, 7 users, 0 items")
     assert page.says("removed by data.min_user_events and data.min_item_events 0 interactions")

@@ -1,10 +1,13 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from recdistill.errors import UserError
 from recdistill.reporting.terminal import results_table
 
 
-def test_table_of_all_models_with_what_was_ranked(make_run, tmp_path):
+def test_table_of_all_models_with_what_was_ranked(make_run: Callable[..., Path], tmp_path: Path) -> None:
     lines = results_table(make_run(tmp_path)).splitlines()
     assert lines[0].split() == ["NDCG@10", "HR@10", "MRR@10"]
     assert lines[5] == "distilled     0.1200 [0.1100, 0.1300]  0.1200 [0.1100, 0.1300]  0.1200"
@@ -15,6 +18,6 @@ def test_table_of_all_models_with_what_was_ranked(make_run, tmp_path):
     assert any(line.startswith("The distilled student is above the student by 0.0200") for line in lines)
 
 
-def test_a_run_that_was_not_evaluated(make_run, tmp_path):
+def test_a_run_that_was_not_evaluated(make_run: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"metrics\.json: no such file"):
         results_table(make_run(tmp_path, without=("evaluation",)))

@@ -1,6 +1,7 @@
 import pytest
 
 from recdistill.config import BASELINES
+from recdistill.evaluation.results import Metrics, Test
 from recdistill.reporting.language import Texts
 from recdistill.reporting.wording import (
     baselines_left_out,
@@ -16,7 +17,27 @@ from recdistill.reporting.wording import (
 )
 
 
-def made(difference, low, high, p_holm, a="distilled", b="student"):
+def metrics(models: dict[str, dict[str, float]], tests: list[Test]) -> Metrics:
+    """An evaluation of which a sentence reads the models and the tests alone."""
+    return {
+        "split": "test",
+        "filter_seen": True,
+        "items": 9,
+        "rows": 9,
+        "users": 9,
+        "fingerprints": {},
+        "repeats": 0,
+        "seed": 0,
+        "bootstrap_samples": 9,
+        "permutations": 9,
+        "models": models,
+        "intervals": {},
+        "tests": tests,
+        "slices": {},
+    }
+
+
+def made(difference: float, low: float, high: float, p_holm: float, a: str = "distilled", b: str = "student") -> Test:
     return {
         "a": a,
         "b": b,
@@ -39,11 +60,11 @@ def made(difference, low, high, p_holm, a="distilled", b="student"):
         (0.0, 0.03, 0.01, "level"),
     ],
 )
-def test_significance(low, high, p_holm, expected):
+def test_significance(low: float, high: float, p_holm: float, expected: str) -> None:
     assert significance(made(0.01, low, high, p_holm)) == expected
 
 
-def test_sentences_say_what_the_interval_says():
+def test_sentences_say_what_the_interval_says() -> None:
     texts = Texts("en")
     above = sentence(texts, made(0.0213, 0.011, 0.031, 0.0002))
     assert above.startswith("The distilled student is above the student by 0.0213 NDCG@10")
@@ -55,7 +76,7 @@ def test_sentences_say_what_the_interval_says():
     assert "有意差はありません" in sentence(Texts("ja"), made(0.02, -0.01, 0.05, 0.3))
 
 
-def test_between_turns_a_test_round():
+def test_between_turns_a_test_round() -> None:
     tests = [made(0.02, -0.01, 0.05, 0.3)]
     assert between(tests, "distilled", "student", "ndcg@10") == tests[0]
     turned = between(tests, "student", "distilled", "ndcg@10")
@@ -65,7 +86,7 @@ def test_between_turns_a_test_round():
     assert between(tests, "distilled", "student", "mrr@10") is None
 
 
-def test_numbers():
+def test_numbers() -> None:
     assert (p_value(0.0004), p_value(0.04)) == ("< 0.001", "0.040")
     assert (p_relation(0.0004), p_relation(0.04)) == ("<\u00a00.001", "=\u00a00.040")
     assert [metric_name(key) for key in ("ndcg@10", "hit_rate@5")] == ["NDCG@10", "HR@5"]
@@ -73,8 +94,8 @@ def test_numbers():
     assert duration(Texts("ja"), 61) == "1 分 1 秒"
 
 
-def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead():
-    def test(a, b, difference):
+def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead() -> None:
+    def test(a: str, b: str, difference: float) -> Test:
         ends = [difference - 0.01, difference + 0.01]
         return {
             "a": a,
@@ -90,33 +111,34 @@ def test_the_best_simple_baseline_comes_first_and_is_told_where_it_is_ahead():
     models = {name: {"ndcg@10": value} for name, value in values.items()}
     tests = [test("distilled", "student", 0.02), test("distilled", "cooccurrence", -0.02)]
     for language, ahead in (("en", "ranks above the distilled student here"), ("ja", "上回っています")):
-        told = story_sentences({"models": models, "tests": tests}, Texts(language), "ndcg@10")
+        told = story_sentences(metrics(models, tests), Texts(language), "ndcg@10")
         assert ahead in told[1]
         assert len(told) == 3
     models["cooccurrence"]["ndcg@10"] = 0.09
     tests[1] = test("distilled", "cooccurrence", 0.01)
-    told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
+    told = story_sentences(metrics(models, tests), Texts("en"), "ndcg@10")
     assert "co-occurrence baseline" in told[0]
     assert not any("ranks above" in line for line in told)
 
 
-def test_a_baseline_that_was_left_out_is_told_in_both_languages():
-    metrics = {"baselines": {"popularity": {}, "ease": {"left_out": {"items": 30000, "most": 20000}}}}
-    told = {language: baselines_left_out(metrics, Texts(language)) for language in ("en", "ja")}
+def test_a_baseline_that_was_left_out_is_told_in_both_languages() -> None:
+    found = metrics({}, [])
+    found["baselines"] = {"popularity": {}, "ease": {"left_out": {"items": 30000, "most": 20000}}}
+    told = {language: baselines_left_out(found, Texts(language)) for language in ("en", "ja")}
     assert told["en"] == [
         "The EASE baseline is left out: the catalog has 30,000 items, more than evaluate.ease_items (20,000)."
     ]
     assert "30,000" in told["ja"][0]
     assert "evaluate.ease_items" in told["ja"][0]
-    assert not baselines_left_out({}, Texts("en"))
+    assert not baselines_left_out(metrics({}, []), Texts("en"))
 
 
-def test_the_best_of_all_baselines_is_the_one_to_beat():
+def test_the_best_of_all_baselines_is_the_one_to_beat() -> None:
     values = {"popularity": 0.05, "cooccurrence": 0.12, "item_knn": 0.13, "ease": 0.14, "student": 0.1}
     models = {name: {"ndcg@10": value} for name, value in values.items()}
     assert best_baseline(models, "ndcg@10") == "ease"
     pairs = [("student", name) for name in BASELINES]
-    tests = [
+    tests: list[Test] = [
         {
             "a": a,
             "b": b,
@@ -128,7 +150,7 @@ def test_the_best_of_all_baselines_is_the_one_to_beat():
         }
         for a, b in pairs
     ]
-    told = story_sentences({"models": models, "tests": tests}, Texts("en"), "ndcg@10")
+    told = story_sentences(metrics(models, tests), Texts("en"), "ndcg@10")
     assert len(told) == 3, "against the best, a word of care, and against popularity"
     assert "EASE" in told[0]
     assert "ranks above the student here" in told[1]

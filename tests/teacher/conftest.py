@@ -60,7 +60,7 @@ def make_teacher(
 
     def make(data: PreparedData, device: str = "cpu", **settings: Any) -> Teacher:
         adapter = replace(TeacherConfig().adapter, dropout=0.0)
-        base = {
+        base: dict[str, Any] = {
             "llm": str(tiny_llm),
             "layers": 2,
             "history_length": 10,

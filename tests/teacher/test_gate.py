@@ -4,14 +4,14 @@ from recdistill.config import GateConfig
 from recdistill.teacher.gate import Gate
 
 
-def test_weights_are_a_distribution():
+def test_weights_are_a_distribution() -> None:
     gate = Gate(GateConfig(router="mlp"), state_dim=8, experts=4)
     weights = gate(torch.randn(5, 3, 8))
     assert weights.shape == (5, 3, 4)
     torch.testing.assert_close(weights.sum(-1), torch.ones(5, 3))
 
 
-def test_causal_weights_of_a_step_come_from_the_state_before_it_ends():
+def test_causal_weights_of_a_step_come_from_the_state_before_it_ends() -> None:
     gate = Gate(GateConfig(kind="causal"), state_dim=8, experts=4)
     states = torch.randn(2, 3, 8)
     steps = gate.per_history_step(states, torch.tensor([3, 2]))
@@ -20,7 +20,7 @@ def test_causal_weights_of_a_step_come_from_the_state_before_it_ends():
     torch.testing.assert_close(steps[:, 1:], gate(states))
 
 
-def test_instance_weights_are_the_whole_historys_everywhere():
+def test_instance_weights_are_the_whole_historys_everywhere() -> None:
     gate = Gate(GateConfig(kind="instance"), state_dim=8, experts=4)
     states = torch.randn(2, 3, 8)
     steps = gate.per_history_step(states, torch.tensor([3, 2]))
@@ -29,7 +29,7 @@ def test_instance_weights_are_the_whole_historys_everywhere():
         torch.testing.assert_close(steps[1, entry], gate(states[1, 1]))
 
 
-def test_scale_of_the_student_does_not_matter():
+def test_scale_of_the_student_does_not_matter() -> None:
     gate = Gate(GateConfig(), state_dim=8, experts=4)
     state = torch.randn(8)
     torch.testing.assert_close(gate(state), gate(state * 100), rtol=1e-3, atol=1e-4)

@@ -1,21 +1,23 @@
 """The experts' own forward and backward pass against PEFT's, which keeps more and computes the same."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
+from torch import Tensor, nn
 
 from recdistill.config import AdapterConfig
 from recdistill.language_models.packing import PACKED_SDPA
 from recdistill.teacher.experts import attach_experts, base_decoder, expand_gate
 from recdistill.teacher.gated_lora import add_experts, draw_mask
+from there import there
 
 RANK, WIDTH, OUT = 8, 12, 10
 
 
-def tensors(dtype=torch.float32):
+def tensors(dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     x, base = (torch.randn(2, 5, size, generator=generator).to(dtype).requires_grad_() for size in (WIDTH, OUT))
     down = torch.randn(RANK, WIDTH, generator=generator).requires_grad_()
@@ -23,7 +25,9 @@ def tensors(dtype=torch.float32):
     return base, x, down, up
 
 
-def written_out(base, x, down, up, gate, scale, mask=1.0):
+def written_out(
+    base: Tensor, x: Tensor, down: Tensor, up: Tensor, gate: Tensor | None, scale: float, mask: Tensor | float = 1.0
+) -> Tensor:
     """The same with ordinary operations."""
     narrow = (x * mask).to(down.dtype) @ down.T
     return (base + ((narrow if gate is None else narrow * gate) @ up.T) * scale).to(base.dtype)
@@ -31,7 +35,7 @@ def written_out(base, x, down, up, gate, scale, mask=1.0):
 
 @pytest.mark.parametrize("shape", [None, (2, 5, RANK), (1, 5, RANK), (2, 1, RANK), (1, 1, RANK)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_values_and_gradients_are_those_of_the_formula(shape, dtype):
+def test_values_and_gradients_are_those_of_the_formula(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     results = []
     for function in (add_experts, written_out):
         base, x, down, up = tensors(dtype)
@@ -47,7 +51,7 @@ def test_values_and_gradients_are_those_of_the_formula(shape, dtype):
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance * float(theirs.abs().max()))
 
 
-def test_flat_rows_are_weighed_by_their_own_tokens():
+def test_flat_rows_are_weighed_by_their_own_tokens() -> None:
     """OPT hands its fc1 all tokens of a batch in one list."""
     results = []
     for flat in (False, True):
@@ -61,7 +65,7 @@ def test_flat_rows_are_weighed_by_their_own_tokens():
         torch.testing.assert_close(one, other)
 
 
-def test_autocast_computes_in_its_type_as_peft_does():
+def test_autocast_computes_in_its_type_as_peft_does() -> None:
     base, x, down, up = tensors()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours = add_experts(base.bfloat16(), x, down, up, None, 4.0)
@@ -70,7 +74,7 @@ def test_autocast_computes_in_its_type_as_peft_does():
     torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2 * float(theirs.abs().max()))
 
 
-def test_dropout_is_the_masks_and_keeps_the_mean():
+def test_dropout_is_the_masks_and_keeps_the_mean() -> None:
     x = torch.randn(400, 100, 8)
     mask = draw_mask(x, 0.25)
     assert mask.shape == x.shape
@@ -85,7 +89,7 @@ def test_dropout_is_the_masks_and_keeps_the_mean():
     ours.sum().backward()
     torch.manual_seed(3)
     mask = draw_mask(x, 0.5)
-    grads = [x.grad.clone(), down.grad.clone(), up.grad.clone()]
+    grads = [there(each.grad).clone() for each in (x, down, up)]
     x.grad = down.grad = up.grad = None
     theirs = written_out(base, x, down, up, None, 8.0, mask)
     theirs.sum().backward()
@@ -94,11 +98,11 @@ def test_dropout_is_the_masks_and_keeps_the_mean():
         torch.testing.assert_close(ours_grad, theirs_grad, rtol=1e-4, atol=1e-4)
 
 
-def kept_bytes(model, inputs, **options):
+def kept_bytes(model: torch.nn.Module, inputs: Any, **options: Any) -> int:
     """Bytes of distinct storages that a forward pass keeps for the backward pass, parameters left out."""
     kept, own = {}, {parameter.untyped_storage()._cdata for parameter in model.parameters()}
 
-    def keep(tensor):
+    def keep(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage()._cdata not in own:
             kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
         return tensor
@@ -109,7 +113,7 @@ def kept_bytes(model, inputs, **options):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_gated_experts_keep_less_than_plain_lora(dropout):
+def test_gated_experts_keep_less_than_plain_lora(dropout: float) -> None:
     """Shapes of Llama-2-7B on the meta device, where tensors have sizes and no memory."""
     from transformers import LlamaConfig, LlamaModel
 

@@ -1,14 +1,19 @@
 """A cached history that grows gives what reading it anew gives."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from recdistill.config import GateConfig
 from recdistill.data.batches import history_windows
-from recdistill.data.prepared import Targets
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.teacher.growing import GrowingHistories
+from recdistill.teacher.teacher import Teacher
+from there import there
 
 KINDS = [
     {"prompt": "item", "title_decay": 0.7},
@@ -22,12 +27,14 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_growing_equals_reading_anew(make_teacher, data, kind):
+def test_growing_equals_reading_anew(
+    make_teacher: Callable[..., Teacher], data: PreparedData, kind: dict[str, Any]
+) -> None:
     teacher = make_teacher(data, targets="last", **kind)
     if "title_decay" in kind:  # title similarity must count for something, or nothing of it is tested
         head = teacher.ranker.head
         head.title_vectors.copy_(torch.randn(head.title_vectors.shape, generator=torch.Generator().manual_seed(0)))
-        head.titles_weight.data.fill_(1.0)
+        there(head.titles_weight).data.fill_(1.0)
     users = np.flatnonzero(data.train_ends >= 6)[:3]
     histories = GrowingHistories(teacher.ranker, teacher.prompts, len(users), window=10)
     lengths = np.minimum(data.train_ends[users], 10)
@@ -46,7 +53,7 @@ def test_growing_equals_reading_anew(make_teacher, data, kind):
     assert histories.lengths.tolist() == lengths.tolist()
 
 
-def test_passes_are_counted_with_their_padding(make_teacher, data):
+def test_passes_are_counted_with_their_padding(make_teacher: Callable[..., Teacher], data: PreparedData) -> None:
     teacher = make_teacher(data, prompt="text", targets="last")
     tokens = teacher.prompts.tokens_per_item()  # index 0 is the head's
     short, long = int(tokens[1:].argmin()) + 1, int(tokens[1:].argmax()) + 1
@@ -60,7 +67,7 @@ def test_passes_are_counted_with_their_padding(make_teacher, data):
     assert histories.read.reused == tokens[0] + tokens[short]
 
 
-def test_a_full_window_is_refused(make_teacher, data):
+def test_a_full_window_is_refused(make_teacher: Callable[..., Teacher], data: PreparedData) -> None:
     teacher = make_teacher(data)
     histories = GrowingHistories(teacher.ranker, teacher.prompts, 1, window=2)
     for item in (1, 2):
@@ -69,7 +76,9 @@ def test_a_full_window_is_refused(make_teacher, data):
         histories.extend(torch.tensor([3]))
 
 
-def test_a_gate_that_changes_with_the_history_is_refused(make_teacher, data):
+def test_a_gate_that_changes_with_the_history_is_refused(
+    make_teacher: Callable[..., Teacher], data: PreparedData
+) -> None:
     teacher = make_teacher(data, targets="last", gate=GateConfig(kind="instance"))
     with pytest.raises(UserError, match=r"gate\.kind causal or none"):
         GrowingHistories(teacher.ranker, teacher.prompts, 1, window=2)

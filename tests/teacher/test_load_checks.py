@@ -10,6 +10,7 @@ from recdistill.config import AdapterConfig, GateConfig, TeacherConfig
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.blocks import few_blocks
+from recdistill.measure.facts import Checked
 from recdistill.students.base import Student
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.load_checks import LoadChecks, load_checks
@@ -48,7 +49,7 @@ def ranker_of(zoo: Any, data: Any, student_folder: Path, tmp_path: Path) -> Any:
     return of
 
 
-def run(ranker: Ranker, use_cache: bool = False, longest: int = 40) -> dict[str, Any]:
+def run(ranker: Ranker, use_cache: bool = False, longest: int = 40) -> Checked:
     return LoadChecks(ranker, "tiny", use_cache, longest).run()
 
 

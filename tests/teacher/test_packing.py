@@ -1,17 +1,25 @@
 """Packed prompts: the same states and the same gradients as side by side."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from recdistill.config import Attention
 from recdistill.data.batches import collate
+from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.packing import Packing, packed_sdpa
 from recdistill.teacher.compiling import compiled, graphs_made
 from recdistill.teacher.padding import Shape
+from recdistill.teacher.prompts import PromptBatch
+from recdistill.teacher.teacher import Teacher
 
 
-def gradients(teacher, batch):
+def gradients(teacher: Teacher, batch: PromptBatch) -> dict[str, Tensor]:
     teacher.ranker.train()
     teacher.ranker.zero_grad()
     states = teacher.ranker(batch)
@@ -26,7 +34,9 @@ def gradients(teacher, batch):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("spare", [0, 9])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients_are_those_of_padded_prompts(make_teacher, data, attention, spare, checkpointing):
+def test_gradients_are_those_of_padded_prompts(
+    make_teacher: Callable[..., Teacher], data: PreparedData, attention: Attention, spare: int, checkpointing: bool
+) -> None:
     if spare and attention == "eager":
         pytest.skip("only compiled rows are filled up, and those run sdpa here")
     settings = {
@@ -49,7 +59,7 @@ def test_gradients_are_those_of_padded_prompts(make_teacher, data, attention, sp
         torch.testing.assert_close(ours[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-6, msg=name)
 
 
-def test_packing_by_hand():
+def test_packing_by_hand() -> None:
     packing = Packing.of(torch.tensor([2, 3]), 6, torch.float32)
     assert packing.sources.tolist() == [0, 1, 0, 2, 3, 4]
     assert packing.real.flatten().tolist() == [1, 1, 0, 1, 1, 1]
@@ -64,13 +74,14 @@ class Block(torch.nn.Module):
         super().__init__()
         self.layer = torch.nn.Linear(8, 8)
 
-    def forward(self, row, **options):
+    def forward(self, row: Any, **options: Any) -> Tensor:
         side = self.layer(row).view(1, row.shape[1], 2, 4).transpose(1, 2)
-        return row + packed_sdpa(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
+        out: Tensor = row + packed_sdpa(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
+        return out
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_one_compiled_form_serves_all_prompts_that_fill_a_row():
+def test_one_compiled_form_serves_all_prompts_that_fill_a_row() -> None:
     torch.manual_seed(0)
     block, made = Block(), []
     run = compiled(block.forward, cuda_graphs=False)
@@ -83,7 +94,7 @@ def test_one_compiled_form_serves_all_prompts_that_fill_a_row():
     assert made[-1] == made[0]
 
 
-def test_a_model_with_sliding_windows_is_refused():
+def test_a_model_with_sliding_windows_is_refused() -> None:
     packing = Packing.of(torch.tensor([2]), 2, torch.float32)
     one = torch.zeros(1, 1, 2, 4)
     with pytest.raises(UserError, match=r"teacher\.padding: packed with attention sdpa cannot do .* sliding_window"):
@@ -92,14 +103,14 @@ def test_a_model_with_sliding_windows_is_refused():
     packed_sdpa(torch.nn.Module(), one, one, one, None, 1.0, packing=packing, sliding_window=2)
 
 
-def test_a_packed_teacher_has_no_mask_for_the_left(make_teacher, data):
+def test_a_packed_teacher_has_no_mask_for_the_left(make_teacher: Callable[..., Teacher], data: PreparedData) -> None:
     teacher = make_teacher(data, padding="packed")
     raw = collate(data, teacher.training_windows(), np.array([0, 1]))
     with pytest.raises(ValueError, match="no mask for padding to the left"):
         teacher.ranker(teacher.prompts.build(raw, "left"))
 
 
-def test_a_packed_row_has_no_padding(make_teacher, data):
+def test_a_packed_row_has_no_padding(make_teacher: Callable[..., Teacher], data: PreparedData) -> None:
     teacher = make_teacher(data, padding="packed", prompt="text")
     windows = teacher.training_windows()
     batch = teacher.batch(windows, np.arange(len(windows)))

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +8,7 @@ from transformers import AutoTokenizer
 
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import Batch, collate, history_windows, training_windows
-from recdistill.data.prepared import Targets
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.teacher import prompts
 from recdistill.teacher.prompts import PromptBuilder, draw_candidates
 
@@ -18,11 +21,11 @@ def batch_of(items: list[list[int]], targets: list[list[int]], users: list[int])
 
 
 @pytest.fixture
-def tokenizer(tiny_llm):
+def tokenizer(tiny_llm: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny_llm)
 
 
-def spelled(builder_tokenizer, row_ids, row_soft):
+def spelled(builder_tokenizer: Any, row_ids: Any, row_soft: Any) -> str:
     """A prompt as text, with soft tokens as <item>."""
     parts = [
         f"<{item}>" if item else builder_tokenizer.decode([token])
@@ -31,7 +34,7 @@ def spelled(builder_tokenizer, row_ids, row_soft):
     return "".join(parts)
 
 
-def test_text_prompt_reads_as_meant(tokenizer):
+def test_text_prompt_reads_as_meant(tokenizer: Any) -> None:
     builder = PromptBuilder(TeacherConfig(prompt="text", instruction="Seen:"), tokenizer, TITLES, seed=0)
     prompt = builder.build(batch_of([[1, 3], [2, 0]], [[3, 2], [1, 0]], users=[7, 8]))
     length = int(prompt.mask[1].sum())
@@ -48,13 +51,13 @@ def test_text_prompt_reads_as_meant(tokenizer):
     assert prompt.target_steps.tolist() == [1, 2, 1]
 
 
-def test_steps_say_how_much_of_the_history_a_token_may_know(tokenizer):
+def test_steps_say_how_much_of_the_history_a_token_may_know(tokenizer: Any) -> None:
     builder = PromptBuilder(TeacherConfig(prompt="text", instruction="Seen:"), tokenizer, TITLES, seed=0)
     prompt = builder.build(batch_of([[1, 2]], [[0, 3]], users=[0]))
     assert prompt.steps[0].tolist() == [0] * 5 + [1] * 6 + [2] * 5  # "Seen:", "\nHeat" + soft, "\nBig" + soft
 
 
-def test_item_prompt_is_one_token_an_item(tokenizer):
+def test_item_prompt_is_one_token_an_item(tokenizer: Any) -> None:
     builder = PromptBuilder(TeacherConfig(prompt="item"), tokenizer, TITLES, seed=0)
     prompt = builder.build(batch_of([[1, 3, 2], [2, 0, 0]], [[0, 0, 1], [3, 0, 0]], users=[0, 1]))
     assert prompt.soft_items.tolist() == [[1, 3, 2], [2, 0, 0]]
@@ -62,7 +65,7 @@ def test_item_prompt_is_one_token_an_item(tokenizer):
     assert prompt.target_columns.tolist() == [2, 0]
 
 
-def test_only_the_latest_items_are_shown_and_steps_still_count_all(tokenizer):
+def test_only_the_latest_items_are_shown_and_steps_still_count_all(tokenizer: Any) -> None:
     config = TeacherConfig(prompt="item", history_length=2, targets="last")
     prompt = PromptBuilder(config, tokenizer, TITLES, seed=0).build(batch_of([[1, 3, 2]], [[0, 0, 1]], users=[0]))
     assert prompt.soft_items.tolist() == [[3, 2]]
@@ -70,7 +73,7 @@ def test_only_the_latest_items_are_shown_and_steps_still_count_all(tokenizer):
     assert prompt.target_steps.tolist() == [3]
 
 
-def test_left_padding_moves_columns_only(tokenizer):
+def test_left_padding_moves_columns_only(tokenizer: Any) -> None:
     builder = PromptBuilder(TeacherConfig(prompt="text"), tokenizer, TITLES, seed=0)
     batch = batch_of([[1, 3], [2, 0]], [[3, 2], [1, 0]], users=[0, 1])
     right, left = builder.build(batch), builder.build(batch, padding="left")
@@ -83,7 +86,7 @@ def test_left_padding_moves_columns_only(tokenizer):
     assert soft[0] == soft[1]
 
 
-def test_candidates_never_hold_history_or_target_and_do_not_change(tokenizer, data):
+def test_candidates_never_hold_history_or_target_and_do_not_change(tokenizer: Any, data: PreparedData) -> None:
     config = TeacherConfig(prompt="text", targets="last", candidates=8, history_length=5)
     builder = PromptBuilder(config, tokenizer, data.titles, seed=0)
     windows = history_windows(data, data.targets("train"), 10)
@@ -102,9 +105,16 @@ def test_candidates_never_hold_history_or_target_and_do_not_change(tokenizer, da
         assert int(prompt.target_columns[row]) == int(prompt.mask[row].sum()) - 1
 
 
-def test_lists_in_prompts_are_drawn_apart_from_those_of_the_evaluation(tokenizer, data, monkeypatch):
-    seeds = []
-    monkeypatch.setattr(prompts, "draw_candidates", lambda *rest: (seeds.append(rest[-1]), draw_candidates(*rest))[1])
+def test_lists_in_prompts_are_drawn_apart_from_those_of_the_evaluation(
+    tokenizer: Any, data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def watched(*rest: Any) -> Any:
+        seeds.append(rest[-1])
+        return draw_candidates(*rest)
+
+    monkeypatch.setattr(prompts, "draw_candidates", watched)
     config = TeacherConfig(prompt="text", targets="last", candidates=8, history_length=5)
     windows = history_windows(data, data.targets("test"), 10)
     prompt = PromptBuilder(config, tokenizer, data.titles, seed=0).build(
@@ -117,12 +127,12 @@ def test_lists_in_prompts_are_drawn_apart_from_those_of_the_evaluation(tokenizer
     assert not set(seeds) & evaluation
 
 
-def test_draw_gives_what_is_left_of_a_small_catalog():
+def test_draw_gives_what_is_left_of_a_small_catalog() -> None:
     drawn = draw_candidates(5, 10, np.array([1, 2]), 3, (0, 0, 0))
     assert sorted(drawn.tolist()) == [4, 5]
 
 
-def test_every_training_target_appears_once(tokenizer, data):
+def test_every_training_target_appears_once(tokenizer: Any, data: PreparedData) -> None:
     builder = PromptBuilder(TeacherConfig(history_length=4), tokenizer, data.titles, seed=0)
     windows = training_windows(data, 4, "all")
     prompt = builder.build(collate(data, windows, np.arange(len(windows))))
@@ -133,7 +143,7 @@ def test_every_training_target_appears_once(tokenizer, data):
     assert prompt.target_items.tolist() == own.tolist()
 
 
-def test_a_long_title_is_cut_and_counted(tokenizer):
+def test_a_long_title_is_cut_and_counted(tokenizer: Any) -> None:
     titles = ["", "a", "b" * 500, "c" * 7]
     builder = PromptBuilder(TeacherConfig(prompt="text", title_tokens=8), tokenizer, titles, seed=0)
     assert builder.cut_titles == 1
@@ -142,5 +152,5 @@ def test_a_long_title_is_cut_and_counted(tokenizer):
     assert builder.tokens_beside_history() == len(builder.segment(builder.head))
 
 
-def test_prompts_without_titles_cut_none(tokenizer):
+def test_prompts_without_titles_cut_none(tokenizer: Any) -> None:
     assert PromptBuilder(TeacherConfig(), tokenizer, ["", "b" * 500], seed=0).cut_titles == 0

@@ -1,15 +1,30 @@
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig
+from recdistill.config import (
+    Attention,
+    GateConfig,
+    Padding,
+    Precision,
+    Quantization,
+    RunConfig,
+    StudentConfig,
+    TeacherConfig,
+)
 from recdistill.data.batches import collate, history_windows, training_windows
-from recdistill.data.prepared import Targets
+from recdistill.data.prepared import PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.students.make import load_student
+from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.teacher import Teacher
+from there import there
 
 KINDS = [
     {"prompt": "item"},
@@ -27,7 +42,7 @@ KINDS = [
 ]
 
 
-def states_by_key(teacher, batch):
+def states_by_key(teacher: Teacher, batch: PromptBatch) -> Any:
     with torch.inference_mode():
         states = teacher.ranker(batch)
     keys = zip(batch.users.tolist(), batch.positions.tolist(), strict=True)
@@ -35,7 +50,9 @@ def states_by_key(teacher, batch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, data, kind):
+def test_a_state_does_not_depend_on_batch_padding_or_neighbours(
+    make_teacher: Callable[..., Teacher], data: PreparedData, kind: dict[str, Any]
+) -> None:
     teacher = make_teacher(data, **kind)
     windows = teacher.training_windows()
     raw = collate(data, windows, np.arange(len(windows)))
@@ -56,7 +73,13 @@ def test_a_state_does_not_depend_on_batch_padding_or_neighbours(make_teacher, da
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-mixed"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("padding", ["fixed", "longest", "bucketed", "packed"])
-def test_scores_are_the_same_for_every_backend(make_teacher, data, precision, attention, padding):
+def test_scores_are_the_same_for_every_backend(
+    make_teacher: Callable[..., Teacher],
+    data: PreparedData,
+    precision: Precision,
+    attention: Attention,
+    padding: Padding,
+) -> None:
     """Within what the type rounds, against fp32, eager attention and one prompt at a time."""
     expected = make_teacher(data, prompt="text", attention="eager")
     teacher = make_teacher(data, prompt="text", precision=precision, attention=attention, padding=padding)
@@ -75,7 +98,9 @@ def test_scores_are_the_same_for_every_backend(make_teacher, data, precision, at
 @pytest.mark.parametrize(
     "kind", [{"prompt": "item"}, {"prompt": "text"}, {"prompt": "item", "gate": GateConfig(kind="none")}]
 )
-def test_one_pass_equals_step_by_step(make_teacher, data, kind):
+def test_one_pass_equals_step_by_step(
+    make_teacher: Callable[..., Teacher], data: PreparedData, kind: dict[str, Any]
+) -> None:
     teacher = make_teacher(data, **kind)
     windows = training_windows(data, 10, "last")
     rows = np.flatnonzero(data.train_ends <= 11)
@@ -90,7 +115,9 @@ def test_one_pass_equals_step_by_step(make_teacher, data, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_later_item_changes_an_earlier_prediction(make_teacher, data, kind):
+def test_no_later_item_changes_an_earlier_prediction(
+    make_teacher: Callable[..., Teacher], data: PreparedData, kind: dict[str, Any]
+) -> None:
     teacher = make_teacher(data, **kind)
     user = int(np.argmax(data.train_ends))
     cut = int(data.train_ends[user]) // 2
@@ -99,7 +126,8 @@ def test_no_later_item_changes_an_earlier_prediction(make_teacher, data, kind):
     for position in range(cut + 1, int(data.offsets[user + 1]) - start):
         changed_items[start + position] = changed_items[start + position] % data.num_items + 1
     changed = replace(data, items=changed_items)
-    before, after = {}, {}
+    before: dict[tuple[int, int], Tensor] = {}
+    after: dict[tuple[int, int], Tensor] = {}
     for where, source in ((before, data), (after, changed)):
         teacher.data = source
         windows = teacher.training_windows()
@@ -111,7 +139,9 @@ def test_no_later_item_changes_an_earlier_prediction(make_teacher, data, kind):
     assert (before[user, cut + 2] - after[user, cut + 2]).abs().max() > 1e-4
 
 
-def test_an_untrained_residual_teacher_scores_as_its_student(make_teacher, data, student_folder, tiny_llm):
+def test_an_untrained_residual_teacher_scores_as_its_student(
+    make_teacher: Callable[..., Teacher], data: PreparedData, student_folder: Path, tiny_llm: Path
+) -> None:
     settings = TeacherConfig(llm=str(tiny_llm), title_encoder="llm", layers=2, history_length=10)
     config = RunConfig(student=StudentConfig(max_length=10), teacher=settings)
     make_teacher(data)  # sets the cache folder
@@ -125,7 +155,9 @@ def test_an_untrained_residual_teacher_scores_as_its_student(make_teacher, data,
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
-def test_saved_and_loaded_teachers_score_alike(make_teacher, data, tmp_path, quantization):
+def test_saved_and_loaded_teachers_score_alike(
+    make_teacher: Callable[..., Teacher], data: PreparedData, tmp_path: Path, quantization: Quantization
+) -> None:
     teacher = make_teacher(data, quantization=quantization)
     folder = tmp_path / "saved"
     folder.mkdir()
@@ -149,7 +181,9 @@ def test_saved_and_loaded_teachers_score_alike(make_teacher, data, tmp_path, qua
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_everything_that_should_learn_gets_a_gradient(make_teacher, data, checkpointing):
+def test_everything_that_should_learn_gets_a_gradient(
+    make_teacher: Callable[..., Teacher], data: PreparedData, checkpointing: bool
+) -> None:
     teacher = make_teacher(data, gradient_checkpointing=checkpointing)
     teacher.ranker.train()
     windows = teacher.training_windows()
@@ -164,18 +198,22 @@ def test_everything_that_should_learn_gets_a_gradient(make_teacher, data, checkp
     assert all(p.grad is None for p in teacher.ranker.student.parameters())
 
 
-def test_instance_gate_with_every_target_is_refused():
+def test_instance_gate_with_every_target_is_refused() -> None:
     with pytest.raises(UserError, match=r"teacher\.gate\.kind: instance .* leak the future"):
         TeacherConfig(gate=GateConfig(kind="instance"), targets="every")
 
 
-def test_prompts_longer_than_the_language_model_are_refused(make_teacher, data):
+def test_prompts_longer_than_the_language_model_are_refused(
+    make_teacher: Callable[..., Teacher], data: PreparedData
+) -> None:
     long = replace(data, titles=["", *("x" * 60 for _ in data.titles[1:])])  # about 10 x 62 tokens; the model has 512
     with pytest.raises(UserError, match=r"teacher\.history_length: prompts of up to \d{3} tokens do not fit .* 512"):
         make_teacher(long, prompt="text")
 
 
-def test_a_broken_weight_file_is_told_in_one_line(make_teacher, data, tmp_path):
+def test_a_broken_weight_file_is_told_in_one_line(
+    make_teacher: Callable[..., Teacher], data: PreparedData, tmp_path: Path
+) -> None:
     teacher = make_teacher(data)
     teacher.ranker.save(tmp_path)
     (tmp_path / "ranker.safetensors").write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}")
@@ -183,22 +221,26 @@ def test_a_broken_weight_file_is_told_in_one_line(make_teacher, data, tmp_path):
         teacher.ranker.load(tmp_path)
 
 
-def test_gradients_pass_four_bit_layers_that_were_read_before(make_teacher, data):
+def test_gradients_pass_four_bit_layers_that_were_read_before(
+    make_teacher: Callable[..., Teacher], data: PreparedData
+) -> None:
     teacher = make_teacher(data, quantization="nf4")
     windows = teacher.training_windows()
     teacher.predict(windows, np.arange(4))  # Here bitsandbytes lays weights out anew on some CPUs.
     teacher.ranker.train()
 
-    def loss():
-        return teacher.ranker(teacher.batch(windows, np.arange(4))).double().square().sum()
+    def loss() -> Tensor:
+        squares: Tensor = teacher.ranker(teacher.batch(windows, np.arange(4))).double().square()
+        return squares.sum()
 
     loss().backward()
     weight = next(p for name, p in teacher.ranker.named_parameters() if name.startswith("soft_tokens") and p.dim() == 2)
-    way = weight.grad / weight.grad.norm()
-    expected = float(weight.grad.norm())
+    gradient = there(weight.grad)
+    way = gradient / gradient.norm()
+    expected = float(gradient.norm())
     ends = []
     with torch.no_grad():
         for step in (1e-3, -2e-3):
-            weight += step * way
+            weight.add_(step * way)
             ends.append(float(loss()))
     assert (ends[0] - ends[1]) / 2e-3 == pytest.approx(expected, rel=0.02)

@@ -3,7 +3,7 @@ import torch
 from recdistill.teacher.whitening import Whitening, have_titles, whiten
 
 
-def test_whitened_columns_are_uncorrelated_and_of_unit_variance():
+def test_whitened_columns_are_uncorrelated_and_of_unit_variance() -> None:
     embeddings = torch.randn(51, 8, generator=torch.Generator().manual_seed(0)) @ torch.rand(8, 8)
     white = whiten(embeddings, 5)
     assert white.shape == (51, 5)
@@ -11,7 +11,7 @@ def test_whitened_columns_are_uncorrelated_and_of_unit_variance():
     torch.testing.assert_close(white[1:].T @ white[1:] / 50, torch.eye(5), rtol=1e-4, atol=1e-4)
 
 
-def test_fewer_items_than_dimensions_and_equal_titles_stay_finite():
+def test_fewer_items_than_dimensions_and_equal_titles_stay_finite() -> None:
     assert whiten(torch.randn(4, 8), 128).shape == (4, 2)
     assert torch.isfinite(whiten(torch.ones(6, 8) * 0.1, 4)).all()
     assert torch.isfinite(whiten(torch.randn(2, 8), 4)).all()

@@ -29,6 +29,7 @@ from recdistill.training.fit import fit
 from recdistill.training.loading import load_batches
 from recdistill.training.result import FitResult
 from recdistill.training.student import StudentTraining, student_training
+from recdistill.training.trainable import ParameterGroup
 from recdistill.training.validations import Validation
 
 TRAIN = TrainConfig(max_epochs=3, batch_size=10, learning_rate=0.01, patience=0, checkpoint_seconds=0.0)
@@ -389,12 +390,8 @@ def test_gradients_are_clipped(tiny_data: PreparedData, tmp_path: Path, monkeypa
 def test_learning_rates_follow_schedule_and_factors(tiny_data: PreparedData, tmp_path: Path) -> None:
     trainable = training(tiny_data)
     parameters = list(trainable.module.parameters())
-    trainable.parameter_groups = (
-        lambda: [  # type: ignore[method-assign]
-            {"params": parameters[:1], "lr": 0.1},
-            {"params": parameters[1:]},
-        ]
-    )
+    groups: list[ParameterGroup] = [{"params": parameters[:1], "lr": 0.1}, {"params": parameters[1:]}]
+    trainable.parameter_groups = lambda: groups  # type: ignore[method-assign]
     config = replace(TRAIN, max_epochs=4, warmup_fraction=0.5, final_fraction=0.0)
     rates = [row.learning_rate for row in run(trainable, tmp_path, config).history]
     assert rates == [None, *(pytest.approx(0.1 * 0.01 * factor, abs=1e-12) for factor in (0.5, 1.0, 0.5, 0.0))]

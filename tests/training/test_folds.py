@@ -20,6 +20,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError
+from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
@@ -257,7 +258,7 @@ def teachers_at_each_load(patch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """
     made: list[weakref.ref[nn.Module]] = []
     alive: list[int] = []
-    make, load = Ranker.__init__, teacher_module.load_backbone
+    make, load = Ranker.__init__, load_backbone
 
     def remember(self: Ranker, *args: Any, **keywords: Any) -> None:
         make(self, *args, **keywords)

@@ -4,6 +4,7 @@ The report's FP32 and BF16 rows were the same run twice: the setting was dropped
 """
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from recdistill.config import AdapterConfig, ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
+from recdistill.config import AdapterConfig, ExportConfig, Padding, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
@@ -32,8 +33,12 @@ from recdistill.training.teacher import TeacherTraining, train_teacher
 STUDENT = StudentConfig(embedding_dim=8, num_layers=1, num_heads=1, max_length=8)
 
 
+Trained = Callable[..., tuple[dict[str, Any], Path, RunConfig]]
+"""Trains, and answers with the evidence, the folder and the settings."""
+
+
 @pytest.fixture
-def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Train a tiny teacher with some settings; the whole of `evidence.json`, and the folder."""
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     torch.compiler.reset()  # what another test has compiled would be taken over
@@ -97,7 +102,9 @@ SETTINGS = [
 
 @pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize(("key", "settings", "fact"), SETTINGS, ids=lambda one: str(one).replace(" ", ""))
-def test_a_setting_changes_what_runs_and_leaves_evidence(trained, key, settings, fact):
+def test_a_setting_changes_what_runs_and_leaves_evidence(
+    trained: Trained, key: str, settings: dict[str, Any], fact: Any
+) -> None:
     base, _, _ = trained("base", **({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
     changed, _, _ = trained("changed", **settings)
     assert judged(changed, key)["in_effect"], judged(changed, key)
@@ -116,7 +123,7 @@ SAVED_EACH_STEP = {"max_epochs": 2, "accumulate_grad_batches": 2, "checkpoint_se
 
 
 @pytest.mark.parametrize("place", ["in the first step", "in a later step", "behind the last step"])
-def test_evidence_is_of_all_tries(trained, monkeypatch, place):
+def test_evidence_is_of_all_tries(trained: Trained, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     whole, _, _ = trained("whole", padding="packed", train=SAVED_EACH_STEP)
     with monkeypatch.context() as patch:
         if place == "behind the last step":
@@ -144,7 +151,7 @@ def test_evidence_is_of_all_tries(trained, monkeypatch, place):
     }
 
 
-def test_four_bits_change_what_runs(trained):
+def test_four_bits_change_what_runs(trained: Trained) -> None:
     plain, _, _ = trained("plain")
     four, _, _ = trained("four", quantization="nf4")
     assert not plain["quantised_kernels"]
@@ -154,7 +161,7 @@ def test_four_bits_change_what_runs(trained):
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
+def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained: Trained) -> None:
     evidence, _, _ = trained(compile=True, compile_buckets=2)
     assert 0 < evidence["compiled_graphs"] <= 2 * 2  # two lengths, for training and for reading
     assert evidence["graphs_after_warm_up"] == 0
@@ -163,10 +170,12 @@ def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained):
 
 
 @pytest.mark.parametrize(("whole", "prompt", "rows", "lengths"), [(True, "soft", 1, 1), (False, "text", 2, 2)])
-def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(request, trained, whole, prompt, rows, lengths):
+def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(
+    request: pytest.FixtureRequest, trained: Trained, whole: bool, prompt: str, rows: int, lengths: int
+) -> None:
     if not whole:
         request.getfixturevalue("graphs_alone")
-    packed = {"prompt": prompt, "padding": "packed", "train": {"batch_tokens": 110, "batch_size": rows}}
+    packed: dict[str, Any] = {"prompt": prompt, "padding": "packed", "train": {"batch_tokens": 110, "batch_size": rows}}
     compiled, folder, _ = trained("compiled", compile=True, **packed)
     # The block is in four parts around its attention, for training and for one or two lengths of reading.
     assert 0 < compiled["compiled_graphs"] <= 4 * (1 + lengths)
@@ -179,13 +188,13 @@ def test_compiled_blocks_train_packed_prompts_as_plain_ones_do(request, trained,
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_compiling_has_an_end(trained):
+def test_compiling_has_an_end(trained: Trained) -> None:
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
         trained(compile=True, compile_seconds=0.05)
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_one_compiled_length_is_all_that_runs(trained):
+def test_one_compiled_length_is_all_that_runs(trained: Trained) -> None:
     compiled, _, _ = trained("compiled", padding="fixed", compile=True)
     assert 0 < compiled["compiled_graphs"] <= 2  # for training and for reading
     assert compiled["graphs_after_warm_up"] == 0
@@ -205,7 +214,9 @@ SCORED = [
 
 @pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize("settings", SCORED, ids=lambda one: one["padding"])
-def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tmp_path, settings):
+def test_scoring_compiles_all_its_shapes_before_it_scores(
+    trained: Trained, tiny_data: PreparedData, tmp_path: Path, settings: dict[str, Any]
+) -> None:
     _, folder, plain = trained(**settings)
     config = replace(plain, teacher=replace(plain.teacher, compile=True))
     targets = tiny_data.targets("test")
@@ -226,7 +237,7 @@ def test_scoring_compiles_all_its_shapes_before_it_scores(trained, tiny_data, tm
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_scoring_ends_a_compiler_that_does_not_end(trained, tiny_data, tmp_path):
+def test_scoring_ends_a_compiler_that_does_not_end(trained: Trained, tiny_data: PreparedData, tmp_path: Path) -> None:
     _, folder, config = trained()
     hasty = replace(config, teacher=replace(config.teacher, compile=True, compile_seconds=0.05))
     targets = tiny_data.targets("test")
@@ -245,14 +256,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("settings", "message"), REFUSED, ids=lambda one: str(one)[:40])
-def test_what_a_cpu_cannot_do_is_refused_in_one_line(settings, message):
+def test_what_a_cpu_cannot_do_is_refused_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as error:
         check_machine(TeacherConfig(**settings), "cpu")
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_settings_that_nothing_reads_are_refused():
+def test_settings_that_nothing_reads_are_refused() -> None:
     with pytest.raises(UserError, match=r"teacher\.compute_dtype: only 4-bit layers have one"):
         TeacherConfig(compute_dtype="bf16")
     with pytest.raises(UserError, match=r"teacher\.cuda_graphs: they are made of compiled blocks"):
@@ -274,7 +285,9 @@ def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, o
 
 
 @pytest.mark.parametrize("padding", ["bucketed", "packed"])
-def test_the_exports_settings_change_how_it_reads_and_not_what(trained, tiny_data, tmp_path, padding):
+def test_the_exports_settings_change_how_it_reads_and_not_what(
+    trained: Trained, tiny_data: PreparedData, tmp_path: Path, padding: Padding
+) -> None:
     _, folder, config = trained(targets="last", padding=padding)
     where = (config, tiny_data, tmp_path / "student", folder)
     one, small = export(*where, tmp_path / "one", batch_size=4)

@@ -12,6 +12,7 @@ from recdistill.students.make import make_student
 from recdistill.students.title_map import load_title_map
 from recdistill.teacher.whitening import whiten
 from recdistill.training.title_map import title_map_of, write_title_map
+from there import there
 
 ITEMS, HIDDEN = 20, 6
 
@@ -30,7 +31,7 @@ def student(embeddings: torch.Tensor) -> Student:
     student = make_student(shape, ITEMS, whiten(embeddings, 5), title_weight=0.7)
     with torch.no_grad():
         student.items.ids[1:] += torch.randn(ITEMS, 4)
-        student.items.projection.weight += torch.randn(4, 5)
+        there(student.items.projection).weight += torch.randn(4, 5)
     return student
 
 
@@ -100,7 +101,7 @@ def test_items_without_a_title_lend_nothing_and_are_no_examples(
     small = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), len(titled), whiten(only, 5), 0.7)
     with torch.no_grad():
         small.items.ids[1:] = student.items.ids[titled]
-        small.items.projection.weight.copy_(student.items.projection.weight)
+        there(small.items.projection).weight.copy_(there(student.items.projection).weight)
     other = title_map_of(small, only, 5)
     torch.testing.assert_close(
         made.vectors(new, student.item_vectors()), other.vectors(new, small.item_vectors()), rtol=1e-4, atol=1e-5

@@ -35,7 +35,14 @@ def test_ids_are_named_and_unknown_ones_left_out(client: TestClient) -> None:
 
 
 def test_a_search_needs_a_text_or_ids_within_limits(client: TestClient) -> None:
-    for query in ({}, {"query": "a", "item_id": "1"}, {"query": ""}, {"query": "a" * 257}, {"query": "a", "limit": 0}):
+    queries: list[dict[str, str | int]] = [
+        {},
+        {"query": "a", "item_id": "1"},
+        {"query": ""},
+        {"query": "a" * 257},
+        {"query": "a", "limit": 0},
+    ]
+    for query in queries:
         answer = client.get("/v1/items", params=query)
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert client.get("/v1/items", params={"query": "a", "limit": "x"}).json()["errors"][0]["pointer"] == "limit"

@@ -243,7 +243,7 @@ def test_all_text_has_contrast_and_fits(page: Page, scheme: Any, width: int) -> 
 def test_the_schemas_page_has_contrast_and_fits(page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         page.goto("/docs")
         assert page.evaluate(CONTRAST.read_text(encoding="utf-8")) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

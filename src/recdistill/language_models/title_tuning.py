@@ -198,7 +198,7 @@ def _step(
     loss = following_loss(found, pairs, log_popularity[torch.from_numpy(items).long()], temperature)
     (gradient,) = torch.autograd.grad(loss, found)
     for rows, vectors in reader.embed(own, PASS_TOKENS):
-        (vectors * gradient[rows]).sum().backward()  # type: ignore[no-untyped-call]
+        (vectors * gradient[rows]).sum().backward()
     return float(loss.detach())
 
 

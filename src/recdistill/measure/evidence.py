@@ -19,7 +19,7 @@ QUANTISED_KINDS = {"nf4": "Linear4bit", "int8": "Linear8bitLt"}
 TURNED_TO_FLOATS = ("aten::mul", "aten::_to_copy")
 
 
-class KernelWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class KernelWatch(TorchDispatchMode):
     """Counts what torch is asked to run while the block runs; forward and backward alike.
 
     Attributes:

@@ -149,7 +149,7 @@ class Ranker(nn.Module):
         if self.config.cuda_graphs:
             # Each block is a graph of its own, and torch would take each for a step after which the last one's output
             # may be overwritten; the step is the whole pass.
-            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
             hidden: Tensor = decoder(inputs_embeds=inputs, use_cache=False, **options).last_hidden_state
         if gate is not None:

@@ -1,14 +1,17 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from recdistill.config import EvaluateConfig
+from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.baselines.item_knn import ItemKnnScorer
 from recdistill.evaluation.baselines.recent import TIE_BREAK
 
 CONFIG = EvaluateConfig()
 
 
-def test_similarities_by_hand(make_data):
+def test_similarities_by_hand(make_data: Callable[..., PreparedData]) -> None:
     # Train: users have {1, 2}, {1, 2}, {1, 3}; item 4 is nowhere in train. Users: 3 of item 1, 2 of 2, 1 of 3.
     data = make_data([1, 2, 4, 4], [2, 1, 4, 4], [1, 3, 4, 4], num_items=4)
     scorer = ItemKnnScorer(data, CONFIG, neighbours=3, shrinkage=1.0)
@@ -19,7 +22,7 @@ def test_similarities_by_hand(make_data):
     assert scores[2] == pytest.approx([0, with_3, with_2, with_3, 0], abs=2 * TIE_BREAK)
 
 
-def test_only_the_most_similar_items_vote_the_more_popular_where_equal(make_data):
+def test_only_the_most_similar_items_vote_the_more_popular_where_equal(make_data: Callable[..., PreparedData]) -> None:
     # Item 1 has 2, 3 and 4 as neighbours, once each; 3 and 4 are alike in size, 2 is rarer and so more similar.
     data = make_data([1, 2, 3, 4, 5, 5], [3, 4, 5, 5], num_items=5)
     histories = np.array([0]), np.array([1])
@@ -30,7 +33,7 @@ def test_only_the_most_similar_items_vote_the_more_popular_where_equal(make_data
     assert kept == [[2], [2, 3], [2, 3, 4]]
 
 
-def test_the_more_popular_of_two_alike_is_the_neighbour(make_data):
+def test_the_more_popular_of_two_alike_is_the_neighbour(make_data: Callable[..., PreparedData]) -> None:
     # Item 1 is with 2 in four of 2's 16 users, 4 / √(4·16), and with 3 in two of 3's four, 2 / √(4·4): both are 1/2.
     shared = [[1, 2, 9, 9]] * 2 + [[1, 2, 3, 9, 9]] * 2
     data = make_data(*shared, *[[2, 9, 9]] * 12, *[[3, 9, 9]] * 2, num_items=9)
@@ -39,7 +42,7 @@ def test_the_more_popular_of_two_alike_is_the_neighbour(make_data):
     assert scores[3] < TIE_BREAK
 
 
-def test_popularity_orders_items_without_a_vote(make_data):
+def test_popularity_orders_items_without_a_vote(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 9, 9], [3, 4, 9, 9], [3, 5, 9, 9], num_items=9)
     scores = ItemKnnScorer(data, CONFIG).score(np.array([0]), np.array([1]))[0]
     assert TIE_BREAK > scores[3] > scores[4] == scores[5] > scores[9] == 0

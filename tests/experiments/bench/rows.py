@@ -5,7 +5,7 @@ from typing import Any
 
 from recdistill.experiments.bench.matrix import Matrix
 from recdistill.experiments.bench.reading import read_matrix
-from recdistill.experiments.bench.results import Results, Row, results_of
+from recdistill.experiments.bench.results import Results, Row, Status, results_of
 
 MATRIX = """
 name: made-up
@@ -90,8 +90,8 @@ def row(
         "model_flops": 1e9,
         "model_flops_utilisation": 0.25,
     }
-    settings = made.cells[cell].settings
-    return {
+    settings: Any = made.cells[cell].settings
+    whole: Any = {
         "cell": cell,
         "repeat": turn,
         "fingerprint": made.cells[cell].fingerprint(made.threads),
@@ -128,16 +128,19 @@ def row(
             **({"per_user": per_user} if per_user is not None else {}),
         },
         "environment": ENVIRONMENT,
-    } | more
+    }
+    made_row: Row = whole | more
+    return made_row
 
 
-def ended(made: Matrix, cell: str, turn: int, status: str, reason: str) -> Row:
+def ended(made: Matrix, cell: str, turn: int, status: Status, reason: str) -> Row:
     """One row that ended badly."""
+    settings: Any = made.cells[cell].settings
     return {
         "cell": cell,
         "repeat": turn,
         "fingerprint": made.cells[cell].fingerprint(made.threads),
-        "settings": made.cells[cell].settings,
+        "settings": settings,
         "sizes": {},
         "started": "2030-01-02T03:04:05+00:00",
         "seconds": 5.0,

@@ -84,7 +84,8 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     made = read_matrix(study)
     for cell in ("base", "base-again"):
         for turn in (2, 3):
-            add_row(out, kept[("base", 1)] | {"cell": cell, "repeat": turn})
+            row: Any = kept[("base", 1)] | {"cell": cell, "repeat": turn}
+            add_row(out, row)
     assert bench(study, out) == 0
     found = rows(out)
     assert found[("base", 1)] == kept[("base", 1)]
@@ -143,7 +144,7 @@ def test_a_cell_over_its_time_is_ended_with_all_its_children(
     script = tmp_path / "sleeper"
     script.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {child}\nwait\n")
     script.chmod(0o755)
-    monkeypatch.setattr(runner.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
     object.__setattr__(made, "cell_seconds", 1)
     (tmp_path / "out" / "work").mkdir(parents=True)
     row = runner._Bench(made, tmp_path / "out", "cpu").run(made.cells["base"], 1)

@@ -15,11 +15,11 @@ from recdistill import pipeline
 from recdistill.cli import main
 from recdistill.config import DataConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.config.settings import run_config
-from recdistill.data.prepared import PreparedData
+from recdistill.data.prepared import PreparedData, SplitName, Targets
 from recdistill.errors import UserError
 from recdistill.experiments.tune import tune as tuning
 from recdistill.experiments.tune.config import TuneConfig
-from recdistill.experiments.tune.space import Choices, Range
+from recdistill.experiments.tune.space import Choices, Range, Space
 from recdistill.experiments.tune.study import TrialRecord
 from recdistill.experiments.tune.tune import Watch, tune, write_results
 from recdistill.interruption import Interrupted, handled_signals
@@ -27,11 +27,12 @@ from recdistill.steps import RESULTS
 from recdistill.storage.typed import JsonValue
 from recdistill.training.checkpoint import Counts
 from recdistill.training.divergence import DivergedError
+from recdistill.training.fit import fit as tuning_fit
 from recdistill.training.student import StudentTraining
 from recdistill.training.validations import Validation
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="needs the extra `tune`")
-SPACE = {"student.embedding_dim": Choices((4, 8)), "student.train.learning_rate": Range(1e-3, 1e-1, log=True)}
+SPACE: Space = {"student.embedding_dim": Choices((4, 8)), "student.train.learning_rate": Range(1e-3, 1e-1, log=True)}
 SETTINGS = TuneConfig(trials=4, startup=2, prune_after=1)
 
 
@@ -212,7 +213,7 @@ def test_where_the_journals_ends_are_damaged_they_are_written_anew_and_find_late
 def test_a_study_of_students_with_other_results_is_refused(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(config, replace(SETTINGS, trials=1), SPACE)
     monkeypatch.setitem(RESULTS, "student", RESULTS["student"] + 1)
-    monkeypatch.setattr(tuning.pipeline, "run", lambda config, until: Path(config.run))
+    monkeypatch.setattr(pipeline, "run", lambda config, until: Path(config.run))
     with pytest.raises(UserError, match="a study of students that another version trained"):
         tune(config, replace(SETTINGS, trials=2), SPACE)
 
@@ -220,8 +221,14 @@ def test_a_study_of_students_with_other_results_is_refused(config: RunConfig, mo
 @needs_optuna
 def test_test_is_never_looked_at(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.run(config, until="prepare")  # which counts the targets of all splits
-    asked, targets = set(), PreparedData.targets
-    monkeypatch.setattr(PreparedData, "targets", lambda self, split: (asked.add(split), targets(self, split))[1])
+    asked: set[str] = set()
+    targets = PreparedData.targets
+
+    def watched(data: PreparedData, split: SplitName) -> Targets:
+        asked.add(split)
+        return targets(data, split)
+
+    monkeypatch.setattr(PreparedData, "targets", watched)
     tune(config, replace(SETTINGS, trials=1), SPACE)
     assert asked == {"validation"}
 
@@ -230,7 +237,7 @@ def test_test_is_never_looked_at(config: RunConfig, monkeypatch: pytest.MonkeyPa
 def test_a_trial_that_diverges_is_recorded_and_the_study_goes_on(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = tuning.fit
+    fit = tuning_fit
 
     def diverge(*arguments: Any, **settings: Any) -> Any:
         fit(*arguments, **settings)
@@ -291,7 +298,7 @@ class StubTrial:
 
 def test_a_watch_reports_each_validation_and_ends_a_pruned_trial() -> None:
     trial = StubTrial(prune_at=2)
-    watch = Watch(trial)  # type: ignore[arg-type]
+    watch = Watch(trial)
     history = [Validation(value, 0, 0, None, None, {"ndcg@10": value}, 0.0) for value in (0.1, 0.3, 0.2)]
     watch.started(Counts(history=history[:1]), resumed=True)
     assert [watch.validated(history[:end]) for end in (2, 3)] == [False, True]

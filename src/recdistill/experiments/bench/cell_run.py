@@ -143,7 +143,7 @@ class CellRun:
                 batch = training.collate(rows)
                 if self.sizes.rows:
                     training.module.train()
-                    (training.loss(batch) / training.num_targets(batch)).backward()  # type: ignore[no-untyped-call]
+                    (training.loss(batch) / training.num_targets(batch)).backward()
                     training.module.zero_grad(set_to_none=True)
                 self.teacher.predict(training.windows, rows, self.teacher.read_batch)
         self.teacher.trained = TokenCount()
