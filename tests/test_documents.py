@@ -175,8 +175,8 @@ def test_the_glossarys_words_are_those_of_the_reports() -> None:
     rows = dict(line.strip("| ").split(" | ")[:2] for line in glossary.splitlines() if line.count(" | ") >= 2)
     english, japanese = Texts("en"), Texts("ja")
     keys = ("popularity", "cooccurrence", "item_knn", "ease", "student", "teacher", "distilled",
-            "contents_candidates", "verdict_clear",
-            "verdict_perhaps", "verdict_level", "bench_verdict_noise", "bench_floor_header")  # fmt: skip
+            "contents_candidates", "result_clear",
+            "result_perhaps", "result_level", "bench_outcome_noise", "bench_floor_header")  # fmt: skip
     for key in keys:
         word = english(key)
         assert rows[word if word in rows else word.lower()] == japanese(key), key
@@ -190,7 +190,7 @@ def test_the_japanese_guide_names_what_the_report_names() -> None:
         japanese(f"contents_{section}") for section in sections
     ]
     assert re.findall(r"^   \| (.+?) \|", guide, flags=re.MULTILINE)[1:] == [
-        japanese(f"verdict_{verdict}") for verdict in ("clear", "perhaps", "level")
+        japanese(f"result_{verdict}") for verdict in ("clear", "perhaps", "level")
     ]
     assert f"「{japanese('not_in_effect')}」の設定" in guide
 

@@ -96,7 +96,7 @@ def test_pooling(tmp_path: Path, content: dict[str, Any], expected: Pooling) -> 
     ],
 )
 def test_limit_and_prompt(tmp_path: Path, files: dict[str, Any], expected: dict[str, Any]) -> None:
-    location = write(tmp_path, "Pooling", "Normalize", **files)
+    location = write(tmp_path, "Pooling", "Normalize", files=files)
     assert read_recipe(location) == Recipe(Pooling(("mean",)), (Normalize(),), **expected)
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_known_is_refused_by_name(
     tmp_path: Path, kinds: list[str], files: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UserError) as error:
-        read_recipe(write(tmp_path, *kinds, **files))
+        read_recipe(write(tmp_path, *kinds, files=files))
     assert str(error.value).startswith(f"teacher.title_encoder: {tmp_path}: ")
     assert reason in str(error.value)
 

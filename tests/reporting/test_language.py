@@ -54,7 +54,7 @@ def source_of(*packages: str) -> str:
 
 def test_no_message_is_unused() -> None:
     source = source_of("reporting", "experiments/bench")
-    built = ("phase_", "split_", "step_", "contents_", "seen_", "verdict_", "slice_", "clearly_")
+    built = ("phase_", "split_", "step_", "contents_", "seen_", "result_", "outcome_", "slice_", "clearly_")
     from_data = {*MODELS, *METRICS, "events", "users", "items", "titles_missing", "tied_events", "perhaps", "level"}
     source += source_of("measure", "teacher", "language_models")
     from_data |= {f"seen_{fact}" for fact in ("adapter_rank", "experts", "prompt", "head")}
@@ -94,7 +94,7 @@ def test_values_with_braces_are_plain_text() -> None:
 
 
 def test_the_benchs_own_messages_come_first() -> None:
-    assert BenchTexts("en")("verdict") == ENGLISH.format("bench_verdict", {})
+    assert BenchTexts("en")("outcome") == ENGLISH.format("bench_outcome", {})
     assert BenchTexts("en")("unknown") == ENGLISH.format("unknown", {})
 
 

@@ -71,6 +71,7 @@ class ConfigFile(ActionConfigFile):
         super().__call__(parser, cfg, yaml.safe_dump(settings), option_string)  # type: ignore[no-untyped-call]
 
 
+@cache
 def build_parser(command: str) -> ArgumentParser:
     """The parser of all subcommands; every setting of `RunConfig` is an option of every step.
 

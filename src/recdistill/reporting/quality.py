@@ -223,12 +223,12 @@ def _pair(test: Test, texts: Texts) -> str:
 
 
 def _test_header(texts: Texts) -> list[str]:
-    return [texts("value"), texts("interval"), texts("p"), texts("p_holm"), texts("verdict")]
+    return [texts("value"), texts("interval"), texts("p"), texts("p_holm"), texts("result")]
 
 
 def _test_row(test: Test, texts: Texts) -> list[str]:
     low, high = test["interval"]
-    told = (texts(f"verdict_{significance(test)}"), disagreement(texts, test["interval"], test["p"]))
+    told = (texts(f"result_{significance(test)}"), disagreement(texts, test["interval"], test["p"]))
     return [
         signed(test["difference"]),
         f"[{signed(low)}, {signed(high)}]",

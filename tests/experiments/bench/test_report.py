@@ -79,6 +79,7 @@ def test_a_setting_that_nothing_looks_for_is_told_as_not_judged(made: Matrix) ->
 
 def test_what_ended_badly_says_how(study: Results, made: Matrix) -> None:
     assert finding(study, "nf4-saved", "base", EN) == "nf4-saved: out of memory: killed by the system"
+    assert "プログラムの出力（英語のまま）: killed by" in finding(study, "nf4-saved", "base", JA)
     assert finding(results(made), "bf16", "base", EN) == "bf16: not run."
     assert outcome(study, "nf4-saved", "base", ("train_seconds",), EN) == "out of memory"
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments.bench.rows import MATRIX, ended, matrix, row
+from experiments.bench.rows import MATRIX, ended, matrix, results, row
 from recdistill.experiments.bench import cell
 from recdistill.experiments.bench.cell_run import CellRun
+from recdistill.experiments.bench.language import BenchTexts
 from recdistill.experiments.bench.results import add_row
 from recdistill.experiments.bench.runner import WORK, _Bench, _ending, _todo, turns, without_paths
+from recdistill.experiments.bench.words import finding
 from recdistill.steps import Step
 from recdistill.storage.files import write_json
 
@@ -132,6 +134,27 @@ def test_how_a_process_ended_is_a_row(code: int | None, log: str, status: str, r
     found = _ending(code, log, 60.0)
     assert found["status"] == status
     assert reason is None or found["reason"] == reason
+
+
+@pytest.mark.parametrize(
+    ("code", "english", "japanese"),
+    [
+        (None, "bf16: timed out: more than 60 s", "bf16: 時間超過（60 秒を超過）"),
+        (
+            -9,
+            "bf16: out of memory: killed by the system, which does so when memory is full",
+            "bf16: メモリ不足（メモリ不足により OS が強制終了）",
+        ),
+    ],
+)
+def test_the_benchs_own_reasons_are_told_in_the_reports_language(
+    tmp_path: Path, code: int | None, english: str, japanese: str
+) -> None:
+    made, end = matrix(tmp_path), _ending(code, "", 60.0)
+    bad = ended(made, "bf16", 1, end["status"], end["reason"])
+    found = results(made, {**bad, "cause": end["cause"]})
+    assert finding(found, "bf16", "base", BenchTexts("en")) == english
+    assert finding(found, "bf16", "base", BenchTexts("ja")) == japanese
 
 
 def test_reasons_name_no_folder_of_the_machine() -> None:

@@ -9,6 +9,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from recdistill.errors import UserError
 from recdistill.experiments.bench.matrix import Matrix
+from recdistill.languages import Kept
 from recdistill.measure.facts import Facts, Judged, TokenFacts
 from recdistill.storage.checksums import CHECKSUM, sealed
 from recdistill.storage.files import parse_json, read_errors, write_text
@@ -77,10 +78,15 @@ class Measured(TypedDict):
 
 
 class Outcome(TypedDict):
-    """How a cell's process ended, with what it measured, if it ended well and was to measure."""
+    """How a cell's process ended, with what it measured, if it ended well and was to measure.
+
+    `reason` is the last line of a process that did not end well, or the bench's own words in English; `cause` are these
+    words as a message, which a report tells in its language.
+    """
 
     status: Status
     reason: str
+    cause: NotRequired[Kept]
     evidence: NotRequired[Evidence]
     phases: NotRequired[dict[str, float]]
     memory: NotRequired[dict[str, PhaseMemory]]

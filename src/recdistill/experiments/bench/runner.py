@@ -32,6 +32,7 @@ from recdistill.experiments.bench.results import (
 from recdistill.experiments.bench.spec import CellSpec, plain_settings
 from recdistill.interruption import Interrupted
 from recdistill.language_models.backbone import check_llm, check_machine
+from recdistill.languages import message
 from recdistill.pipeline.memory import advice
 from recdistill.storage.files import clear_temporary, write_json, write_text
 from recdistill.storage.run_folder import RunFolder
@@ -255,11 +256,13 @@ def _ending(code: int | None, log: str, limit: float) -> Outcome:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     last = lines[-1] if lines else "no output"
     if code is None:
-        return {"status": "timed_out", "reason": f"over {limit:g} s"}
+        cause = message("over_time", seconds=f"{limit:g}").kept()
+        return {"status": "timed_out", "reason": f"over {limit:g} s", "cause": cause}
     if code == -signal.SIGKILL:
         return {
             "status": "out_of_memory",
             "reason": "killed by the system (signal 9), which it does when memory is full",
+            "cause": message("killed").kept(),
         }
     if code < 0:
         return {"status": "failed", "reason": f"{signal.Signals(-code).name}; {last}"}

@@ -70,7 +70,7 @@ def training(results: Results, section: Section, texts: BenchTexts) -> Table | N
                 _quality_difference(results, cell, against),
             ]
         )
-    keys = ("cell", "verdict", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
+    keys = ("cell", "outcome", "train_s", "against", "peak_train", "ndcg", "ndcg_difference")
     return table(_header(keys, against, texts), rows, texts("training_caption"), labels=2)
 
 
@@ -110,7 +110,7 @@ def export(results: Results, section: Section, texts: BenchTexts) -> Table | Non
         ]
         for cell in cells
     ]
-    keys = ("cell", "verdict", "export_s", "against", "peak_export", "targets_s", "tokens_s", "padding", "mfu")
+    keys = ("cell", "outcome", "export_s", "against", "peak_export", "targets_s", "tokens_s", "padding", "mfu")
     return table(_header(keys, section.against, texts), rows, texts("export_caption"), labels=2)
 
 
@@ -175,14 +175,14 @@ def two_by_two(results: Results, section: Section, texts: BenchTexts) -> list[Bl
         for metric, effects in found.items()
         for name, effect in zip(names, (effects.first, effects.second, effects.interaction), strict=True)
     ]
-    header = [texts("metric"), texts("effect"), "±", texts("verdict")]
+    header = [texts("metric"), texts("effect"), "±", texts("outcome")]
     return [table(header, rows, texts("factorial_caption"), labels=2)]
 
 
 def _why_not_apart(results: Results, section: Section, texts: BenchTexts) -> str:
     """Which of the four cells have not ended well, and how they have ended; or that they have too few turns."""
     states = {cell: state(results, cell) for cell in four(section, results.matrix.cells) or ()}
-    ended = [f"{cell}: {texts(f'verdict_{how}')}" for cell, how in states.items() if how != "finished"]
+    ended = [f"{cell}: {texts(f'outcome_{how}')}" for cell, how in states.items() if how != "finished"]
     if ended:
         return texts("factorial_missing", cells=texts("separator").join(ended))
     return texts("factorial_turns", turns=LEAST_TURNS)
@@ -226,7 +226,7 @@ def _factorials(results: Results, section: Section) -> dict[str, Factorial]:
 
 
 def _effect_decision(effect: Effect, texts: BenchTexts) -> str:
-    return texts("effect_verdict" if effect.decision == "difference" else "verdict_noise")
+    return texts("effect_differs" if effect.decision == "difference" else "outcome_noise")
 
 
 def _signed(effect: Effect) -> str:

@@ -67,22 +67,22 @@ def outcome(results: Results, cell: str, against: str, metrics: tuple[str, ...],
     """How one cell came out, in a table: of the metrics that differ, which way."""
     found = state(results, cell)
     if found != "finished":
-        return texts(f"verdict_{found}")
+        return texts(f"outcome_{found}")
     if cell == against:
-        return texts("verdict_base")
+        return texts("outcome_base")
     compared = [one for metric in metrics if (one := compare(results, cell, against, metric))]
     if not compared:
         other = state(results, against)
         good = other == "finished"
-        return texts("verdict_unknown") if good else texts("verdict_against", what=texts(f"verdict_{other}"))
+        return texts("outcome_unknown") if good else texts("outcome_against", what=texts(f"outcome_{other}"))
     return texts("separator").join(_direction(one, texts) for one in compared if one.decision == "difference") or texts(
-        "verdict_noise"
+        "outcome_noise"
     )
 
 
 def _direction(found: Comparison, texts: BenchTexts) -> str:
     up, down = ("more", "less") if found.metric.endswith("memory") else ("slower", "faster")
-    return texts(f"verdict_{up if found.ratio > 1 else down}")
+    return texts(f"outcome_{up if found.ratio > 1 else down}")
 
 
 def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief: bool = False) -> str:
@@ -93,10 +93,9 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
     if found == "not_in_effect":
         return texts("ineffective", cell=cell, keys=", ".join(not_in_effect(results, cell)))
     if found != "finished":
-        trouble = results.trouble(cell)
-        return texts("trouble", cell=cell, what=texts(f"verdict_{found}"), reason=trouble["reason"] if trouble else "")
+        return _trouble(results.trouble(cell), cell, texts(f"outcome_{found}"), texts)
     if (other := state(results, against)) != "finished":
-        return texts("no_reference", cell=cell, against=against, what=texts(f"verdict_{other}"))
+        return texts("no_reference", cell=cell, against=against, what=texts(f"outcome_{other}"))
     compared = [one for metric in METRICS if (one := compare(results, cell, against, metric))]
     if not compared:
         return texts("no_floor", cell=cell)
@@ -105,11 +104,18 @@ def finding(results: Results, cell: str, against: str, texts: BenchTexts, brief:
     parts += [texts("inside", metrics=", ".join(quiet))] if quiet else []
     parts += [quality] if (quality := quality_told(results, cell, against, texts)) else []
     parts += [
-        texts("partly", turn=row["repeat"], what=texts(f"verdict_{row['status']}")) for row in results.ended_badly(cell)
+        texts("partly", turn=row["repeat"], what=texts(f"outcome_{row['status']}")) for row in results.ended_badly(cell)
     ]
     if unseen := [key for key in not_judged(results, cell) if key in results.matrix.cells[cell].settings]:
         parts.append(texts("unjudged", keys=", ".join(unseen)))
     return texts("finding", cell=cell, against=against, parts=texts("separator").join(parts))
+
+
+def _trouble(row: Row | None, cell: str, what: str, texts: BenchTexts) -> str:
+    """How a cell ended that did not end well: the bench's own reason in the report's language, a program's as it is."""
+    if row is not None and "cause" in row:
+        return texts("trouble", cell=cell, what=what, reason=texts.told(row["cause"]))
+    return texts("trouble_quoted", cell=cell, what=what, reason=row["reason"] if row is not None else "")
 
 
 def _quiet(found: Comparison, texts: BenchTexts, brief: bool) -> str:
