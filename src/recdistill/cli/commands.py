@@ -6,23 +6,23 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from recdistill.cli import recommend
+from recdistill.cli.bundles import add_items, bundle
 from recdistill.cli.check import check
 from recdistill.cli.early import check_finished, check_run
+from recdistill.cli.experiments import bench, compare, study, tune
 from recdistill.cli.imports import first_import
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
+from recdistill.cli.said import run_config_of, say
 from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
-from recdistill.experiments.tune.config import TuneConfig
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
-from recdistill.languages import Language
 from recdistill.plan.plan_config import PlanConfig
-from recdistill.printable import one_line, printable
+from recdistill.printable import one_line
 from recdistill.progress import set_up_logging
 from recdistill.steps import LAST, SPECS, Step, includes
 
@@ -38,8 +38,6 @@ TRAINING_LIBRARIES = (
     "matplotlib",
 )
 """What an environment lacks that was made for serving alone (`recdistill[serve]`)."""
-STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
-"""What the table at the end of a study shows; differences are those of the first."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,11 +110,7 @@ def _look(command: str, options: Namespace, parser: ArgumentParser, words: Seque
         step = "prepare" if command == "tune" else _last_step(command)
         # Without the defaults, what is left is what was said.
         said = parser.parse_args(words, defaults=False)[command] if options.data == DataConfig() else {"data": True}
-        check_run(_run_config(options), step, data_named="data" in said)
-
-
-def _run_config(options: Namespace) -> RunConfig:
-    return RunConfig(**{field.name: getattr(options, field.name) for field in fields(RunConfig)})
+        check_run(run_config_of(options), step, data_named="data" in said)
 
 
 def interruption_line(command: str, stopped: Interrupted) -> str:
@@ -126,11 +120,6 @@ def interruption_line(command: str, stopped: Interrupted) -> str:
         kept = f"saved: {stopped.saved}" if stopped.saved else KEPT[command]
         parts += [kept, f"the same command goes on {'from there' if stopped.saved else GOES_ON[command]}"]
     return "; ".join(parts)
-
-
-def _say(text: str) -> None:
-    """Write to stdout what may hold names and titles of strangers."""
-    sys.stdout.write(printable(text))
 
 
 def _dispatch(command: str, options: Namespace) -> None:
@@ -143,23 +132,23 @@ def _dispatch(command: str, options: Namespace) -> None:
     elif command == "check":
         check(options)
     elif command == "bundle":
-        _bundle(options)
+        bundle(options)
     elif command == "add-items":
-        _add_items(options)
+        add_items(options)
     elif command == "serve":
         serve(options)
     elif command == "plan":
         _plan(options)
     elif command == "bench":
-        _bench(options)
+        bench(options)
     elif command == "study":
-        _study(options)
+        study(options)
     elif command == "tune":
-        _tune(options)
+        tune(options)
     elif command == "compare":
-        _compare(options)
+        compare(options)
     else:
-        config = _run_config(options)
+        config = run_config_of(options)
         # Imported here, since reading torch and its friends would make `--help` and the telling of mistakes slow.
         with first_import("recdistill.pipeline"):
             from recdistill import pipeline
@@ -177,97 +166,17 @@ def _last_step(command: str) -> Step:
     return next((step for step in SPECS if step == command), LAST)
 
 
-def _bench(options: Any) -> None:
-    from recdistill.experiments.bench.reading import read_matrix
-    from recdistill.experiments.bench.report import write_report
-    from recdistill.experiments.bench.runner import run_bench
-
-    matrix = read_matrix(Path(options.matrix))
-    out = Path(options.out or f"runs/bench/{matrix.name}")
-    if not options.report_only:
-        run_bench(matrix, out, options.only, options.retry)
-    write_report(matrix, out, options.language, options.matrix)
-    _say(f"{out / 'report.html'}\n")
-
-
-def _study(options: Any) -> None:
-    from recdistill.config.settings import assigned
-
-    with first_import("recdistill.pipeline"):
-        from recdistill.experiments.study import read_study, run_study, study_runs
-
-    study = read_study(Path(options.study), assigned(options["set"]))
-    out = Path(options.out or f"runs/studies/{study.name}")
-    run_study(study, out, options.only, options.until, options.seeds)
-    if includes(options.until, "evaluate"):
-        _say(_study_results(study_runs(study, out, options.only, options.seeds), options.language) + "\n\n")
-    _say(f"{out}\n")
-
-
-def _study_results(variants: dict[str, list[Path]], language: Language) -> str:
-    """The table at the end of a study; its variants may have been measured on other data, and then there is none."""
-    from recdistill.evaluation.compare import compare
-    from recdistill.reporting.comparison import study_table
-
-    try:
-        found = {name: compare(variants, metric=name, sliced=False) for name in STUDY_METRICS}
-        return study_table(found, language)
-    except UserError as error:
-        return f"No table: {error}"
-
-
-def _tune(options: Namespace) -> None:
-    from recdistill.experiments.tune.space import DEFAULT_SPACE, read_space
-
-    with first_import("recdistill.pipeline"):
-        from recdistill.experiments.tune.tune import tune
-
-    config = _run_config(options)
-    settings = TuneConfig(**{field.name: getattr(options, field.name) for field in fields(TuneConfig)})
-    space = read_space(Path(options.space)) if options.space else DEFAULT_SPACE
-    _say(f"{tune(config, settings, space)}\n")
-
-
-def _compare(options: Namespace) -> None:
-    from recdistill.evaluation.compare import compare
-    from recdistill.evaluation.stored import variants_of
-    from recdistill.reporting.comparison import comparison_tables
-
-    variants = variants_of([Path(run) for run in options.runs], options.group)
-    models = [name.strip() for name in options.models.split(",") if name.strip()]
-    names = ("baseline", "metric", "bootstrap_samples", "permutations", "seed")
-    found = compare(variants, models, **{name: options[name] for name in names})
-    _say((json.dumps(found) if options.json else comparison_tables(found, options.language)) + "\n")
-
-
-def _bundle(options: Namespace) -> None:
-    from recdistill.serving.bundle import make_bundle
-
-    out = Path(options.out) if options.out else None
-    _say(f"{make_bundle(Path(options.run), out, options.name, options.int8)}\n")
-
-
-def _add_items(options: Namespace) -> None:
-    from recdistill.pipeline import choose_device
-    from recdistill.serving.new_items import add_items
-
-    # Read by key: `items` is a method of the parser's namespace too.
-    run, items, out = (Path(options[name]) for name in ("run", "items", "out"))
-    count = add_items(run, items, out, options.encoder, choose_device(options.device))
-    _say(f"{options.out}: {count} new item{'s' * (count != 1)}\n")
-
-
 def _fetch(name: str) -> None:
     from recdistill.data.fetch import fetch
 
     for each in FETCHABLE if name == "all" else [name]:
-        _say(f"{each}: {fetch(each)}\n")
+        say(f"{each}: {fetch(each)}\n")
 
 
 def _configs(out: Path) -> None:
     from recdistill.cli.shipped import copy_configs
 
-    _say("".join(f"{path}\n" for path in copy_configs(out)))
+    say("".join(f"{path}\n" for path in copy_configs(out)))
 
 
 def _plan(options: Namespace) -> None:
@@ -279,7 +188,7 @@ def _plan(options: Namespace) -> None:
     config = PlanConfig(**settings | {"adapter_layers": tuple(options["adapter_layers"])})
     plan = make_plan(config)
     shown = json.dumps({"settings": asdict(config), **asdict(plan)}) if options.json else plan_table(config, plan)
-    _say(shown + "\n")
+    say(shown + "\n")
 
 
 def _summarise(config: RunConfig, step: Step) -> None:
@@ -288,6 +197,6 @@ def _summarise(config: RunConfig, step: Step) -> None:
 
     run = Path(config.run)
     if includes(step, "evaluate"):
-        _say(results_table(run) + "\n")
+        say(results_table(run) + "\n")
     folder = run / SPECS[step].folder
-    _say(f"{folder / 'report.html' if step == 'report' else folder}\n")
+    say(f"{folder / 'report.html' if step == 'report' else folder}\n")
