@@ -159,7 +159,9 @@ def test_rows_of_any_length_are_unrolled() -> None:
 @pytest.mark.parametrize("at_a_time", [1, 30, 1 << 19])
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("seed", range(12))
-def test_ranks_and_lists_are_those_found_item_by_item(make_data, monkeypatch, seed, filtered, at_a_time):
+def test_ranks_and_lists_are_those_found_item_by_item(
+    make_data: Callable[..., PreparedData], monkeypatch: pytest.MonkeyPatch, seed: int, filtered: bool, at_a_time: int
+) -> None:
     """Ties, infinite scores and items seen twice among them; without lists the ranks are the same."""
     monkeypatch.setattr("recdistill.evaluation.ranking.AT_A_TIME", at_a_time)
     generator = np.random.default_rng(seed)

@@ -110,7 +110,7 @@ def test_a_part_of_the_catalog_gives_the_loss_and_the_gradients_of_the_whole(tit
         states = model.states_with(used.vectors, used.numbers(items))[:, -1].repeat(2, 1)[:3]
         numbered = Negatives(used.numbers(negatives.items), 0.1, negatives.log_expected)
         loss = training_loss(LARGE, states, used.vectors, used.numbers(targets), numbered)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradient = model.items.ids.grad
         assert gradient is not None
         assert gradient.is_sparse == (sparse and part)

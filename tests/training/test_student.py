@@ -99,8 +99,7 @@ MIXED = LossConfig(
 )
 LOSSES = {
     **{
-        name: LossConfig(name=name, negatives=4)  # type: ignore[arg-type]
-        for name in ("auto", "cross_entropy", "sampled_softmax", "gbce", "bce")
+        name: LossConfig(name=name, negatives=4) for name in ("auto", "cross_entropy", "sampled_softmax", "gbce", "bce")
     },
     "mixed softmax": MIXED,
     "mixed gbce": replace(MIXED, name="gbce"),
