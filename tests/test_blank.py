@@ -261,4 +261,4 @@ def test_what_yaml_must_not_hold(text: str, tmp_path: Path) -> None:
 def test_the_command_line_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text("student:\n  loss:\n    name: null\n")
     assert main(["run", f"--config={tmp_path / 'a.yaml'}"]) == 2
-    assert "student.loss.name: null is not one of cross_entropy" in capsys.readouterr().err
+    assert "student.loss.name: null is not one of auto, cross_entropy" in capsys.readouterr().err

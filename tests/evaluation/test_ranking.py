@@ -186,18 +186,26 @@ def test_ranks_and_lists_are_those_found_item_by_item(
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(15, [3, 1]), (4, [1, 1, 1, 1]), (2**27, [4])])
-def test_a_large_catalog_is_ranked_with_fewer_histories_at_a_time(make_data, monkeypatch, most, sizes):
+def test_a_large_catalog_is_ranked_with_fewer_histories_at_a_time(
+    make_data: Callable[..., PreparedData], monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]
+) -> None:
     data = make_data([1, 2, 3, 4], [2, 3, 4, 1], [3, 4, 1, 2], [4, 1, 2, 3], num_items=4)
-    scorer, seen = TableScorer(*[[0, 4.0, 3, 2, 1]] * 4), []
+    scorer = TableScorer(*[[0, 4.0, 3, 2, 1]] * 4)
     score = scorer.score
-    monkeypatch.setattr(scorer, "score", lambda users, positions: seen.append(len(users)) or score(users, positions))
+    seen: list[int] = []
+
+    def watched(users: IntArray, positions: IntArray) -> Tensor:
+        seen.append(len(users))
+        return score(users, positions)
+
+    monkeypatch.setattr(scorer, "score", watched)
     monkeypatch.setattr(ranking_module, "MOST_SCORES", most)
     ranking = rank(data, data.targets("test"), scorer, 256, filter_seen=True, top_k=2)
     assert seen == sizes
     assert ranking.ranks.tolist() == [1, 1, 1, 1]
 
 
-def test_equal_scores_are_listed_by_item_number(make_data):
+def test_equal_scores_are_listed_by_item_number(make_data: Callable[..., PreparedData]) -> None:
     data = make_data([1, 2, 3, 4], num_items=9)
     scorer = TableScorer([0, 0, 0, 0, 1.0, 1, 2, 1, 1, 1])
     for top_k, listed in ((1, [6]), (3, [6, 4, 5]), (6, [6, 4, 5, 7, 8, 9])):
