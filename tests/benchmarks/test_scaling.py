@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+import catalog_size
 import scaling
 
 
@@ -22,9 +23,17 @@ def test_lists_are_measured() -> None:
 
 
 def test_training_rows_are_there_once_measured() -> None:
-    row = {"benchmark": "student epoch", "events": 10**6, "items": 1000, "cpu_seconds": 12.34, "peak_rss_gib": 1.5}
+    row = {"benchmark": "student epoch", "events": 10**6, "items": 1000, "loss": "auto", "steps": 60, "targets": 10**5}
+    row |= {"cpu_seconds_per_1000": 0.0123, "cpu_seconds": 12.34, "peak_rss_gib": 1.5, "found": 0.5}
     records = [json.loads(line) for line in Path(scaling.RECORDS).read_text(encoding="utf-8").splitlines()]
-    assert "| 1,000,000 | 1,000 | 12.3 | 1.50 |" in scaling.page([*records, row])
-    assert "Nothing has been measured yet." in scaling.page(
-        [one for one in records if one["benchmark"] != "student epoch"]
-    )
+    without = [one for one in records if one["benchmark"] != "student epoch"]
+    assert "| 1,000 | auto | 60 | 0.012 | 12 | 1.50 |" in scaling.page([*without, row])
+    assert "Nothing has been measured yet." in scaling.page(without)
+
+
+def test_a_small_catalog_is_trained_on() -> None:
+    found = catalog_size.measure(200, 4000, "auto", 2)
+    assert found["steps"] == 2
+    assert found["targets"] == 2 * catalog_size.BATCH * (catalog_size.LENGTH - 3)
+    assert found["peak_rss_gib"] > 0
+    assert 0 <= found["found"] <= 1
