@@ -113,8 +113,8 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     assert bench(study, out, "--language", "ja") == 0
     assert (out / "results.jsonl").stat().st_mtime_ns == before
     report = (out / "report.md").read_text(encoding="utf-8")
-    assert "fp16: 実行不可（teacher.precision: fp16 needs a CUDA device" in report
-    assert "deep: 実行不可（teacher.layers: 99 is more than the 3 blocks" in report
+    assert "fp16: 実行不可。プログラムの出力（英語のまま）: teacher.precision: fp16 needs a CUDA device" in report
+    assert "deep: 実行不可。プログラムの出力（英語のまま）: teacher.layers: 99 is more than the 3 blocks" in report
 
 
 def test_mistakes_cost_one_line(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
