@@ -34,6 +34,6 @@ def test_training_rows_are_there_once_measured() -> None:
 def test_a_small_catalog_is_trained_on() -> None:
     found = catalog_size.measure(200, 4000, "auto", 2)
     assert found["steps"] == 2
-    assert found["targets"] == 2 * catalog_size.BATCH * (catalog_size.LENGTH - 3)
+    assert found["targets"] == 200 * (catalog_size.LENGTH - 3)
     assert found["peak_rss_gib"] > 0
     assert 0 <= found["found"] <= 1
