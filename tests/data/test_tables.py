@@ -6,7 +6,8 @@ import pytest
 
 from recdistill.errors import UserError
 from recdistill.tables.tables import parquet
-from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
+from recdistill.tables.text_pieces import TextForm
+from recdistill.tables.text_tables import text_with_header, text_without_header
 
 Write = Callable[[str, str | bytes], Path]
 

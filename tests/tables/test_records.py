@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from recdistill.errors import UserError
 from recdistill.tables import contents
 from recdistill.tables.bad_rows import BadRows
-from recdistill.tables.text_tables import TextForm, TextTable, text_without_header
+from recdistill.tables.text_pieces import TextForm
+from recdistill.tables.text_tables import TextTable, text_without_header
 
 VALUE = st.text(alphabet='ab" ,\n\r', max_size=4)
 ROWS = st.lists(st.tuples(VALUE, VALUE).filter(lambda row: row[0] != ""), min_size=1, max_size=8)

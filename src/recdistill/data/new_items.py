@@ -13,7 +13,7 @@ from recdistill.data.texts import item_texts
 from recdistill.errors import UserError
 from recdistill.tables.opening import items_form, items_table
 from recdistill.tables.tables import require_columns
-from recdistill.tables.text_tables import TextForm
+from recdistill.tables.text_pieces import TextForm
 
 logger = logging.getLogger("recdistill")
 

@@ -51,7 +51,8 @@ from recdistill.tables.contents import is_utf8
 from recdistill.tables.folders import JoinedTable
 from recdistill.tables.opening import PART_COLUMN, events_table, items_form, items_table, split_table
 from recdistill.tables.tables import Table, require_columns
-from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
+from recdistill.tables.text_pieces import TextForm
+from recdistill.tables.text_tables import text_with_header, text_without_header
 
 MOVIELENS = ColumnsConfig(rating="rating")
 MOVIELENS_CSV = ColumnsConfig(user="userId", item="movieId", rating="rating")

@@ -13,7 +13,8 @@ from recdistill.config.source import ColumnsConfig, RecBoleFiles
 from recdistill.errors import UserError
 from recdistill.tables.opening import split_table
 from recdistill.tables.tables import Table
-from recdistill.tables.text_tables import TextForm, TextTable, text_with_header
+from recdistill.tables.text_pieces import TextForm
+from recdistill.tables.text_tables import TextTable, text_with_header
 
 logger = logging.getLogger("recdistill")
 

@@ -7,7 +7,8 @@ from recdistill.config.source import CsvFiles, ParquetFiles, TextFiles
 from recdistill.tables.folders import JoinedTable, Part, folder_table
 from recdistill.tables.kinds import is_parquet
 from recdistill.tables.tables import Table, parquet, require_columns
-from recdistill.tables.text_tables import TextForm, text_with_header, text_without_header
+from recdistill.tables.text_pieces import TextForm
+from recdistill.tables.text_tables import text_with_header, text_without_header
 
 PART_COLUMN = "part of the split"
 """What the column is called that says which of the ready files of a split an interaction stands in."""
