@@ -25,6 +25,8 @@ DOCUMENTS = [
     *sorted((ROOT / "docs" / "ja").glob("*.md")),
 ]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
+LINK_TO_HEADING = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
+CODE_BLOCK = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", ["configuration", "results"])
@@ -45,6 +47,21 @@ def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target, _ in LINK.findall(document.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_to_headings_lead_to_one(document: Path) -> None:
+    for target, heading in LINK_TO_HEADING.findall(CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))):
+        other = document.parent / target if target else document
+        if other.suffix == ".md" and not target.startswith(("http://", "https://")):
+            assert heading in anchors(other), f"{target}#{heading}"
+
+
+def anchors(document: Path) -> set[str]:
+    """What a page's headings are called in links, as GitHub and mkdocs call them, and the names given by hand."""
+    text = CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))
+    headings = (re.sub(r"[^\w\- ]", "", one.lower()).strip() for one in re.findall(r"^#+ (.*)$", text, re.MULTILINE))
+    return {one.replace(" ", "-") for one in headings} | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 def test_what_is_cited_is_what_the_package_is() -> None:
