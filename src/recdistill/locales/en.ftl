@@ -53,6 +53,7 @@ repeats = { $repeats } of { $rows } targets repeat an item of their own history.
 clearly_above = The { $a } is above the { $b } by { $difference } NDCG@10 ({ $interval }, { $p }). The difference exceeds the variation between users.
 clearly_below = The { $a } is below the { $b } by { $difference } NDCG@10 ({ $interval }, { $p }). The difference exceeds the variation between users.
 perhaps = Between the { $a } and the { $b } a difference of { $difference } NDCG@10 is likely, not certain ({ $interval }, { $p }). The interval excludes 0, but the difference is not significant after correction for all comparisons.
+undecided = Between the { $a } and the { $b } the difference is { $difference } NDCG@10 ({ $interval }, { $p }).
 level = Between the { $a } and the { $b } there is no detectable difference: { $difference } NDCG@10 ({ $interval }, { $p }).
 baseline_left_out = The { $model } is left out: the catalog has { $items } items, more than evaluate.{ $name }_items ({ $most }).
 baseline_ahead = The { $b } ranks above the { $a } here, although it is fitted in one step. Check the data and the settings before you use the { $a }.

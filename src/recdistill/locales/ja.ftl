@@ -53,6 +53,7 @@ repeats = 正解 { $rows } 件のうち { $repeats } 件は、ユーザーの履
 clearly_above = 「{ $a }」は「{ $b }」を NDCG@10 で { $difference } 上回ります（{ $interval }、{ $p }）。ユーザー間のばらつきを超える差です。
 clearly_below = 「{ $a }」は「{ $b }」を NDCG@10 で { $difference } 下回ります（{ $interval }、{ $p }）。ユーザー間のばらつきを超える差です。
 perhaps = 「{ $a }」と「{ $b }」の NDCG@10 の差は { $difference } です（{ $interval }、{ $p }）。差がある可能性は高いものの、確実ではありません。信頼区間は 0 を含みませんが、多重比較の補正後は有意ではありません。
+undecided = 「{ $a }」と「{ $b }」の NDCG@10 の差は { $difference } です（{ $interval }、{ $p }）。
 level = 「{ $a }」と「{ $b }」の間に有意差はありません（NDCG@10 の差 { $difference }、{ $interval }、{ $p }）。
 baseline_left_out = アイテム数 { $items } 件が evaluate.{ $name }_items の上限（{ $most } 件）を超えるため、「{ $model }」は評価していません。
 baseline_ahead = 反復学習を行わない「{ $b }」が「{ $a }」を上回っています。「{ $a }」を使う前に、データと設定を確認してください。

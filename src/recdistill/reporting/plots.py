@@ -104,7 +104,7 @@ def curves(name: str, runs: Mapping[str, Sequence[CurvePoint]], texts: Texts) ->
     """One row a training run: its loss, and NDCG@10 on validation with a dot at the best."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.4 + 1.4 * len(runs)))
-        grid = figure.subplots(len(runs), 2, squeeze=False)
+        grid = figure.subplots(len(runs), 2, squeeze=False, sharex="row")
         for row, (model, points) in enumerate(runs.items()):
             loss, quality = grid[row]
             _line(loss, [(point.epoch, point.loss) for point in points], COLORS[5])

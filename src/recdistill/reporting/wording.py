@@ -141,6 +141,9 @@ def sentence(texts: Texts, test: Test) -> str:
             ("clearly_above" if test["difference"] > 0 else "clearly_below"),
             metric(abs(test["difference"])),
         )
+    note = disagreement(texts, test["interval"], test["p"])
+    if kind == "perhaps" and note:  # which calls it undecided
+        key = "undecided"
     low, high = test["interval"]
     told = texts(
         key,
@@ -150,5 +153,4 @@ def sentence(texts: Texts, test: Test) -> str:
         interval=texts("interval_text", low=signed(low), high=signed(high)),
         p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
     )
-    note = disagreement(texts, test["interval"], test["p"])
     return f"{told} {note}" if note else told
