@@ -13,6 +13,7 @@ from torch import Tensor
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, collate, history_windows, training_windows
 from recdistill.data.prepared import LongArray, PreparedData, Targets
+from recdistill.distill import export as export_module
 from recdistill.distill.batch_size import Trial
 from recdistill.distill.export import export_outputs, top_items
 from recdistill.distill.outputs import Fingerprints, OutputsReader
@@ -376,3 +377,18 @@ def test_scores_that_are_not_numbers_stop_the_export(
     with pytest.raises(UserError, match=r"export: the teacher's scores or states are not numbers"):
         export(FakeTeacher(data), tmp_path)
     assert not (tmp_path / "outputs.json").exists()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_bound_on_the_scores_changes_batches_and_not_the_store(
+    data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    whole = export(FakeTeacher(data), tmp_path / "whole", batch_size=4, use_cache=cached)
+    monkeypatch.setattr(export_module, "rows_at_a_time", lambda items, memory: 2)
+    teacher = FakeTeacher(data)
+    parts = export(teacher, tmp_path / "parts", batch_size=4, use_cache=cached)
+    assert max(teacher.scored if cached else map(len, teacher.calls)) <= 2
+    for part in (data.targets("train"), data.targets("validation")):
+        wanted = whole.require(part.users, part.positions)
+        for found, expected in zip(parts.require(part.users, part.positions), wanted, strict=True):
+            np.testing.assert_array_equal(found, expected)

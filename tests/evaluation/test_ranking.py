@@ -9,7 +9,6 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation import ranking as ranking_module
 from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer, unrolled
 from there import there
 
@@ -185,12 +184,12 @@ def test_ranks_and_lists_are_those_found_item_by_item(
         assert len(found) == min(3, len(left)) or -np.inf in best
 
 
-@pytest.mark.parametrize(("most", "sizes"), [(15, [3, 1]), (4, [1, 1, 1, 1]), (2**27, [4])])
+@pytest.mark.parametrize(("memory", "items", "sizes"), [(1, 2**18 - 1, [1] * 4), (1, 87380, [3, 1]), (512, 4, [4])])
 def test_a_large_catalog_is_ranked_with_fewer_histories_at_a_time(
-    make_data: Callable[..., PreparedData], monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]
+    make_data: Callable[..., PreparedData], monkeypatch: pytest.MonkeyPatch, memory: int, items: int, sizes: list[int]
 ) -> None:
-    data = make_data([1, 2, 3, 4], [2, 3, 4, 1], [3, 4, 1, 2], [4, 1, 2, 3], num_items=4)
-    scorer = TableScorer(*[[0, 4.0, 3, 2, 1]] * 4)
+    data = make_data([1, 2, 3, 4], [2, 3, 4, 1], [3, 4, 1, 2], [4, 1, 2, 3], num_items=items)
+    scorer = TableScorer(*[[0, 4.0, 3, 2, 1, *[0.0] * (items - 4)]] * 4)
     score = scorer.score
     seen: list[int] = []
 
@@ -199,8 +198,7 @@ def test_a_large_catalog_is_ranked_with_fewer_histories_at_a_time(
         return score(users, positions)
 
     monkeypatch.setattr(scorer, "score", watched)
-    monkeypatch.setattr(ranking_module, "MOST_SCORES", most)
-    ranking = rank(data, data.targets("test"), scorer, 256, filter_seen=True, top_k=2)
+    ranking = rank(data, data.targets("test"), scorer, 256, filter_seen=True, top_k=2, score_memory=memory)
     assert seen == sizes
     assert ranking.ranks.tolist() == [1, 1, 1, 1]
 

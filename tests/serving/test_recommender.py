@@ -3,13 +3,16 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from recdistill.config import StudentConfig
+from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.catalog import Catalog
 from recdistill.errors import UserError
+from recdistill.serving.engines import SCORE_MEMORY
 from recdistill.serving.recommender import Recommender
+from recdistill.serving.torch_engine import TorchEngine
 from recdistill.students.base import Student
 from recdistill.students.make import make_student, save_student
 from small_bundles import write_small_bundle
@@ -300,3 +303,16 @@ def test_a_catalog_of_other_items_is_refused(run: Path) -> None:
     engine = Recommender.load(run).engine
     with pytest.raises(UserError, match="the model knows 8 items and the catalog has 2"):
         Recommender(engine, Catalog(["", "a", "b"], ["", "A", "B"]))
+
+
+def test_less_memory_for_scores_gives_the_same_lists() -> None:
+    student = make_student(StudentConfig(embedding_dim=4, num_heads=1), 200_000)
+    histories = [[1, 2, 3], [150_000], [5, 199_999]]
+    found = [TorchEngine(student, memory).best(histories, 5, exclude_seen=True) for memory in (512, 1)]
+    assert found[0][0].tolist() == found[1][0].tolist()
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-5)
+    assert not {1, 2, 3} & set(found[1][0][0].tolist())
+
+
+def test_serving_holds_as_many_scores_as_an_evaluation_by_default() -> None:
+    assert EvaluateConfig().max_score_memory == SCORE_MEMORY

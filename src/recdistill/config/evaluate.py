@@ -9,6 +9,9 @@ BaselineName = Literal["popularity", "cooccurrence", "item_knn", "ease"]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 """The simple baselines, in the order of all tables."""
 
+SCORE_MEMORY = 512
+"""MiB of scores held at a time where nothing else is asked for: 2²⁷ scores in fp32."""
+
 
 @dataclass(frozen=True)
 class EvaluateConfig:
@@ -22,6 +25,10 @@ class EvaluateConfig:
     them. Set this to false where people come back to the same items."""
     batch_size: int = setting(256, POSITIVE)
     """Histories ranked at a time."""
+    max_score_memory: int = setting(SCORE_MEMORY, POSITIVE)
+    """MiB of scores held at a time by evaluation, validation and export, 4 bytes per history and item. Fewer histories
+    are scored at a time where more would be needed; one history's scores are the least. What is computed from them
+    takes about twice as much again."""
     candidates: int = setting(19, NOT_NEGATIVE)
     """Random items, drawn once and kept, among which each target is ranked too (LLaRA's protocol). 0: none."""
     bootstrap_samples: int = setting(2000, POSITIVE)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import ExportConfig
+from recdistill.config.evaluate import SCORE_MEMORY
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.distill.batch_size import Trial, find_batch_size
@@ -19,7 +20,7 @@ from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
-from recdistill.evaluation.top_k import best_items
+from recdistill.evaluation.top_k import best_items, rows_at_a_time
 from recdistill.interruption import deferred, requested, stop_point
 from recdistill.measure.context import RunContext
 from recdistill.progress import progress_bar
@@ -50,6 +51,7 @@ def export_outputs(
     config: ExportConfig,
     context: RunContext,
     fingerprints: Fingerprints,
+    score_memory: int = SCORE_MEMORY,
 ) -> ExportResult:
     """Write top-K items, scores and the user state of every training and validation target to the context's folder.
 
@@ -65,6 +67,8 @@ def export_outputs(
         context: its folder is the store's; its profiler gets the phases `batch size`, `export` (the teacher runs) and
             `write` (waiting for the disk).
         fingerprints: what the store is made from.
+        score_memory: MiB of scores held at a time (`evaluate.max_score_memory`): a batch with more is read in parts, of
+            one window at least.
 
     Returns:
         How it was read.
@@ -81,7 +85,8 @@ def export_outputs(
     lengths = teacher.prompt_lengths(windows)
     with profiler.phase("batch size"):
         size, trials = _batch_size(teacher, windows, lengths, config.batch_size, context.device)
-    batches = _plan(teacher, windows, lengths, size, config.use_cache)
+    most_targets = rows_at_a_time(data.num_items, score_memory)
+    batches = _plan(teacher, windows, lengths, size, config.use_cache, most_targets)
     kept = ReadCounts(folder, config.shard_rows)
     ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
     top_k, state_dim = min(config.top_k, data.num_items), teacher.state_dim if config.states else 0
@@ -136,9 +141,17 @@ class Reading(NamedTuple):
 
 
 def _plan(
-    teacher: Exportable, windows: Windows, lengths: NDArray[np.int64], size: int, use_cache: bool
+    teacher: Exportable,
+    windows: Windows,
+    lengths: NDArray[np.int64],
+    size: int,
+    use_cache: bool,
+    most_targets: int,
 ) -> list[Reading]:
-    """All windows in batches, reader by reader: those that grow by users, `size` together, the rest by length."""
+    """All windows in batches, reader by reader: those that grow by users, `size` together, the rest by length.
+
+    A batch has at most `most_targets` targets, or one window.
+    """
     cached = teacher.growing if use_cache else None
     growing = np.zeros(len(windows), dtype=np.bool_) if cached is None else cached.fits(windows)
 
@@ -150,10 +163,21 @@ def _plan(
     for reader in np.unique(readers):
         own = readers == reader
         rest = np.flatnonzero(own & ~growing)
-        batches += [Reading(rest[rows], whole) for rows in sorted_batches(lengths[rest], size)]
+        for rows in sorted_batches(lengths[rest], size):
+            batches += [Reading(part, whole) for part in _few_targets(windows, rest[rows], most_targets)]
         if cached is not None:
-            batches += _by_users(cached, windows, np.flatnonzero(own & growing), size)
+            batches += _by_users(cached, windows, np.flatnonzero(own & growing), min(size, most_targets))
     return batches
+
+
+def _few_targets(windows: Windows, rows: LongArray, most: int) -> list[LongArray]:
+    """Rows in as many parts, in their order, as have no more than `most` targets each; one row may have more."""
+    parts, held = [0], 0
+    for place, count in enumerate(windows.num_targets[rows].tolist()):
+        if place and held + count > most:
+            parts, held = [*parts, place], 0
+        held += count
+    return np.split(rows, parts[1:])
 
 
 def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> list[Reading]:

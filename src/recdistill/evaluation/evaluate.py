@@ -124,7 +124,8 @@ def rank_split(
 ) -> Ranking:
     """Rank the split's targets with one scorer; `name` is for the progress bar."""
     targets, label = data.targets(config.split), f"ranking with {name}"
-    return rank(data, targets, scorer, config.batch_size, config.filter_seen, max(CUTOFFS), label, candidates)
+    size, filter_seen, memory = config.batch_size, config.filter_seen, config.max_score_memory
+    return rank(data, targets, scorer, size, filter_seen, max(CUTOFFS), label, candidates, memory)
 
 
 def _baselines(folder: Path, data: PreparedData, config: EvaluateConfig) -> dict[str, Fit]:

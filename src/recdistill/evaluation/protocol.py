@@ -31,7 +31,7 @@ def rank_validation(
         targets: the rows; None: all validation targets.
     """
     targets = data.targets("validation") if targets is None else targets
-    return rank(data, targets, scorer, VALIDATION_BATCH, config.filter_seen, top_k=0)
+    return rank(data, targets, scorer, VALIDATION_BATCH, config.filter_seen, 0, score_memory=config.max_score_memory)
 
 
 def validation_metrics(

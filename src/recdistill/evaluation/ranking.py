@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recdistill.config.evaluate import SCORE_MEMORY
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.top_k import best_items
+from recdistill.evaluation.top_k import best_items, rows_at_a_time
 from recdistill.interruption import stop_point
 from recdistill.progress import progress_bar
 
@@ -20,10 +21,6 @@ MISS = 2**31 - 1
 
 AT_A_TIME = 1 << 19
 """Scores that are compared at a time on a CPU: 2 MiB."""
-
-
-MOST_SCORES = 2**27
-"""Scores of one batch, B·(N+1): with what is computed from them, about 1.5 GiB, whatever the catalog's size."""
 
 
 class Scorer(Protocol):
@@ -69,6 +66,7 @@ def rank(
     top_k: int,
     description: str = "ranking",
     candidates: IntArray | None = None,
+    score_memory: int = SCORE_MEMORY,
 ) -> Ranking:
     """Rank every target among all items.
 
@@ -81,11 +79,12 @@ def rank(
         targets: the rows to rank.
         scorer: what ranks; put its model into evaluation mode first.
         batch_size: B, histories scored at a time; their scores take 4·B·(N+1) bytes. Fewer are where these would be
-            more than :data:`MOST_SCORES`.
+            more than `score_memory`.
         filter_seen: leave every item of the whole history out of the ranking, also what the model's window has cut off.
         top_k: K, at most N; 0: no lists are made, which is faster.
         description: what the progress bar is called.
         candidates: (rows, C) items; each target is also ranked among its row's, by the same scores, rules and misses.
+        score_memory: MiB of scores held at a time, see `evaluate.max_score_memory`.
 
     Raises:
         UserError: a score is not a number.
@@ -95,7 +94,7 @@ def rank(
     top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
     candidate_ranks = None if candidates is None else np.empty(len(targets), dtype=np.int64)
     repeats = 0
-    batch_size = max(1, min(batch_size, MOST_SCORES // (data.num_items + 1)))
+    batch_size = min(batch_size, rows_at_a_time(data.num_items, score_memory))
     order = np.argsort(targets.positions, kind="stable")
     with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
         for start in range(0, len(order), batch_size):

@@ -3,6 +3,21 @@
 import torch
 from torch import Tensor
 
+from recdistill.config.evaluate import SCORE_MEMORY
+
+CHUNK = 1 << 16
+"""Items that are scored at a time where all would need more memory than is allowed."""
+
+
+def most_scores(score_memory: int) -> int:
+    """How many fp32 scores fit into so many MiB."""
+    return score_memory * 2**20 // 4
+
+
+def rows_at_a_time(num_items: int, score_memory: int) -> int:
+    """How many rows of N + 1 scores fit into so many MiB; one at least."""
+    return max(1, most_scores(score_memory) // (num_items + 1))
+
 
 def best_items(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
     """The K highest scores of each row, highest first, of equal scores the lower column.
@@ -27,3 +42,51 @@ def best_items(scores: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
             enough = torch.nonzero(scores[row] >= last[row]).flatten()
             columns[row] = enough[torch.sort(scores[row, enough], descending=True, stable=True).indices[:top_k]]
     return values, columns
+
+
+def best_by_states(
+    states: Tensor, item_vectors: Tensor, top_k: int, hidden: tuple[Tensor, Tensor], score_memory: int = SCORE_MEMORY
+) -> tuple[Tensor, Tensor]:
+    """The K best items of each state, by the same rule, with no more scores in memory than is allowed.
+
+    Scores that fit are made at once. Else they are made for a chunk of states and of items at a time, and the lists of
+    the chunks are merged: those of earlier chunks hold the lower items, so that a stable sort keeps the rule.
+
+    Args:
+        states: (B, D).
+        item_vectors: (N + 1, D), row 0 the padding's.
+        top_k: K, at most N.
+        hidden: int64 rows and items of what is left out, the padding aside.
+        score_memory: MiB of scores held at a time.
+
+    Returns:
+        Scores (B, K), -inf where fewer items are left, and int64 items (B, K), which mean nothing there.
+    """
+    most, count = most_scores(score_memory), len(item_vectors)
+    width = count if len(states) * count <= most else min(count, CHUNK, most)
+    parts = []
+    for start in range(0, len(states), max(1, most // width)):
+        part = states[start : start + max(1, most // width)]
+        here = (hidden[0] >= start) & (hidden[0] < start + len(part))
+        parts.append(_merged(part, item_vectors, top_k, (hidden[0][here] - start, hidden[1][here]), width))
+    values, items = zip(*parts, strict=True)
+    return torch.cat(values), torch.cat(items)
+
+
+def _merged(
+    states: Tensor, item_vectors: Tensor, top_k: int, hidden: tuple[Tensor, Tensor], width: int
+) -> tuple[Tensor, Tensor]:
+    """As :func:`best_by_states`, `width` items at a time."""
+    values = states.new_empty(len(states), 0)
+    items = torch.empty(len(states), 0, dtype=torch.int64, device=states.device)
+    for start in range(0, len(item_vectors), width):
+        scores = states @ item_vectors[start : start + width].T
+        if start == 0:
+            scores[:, 0] = -torch.inf
+        here = (hidden[1] >= start) & (hidden[1] < start + width)
+        scores[hidden[0][here], hidden[1][here] - start] = -torch.inf
+        best, columns = best_items(scores, min(top_k, scores.shape[1]))
+        values, items = torch.cat([values, best], dim=1), torch.cat([items, columns + start], dim=1)
+        values, order = torch.sort(values, dim=1, descending=True, stable=True)
+        values, items = values[:, :top_k], items.gather(1, order[:, :top_k])
+    return values, items

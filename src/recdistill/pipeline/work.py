@@ -137,14 +137,14 @@ def _export_language_model(run: OpenRun, kind: LanguageModel, context: RunContex
     if kind.folds:
         with context.profiler.phase("load LLM"):
             folded = FoldedTeacher(run.config, data, student, trained, run.device)
-        export_outputs(folded, data, folded.titles, config, context, made)
+        export_outputs(folded, data, folded.titles, config, context, made, run.config.evaluate.max_score_memory)
         return
     with context.profiler.phase("load LLM"):
         teacher = load_teacher(run.config, data, student, trained, run.device)
     if kind.compiled and config.batch_size != "auto":
         with context.profiler.phase("compile"):
             compile_reading(teacher, teacher.export_windows(), config.batch_size)
-    export_outputs(teacher, data, teacher.titles, config, context, made)
+    export_outputs(teacher, data, teacher.titles, config, context, made, run.config.evaluate.max_score_memory)
 
 
 def _export_second_student(run: OpenRun, context: RunContext) -> None:
@@ -154,7 +154,8 @@ def _export_second_student(run: OpenRun, context: RunContext) -> None:
         tuning = load_tuning(run.step("teacher"))
         titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device, tuning)
         tell_titles(run.config.teacher.title_encoder, titles)
-    export_outputs(teacher, data, teacher.titles, config, context, run.output_fingerprints())
+    made, memory = run.output_fingerprints(), run.config.evaluate.max_score_memory
+    export_outputs(teacher, data, teacher.titles, config, context, made, memory)
 
 
 def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:

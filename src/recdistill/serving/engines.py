@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
 LongArray = NDArray[np.int64]
+SCORE_MEMORY = 512
+"""MiB of scores held at a time where nothing else is asked for, as `evaluate.max_score_memory` has it."""
 
 
 class Engine(Protocol):

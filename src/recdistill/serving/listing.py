@@ -102,8 +102,9 @@ class Lister:
         self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool, allowed: LongArray
     ) -> Iterator[tuple[list[int], list[float]]]:
         """The best of the allowed items (ascending) after each history, and their scores."""
-        scores = self.engine.states(histories) @ self.engine.item_vectors[allowed].T
-        for row, history in zip(scores, histories, strict=True):
+        vectors = self.engine.item_vectors[allowed]
+        for state, history in zip(self.engine.states(histories), histories, strict=True):
+            row = vectors @ state
             if exclude_seen:
                 row[np.isin(allowed, history)] = -np.inf
             best = best_of(row[None], min(top_k, len(allowed)))[0] if len(allowed) else np.empty(0, np.int64)

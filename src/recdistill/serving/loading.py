@@ -10,7 +10,7 @@ from recdistill.data.catalog import Catalog
 from recdistill.errors import UserError
 from recdistill.serving.answers import About, Model
 from recdistill.serving.bundle_files import BUNDLE_FILE, BundledModel, read_bundle, read_catalog
-from recdistill.serving.engines import Engine
+from recdistill.serving.engines import SCORE_MEMORY, Engine
 from recdistill.serving.seen import leaves_seen_out
 from recdistill.storage.manifest import Code
 from recdistill.storage.new_folder import repaired
@@ -34,18 +34,18 @@ class Loaded:
     about: About
 
 
-def load(path: Path, model: Model, int8: bool = False) -> Loaded:
+def load(path: Path, model: Model, int8: bool = False, score_memory: int = SCORE_MEMORY) -> Loaded:
     """See :meth:`recdistill.serving.recommender.Recommender.load`."""
     if (repaired(path) / BUNDLE_FILE).is_file():
-        return load_bundle(path, model, int8)
+        return load_bundle(path, model, int8, score_memory)
     if holds_run_as_it_is(path, model):
-        return load_bundle(path / BUNDLE_FOLDER, model, int8)
+        return load_bundle(path / BUNDLE_FOLDER, model, int8, score_memory)
     if int8:
         raise UserError(f"{path}: has no bundle of this model; run `recdistill bundle {path} --int8` first")
-    return load_run(path, model)
+    return load_run(path, model, score_memory)
 
 
-def load_bundle(folder: Path, model: Model, int8: bool = False) -> Loaded:
+def load_bundle(folder: Path, model: Model, int8: bool = False, score_memory: int = SCORE_MEMORY) -> Loaded:
     """A bundle's model, by onnxruntime.
 
     Raises:
@@ -57,7 +57,8 @@ def load_bundle(folder: Path, model: Model, int8: bool = False) -> Loaded:
     held = bundle.models.get(model)
     if held is None:
         raise UserError(f"{folder}: holds no model {model}; it has {', '.join(bundle.models)}")
-    engine = OnnxEngine(folder / _file_of(folder, held, int8), folder / held.vectors, held.max_length, alone=int8)
+    graph, vectors = folder / _file_of(folder, held, int8), folder / held.vectors
+    engine = OnnxEngine(graph, vectors, held.max_length, alone=int8, score_memory=score_memory)
     catalog = read_catalog(folder)
     about = About(
         bundle.name,
@@ -79,7 +80,7 @@ def _file_of(folder: Path, held: BundledModel, int8: bool) -> str:
     return held.int8_file
 
 
-def load_run(run: Path, model: Model) -> Loaded:
+def load_run(run: Path, model: Model, score_memory: int = SCORE_MEMORY) -> Loaded:
     """A run's model, by torch.
 
     Raises:
@@ -94,7 +95,7 @@ def load_run(run: Path, model: Model) -> Loaded:
     for step in ("prepare", model):
         check_step(run / step)
     names = read_typed(run / "prepare" / "catalog.json", Names)
-    engine = TorchEngine(load_student(run / model))
+    engine = TorchEngine(load_student(run / model), score_memory)
     exclude_seen = leaves_seen_out(run, model)
     manifest = read_manifest(run / model)
     about = About(

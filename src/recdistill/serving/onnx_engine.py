@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from recdistill.errors import UserError
-from recdistill.serving.engines import FloatArray, LongArray, padded
+from recdistill.serving.engines import SCORE_MEMORY, FloatArray, LongArray, padded
 from recdistill.serving.onnx_library import import_onnxruntime
 from recdistill.storage.files import map_array
 
@@ -23,12 +23,15 @@ class OnnxEngine:
         max_length: latest items of a history that it looks at.
         alone: give each history a pass of its own. A graph in 8 bits needs it: onnxruntime takes one scale for the
             activations of a whole pass, so that an answer would depend on what is asked beside it.
+        score_memory: MiB of scores held at a time.
 
     Raises:
         UserError: a file is missing, or onnxruntime cannot read it.
     """
 
-    def __init__(self, model: Path, vectors: Path, max_length: int, alone: bool = False) -> None:
+    def __init__(
+        self, model: Path, vectors: Path, max_length: int, alone: bool = False, score_memory: int = SCORE_MEMORY
+    ) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -39,7 +42,8 @@ class OnnxEngine:
             raise UserError(f"{model}: onnxruntime cannot read it ({error})") from error
         self._vectors: FloatArray = map_array(vectors, "f", 2)
         self.num_items, self.max_length = len(self._vectors) - 1, max_length
-        self._chunk = 1 if alone else CHUNK
+        most = max(1, score_memory * 2**20 // (4 * len(self._vectors)))
+        self._chunk = 1 if alone else min(CHUNK, most)
 
     @property
     def item_vectors(self) -> FloatArray:

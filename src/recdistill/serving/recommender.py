@@ -15,7 +15,7 @@ from recdistill.data.catalog import Catalog, Match
 from recdistill.data.id_forms import other_forms
 from recdistill.errors import UserError
 from recdistill.serving.answers import About, Answer, Model, Recommendation
-from recdistill.serving.engines import Engine
+from recdistill.serving.engines import SCORE_MEMORY, Engine
 from recdistill.serving.listing import Lister, check_top_k
 from recdistill.serving.loading import load
 from recdistill.serving.understanding import Unknown, understand, understood
@@ -63,7 +63,9 @@ class Recommender:
         self._numbers = {item_id: item for item, item_id in enumerate(catalog.item_ids) if item}
 
     @classmethod
-    def load(cls, path: Path | str, model: Model = "distilled", int8: bool = False) -> "Recommender":
+    def load(
+        cls, path: Path | str, model: Model = "distilled", int8: bool = False, score_memory: int = SCORE_MEMORY
+    ) -> "Recommender":
         """The distilled (or the plain) student of a bundle or of a finished run.
 
         Of a run, the bundle in it answers (`RUN/bundle`), as long as it holds the run's model as it is now and
@@ -73,11 +75,12 @@ class Recommender:
             path: a bundle's or a run's folder.
             model: which model answers.
             int8: the bundle's model in 8 bits (`recdistill bundle --int8`).
+            score_memory: MiB of scores held at a time; one history's are the least.
 
         Raises:
             UserError: the model or the catalog is missing or broken; the message names the step that makes it.
         """
-        found = load(Path(path), model, int8)
+        found = load(Path(path), model, int8, score_memory)
         return cls(found.engine, found.catalog, found.exclude_seen, found.popularity, found.about)
 
     def find(self, history: Sequence[str]) -> list[Match]:

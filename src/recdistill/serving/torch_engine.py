@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from recdistill.serving.engines import FloatArray, LongArray, best_of, padded
+from recdistill.evaluation.top_k import best_by_states
+from recdistill.serving.engines import SCORE_MEMORY, FloatArray, LongArray, padded
 from recdistill.students.base import Student
 
 
@@ -14,10 +15,11 @@ class TorchEngine:
 
     Args:
         student: the trained student, on the CPU.
+        score_memory: MiB of scores held at a time.
     """
 
-    def __init__(self, student: Student) -> None:
-        self.student = student.eval()
+    def __init__(self, student: Student, score_memory: int = SCORE_MEMORY) -> None:
+        self.student, self.score_memory = student.eval(), score_memory
         self.num_items, self.max_length = student.num_items, student.config.max_length
 
     @property
@@ -26,14 +28,15 @@ class TorchEngine:
         return self.student.item_vectors().detach().numpy()
 
     def best(self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool) -> tuple[LongArray, FloatArray]:
-        """Numbers and scores (B, K) of the best items. All scores, 4·B·(N + 1) bytes, are held at once."""
+        """Numbers and scores (B, K) of the best items."""
+        seen = [torch.tensor(history, dtype=torch.int64) for history in histories] if exclude_seen else []
+        rows = [torch.full_like(items, row) for row, items in enumerate(seen)]
+        nothing = torch.zeros(0, dtype=torch.int64)
+        hidden = torch.cat([nothing, *rows]), torch.cat([nothing, *seen])
         with torch.inference_mode():
-            scores = self.student.last_scores(self._windows(histories)).numpy()
-        if exclude_seen:
-            for row, history in zip(scores, histories, strict=True):
-                row[list(history)] = -float("inf")
-        best = best_of(scores[:, 1:], top_k) + 1
-        return best, scores[[[row] for row in range(len(scores))], best]
+            states, vectors = self.student.last_states(self._windows(histories)), self.student.item_vectors()
+            scores, items = best_by_states(states, vectors, top_k, hidden, self.score_memory)
+        return items.numpy(), scores.numpy()
 
     def states(self, histories: Sequence[Sequence[int]]) -> FloatArray:
         """States (B, D) after the histories."""
