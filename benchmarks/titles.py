@@ -13,17 +13,22 @@ vectors see.
     tuned       `titles`, the encoder first trained on what follows what (`--steps` of teacher.title_tuning)
     tuned-shuffled   the same from shuffled weights
 
+Before such a name may stand another encoder, `llm:titles`, or several, `minilm+llm:titles`, whose whitened embeddings
+are set side by side. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
+alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
+(distill.embedding_weight), `titles@dim384` (teacher.title_dim).
+
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
 of ranks and a line of JSON in `titles.jsonl` for each arm and seed; what is there is not trained again, and an
-interrupted training goes on. The table at the end sets each arm beside others, with paired sign flips over users and
-95 % intervals; both hold the seeds fixed.
+interrupted training goes on. The table at the end sets each arm beside those that differ from it in one thing, with
+paired sign flips over users and 95 % intervals; both hold the seeds fixed.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +36,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recdistill.config import EvaluateConfig, LossConfig, StudentConfig, TeacherConfig
+from recdistill.config import DistillConfig, EvaluateConfig, LossConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.config.teacher import Weights
 from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.fetch import cache_folder
-from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.metrics import METRICS
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval, sign_flip_test
@@ -45,31 +50,84 @@ from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import write_array
-from recdistill.students.make import make_student
 from recdistill.teacher.whitening import whiten
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer
+from recdistill.training.titled_student import titled_student
 
 FEW = 5
 """Targets with fewer training interactions than this are told apart."""
 WATCHED = 500
 """Validation targets that are ranked at the end of the training, where nothing is left to choose."""
-PAIRS = (
-    ("titles", "plain"),
-    ("shuffled", "plain"),
-    ("titles", "shuffled"),
-    ("titles", "random"),
-    ("tuned", "titles"),
-    ("tuned", "tuned-shuffled"),
-)
-"""What is told of what, where both were trained."""
-ARMS: dict[str, tuple[Weights, bool]] = {
+READINGS: dict[str, tuple[Weights, bool]] = {
     "titles": ("pretrained", False),
     "shuffled": ("shuffled", False),
     "random": ("random", False),
     "tuned": ("pretrained", True),
     "tuned-shuffled": ("shuffled", True),
 }
+CONTROLS = {"titles": ("shuffled", "random"), "tuned": ("tuned-shuffled", "titles"), "tuned-shuffled": ("shuffled",)}
+"""What a reading is set beside."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a student's item vectors see: `plain`, or `[encoder:]reading[@use]`."""
+
+    reading: str
+    encoder: str = ""
+    use: str = ""
+
+    @classmethod
+    def of(cls, name: str, encoder: str) -> "Arm":
+        """Take a name apart; `encoder` is that of names without one."""
+        rest, _, use = name.partition("@")
+        own, _, reading = rest.rpartition(":")
+        if reading == "plain":
+            return cls("plain")
+        if reading not in READINGS:
+            raise SystemExit(f"{name}: no such arm; one of plain, {', '.join(READINGS)}")
+        return cls(reading, own or encoder, use)
+
+    def controls(self, other: "Arm") -> bool:
+        """Whether the other is this one but for one thing."""
+        if other.reading == "plain" or self.reading == "plain":
+            return self.reading != "plain"
+        same = (self.reading == other.reading, self.encoder == other.encoder, self.use == other.use)
+        if same == (False, True, True):
+            return other.reading in CONTROLS.get(self.reading, ())
+        return (same == (True, True, False) and not other.use) or same == (True, False, True)
+
+    def config(self, seed: int, arguments: argparse.Namespace) -> RunConfig:
+        """The settings of a run whose student takes the titles in so."""
+        train = replace(
+            StudentConfig().train,
+            max_epochs=arguments.epochs,
+            beta2=arguments.beta2,
+            patience=0,
+            validate_every=float(arguments.epochs),
+        )
+        changes: dict[str, Any] = {"embedding_weight": 1.0}
+        dim = TeacherConfig().title_dim
+        for use in filter(None, self.use.split(",")):
+            if use in ("start", "both"):
+                changes |= {"start": "titles", "embedding_weight": float(use == "both")}
+            elif use.startswith("ids"):
+                changes["id_dropout"] = float(use[3:])
+            elif use.startswith("weight"):
+                changes["embedding_weight"] = float(use[6:])
+            elif use.startswith("dim"):
+                dim = int(use[3:])
+            else:
+                raise SystemExit(f"{use}: no way to take titles in")
+        if self.reading == "plain":
+            changes = {"embedding_weight": 0.0}
+        return RunConfig(
+            seed=seed,
+            student=StudentConfig(loss=LossConfig(name=arguments.loss), train=train),
+            teacher=TeacherConfig(title_dim=dim),
+            distill=DistillConfig(weight=0.0, dropout=None, **changes),
+        )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,85 +135,92 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="a run that was prepared")
     parser.add_argument("--out", type=Path, required=True, help="folder for lines and ranks")
-    parser.add_argument("--arms", nargs="+", default=["plain", "titles", "shuffled"], choices=["plain", *ARMS])
+    parser.add_argument("--arms", nargs="+", default=["plain", "titles", "shuffled"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--beta2", type=float, default=StudentConfig().train.beta2, help="as student.train.beta2")
+    parser.add_argument("--loss", default="cross_entropy", choices=["cross_entropy", "auto"], help="student.loss.name")
     parser.add_argument("--encoder", default="minilm", help="as teacher.title_encoder")
     parser.add_argument("--steps", type=int, default=60, help="of the tuned arms")
+    parser.add_argument("--tuning_seed", type=int, help="of the tuned arms' encoders; their students' own otherwise")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     data = PreparedData.load(arguments.run / "prepare")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for seed in arguments.seeds:
-        for arm in arguments.arms:
-            folder = arguments.out / f"{arm}-{seed}"
+        for name in arguments.arms:
+            folder = ranks_folder(arguments.out, name, seed)
             if not (folder / "ranks.npy").is_file():
-                line = train_arm(arm, seed, data, arguments, folder)
+                line = train_arm(name, seed, data, arguments, folder)
                 with (arguments.out / "titles.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
-    print(table(data, arguments.out, arguments.arms, arguments.seeds))
+    print(table(data, arguments))
+
+
+def ranks_folder(out: Path, name: str, seed: int) -> Path:
+    """Where an arm's ranks lie."""
+    return out / f"{name}-{seed}".replace(":", "_").replace("/", "_")
 
 
 def train_arm(
-    arm: str, seed: int, data: PreparedData, arguments: argparse.Namespace, folder: Path
+    name: str, seed: int, data: PreparedData, arguments: argparse.Namespace, folder: Path
 ) -> Mapping[str, Any]:
     """One student of one arm: its line, its ranks written to `folder`."""
     began = time.process_time()
-    titles = None if arm == "plain" else arm_titles(arm, seed, data, arguments)
+    arm = Arm.of(name, arguments.encoder)
+    config = arm.config(seed, arguments)
+    titles = torch.zeros(data.num_items + 1, 1) if arm.reading == "plain" else arm_titles(arm, seed, data, arguments)
     read = time.process_time() - began
-    config = StudentConfig()
-    train = replace(
-        config.train,
-        max_epochs=arguments.epochs,
-        beta2=arguments.beta2,
-        patience=0,
-        validate_every=float(arguments.epochs),
-    )
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        student = make_student(config, data.num_items, titles, 1.0 if titles is not None else 0.0)
-    windows = training_windows(data, config.max_length, config.windows)
-    all_targets = data.targets("validation")
-    watched = Targets(all_targets.users[:WATCHED], all_targets.positions[:WATCHED])
-    training = StudentTraining(student, data, windows, LossConfig(), train, seed, "cpu", EvaluateConfig(), watched)
+    student, train = titled_student(config, data.num_items, titles), config.student.train
+    windows = training_windows(data, config.student.max_length, config.student.windows)
+    targets = data.targets("validation")
+    watched = Targets(targets.users[:WATCHED], targets.positions[:WATCHED])
+    loss = config.student.loss
+    training = StudentTraining(student, data, windows, loss, train, seed, "cpu", EvaluateConfig(), watched)
     folder.mkdir(parents=True, exist_ok=True)
     with Profiler("cpu") as profiler:
-        fit(training, train, RunContext("cpu", profiler, folder), seed, f"{arm} {arguments}", f"{arm}, seed {seed}")
+        fit(training, train, RunContext("cpu", profiler, folder), seed, f"{name} {arguments}", f"{name}, seed {seed}")
     trained = time.process_time() - began - read
     ranking = rank_validation(student_sequence_scorer(student, data, "cpu"), data, EvaluateConfig())
     write_array(folder / "ranks.npy", ranking.ranks)
     values, few = ndcg(ranking.ranks), few_trained(data)
     return {
-        "arm": arm,
+        "arm": name,
         "seed": seed,
         "epochs": arguments.epochs,
         "beta2": arguments.beta2,
-        "encoder": arguments.encoder,
-        "steps": arguments.steps if arm.startswith("tuned") else 0,
+        "loss": arguments.loss,
+        "encoder": arm.encoder,
+        "steps": arguments.steps if arm.reading.startswith("tuned") else 0,
         "users": len(values),
         "ndcg@10": round(float(values.mean()), 5),
         "ndcg@10 few": round(float(values[few].mean()), 5) if few.any() else None,
         "few": int(few.sum()),
         "reading_cpu_seconds": round(read, 1),
         "training_cpu_seconds": round(trained, 1),
+        "ranking_cpu_seconds": round(time.process_time() - began - read - trained, 1),
         "data": data.fingerprint,
     }
 
 
-def arm_titles(arm: str, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:
-    """Whitened title embeddings of an arm: fp32 (N + 1, W), numbers of half precision as in a store of outputs."""
-    weights, tuned = ARMS[arm]
-    kind = "llm_weights" if arguments.encoder == "llm" else "title_encoder_weights"
-    config = TeacherConfig(
-        title_encoder=arguments.encoder,
-        title_tuning=TitleTuningConfig(steps=arguments.steps if tuned else 0),
-        **{kind: weights},  # type: ignore[arg-type]
-    )
-    tuning = tune_titles(config, data, seed, cache_folder(), "cpu")
-    found = title_embeddings(config, data.texts, cache_folder(), "cpu", tuning)
-    return whiten(found.half().float(), config.title_dim)
+def arm_titles(arm: Arm, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:
+    """Title embeddings of an arm: fp32 (N + 1, H), numbers of half precision as in a store of outputs."""
+    weights, tuned = READINGS[arm.reading]
+    found = []
+    for encoder in arm.encoder.split("+"):
+        kind = "llm_weights" if encoder == "llm" else "title_encoder_weights"
+        config = TeacherConfig(
+            title_encoder=encoder,
+            title_tuning=TitleTuningConfig(steps=arguments.steps if tuned else 0),
+            **{kind: weights},  # type: ignore[arg-type]
+        )
+        tuning_seed = seed if arguments.tuning_seed is None else arguments.tuning_seed
+        tuning = tune_titles(config, data, tuning_seed, cache_folder(), "cpu")
+        found.append(title_embeddings(config, data.texts, cache_folder(), "cpu", tuning).half().float())
+    if len(found) == 1:
+        return found[0]
+    return torch.cat([whiten(one, TeacherConfig().title_dim) for one in found], dim=1)
 
 
 def ndcg(ranks: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -168,31 +233,42 @@ def few_trained(data: PreparedData) -> NDArray[np.bool_]:
     return np.asarray(data.train_item_counts()[data.target_items(data.targets("validation"))] < FEW)
 
 
-def table(data: PreparedData, out: Path, arms: list[str], seeds: list[int]) -> str:
-    """Each arm's mean, and what is told of what: gain, interval, p; and the gain on targets with few interactions."""
-    values = {arm: np.stack([ndcg(np.load(out / f"{arm}-{seed}" / "ranks.npy")) for seed in seeds]) for arm in arms}
+def table(data: PreparedData, arguments: argparse.Namespace) -> str:
+    """Each arm's mean, and what is told of what: gain, interval, p; all of it once more for targets with few
+    interactions.
+    """
+    names, seeds = arguments.arms, arguments.seeds
+    arms = {name: Arm.of(name, arguments.encoder) for name in names}
+    values = {
+        name: np.stack([ndcg(np.load(ranks_folder(arguments.out, name, seed) / "ranks.npy")) for seed in seeds])
+        for name in names
+    }
     users, few = data.targets("validation").users, few_trained(data)
     lines = [
         f"NDCG@10 of {len(users):,} validation targets, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}; of the "
         f"{int(few.sum()):,} with fewer than {FEW} training interactions in brackets"
     ]
-    for arm, found in values.items():
+    for name, found in values.items():
         each = ", ".join(f"{one:.4f}" for one in found.mean(axis=1))
         rare = f" ({found[:, few].mean():.4f})" if few.any() else ""
-        lines.append(f"{arm:15} {found.mean():.4f}{rare}   seeds {each}")
-    for one, other in PAIRS:
-        if one not in values or other not in values:
-            continue
-        gap = (values[one].mean(axis=0) - values[other].mean(axis=0))[:, None]
-        rng = np.random.default_rng(0)
-        low, high = interval(bootstrap_means(users, gap, 1000, rng))[0]
-        p = float(sign_flip_test(users, gap, 10_000, rng)[0])
-        gain = 100 * gap.mean() / values[other].mean()
-        told = f"{one} - {other}: {gain:+.1f} % ({gap.mean():+.4f}, 95 % {low:+.4f} to {high:+.4f}, p = {p:.4f})"
-        if few.any() and (base := values[other][:, few].mean()):
-            told += f"; few {100 * (values[one][:, few].mean() / base - 1):+.0f} %"
-        lines.append(told)
+        lines.append(f"{name:15} {found.mean():.4f}{rare}   seeds {each}")
+    for one in names:
+        for other in names:
+            if one != other and arms[one].controls(arms[other]):
+                gap = values[one].mean(axis=0) - values[other].mean(axis=0)
+                told = f"{one} - {other}: {difference(users, gap, values[other].mean())}"
+                if few.any() and (base := values[other][:, few].mean()):
+                    told += f"; few {difference(users[few], gap[few], base)}"
+                lines.append(told)
     return "\n".join(lines)
+
+
+def difference(users: IntArray, gap: NDArray[np.float64], base: float) -> str:
+    """A paired difference of targets, (rows,): in per cent of the other's mean, with its interval and p."""
+    rng = np.random.default_rng(0)
+    low, high = interval(bootstrap_means(users, gap[:, None], 1000, rng))[0]
+    p = float(sign_flip_test(users, gap[:, None], 10_000, rng)[0])
+    return f"{100 * gap.mean() / base:+.1f} % ({gap.mean():+.4f}, 95 % {low:+.4f} to {high:+.4f}, p = {p:.4f})"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The arms of benchmarks/titles.py on tiny data: trained once each, and told of one another."""
 
+import argparse
 import json
 from pathlib import Path
 
@@ -32,3 +33,39 @@ def test_arms_are_trained_once_and_compared(
     monkeypatch.setattr(titles, "train_arm", lambda *_: pytest.fail("trained again"))
     titles.main([*call, "--arms", *arms])
     assert capsys.readouterr().out == table
+
+
+def test_an_arms_name_says_encoder_reading_and_use() -> None:
+    arm = titles.Arm.of("minilm+llm:tuned@ids0.5,dim64", "other")
+    assert arm == titles.Arm("tuned", "minilm+llm", "ids0.5,dim64")
+    settings = arm.config(3, argparse.Namespace(epochs=2, beta2=0.9, loss="auto"))
+    assert (settings.seed, settings.distill.id_dropout, settings.teacher.title_dim) == (3, 0.5, 64)
+    assert (settings.distill.embedding_weight, settings.student.loss.name) == (1.0, "auto")
+    started = titles.Arm.of("titles@start", "minilm").config(1, argparse.Namespace(epochs=1, beta2=0.9, loss="auto"))
+    assert (started.distill.start, started.distill.embedding_weight) == ("titles", 0.0)
+    assert titles.Arm.of("shuffled", "minilm") == titles.Arm("shuffled", "minilm", "")
+    for unknown in ("tilted", "minilm:plane"):
+        with pytest.raises(SystemExit, match="no such arm"):
+            titles.Arm.of(unknown, "minilm")
+    with pytest.raises(SystemExit, match="no way to take titles in"):
+        titles.Arm.of("titles@by-hand", "minilm").config(1, argparse.Namespace(epochs=1, beta2=0.9, loss="auto"))
+
+
+@pytest.mark.parametrize(
+    ("one", "beside"),
+    [
+        ("titles", {"plain", "shuffled"}),
+        ("shuffled", {"plain"}),
+        ("tuned", {"plain", "tuned-shuffled", "titles"}),
+        ("tuned-shuffled", {"plain", "shuffled"}),
+        ("titles@ids0.5", {"plain", "titles"}),
+        ("llm:titles", {"plain", "titles"}),
+        ("plain", set()),
+    ],
+)
+def test_an_arm_stands_beside_those_that_differ_in_one_thing(one: str, beside: set[str]) -> None:
+    names = ["plain", "titles", "shuffled", "tuned", "tuned-shuffled", "titles@ids0.5", "llm:titles"]
+    arm = titles.Arm.of(one, "minilm")
+    others = {name for name in names if name != one and arm.controls(titles.Arm.of(name, "minilm"))}
+    assert others - {"llm:titles"} == beside
+    assert ("llm:titles" in others) == (one == "titles")

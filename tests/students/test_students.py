@@ -263,3 +263,65 @@ def test_a_closed_gate_lets_nothing_into_a_ligr_block() -> None:
 def test_shapes_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         StudentConfig(**settings)
+
+
+TITLES = torch.cat([torch.zeros(1, 3), torch.randn(ITEMS, 3, generator=torch.Generator().manual_seed(5))])
+UNTITLED = 4
+
+
+def dropping(share: float) -> Student:
+    titles = TITLES.clone()
+    titles[UNTITLED] = 0
+    student = student_of("sasrec", titles=titles, weight=1.0)
+    student.items.drop_ids(share)
+    return student
+
+
+def titles_alone(student: Student) -> Tensor:
+    projection, titles = student.items.projection, student.items.titles
+    assert projection is not None
+    assert titles is not None
+    return projection(titles)  # type: ignore[no-any-return]
+
+
+def test_a_training_step_leaves_out_the_ids_of_a_share_of_the_titled_items() -> None:
+    student = dropping(0.5).train()
+    items, alone = student.items, titles_alone(student)
+    torch.manual_seed(1)
+    dropped = torch.stack([(items() == alone).all(dim=1) for _ in range(400)])[:, 1:]
+    shares = dropped.float().mean(dim=0)
+    assert not dropped[:, UNTITLED - 1].any()
+    titled = torch.arange(1, ITEMS + 1) != UNTITLED
+    assert (shares[titled] - 0.5).abs().max() < 4 * 0.5 / 400**0.5
+    assert len({tuple(row.tolist()) for row in dropped}) > 300, "each step draws anew"
+    kept = items()[1:][~(items() == alone).all(dim=1)[1:]]
+    assert len(kept)
+
+
+def test_chosen_rows_are_dropped_alike_and_in_use_nothing_is() -> None:
+    student = dropping(0.5)
+    whole, some = student.items(), torch.tensor([0, 2, UNTITLED, 9])
+    assert torch.equal(student.items(), whole), "a trained student has all its ids"
+    torch.testing.assert_close(student.items.rows(some), whole[some])
+    student.train()
+    alone = titles_alone(student)[some]
+    torch.manual_seed(1)
+    drawn = torch.stack([student.items.rows(some) for _ in range(50)])
+    for place, item in enumerate(some.tolist()):
+        with_id, without = (torch.isclose(drawn[:, place], one).all(dim=1) for one in (whole[item], alone[place]))
+        assert (with_id | without).all()
+        assert without.any() == (item != UNTITLED)
+
+
+def test_tied_item_vectors_are_titles_alone_and_stay_so() -> None:
+    student = dropping(1.0).train()
+    ids = student.items.ids
+    assert (ids != 0).any(dim=1).nonzero().flatten().tolist() == [UNTITLED]
+    student.items().square().sum().backward()
+    assert ids.grad is not None
+    assert (ids.grad != 0).any(dim=1).nonzero().flatten().tolist() == [UNTITLED]
+
+
+def test_ids_alone_cannot_be_dropped() -> None:
+    with pytest.raises(ValueError, match="without titles"):
+        student_of("sasrec").items.drop_ids(0.5)

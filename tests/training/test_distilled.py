@@ -412,6 +412,24 @@ def test_titles_enter_the_item_vectors_with_their_weight(data: PreparedData, rea
     assert make_distilled(make_config(embedding_weight=0.0), data, reader).items.projection is None
 
 
+def test_ids_are_dropped_in_training_as_the_setting_says(data: PreparedData, reader: OutputsReader) -> None:
+    whole, dropped = (make_training(make_config(id_dropout=share), data, reader) for share in (0.0, 0.6))
+    assert torch.equal(whole.module.item_vectors(), dropped.module.item_vectors()), "first weights are the same"
+    batch = whole.collate(whole.plan(0)[0])
+    losses = []
+    for training in (whole, dropped):
+        training.module.train()
+        torch.manual_seed(1)
+        losses.append(float(training.loss(batch).detach()))
+    assert losses[0] != losses[1]
+
+
+def test_tied_item_vectors_need_no_start() -> None:
+    with pytest.raises(UserError, match=r"distill.id_dropout: 1 leaves no ID embeddings for start: titles"):
+        make_config(id_dropout=1.0, start="titles")
+    assert make_config(id_dropout=0.9, start="titles").distill.id_dropout == 0.9
+
+
 @pytest.mark.parametrize("method", ["dllm2rec", "topk_kl", "full_catalog_ce", "listwise"])
 def test_the_student_learns_the_order_of_the_teachers_list(data: PreparedData, tmp_path: Path, method: str) -> None:
     """A teacher that says the same to everybody, best item first, is followed; without its loss it is not."""

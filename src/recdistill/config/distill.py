@@ -8,6 +8,7 @@ from recdistill.config.rules import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
+    SHARE,
     check_ranges,
     given,
     nonzero,
@@ -92,6 +93,10 @@ class DistillConfig:
     top)."""
     embedding_weight: float = setting(1.0, NOT_NEGATIVE)
     """Collaborative embedding distillation: weight of the projected title embedding in the item embeddings. 0: off."""
+    id_dropout: float = setting(0.0, SHARE, read_with=nonzero("distill.embedding_weight"))
+    """Share of the items whose vector is made of the title alone at a training step (DropoutNet, Volkovs et al. 2017).
+    The higher, the more the titles serve items that are seldom met, or added later. 1: item vectors are tied to the
+    titles, and only items without one have an ID embedding."""
     dro_weight: float = setting(0.0, NOT_NEGATIVE)
     """α, weight of the distributionally robust term, with any method. 0: off."""
     dro_temperature: float = setting(1.0, POSITIVE, read_with=nonzero("distill.dro_weight"))
@@ -134,6 +139,8 @@ class DistillConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check_ranges(self, "distill")
+        if self.id_dropout == 1 and self.start != "random":
+            raise UserError(f"distill.id_dropout: 1 leaves no ID embeddings for start: {self.start}; use start: random")
         own = self.dllm2rec
         own.check("distill.dllm2rec")
         total = own.position_weight + own.confidence_weight + own.consistency_weight

@@ -17,6 +17,9 @@ class ItemTable(nn.Module):
 
     The projection has no bias, which would be one vector added to all items: no score's difference would feel it.
 
+    With :meth:`drop_ids`, the vectors of a share of the items are made of their titles alone at a training step
+    (DropoutNet, Volkovs et al. 2017), so that the reading of a title also serves items that are seldom met, or never.
+
     Args:
         num_items: items N.
         dim: width D.
@@ -28,6 +31,7 @@ class ItemTable(nn.Module):
     """
 
     titles: Tensor | None
+    titled: Tensor | None
 
     def __init__(
         self, num_items: int, dim: int, title_embeddings: Tensor | None = None, title_weight: float = 0.0
@@ -38,9 +42,11 @@ class ItemTable(nn.Module):
             self.ids[0] = 0
         self.sparse_gradients = False
         """Whether the gradient of chosen rows (:meth:`rows`) holds them alone."""
+        self.id_dropout = 0.0
         self.title_weight = title_weight
         self.projection: nn.Linear | None = None
         self.register_buffer("titles", None, persistent=False)
+        self.register_buffer("titled", None, persistent=False)
         if title_embeddings is not None and title_weight > 0:
             if len(title_embeddings) != num_items + 1:
                 raise ValueError(f"{len(title_embeddings)} title embeddings for {num_items} items and the padding")
@@ -53,14 +59,38 @@ class ItemTable(nn.Module):
         """The whole table, (N + 1, D)."""
         if self.projection is None or self.titles is None:
             return self.ids
-        return self.ids + self.title_weight * self.projection(self.titles)  # type: ignore[no-any-return]
+        return self._shown(self.ids, self.titled) + self.title_weight * self.projection(self.titles)  # type: ignore[no-any-return]
 
     def rows(self, items: Tensor) -> Tensor:
         """The vectors (M, D) of some items, int64 (M,); no others are made."""
         ids = nn.functional.embedding(items, self.ids, sparse=self.sparse_gradients)
         if self.projection is None or self.titles is None:
             return ids
-        return ids + self.title_weight * self.projection(self.titles[items])  # type: ignore[no-any-return]
+        shown = self._shown(ids, None if self.titled is None else self.titled[items])
+        return shown + self.title_weight * self.projection(self.titles[items])  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def drop_ids(self, share: float) -> None:
+        """Leave out so large a share of the ID embeddings at each training step, a new draw each time.
+
+        Items without a title keep theirs. With 1, item vectors are tied to the titles: ID embeddings are zero for good.
+
+        Raises:
+            ValueError: the vectors see no titles.
+        """
+        if self.titles is None:
+            raise ValueError("without titles, item vectors are ID embeddings alone")
+        self.id_dropout = share
+        self.titled = (self.titles != 0).any(dim=1)
+        if share == 1:
+            self.ids[self.titled] = 0
+
+    def _shown(self, ids: Tensor, titled: Tensor | None) -> Tensor:
+        """ID embeddings (M, D), those that are left out at this training step zero; `titled`: bool (M,)."""
+        if titled is None or not self.training or self.id_dropout == 0:
+            return ids
+        dropped = torch.rand(len(ids), device=ids.device) < self.id_dropout
+        return ids.masked_fill((dropped & titled).unsqueeze(1), 0.0)
 
 
 @dataclass(frozen=True)

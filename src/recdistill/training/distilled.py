@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import DistillConfig, RunConfig
@@ -22,16 +21,16 @@ from recdistill.distill.strength import numbers, settled
 from recdistill.evaluation.protocol import deciding
 from recdistill.measure.context import RunContext
 from recdistill.storage.run_folder import fingerprint
-from recdistill.students.base import INIT_STD, ItemsInUse, Student
-from recdistill.students.make import load_student, make_student, save_student
+from recdistill.students.base import ItemsInUse, Student
+from recdistill.students.make import save_student
 from recdistill.students.negatives import Negatives
-from recdistill.teacher.whitening import have_titles, whiten
 from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import fit
 from recdistill.training.result import FitResult
 from recdistill.training.selecting import selected_events
 from recdistill.training.student import StudentTraining, settled_loss
 from recdistill.training.title_map import write_title_map
+from recdistill.training.titled_student import titled_student
 from recdistill.training.trainable import ParameterGroup, Rows
 
 
@@ -180,44 +179,9 @@ class DistilledTraining:
 def make_distilled(
     config: RunConfig, data: PreparedData, reader: OutputsReader, student_folder: Path | None = None
 ) -> Student:
-    """An untrained student of the `student` section's shape whose item vectors see the titles (DLLM2Rec §4.2).
-
-    The title embeddings are whitened first: those of a language model all point nearly one way, and what tells titles
-    apart is small beside it. An item without a title has its ID embedding alone.
-    """
-    distill, dim = config.distill, config.student.embedding_dim
-    raw = torch.from_numpy(reader.item_embeddings.astype(np.float32))
-    titled = have_titles(raw)
-    see_titles = distill.embedding_weight > 0 and bool(titled.any())
-    titles = whiten(raw, config.teacher.title_dim) if see_titles else None
-    shape, (_, dropout) = config.student, numbers(distill)
-    if dropout is not None:
-        shape = replace(shape, dropout=dropout)
-    with torch.random.fork_rng([]):
-        torch.manual_seed(config.seed)
-        student = make_student(shape, data.num_items, titles, distill.embedding_weight)
-    with torch.no_grad():
-        if distill.start == "titles":
-            axes = whiten(raw, dim)[titled] * INIT_STD
-            student.items.ids[titled, : axes.shape[1]] = axes
-        elif distill.start == "student":
-            if student_folder is None:
-                raise ValueError("start: student needs the student's folder")
-            _start_from(student, load_student(student_folder))
-        elif distill.start != "random":
-            assert_never(distill.start)
-    return student
-
-
-def _start_from(student: Student, plain: Student) -> None:
-    """Take over a trained student's weights; titles start at zero, so that scores start as they were."""
-    weights = plain.state_dict()
-    missing = student.load_state_dict(weights, strict=False).missing_keys
-    if student.items.projection is not None:
-        nn.init.zeros_(student.items.projection.weight)
-        missing = [name for name in missing if name != "items.projection.weight"]
-    if missing:
-        raise ValueError(f"the plain student lacks {missing[0]}")
+    """An untrained student of the `student` section's shape that reads titles as the teacher does."""
+    embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
+    return titled_student(config, data.num_items, embeddings, student_folder)
 
 
 def train_distilled(
