@@ -7,6 +7,7 @@ import numpy as np
 
 from recdistill.errors import UserError
 from recdistill.serving.engines import SCORE_MEMORY, FloatArray, LongArray, padded
+from recdistill.serving.exact_lists import LARGE, ExactLists
 from recdistill.serving.onnx_library import import_onnxruntime
 from recdistill.storage.files import map_array
 
@@ -43,6 +44,9 @@ class OnnxEngine:
         self._vectors: FloatArray = map_array(vectors, "f", 2)
         self.num_items, self.max_length = len(self._vectors) - 1, max_length
         most = max(1, score_memory * 2**20 // (4 * len(self._vectors)))
+        self._state_alone = ort.RunOptions()
+        self._state_alone.only_execute_path_to_fetches = True
+        self._lists = ExactLists(self._vectors, score_memory) if self.num_items >= LARGE else None
         self._chunk = 1 if alone else min(CHUNK, most)
 
     @property
@@ -51,7 +55,13 @@ class OnnxEngine:
         return self._vectors
 
     def best(self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool) -> tuple[LongArray, FloatArray]:
-        """Numbers and scores (B, K) of the best items; histories of like length go through the model together."""
+        """Numbers and scores (B, K) of the best items; histories of like length go through the model together.
+
+        In a large catalog the graph's own scores and list would take most of the time; there the state alone is
+        computed, and :class:`recdistill.serving.exact_lists.ExactLists` finds the list.
+        """
+        if self._lists is not None:
+            return self._lists.best(self.states(histories), top_k, histories if exclude_seen else None)
         if len(histories) <= self._chunk:
             return self._best(histories, top_k, exclude_seen)
         items = np.empty((len(histories), top_k), dtype=np.int64)
@@ -66,7 +76,7 @@ class OnnxEngine:
         for rows in self._chunks(histories):
             windows = padded([histories[row] for row in rows], self.max_length)
             feed = {"items": windows, "seen": np.zeros((len(rows), 1), dtype=np.int64), "k": np.array([1])}
-            states[rows] = self._session.run(["state"], feed)[0]
+            states[rows] = self._session.run(["state"], feed, self._state_alone)[0]
         return states
 
     def _best(self, histories: Sequence[Sequence[int]], top_k: int, exclude_seen: bool) -> tuple[LongArray, FloatArray]:
