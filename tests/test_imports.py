@@ -10,7 +10,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "recdistill"
 LAYERS = {
     "ground": ("version", "errors", "languages", "interruption", "printable", "progress"),
-    "settings and files": ("config", "storage", "steps", "measure", "plan"),
+    "settings and files": ("config", "storage", "steps", "parallel", "measure", "plan"),
     "data": ("tables", "data"),
     "models": ("students", "evaluation", "language_models", "teacher"),
     "steps": ("distill", "reporting", "serving", "web", "training", "pipeline"),

@@ -119,7 +119,7 @@ def export(teacher: FakeTeacher, folder: Path, **settings: object) -> OutputsRea
     embeddings = torch.arange((teacher.data.num_items + 1) * 2).reshape(-1, 2)
     with Profiler() as profiler:
         export_outputs(teacher, teacher.data, embeddings, config, RunContext("cpu", profiler, folder), PRINTS)
-    assert set(profiler.seconds) == {"batch size", "export", "write"}
+    assert set(profiler.seconds) == {"batch size", "write"} | ({"export"} if teacher.calls else set())
     return OutputsReader(folder, PRINTS)
 
 
@@ -302,7 +302,9 @@ def test_an_export_with_a_cache_goes_on_with_another_batch_size(
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("damaged", ["read.json", "export.json", "shard-00001/users.npy", "shard-00000/files.json"])
+@pytest.mark.parametrize(
+    "damaged", ["read-00000.json", "export.json", "shard-00001/users.npy", "shard-00000/files.json"]
+)
 def test_a_damaged_beginning_of_an_export_is_read_again(
     data: PreparedData, tmp_path: Path, caplog: pytest.LogCaptureFixture, damaged: str
 ) -> None:
@@ -332,7 +334,7 @@ def test_damaged_rows_that_were_set_aside_are_read_again(data: PreparedData, tmp
 def test_shards_of_an_earlier_version_are_not_gone_on_from(data: PreparedData, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         export(FakeTeacher(data, fail_at=4), tmp_path)
-    (tmp_path / "read.json").unlink()
+    (tmp_path / "read-00000.json").unlink()
     with pytest.raises(UserError, match="the beginning of an earlier version's export; remove it"):
         export(FakeTeacher(data), tmp_path)
 

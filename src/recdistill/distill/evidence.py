@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from recdistill.config import ExportConfig
 from recdistill.distill.batch_size import Trial
@@ -12,24 +12,34 @@ from recdistill.measure.facts import ExportEvidence
 from recdistill.measure.settings_check import judge
 from recdistill.storage.checksums import DamagedError, read_sealed, sealed
 from recdistill.storage.files import write_json
-from recdistill.storage.shards import forget_shards
+from recdistill.storage.shards import forget_shard, rows_aside, rows_of_shard
 
 logger = logging.getLogger("recdistill")
 
 EVIDENCE_FILE = "evidence.json"
-READ_FILE = "read.json"
-"""Counts at the end of each shard; there until the store is finished."""
+
+
+class Part(NamedTuple):
+    """What is missing of one shard: rows `start` to `end` of the store."""
+
+    number: int
+    start: int
+    end: int
 
 
 class Kept(TypedDict):
-    """`read.json`: counts by rows."""
+    """`read-<shard>.json`: what was read for the first `rows` rows of a shard; there until the store is finished."""
 
-    counts: dict[str, TokenState]
+    rows: int
+    count: TokenState
     checksum: str
 
 
 class ReadCounts:
-    """Keeps what was read up to the end of each shard, so that an export that goes on there counts on from it.
+    """Keeps what was read for each shard, so that an export that goes on there counts on from it.
+
+    A batch counts for the shard that its first row is in, so that the sum is that of one reading, however often an
+    export was interrupted and whoever wrote which shard.
 
     Args:
         folder: the store.
@@ -37,60 +47,76 @@ class ReadCounts:
     """
 
     def __init__(self, folder: Path, shard_rows: int) -> None:
-        self.path, self.shard_rows = folder / READ_FILE, shard_rows
-        self._states: dict[str, TokenState] = self._read()
+        self.folder, self.shard_rows = folder, shard_rows
+        self._counts: dict[int, TokenCount] = {}
 
-    def _read(self) -> dict[str, TokenState]:
-        """The counts of an interrupted try; without them its rows are of no use."""
-        if not self.path.is_file():
-            return {}
-        try:
-            return read_sealed(self.path, Kept)["counts"]
-        except DamagedError as error:
-            logger.warning("export: begins anew, since %s", error)
-            forget_shards(self.path.parent)
-            return {}
-
-    def _write(self) -> None:
-        write_json(self.path, sealed({"counts": self._states}))
-
-    def put_back(self, count: TokenCount, rows_done: int) -> None:
-        """Set `count` to what had been read for the first `rows_done` rows, whole shards.
+    def put_back(self, rows: int) -> None:
+        """Compare what was kept with the shards that are there, of a store of so many rows; a shard whose counts are
+        damaged is removed, to be read again.
 
         Raises:
-            UserError: an earlier version of the program wrote these shards and did not count.
+            UserError: an earlier version of the program wrote these shards and did not count so.
         """
-        if not rows_done:
-            return
-        if str(rows_done) not in self._states:
-            raise UserError(f"{self.path.parent}: holds the beginning of an earlier version's export; remove it")
-        count.restore(self._states[str(rows_done)])
+        for number in range(-(-rows // self.shard_rows)):
+            there = rows_of_shard(self.folder, number) or rows_aside(self.folder, number)
+            if there and self._kept(number) != there:
+                forget_shard(self.folder, number)
 
-    def keep(self, before: TokenState, after: TokenState, start: int, end: int) -> None:
-        """Note the counts for each shard that ends in a batch; call it before the batch's rows are written.
+    def _kept(self, number: int) -> int:
+        """Rows for which counts were kept; 0 where these are damaged."""
+        path = _counts_file(self.folder, number)
+        if not path.is_file():
+            raise UserError(f"{self.folder}: holds the beginning of an earlier version's export; remove it")
+        try:
+            kept = read_sealed(path, Kept)
+        except DamagedError as error:
+            logger.warning("export: rows of shard %d are read again, since %s", number, error)
+            return 0
+        return kept["rows"]
 
-        An export goes on with the first batch that holds a row of the next shard: with this one, unless the shard ends
-        where the batch does.
+    def begin(self, part: Part) -> None:
+        """Count for a shard, of which rows may have been set aside."""
+        count = TokenCount()
+        if part.start > part.number * self.shard_rows:
+            count.restore(read_sealed(_counts_file(self.folder, part.number), Kept)["count"])
+        self._counts[part.number] = count
 
-        Args:
-            before: counts before the batch, :meth:`TokenCount.state`.
-            after: and after it.
-            start: rows before the batch.
-            end: rows up to its end.
-        """
-        ends = range((start // self.shard_rows + 1) * self.shard_rows, end + 1, self.shard_rows)
-        if ends:
-            self._states |= {str(rows): after if rows == end else before for rows in ends}
-            self._write()
+    def add(self, first_row: int, read: TokenCount) -> None:
+        """Count a batch, unless its first row is in a shard that others write, or that was there before."""
+        if (count := self._counts.get(first_row // self.shard_rows)) is not None:
+            count.merge(read)
 
-    def keep_at(self, rows: int, now: TokenState) -> None:
-        """Note the counts where an interrupted export stops, after so many rows."""
-        self._states |= {str(rows): now}
-        self._write()
+    def keep(self, part: Part, end: int) -> None:
+        """Note the counts of a shard that rows up to `end` complete; call it before these are written."""
+        if end == part.end:
+            self.keep_open(part, end)
 
-    def discard(self) -> None:
-        """Remove the file, once the store is finished."""
-        self.path.unlink(missing_ok=True)
+    def keep_open(self, part: Part, end: int) -> None:
+        """Note the counts of a shard whose rows are there up to `end`."""
+        count: dict[str, Any] = {
+            "rows": end - part.number * self.shard_rows,
+            "count": self._counts[part.number].state(),
+        }
+        write_json(_counts_file(self.folder, part.number), sealed(count))
+
+    def total(self, rows: int) -> TokenCount:
+        """What was read for all shards of a store of so many rows."""
+        whole = TokenCount()
+        for number in range(-(-rows // self.shard_rows)):
+            count = TokenCount()
+            count.restore(read_sealed(_counts_file(self.folder, number), Kept)["count"])
+            whole.merge(count)
+        return whole
+
+
+def _counts_file(folder: Path, number: int) -> Path:
+    return folder / f"read-{number:05d}.json"
+
+
+def forget_counts(folder: Path) -> None:
+    """Remove the counts, once the store is finished or begins anew."""
+    for path in folder.glob("read-*.json"):
+        path.unlink(missing_ok=True)
 
 
 def export_evidence(

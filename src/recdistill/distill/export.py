@@ -14,16 +14,16 @@ from recdistill.config.evaluate import SCORE_MEMORY
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.distill.batch_size import Trial, find_batch_size
-from recdistill.distill.evidence import EVIDENCE_FILE, ReadCounts, export_evidence
+from recdistill.distill.evidence import EVIDENCE_FILE, ReadCounts, export_evidence, forget_counts
 from recdistill.distill.exportable import Exportable, Growing, Keys
 from recdistill.distill.lists import hide_history
 from recdistill.distill.outputs import Fingerprints
+from recdistill.distill.parts import StoreRows, write_parts
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.evaluation.top_k import best_items, rows_at_a_time
-from recdistill.interruption import deferred, requested, stop_point
+from recdistill.interruption import deferred
 from recdistill.measure.context import RunContext
-from recdistill.progress import progress_bar
 from recdistill.storage.files import write_json
 
 logger = logging.getLogger("recdistill")
@@ -56,7 +56,9 @@ def export_outputs(
     """Write top-K items, scores and the user state of every training and validation target to the context's folder.
 
     The longest prompts come first, so that memory that does not suffice shows at once. An export that was stopped by a
-    signal goes on after the batch that was read then, one that ended otherwise after its last whole shard.
+    signal goes on after the batch that was read then, one that ended otherwise after its last whole shard. Several
+    processes write a shard each, in turns; a batch that holds rows of two shards is read for each of them, so the store
+    is the same to the byte with any number of processes.
     `evidence.json` is written before the file that says that the store is finished, so a finished store has it.
 
     Args:
@@ -80,46 +82,43 @@ def export_outputs(
     """
     if config.exclude_seen is None:
         raise ValueError("exclude_seen is not decided; see RunConfig.decided_export")
-    profiler, folder = context.profiler, context.folder
+    profiler, folder, processes = context.profiler, context.shared, context.processes
     windows = teacher.export_windows()
     lengths = teacher.prompt_lengths(windows)
     with profiler.phase("batch size"):
-        size, trials = _batch_size(teacher, windows, lengths, config.batch_size, context.device)
+        found = _batch_size(teacher, windows, lengths, config.batch_size, context.device)
+        size, trials = processes.share(found)
     most_targets = rows_at_a_time(data.num_items, score_memory)
     batches = _plan(teacher, windows, lengths, size, config.use_cache, most_targets)
-    kept = ReadCounts(folder, config.shard_rows)
-    ends = np.cumsum([int(windows.num_targets[batch.rows].sum()) for batch in batches], dtype=np.int64)
+    ends = np.cumsum([0, *(int(windows.num_targets[batch.rows].sum()) for batch in batches)], dtype=np.int64)
     top_k, state_dim = min(config.top_k, data.num_items), teacher.state_dim if config.states else 0
-    with (
-        deferred(),
-        OutputsWriter(folder, fingerprints, top_k, state_dim, config.shard_rows) as writer,
-        progress_bar("export", int(ends[-1]) if len(ends) else 0, "targets") as progress,
-    ):
-        writer.write_item_embeddings(item_embeddings.float().cpu().numpy())
-        done = writer.rows_done
-        kept.put_back(teacher.read, done)
-        progress.advance(done)
-        if done:
-            logger.info("export: going on after %s targets", f"{done:,}")
-        for number in range(int(np.searchsorted(ends, done, side="right")), len(batches)):
-            read = teacher.read.state()
-            with profiler.phase("export"):
-                targets, top, states = _predict(windows, batches[number], data, top_k, config)
-            before = int(ends[number]) - len(targets)
-            new = slice(max(0, done - before), None)
+    total, kept = int(ends[-1]), ReadCounts(folder, config.shard_rows)
+
+    def predict(number: int) -> StoreRows:
+        with profiler.phase("export"):
+            return _predict(windows, batches[number], data, top_k, config)
+
+    if not processes.is_first:
+        processes.wait()  # until the first has opened the store
+    opened = OutputsWriter(folder, fingerprints, top_k, state_dim, config.shard_rows, processes.is_first)
+    with deferred(), opened as writer:
+        if processes.is_first:
+            writer.write_item_embeddings(item_embeddings.float().cpu().numpy())
+            kept.put_back(total)
+            processes.wait()
+        missing = processes.share(writer.missing(total) if processes.is_first else [])
+        there = total - sum(part.end - part.start for part in missing)
+        write_parts(processes.own(missing), there, ends, predict, teacher.read, kept, writer, profiler)
+        writer.flush()
+        processes.wait()
+        teacher.read.restore(kept.total(total).state())
+        processes.wait()
+        if processes.is_first:
             with profiler.phase("write"):
-                kept.keep(read, teacher.read.state(), before, int(ends[number]))
-                writer.append(targets.users[new], targets.positions[new], top.items[new], top.scores[new], states[new])
-            progress.advance(len(targets.users[new]))
-            if requested():
-                kept.keep_at(int(ends[number]), teacher.read.state())
-                writer.set_aside()
-                stop_point(f"the teacher's outputs for {ends[number]:,} targets")
-        with profiler.phase("write"):
-            together = int(np.bincount(teacher.readers(windows)).max(initial=0))
-            write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read, together))
-            writer.close()
-            kept.discard()
+                together = int(np.bincount(teacher.readers(windows)).max(initial=0))
+                write_json(folder / EVIDENCE_FILE, export_evidence(config, size, trials, teacher.read, together))
+                writer.close()
+                forget_counts(folder)
     return ExportResult(size, trials)
 
 
@@ -195,9 +194,7 @@ def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> 
     return [Reading(np.concatenate([by_user[int(user)] for user in users[group]]), grown) for group in groups]
 
 
-def _predict(
-    windows: Windows, batch: Reading, data: PreparedData, top_k: int, config: ExportConfig
-) -> tuple[Targets, TopItems, NDArray[np.float16]]:
+def _predict(windows: Windows, batch: Reading, data: PreparedData, top_k: int, config: ExportConfig) -> StoreRows:
     """One batch of windows: the keys of its targets, their lists and, where they are kept, user states."""
     rows = batch.rows
     keys, states, pieces = batch.predict(windows, rows)
@@ -215,7 +212,8 @@ def _predict(
         part = Targets(targets.users[here], targets.positions[here])
         tops.append(top_items(scores, data, part, top_k, bool(config.exclude_seen)))
         start += len(scores)
-    return targets, TopItems(*map(np.concatenate, zip(*tops, strict=True))), kept.cpu().numpy()
+    top = TopItems(*map(np.concatenate, zip(*tops, strict=True)))
+    return StoreRows(targets.users, targets.positions, top.items, top.scores, kept.cpu().numpy())
 
 
 def _check_numbers(good: bool) -> None:

@@ -1,7 +1,6 @@
 """Write the store of the teacher's outputs, in the background and so that an interrupted export can go on."""
 
 import logging
-import shutil
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recdistill.distill.evidence import EVIDENCE_FILE, READ_FILE
+from recdistill.distill.evidence import EVIDENCE_FILE, Part, forget_counts
 from recdistill.distill.index import write_index
 from recdistill.distill.outputs import DONE_FILE, EMBEDDINGS_FILE, About, Fingerprints
 from recdistill.errors import UserError
@@ -24,8 +23,10 @@ from recdistill.storage.shards import (
     GrowingShard,
     drop_damaged,
     finished_shards,
+    forget_shard,
     forget_shards,
     rows_aside,
+    rows_of_shard,
 )
 from recdistill.storage.typed import read_typed
 
@@ -70,17 +71,18 @@ def is_written(folder: Path) -> bool:
         why = f"{folder} is damaged"
     logger.warning("export: begins anew, since %s", why)
     forget_shards(folder)
-    for name in (PLAN_FILE, READ_FILE, DONE_FILE):
+    forget_counts(folder)
+    for name in (PLAN_FILE, DONE_FILE):
         (folder / name).unlink(missing_ok=True)
     return False
 
 
 class OutputsWriter:
-    """Takes rows in any order and writes them in a thread of its own; use as a context manager.
+    """Takes rows shard by shard and writes them in a thread of its own; use as a context manager.
 
-    When the block ends well, the store is finished; when it ends in an error, whole shards are kept, and after
-    :meth:`set_aside` also the rows of the last one, and a new writer on the same folder goes on after them: it tells
-    how many rows there are in `rows_done`, and the caller appends the rest in the same order as before.
+    When the block ends in an error, whole shards are kept, and after :meth:`set_aside` also the rows of the open one; a
+    new writer on the same folder tells what is :meth:`missing`, and the caller appends that in the same order as
+    before. Several writers may fill one store, each its own shards: one of them opens and closes it.
 
     Args:
         folder: where the store goes.
@@ -88,18 +90,27 @@ class OutputsWriter:
         top_k: length K of the lists.
         state_dim: width S of the user states; 0: none are kept.
         shard_rows: rows in one shard.
+        opens: whether this writer opens and closes the store; another one has opened it otherwise, and will close it.
 
     Raises:
         UserError: the folder holds the beginning of another export.
     """
 
-    def __init__(self, folder: Path, fingerprints: Fingerprints, top_k: int, state_dim: int, shard_rows: int) -> None:
-        self.folder, self.shard_rows = folder, shard_rows
+    def __init__(
+        self,
+        folder: Path,
+        fingerprints: Fingerprints,
+        top_k: int,
+        state_dim: int,
+        shard_rows: int,
+        opens: bool = True,
+    ) -> None:
+        self.folder, self.shard_rows, self.opens = folder, shard_rows, opens
         self.columns = _columns(top_k, state_dim)
         self._plan = asdict(fingerprints) | {"top_k": top_k, "state_dim": state_dim, "shard_rows": shard_rows}
-        self._open_folder()
-        self._shards = len(finished_shards(folder))
-        self.rows_done = self._shards * shard_rows + rows_aside(folder, self._shards)
+        if opens:
+            self._open_folder()
+        self._next, self._due = 0, shard_rows
         self._shard: GrowingShard | None = None
         self._torn = self._closed = self._broken_off = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outputs-writer")
@@ -112,10 +123,10 @@ class OutputsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the store, or leave its whole shards to go on from."""
+        """Finish the store, or this writer's part of it; after an error, leave its whole shards to go on from."""
         try:
             if kind is None:
-                self.close()
+                self.close() if self.opens else self.flush()
         finally:
             # While calls are cancelled, the thread takes others from the queue: one behind a cancelled one would leave
             # a gap, and its rows would be written a second time by the next try.
@@ -123,6 +134,29 @@ class OutputsWriter:
             self._thread.shutdown(wait=True, cancel_futures=True)
             if self._shard is not None:
                 self._shard.discard()
+
+    def missing(self, rows: int) -> list[Part]:
+        """What a store of so many rows lacks, shard by shard; nothing is left of a part whose rows are all set aside
+        but to finish it.
+        """
+        parts = []
+        for number, start in enumerate(range(0, rows, self.shard_rows)):
+            end = min(rows, start + self.shard_rows)
+            there = rows_of_shard(self.folder, number)
+            if there == end - start:
+                continue
+            if there is not None or rows_aside(self.folder, number) > end - start:  # of a store with other rows
+                forget_shard(self.folder, number)
+            parts.append(Part(number, start + rows_aside(self.folder, number), end))
+        return parts
+
+    def go_to(self, part: Part) -> None:
+        """The next rows are those of `part`; all rows of the part before were appended.
+
+        Raises:
+            UserError: they could not be written.
+        """
+        self._queue.append(self._thread.submit(self._go_to, part))
 
     def append(self, users: Array, positions: Array, top_items: Array, top_scores: Array, states: Array) -> None:
         """Hand over B rows; returns at once unless the thread is `QUEUED_APPENDS` calls behind.
@@ -165,10 +199,7 @@ class OutputsWriter:
         """
         if self._closed:
             return
-        while self._queue:
-            self._queue.popleft().result()
-        if self._shard is not None:
-            self._finish_shard(self._shard)
+        self.flush()
         shards = finished_shards(self.folder)
         keys = [(map_array(path / "users.npy"), map_array(path / "positions.npy")) for path in shards]
         write_index(self.folder, keys)
@@ -178,6 +209,17 @@ class OutputsWriter:
         write_json(self.folder / DONE_FILE, sealed(self._plan | about))
         (self.folder / PLAN_FILE).unlink()
         self._closed = True
+
+    def flush(self) -> None:
+        """Wait for the thread, and close the last shard.
+
+        Raises:
+            UserError: rows could not be written.
+        """
+        while self._queue:
+            self._queue.popleft().result()
+        if self._shard is not None:
+            self._finish_shard(self._shard)
 
     def set_aside(self) -> None:
         """Write what was handed over, and keep the rows of a shard that is not full yet; then nothing more is taken.
@@ -205,10 +247,6 @@ class OutputsWriter:
                     f"{self.folder}: holds the beginning of another export ({differ}); remove it to start anew"
                 )
             drop_damaged(self.folder)
-            # A short shard is the last one; its export was cut off while the index was made, and it is made again.
-            shards = finished_shards(self.folder)
-            if shards and len(map_array(shards[-1] / "users.npy")) < self.shard_rows:
-                shutil.rmtree(shards[-1])
         else:
             write_json(self.folder / PLAN_FILE, self._plan)
 
@@ -224,6 +262,20 @@ class OutputsWriter:
             forget_shards(self.folder)
             return None
 
+    def _go_to(self, part: Part) -> None:
+        """In the thread: open the shard of a part, with what was set aside of it."""
+        if self._torn or self._broken_off:
+            return
+        self._torn = True
+        if self._shard is not None:
+            raise ValueError(f"shard {part.number}: rows of the shard before it are lacking")
+        self._next, self._due = part.number, part.end - part.number * self.shard_rows
+        with disk_errors(self.folder):
+            self._shard = GrowingShard(self.folder, part.number, self.columns)
+        if self._shard.rows == self._due:
+            self._finish_shard(self._shard)
+        self._torn = False
+
     def _write(self, rows: dict[str, Array]) -> None:
         """In the thread: put rows into the open shard, and into further ones when it is full."""
         if self._torn or self._broken_off:
@@ -233,10 +285,10 @@ class OutputsWriter:
         while start < count:
             with disk_errors(self.folder):
                 if self._shard is None:
-                    self._shard = GrowingShard(self.folder, self._shards, self.columns)
-                end = min(count, start + self.shard_rows - self._shard.rows)
+                    self._shard = GrowingShard(self.folder, self._next, self.columns)
+                end = min(count, start + self._due - self._shard.rows)
                 self._shard.append({name: array[start:end] for name, array in rows.items()})
-            if self._shard.rows == self.shard_rows:
+            if self._shard.rows == self._due:
                 self._finish_shard(self._shard)
             start = end
         self._torn = False
@@ -244,4 +296,4 @@ class OutputsWriter:
     def _finish_shard(self, shard: GrowingShard) -> None:
         with disk_errors(self.folder):
             shard.finish()
-        self._shard, self._shards = None, self._shards + 1
+        self._shard, self._next, self._due = None, self._next + 1, self.shard_rows

@@ -162,6 +162,18 @@ class TokenCount:
             setattr(self, name, value)
         self.widths = Counter({int(width): number for width, number in state["widths"].items()})
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self.restore(TokenCount().state())
+
+    def merge(self, other: "TokenCount") -> None:
+        """Add what was counted elsewhere."""
+        for name in ("useful", "processed", "prompts", "targets", "micro_batches", "packed", "reused"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.largest = max(self.largest, other.largest)
+        self.most_prompts = max(self.most_prompts, other.most_prompts)
+        self.widths.update(other.widths)
+
     def plain(self) -> TokenFacts:
         """As plain values; of the widths only their number."""
         return {**self.state(), "widths": len(self.widths), "padding": round(self.padding, 5)}

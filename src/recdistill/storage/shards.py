@@ -115,6 +115,12 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}"
 
 
+def rows_of_shard(folder: Path, number: int) -> int | None:
+    """Rows of the finished shard `number`; None where it is not there."""
+    users = shard_path(folder, number) / "users.npy"
+    return len(map_array(users)) if users.is_file() else None
+
+
 def rows_aside(folder: Path, number: int) -> int:
     """Rows of shard `number` that an interruption set aside; 0 where it did not."""
     users = _aside(folder, number) / "users.npy"
@@ -122,21 +128,23 @@ def rows_aside(folder: Path, number: int) -> int:
 
 
 def drop_damaged(folder: Path) -> None:
-    """Remove shards that are not as they were written, and those behind them: rows after a gap are of no use."""
-    there = len(finished_shards(folder))
-    for number in range(there + 1):
-        path = shard_path(folder, number) if number < there else _aside(folder, number)
+    """Remove shards that are not as they were written, finished ones and those set aside."""
+    for path in sorted((*folder.glob("shard-*"), *folder.glob(".shard-*.aside"))):
         if path.is_dir() and not is_whole(path, FILES_FILE):
-            logger.warning("export: rows are read again from shard %d on, since %s is damaged", number, path)
-            forget_shards(folder, number)
-            return
+            logger.warning("export: its rows are read again, since %s is damaged", path)
+            shutil.rmtree(path)
 
 
-def forget_shards(folder: Path, first: int = 0) -> None:
-    """Remove shard `first` and all behind it."""
-    for number in range(first, len(finished_shards(folder)) + 1):
-        shutil.rmtree(_aside(folder, number), ignore_errors=True)
-        shutil.rmtree(shard_path(folder, number), ignore_errors=True)
+def forget_shard(folder: Path, number: int) -> None:
+    """Remove shard `number`, finished or set aside."""
+    shutil.rmtree(_aside(folder, number), ignore_errors=True)
+    shutil.rmtree(shard_path(folder, number), ignore_errors=True)
+
+
+def forget_shards(folder: Path) -> None:
+    """Remove all shards, finished or set aside."""
+    for path in (*folder.glob("shard-*"), *folder.glob(".shard-*.aside")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _aside(folder: Path, number: int) -> Path:

@@ -8,6 +8,7 @@ targets, on which nobody was trained, are scored by the plain teacher.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +61,15 @@ def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], 
     for number in range(config.teacher.folds):
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
-        student, teacher = folders_of(context.folder, number)
-        if not is_written(student):
-            student.mkdir(parents=True, exist_ok=True)
-            train_student(config, rest, context.within(student), validation)
-            mark_written(student)
-        if not is_written(teacher):
-            teacher.mkdir(parents=True, exist_ok=True)
+        student, teacher = (context.within(*folder.parts) for folder in folders_of(Path(), number))
+        if not context.processes.share(is_written(student.shared)):
+            train_student(config, rest, student, validation)
+            mark_written(student.folder)
+        context.processes.wait()
+        if not context.processes.share(is_written(teacher.shared)):
             made_from = (rest.split_fingerprint, *deciding(config.evaluate).items())
             name = fingerprint("fold", config.teacher, config.student, config.seed, *made_from)
-            train_teacher(config, rest, user_ids, student, context.within(teacher), name, validation)
-            mark_written(teacher)
+            train_teacher(config, rest, user_ids, student.shared, teacher, name, validation)
+            mark_written(teacher.folder)
             free_memory(context.device)
+        context.processes.wait()

@@ -1,0 +1,3 @@
+"""Several processes that do one step together."""
+
+__all__: list[str] = []

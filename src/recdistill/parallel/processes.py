@@ -1,0 +1,78 @@
+"""The processes that do a step together, and what they tell one another; one process alone is the simplest case.
+
+Every process does the same steps in the same order. Each call below is made by all of them, in the same order, and
+returns when all have made it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recdistill.errors import UserError
+
+T = TypeVar("T")
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+class LostProcessError(UserError):
+    """Another process is gone, so this one cannot go on."""
+
+
+class Processes:
+    """One process alone: what all hold together is what it holds.
+
+    Attributes:
+        rank: this process's number, from 0.
+        size: how many there are.
+        local_size: how many there are on this machine.
+    """
+
+    rank = 0
+    size = 1
+    local_size = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes what all have made."""
+        return self.rank == 0
+
+    def own(self, one_after_another: Sequence[T]) -> Sequence[T]:
+        """This process's part: every `size`-th, from its own number on."""
+        return one_after_another[self.rank :: self.size]
+
+    def sums(self, numbers: Iterable[float]) -> list[float]:
+        """Each number summed over all processes, in double precision."""
+        return list(numbers)
+
+    def sum_array(self, numbers: Array) -> Array:
+        """Each entry summed over all processes; shapes are alike."""
+        return numbers
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Put the sum of all processes' gradients into each parameter; one that has none anywhere keeps none."""
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, int]:
+        """All processes' rows (M_r, …) end to end, and the place at which this process's own begin."""
+        return rows, 0
+
+    def share(self, value: T) -> T:
+        """What the first process holds."""
+        return value
+
+    def any(self, said: bool) -> bool:
+        """Whether any process says so."""
+        return bool(self.sums([said])[0])
+
+    def wait(self) -> None:
+        """Until all are here."""
+
+    @contextmanager
+    def first_goes_first(self) -> Iterator[None]:
+        """The first process of each machine does the block alone, and then the others, which find what it left."""
+        yield
+
+
+ALONE = Processes()
