@@ -11,17 +11,25 @@ unexport PYTHONDONTWRITEBYTECODE
 # Whole files to each worker, so that what a file's tests share is made once, in the order of tests/conftest.py.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test check coverage docs notebooks release-check audit sbom format clean install
+.PHONY: demo test tests check lint types coverage docs notebooks release-check audit sbom format clean install
 
 demo: $(INSTALLED)
 	$(BIN)/recdistill demo
 
-test: check
+# mypy takes a minute of one processor, beside which the tests can begin.
+test: lint
+	$(MAKE) -j 2 types tests
+
+tests: $(INSTALLED)
 	$(BIN)/python -m pytest $(WORKERS)
 
-check: $(INSTALLED)
+check: lint types
+
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
 	$(BIN)/mypy
 
 coverage: $(INSTALLED)
@@ -51,27 +59,32 @@ format: $(INSTALLED)
 
 install: $(INSTALLED)
 
+# pip compiles one file after another, for minutes; so what is imported is compiled at once by all processors afterwards.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-deps --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/|/transformers/models/' $(VENV)/lib
+
 # torch comes first and by its exact version, so that nothing below can pull another build of it. HASHES=no is for systems
 # and Pythons whose files the lock does not know (CONTRIBUTING.md): the same versions, their files not compared.
 $(INSTALLED): requirements-torch.lock requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements-torch.lock
+	$(PIP_INSTALL) -r requirements-torch.lock
 ifeq ($(HASHES),no)
 	grep -o '^[A-Za-z0-9_.-]*==[^ ]*' requirements.lock > $(VENV)/requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r $(VENV)/requirements.txt
+	$(PIP_INSTALL) -r $(VENV)/requirements.txt
 else
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
 endif
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	$(COMPILE) || true  # templates that are no Python; what is left is compiled when it is imported
 	touch $@
 
 # What only the site and the notebooks need; the tests do without.
 $(DOCS_INSTALLED): $(INSTALLED) requirements-docs.lock
 ifeq ($(HASHES),no)
 	grep -o '^[A-Za-z0-9_.-]*==[^ ]*' requirements-docs.lock > $(VENV)/requirements-docs.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r $(VENV)/requirements-docs.txt
+	$(PIP_INSTALL) -r $(VENV)/requirements-docs.txt
 else
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements-docs.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-docs.lock
 endif
 	touch $@
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ ONLY: list[str] = []
 """Commands of a lap; empty: all. Filled by `--only`, for tests."""
 VOLATILE = ("manifest.json", "timings.json", "memory.json", "report.md", "report.html", "README.md", "study.journal")
 """Files with times in them: that they are there is compared, and of manifests what does not tell a time."""
-TIMES = ("seconds", "started", "finished", "when", "made", "attempts", "environment")
+TIMES: tuple[str, ...] = ("seconds", "started", "finished", "when", "made", "attempts", "environment")
 TIMES += ("checksum", "files", "fingerprint", "ends")
 """Keys that tell a time, or follow from one."""
 
@@ -186,7 +187,7 @@ def start(words: Sequence[str], log: Path, cache: Path, prepare: Callable[[], ob
         os.environ["RECDISTILL_CACHE"] = str(cache)
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
-        runner._Bench._process = _forked_cell  # type: ignore[method-assign]
+        fork_cells()
         if prepare is not None:
             prepare()
         status = main([*words])
@@ -211,7 +212,12 @@ def wait(process: int, log: Path) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), log.read_text(errors="replace") if log.is_file() else "")
 
 
-def _forked_cell(bench: Any, files: list[str], log: int, name: str) -> int | None:
+def fork_cells() -> None:
+    """From here on the cells of a bench are forked from its process, which has imported all that they need."""
+    setattr(runner._Bench, "_process", forked_cell)  # noqa: B010 (it is a method)
+
+
+def forked_cell(bench: Any, files: list[str], log: int, name: str) -> int | None:
     """A cell of the bench, forked instead of started anew."""
     child = os.fork()
     if not child:
@@ -221,8 +227,9 @@ def _forked_cell(bench: Any, files: list[str], log: int, name: str) -> int | Non
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@cache
 def settle(folder: Path) -> None:
-    """Import whatever an undisturbed lap imports, and take it out of the garbage collector's way."""
+    """Import whatever an undisturbed lap imports, and take it out of the garbage collector's way; once a process."""
     torch.set_num_threads(1)
     (folder / "warm").mkdir()
     for name, words in chain(folder / "inputs", folder / "warm").items():

@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,13 @@ from tiny_llm import write_tiny_llm
 
 
 def pytest_sessionstart() -> None:
-    """Imports make millions of objects and no garbage; to look for some is a third of the time they take."""
+    """Imports make millions of objects and no garbage; to look for some is a third of the time they take.
+
+    A shell has what it starts in the background pass over Ctrl-C, which a test sends and waits for.
+    """
     gc.disable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

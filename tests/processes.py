@@ -38,6 +38,44 @@ def killed_after(step: str, checkpoints: int, command: Sequence[str], stderr: Pa
     return process.exitcode
 
 
+def bench_killed_after(row: int, command: Sequence[str], stderr: Path) -> int | None:
+    """Run a bench in a process that kills itself once it has written so many rows; its cells are forked from it.
+
+    Args:
+        row: how many are written before the end.
+        command: words behind `recdistill`.
+        stderr: new file that takes what it says.
+
+    Returns:
+        The process's exit code, negative where it was ended by a signal.
+    """
+    process = _server().Process(target=_run_bench, args=(row, list(command), stderr))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _run_bench(rows: int, command: list[str], stderr: Path) -> None:
+    gc.freeze()
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    from recdistill.cli import main
+    from recdistill.experiments.bench import runner
+    from small_chain import fork_cells
+
+    written: list[object] = []
+    write = vars(runner)["add_row"]
+
+    def add_row(out: Path, row: Any) -> None:
+        write(out, row)
+        written.append(row)
+        if len(written) == rows:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(runner)["add_row"] = add_row
+    fork_cells()
+    sys.exit(main(command))
+
+
 def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
     gc.freeze()
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)

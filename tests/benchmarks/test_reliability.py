@@ -8,24 +8,39 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
 WITHOUT_MOUNTS = ("kill", "rename", "term", "interrupt", "full", "read-only", "slow", "two", "clock")
 """A test that is killed must leave no file system mounted."""
+OPTIONS = {"torture": ("--kills=3", "--kinds", *WITHOUT_MOUNTS), "damage": ("--damages=3",)}
+SCRIPT = """
+import json, sys
+import damage, torture
+options = json.loads(sys.argv[1])
+print(json.dumps({"torture": torture.main(options["torture"]), "damage": damage.main(options["damage"])}))
+"""
 
 
-@pytest.mark.parametrize(
-    ("script", "options"), [("torture", ["--kills=3", "--kinds", *WITHOUT_MOUNTS]), ("damage", ["--damages=3"])]
-)
-def test_nothing_is_lost_and_nothing_damaged_is_used(tmp_path: Path, script: str, options: list[str]) -> None:
-    words = [sys.executable, str(ROOT / f"benchmarks/{script}.py"), "--out", str(tmp_path), *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int], str]:
+    """Where both scripts wrote, what they returned and what was said; in one process, which imports all once."""
+    out = tmp_path_factory.mktemp("reliability")
+    words = {name: ["--out", str(out), *more, "--only", "run", "bundle"] for name, more in OPTIONS.items()}
     done = subprocess.run(
-        [*words, "--only", "run", "bundle"], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, "-c", SCRIPT, json.dumps(words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert done.returncode == 0, done.stderr + (tmp_path / f"{script}.jsonl").read_text()
-    found = [json.loads(line) for line in (tmp_path / f"{script}.jsonl").read_text().splitlines()]
+    assert done.returncode == 0, done.stderr
+    return out, json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.parametrize("script", OPTIONS)
+def test_nothing_is_lost_and_nothing_damaged_is_used(ended: tuple[Path, dict[str, int], str], script: str) -> None:
+    out, status, said = ended
+    lines = (out / f"{script}.jsonl").read_text()
+    assert status[script] == 0, said + lines
+    found = [json.loads(line) for line in lines.splitlines()]
     if script == "torture":
         assert {"kill", "lap"} <= {one["kind"] for one in found}
         assert all(one["ok"] for one in found)

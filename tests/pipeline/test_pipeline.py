@@ -6,6 +6,7 @@ import math
 import shutil
 import weakref
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from recdistill.measure.environment import environment
 from recdistill.pipeline import check_models, plans
 from recdistill.pipeline import run as run_steps
 from recdistill.pipeline.plans import Plan
+from recdistill.reporting import plots as drawings
 from recdistill.steps import RESULTS
 from recdistill.teacher.ranker import Ranker
 from recdistill.training.fit import fit
@@ -61,9 +63,21 @@ def finished(do: Run) -> Path:
 
 
 @pytest.fixture(scope="module")
-def copied(finished: Path) -> Callable[[str], Path]:
-    """The finished run once more, under another name."""
-    return lambda name: shutil.copytree(finished, finished.with_name(name))
+def copied(finished: Path) -> Run:
+    """The finished run once more, under another name: all steps, or those that are named."""
+
+    def copied(name: str, *steps: str) -> Path:
+        for step in steps or STEPS:
+            shutil.copytree(finished / step, finished.with_name(name) / step)
+        return finished.with_name(name)
+
+    return copied
+
+
+@pytest.fixture
+def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports whose words are looked at: their figures are made and not turned into SVG, which is half of a run."""
+    monkeypatch.setattr(drawings, "to_svg", lambda figure, name: "<svg></svg>")
 
 
 def read(path: Path) -> Any:
@@ -173,7 +187,8 @@ def test_another_seed_gives_other_numbers(do: Run, finished: Path) -> None:
     assert models["student"] != others["student"]
 
 
-def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run, copied: Callable[[str], Path]) -> None:
+@pytest.mark.usefixtures("not_drawn")
+def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run, copied: Run) -> None:
     run = copied("changed")
     before = times(run)
     do("changed", "--distill.weight=2")
@@ -186,8 +201,9 @@ def test_a_changed_setting_redoes_its_step_and_what_follows_only(do: Run, copied
     assert 'lang="ja"' in (run / "report" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("not_drawn")
 def test_a_control_without_pretrained_knowledge_is_one_setting_away_and_the_report_tells_of_it(
-    do: Run, copied: Callable[[str], Path]
+    do: Run, copied: Run
 ) -> None:
     known, control = copied("known"), copied("lost")
     do("lost", "--teacher.llm_weights=shuffled", command="evaluate")
@@ -237,7 +253,7 @@ def test_a_teacher_that_has_not_changed_is_not_ranked_again(
 
 
 def test_what_is_done_again_is_explained_by_the_settings_own_names(
-    copied: Callable[[str], Path], folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
+    copied: Run, folder: Path, tiny_llm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = copied("explained")
     changes = ("--export.top_k=9", "--distill.weight=3", "--evaluate.candidates=3")
@@ -328,9 +344,7 @@ def test_one_step_does_what_it_needs_and_no_more(do: Run) -> None:
     assert {path.name for path in run.iterdir()} == {"prepare", "student", "teacher"}
 
 
-def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(
-    do: Run, copied: Callable[[str], Path]
-) -> None:
+def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(do: Run, copied: Run) -> None:
     run = copied("cut off")
     store = {path.name: path.read_bytes() for path in (run / "teacher_outputs").iterdir() if path.is_file()}
     times = {path: path.stat().st_mtime_ns for path in (run / "teacher_outputs").rglob("shard-*/*")}
@@ -342,13 +356,19 @@ def test_an_export_cut_off_before_its_folder_took_its_name_is_taken_as_it_is(
         assert (run / "teacher_outputs" / name).read_bytes() == store[name]
 
 
-def test_without_export_there_is_no_distillation(do: Run) -> None:
+@pytest.mark.usefixtures("not_drawn")
+def test_without_export_there_is_no_distillation(do: Run, copied: Run) -> None:
+    copied("no export", "prepare", "student", "teacher")
     run = do("no export", "--export.enabled=false")
     assert {path.name for path in run.iterdir()} == set(STEPS) - {"teacher_outputs", "distilled"}
     assert list(metrics(run)["models"]) == MODELS[:-1]
 
 
-def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_model_is_asked_for(do: Run) -> None:
+@pytest.mark.usefixtures("not_drawn")
+def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_model_is_asked_for(
+    do: Run, copied: Run
+) -> None:
+    copied("no teacher", "prepare", "student")
     run = do("no teacher", "--teacher.kind=none", "--teacher.llm=not/there", "--teacher.title_encoder=minilm")
     assert {path.name for path in run.iterdir()} == {"prepare", "student", "evaluation", "report"}
     assert list(metrics(run)["models"]) == MODELS[:-2]
@@ -357,9 +377,8 @@ def test_without_a_teacher_students_and_baselines_are_compared_and_no_language_m
     assert "teacher:\n  kind: none\n" in report  # the configuration that gives this run again
 
 
-def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_left_them(
-    do: Run, copied: Callable[[str], Path]
-) -> None:
+@pytest.mark.usefixtures("not_drawn")
+def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_left_them(do: Run, copied: Run) -> None:
     run = copied("left out")
     do("left out", "--export.enabled=false")
     report = (run / "report" / "report.md").read_text(encoding="utf-8")
@@ -413,18 +432,32 @@ VARIANTS = {
 }
 
 
-def test_the_teacher_is_asked_about_made_up_histories(do: Run) -> None:
-    run = do("mixed histories", *VARIANTS["mixed histories"])
+@pytest.fixture(scope="module")
+def varied(do: Run, copied: Run) -> Run:
+    """The run with a variant's settings, done to the end once; from the finished one, where its data are the same."""
+
+    @cache
+    def varied(variant: str) -> Path:
+        settings = VARIANTS[variant]
+        if not any(option.startswith("--data.") for option in settings):
+            copied(variant)
+        return do(variant, *settings)
+
+    return varied
+
+
+def test_the_teacher_is_asked_about_made_up_histories(varied: Run) -> None:
+    run = varied("mixed histories")
     users = np.concatenate([np.load(path) for path in sorted(run.glob("teacher_outputs/shard-*/users.npy"))])
     people = len(json.loads((run / "prepare" / "users.json").read_text(encoding="utf-8")))
     assert sorted(set(users[users >= people].tolist())) == list(range(people, people + 9))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_other_settings_run_to_the_end(request: pytest.FixtureRequest, do: Run, variant: str) -> None:
+def test_other_settings_run_to_the_end(request: pytest.FixtureRequest, varied: Run, variant: str) -> None:
     if variant == "compiled":
         request.getfixturevalue("graphs_alone")
-    found = metrics(do(variant, *VARIANTS[variant]))
+    found = metrics(varied(variant))
     assert list(found["models"]) == MODELS
     assert all(0 <= values["ndcg@10"] <= 1 for values in found["models"].values())
     assert found["split"] == ("validation" if variant.startswith("validation") else "test")

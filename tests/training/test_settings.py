@@ -37,38 +37,68 @@ Trained = Callable[..., tuple[dict[str, Any], Path, RunConfig]]
 """Trains, and answers with the evidence, the folder and the settings."""
 
 
+def train_tiny(llm: Path, data: PreparedData, folder: Path, **settings: Any) -> tuple[dict[str, Any], RunConfig]:
+    """Train a tiny teacher with some settings into a folder beside its `student`: the whole of its evidence."""
+    train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
+    base: dict[str, Any] = {
+        "llm": str(llm),
+        "layers": 2,
+        "history_length": 8,
+        "head_dim": 8,
+        "title_dim": 6,
+        "prompt": "text",
+        "adapter": AdapterConfig(dropout=0.0),
+        "train": TrainConfig(**train_settings),
+        "title_encoder": "llm",
+        "title_decay": 0.0,
+    }
+    config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
+    users = [str(number) for number in range(data.num_users)]
+    with Profiler() as profiler:
+        context = RunContext("cpu", profiler, folder)
+        train_teacher(config, data, users, folder.with_name("student"), context, "x")
+    return read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}, config
+
+
+def make_place(folder: Path, data: PreparedData) -> None:
+    """An untrained student, and no blocks that another test has compiled."""
+    torch.compiler.reset()  # what another test has compiled would be taken over
+    torch.manual_seed(0)
+    (folder / "student").mkdir()
+    save_student(make_student(STUDENT, data.num_items), folder / "student")
+
+
 @pytest.fixture
 def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Train a tiny teacher with some settings; the whole of `evidence.json`, and the folder."""
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
-    torch.compiler.reset()  # what another test has compiled would be taken over
-    torch.manual_seed(0)
-    (tmp_path / "student").mkdir()
-    save_student(make_student(STUDENT, tiny_data.num_items), tmp_path / "student")
+    make_place(tmp_path, tiny_data)
 
     def train(name: str = "teacher", **settings: Any) -> tuple[dict[str, Any], Path, RunConfig]:
-        train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
-        base: dict[str, Any] = {
-            "llm": str(tiny_llm),
-            "layers": 2,
-            "history_length": 8,
-            "head_dim": 8,
-            "title_dim": 6,
-            "prompt": "text",
-            "adapter": AdapterConfig(dropout=0.0),
-            "train": TrainConfig(**train_settings),
-            "title_encoder": "llm",
-            "title_decay": 0.0,
-        }
-        config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
-        folder = tmp_path / name
-        users = [str(number) for number in range(tiny_data.num_users)]
-        with Profiler() as profiler:
-            train_teacher(config, tiny_data, users, tmp_path / "student", RunContext("cpu", profiler, folder), "x")
-        evidence = read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}
-        return evidence, folder, config
+        evidence, config = train_tiny(tiny_llm, tiny_data, tmp_path / name, **settings)
+        return evidence, tmp_path / name, config
 
     return train
+
+
+Evidence = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def evidence_of(tiny_llm: Path, tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """The evidence of a teacher with some settings, trained once for all tests that compare with it."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def evidence_of(**settings: Any) -> dict[str, Any]:
+        if repr(settings) not in known:
+            folder = tmp_path_factory.mktemp("base")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
+                make_place(folder, tiny_data)
+                known[repr(settings)] = train_tiny(tiny_llm, tiny_data, folder / "teacher", **settings)[0]
+        return known[repr(settings)]
+
+    return evidence_of
 
 
 def last_row(folder: Path) -> dict[str, str]:
@@ -103,10 +133,10 @@ SETTINGS = [
 @pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize(("key", "settings", "fact"), SETTINGS, ids=lambda one: str(one).replace(" ", ""))
 def test_a_setting_changes_what_runs_and_leaves_evidence(
-    trained: Trained, key: str, settings: dict[str, Any], fact: Any
+    trained: Trained, evidence_of: Evidence, key: str, settings: dict[str, Any], fact: Any
 ) -> None:
-    base, _, _ = trained("base", **({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
-    changed, _, _ = trained("changed", **settings)
+    base = evidence_of(**({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
+    changed = base if settings == {"quantization": "nf4"} else trained("changed", **settings)[0]
     assert judged(changed, key)["in_effect"], judged(changed, key)
     if settings != {"quantization": "nf4"}:
         assert changed[fact] != base[fact]
@@ -123,8 +153,10 @@ SAVED_EACH_STEP = {"max_epochs": 2, "accumulate_grad_batches": 2, "checkpoint_se
 
 
 @pytest.mark.parametrize("place", ["in the first step", "in a later step", "behind the last step"])
-def test_evidence_is_of_all_tries(trained: Trained, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    whole, _, _ = trained("whole", padding="packed", train=SAVED_EACH_STEP)
+def test_evidence_is_of_all_tries(
+    trained: Trained, evidence_of: Evidence, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    whole = evidence_of(padding="packed", train=SAVED_EACH_STEP)
     with monkeypatch.context() as patch:
         if place == "behind the last step":
             patch.setattr(Ranker, "save", mock.Mock(side_effect=Killed))
@@ -151,9 +183,8 @@ def test_evidence_is_of_all_tries(trained: Trained, monkeypatch: pytest.MonkeyPa
     }
 
 
-def test_four_bits_change_what_runs(trained: Trained) -> None:
-    plain, _, _ = trained("plain")
-    four, _, _ = trained("four", quantization="nf4")
+def test_four_bits_change_what_runs(evidence_of: Evidence) -> None:
+    plain, four = evidence_of(), evidence_of(quantization="nf4")
     assert not plain["quantised_kernels"]
     assert sum(four["quantised_kernels"].values()) > 0
     assert four["quantised_layers"] == 2 * 7

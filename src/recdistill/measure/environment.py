@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def environment(device: str) -> Environment:
         "gpu": _gpu(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "git": _git(Path(__file__).parents[1]),
+        "git": _own_git(),
     }
 
 
@@ -85,6 +86,12 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+@cache
+def _own_git() -> Git | None:
+    """Of this package; asked for once, since a process goes on with the code that it has read."""
+    return _git(Path(__file__).parents[1])
 
 
 def _git(package: Path) -> Git | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from recdistill.reporting.collect import CurvePoint
@@ -178,9 +179,11 @@ def plain_labels(names: Sequence[str], kind: str) -> list[str]:
 def to_svg(figure: Figure, name: str) -> str:
     """The figure's `<svg>` element, transparent, its ids prefixed by `name`."""
     file, stood_in = io.StringIO(), stand_ins(figure)
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set(facecolor="none", edgecolor="none")
     with matplotlib.rc_context({"svg.hashsalt": name}):
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
+        FigureCanvasSVG(figure).print_svg(file, metadata=nothing)  # `savefig` draws twice, for the layout
     svg = file.getvalue()
     svg = put_back(svg[svg.index("<svg") :].strip(), stood_in)
     svg = svg.replace(INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)

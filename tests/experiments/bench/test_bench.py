@@ -1,9 +1,7 @@
 """The bench end to end: real processes, a tiny language model."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 
 from chain import write_interactions
+from processes import bench_killed_after
 from recdistill.cli import main
 from recdistill.experiments.bench.reading import read_matrix
 from recdistill.experiments.bench.results import add_row
@@ -68,15 +67,9 @@ def bench(study: Path, out: Path, *more: str) -> int:
 def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     # Killed where it cannot tidy up, as soon as its first cell is there.
-    first = subprocess.Popen(
-        [sys.executable, "-m", "recdistill", "bench", str(study), "--out", str(out), "--quiet"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    until = time.monotonic() + 300
-    while not (out / "results.jsonl").is_file() and time.monotonic() < until:
-        time.sleep(0.05)
-    os.kill(first.pid, signal.SIGKILL)
-    first.wait()
+    command = ["bench", str(study), "--out", str(out), "--quiet"]
+    assert bench_killed_after(1, command, tmp_path / "stderr") == -signal.SIGKILL
+    assert (tmp_path / "stderr").read_text() == ""
     kept = rows(out)
     assert kept[("base", 1)]["status"] == "finished"
 
