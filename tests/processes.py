@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,31 @@ def killed_after(step: str, checkpoints: int, command: Sequence[str], stderr: Pa
     process.start()
     process.join()
     return process.exitcode
+
+
+def ended_with_full_disk(most: int, command: Sequence[str], stderr: Path) -> int | None:
+    """Run a command in a process that may write no file beyond so many bytes.
+
+    Args:
+        most: bytes of a file.
+        command: words behind `recdistill`.
+        stderr: new file that takes what it says.
+
+    Returns:
+        The process's exit code, negative where it was ended by a signal.
+    """
+    process = _server().Process(target=_run_limited, args=(most, list(command), stderr))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _run_limited(most: int, command: list[str], stderr: Path) -> None:
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    from recdistill.cli import main
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    sys.exit(main(command))
 
 
 def bench_killed_after(row: int, command: Sequence[str], stderr: Path) -> int | None:

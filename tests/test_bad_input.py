@@ -2,9 +2,6 @@
 
 import errno
 import fcntl
-import resource
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import polars as pl
 import pytest
 
 from chain import options, write_interactions
+from processes import ended_with_full_disk
 from recdistill.cli import main
 
 Fail = Callable[..., str]
@@ -257,15 +255,10 @@ def test_unknown_thing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
 def test_full_disk(tmp_path: Path, tiny_llm: Path, events: Path, step: str, limit: int) -> None:
     """A limit on the size of files stands in for a disk that is full: writing ends in the middle, by an error."""
     arguments = options(tmp_path / "run", tiny_llm, events, "--student.embedding_dim=64")
-    done = subprocess.run(
-        [sys.executable, "-m", "recdistill", step, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    assert done.returncode == 2, done.stderr
-    (line,) = done.stderr.splitlines()
+    status = ended_with_full_disk(limit, [step, *arguments], tmp_path / "stderr")
+    said = (tmp_path / "stderr").read_text()
+    assert status == 2, said
+    (line,) = said.splitlines()
     assert line.startswith(f"recdistill: error: {tmp_path / 'run' / step}")
     assert "nothing half-written was kept" in line
     assert not (tmp_path / "run" / step).exists()

@@ -2,6 +2,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -31,13 +32,20 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
+@cache
+def imports_of(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """All imports of a file, also inside functions; read once for the tests of every module."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def imported_modules(path: Path) -> set[str]:
     """Modules of the package that a file imports anywhere, also inside functions."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports_of(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: imports are absolute"
             within = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name if name in MODULES else str(node.module) for name in within}
@@ -100,7 +108,7 @@ def names_taken_from(package_name: str) -> set[str]:
     """Names that other modules import from a package itself, its modules not counted."""
     found: set[str] = set()
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in imports_of(path):
             if isinstance(node, ast.ImportFrom) and node.module == package_name and module != package_name:
                 found |= {alias.name for alias in node.names if f"{package_name}.{alias.name}" not in MODULES}
     return found
@@ -117,7 +125,7 @@ def test_a_packages_face_says_what_it_is_and_what_others_may_take_from_it(name: 
 
 def test_no_module_imports_pickle() -> None:
     for path in MODULES.values():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            named = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        for node in imports_of(path):
+            named = [alias.name for alias in node.names]
             named += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             assert not {"pickle", "dill", "cloudpickle", "joblib", "marshal"} & set(named), path
