@@ -46,6 +46,7 @@ from recdistill.config import ExportConfig, GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.distill.export import export_outputs, top_items
+from recdistill.distill.exportable import Growing
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
@@ -63,7 +64,12 @@ class Part:
     def __init__(self, teacher: Teacher, windows: Windows) -> None:
         self.teacher, self.windows = teacher, windows
         self.state_dim, self.prompt_lengths, self.predict = teacher.state_dim, teacher.prompt_lengths, teacher.predict
-        self.read, self.readers = teacher.read, teacher.readers
+        self.read, self.readers, self.trial = teacher.read, teacher.readers, teacher.trial
+
+    @property
+    def growing(self) -> Growing:
+        """The teacher's own."""
+        return self.teacher.growing
 
     def export_windows(self) -> Windows:
         """The windows of this part."""

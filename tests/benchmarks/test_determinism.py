@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from determinism import ROUNDING, Chain, Row, as_markdown, compared
+from determinism import ROUNDING, Row, as_markdown, compared
+from determinism_chain import Chain
 
 
 def test_a_row_keeps_what_it_promises() -> None:

@@ -1,7 +1,8 @@
 """Malformed files of named data sets: RecBole's atomic files, and MovieLens as GroupLens has it."""
 
 from malformed.case import Case, all_of, written
-from malformed.texts import FOREIGN, GOOD, ITEMS, reading
+from malformed.foreign import FOREIGN, GOOD, ITEMS
+from malformed.texts import reading
 
 
 def source(kind: str, name: str, said: str = "", path: str = "", **files: bytes) -> Case:

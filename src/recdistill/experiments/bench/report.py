@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from recdistill.errors import UserError
-from recdistill.experiments.bench import plots, tables
+from recdistill.experiments.bench import plots, tables, two_factors
 from recdistill.experiments.bench.language import BenchTexts
 from recdistill.experiments.bench.matrix import BASE, Matrix, Section
 from recdistill.experiments.bench.results import FINISHED, Results, read_rows, results_of
@@ -196,14 +196,14 @@ def _section(results: Results, section: Section, texts: BenchTexts) -> list[Bloc
         Heading(texts.section(section)),
         *([Paragraph(question)] if question else []),
         *(block for block in found if block),
-        *tables.two_by_two(results, section, texts),
+        *two_factors.two_by_two(results, section, texts),
         Bullets(tuple(_findings(results, section, texts))),
     ]
 
 
 def _findings(results: Results, section: Section, texts: BenchTexts, brief: bool = False) -> list[str]:
     told = [finding(results, cell, section.against, texts, brief) for cell in section.cells if cell != section.against]
-    return told + tables.shares(results, section, texts) + _paybacks(results, section, texts)
+    return told + two_factors.shares(results, section, texts) + _paybacks(results, section, texts)
 
 
 def _paybacks(results: Results, section: Section, texts: BenchTexts) -> list[str]:
