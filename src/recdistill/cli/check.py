@@ -9,6 +9,7 @@ from recdistill.errors import UserError
 from recdistill.experiments.bench.results import FILE as RESULTS_FILE
 from recdistill.experiments.bench.results import read_rows
 from recdistill.serving.bundle_files import BUNDLE_FILE, read_bundle
+from recdistill.serving.item_index import INDEX_FILE, INDEX_FOLDER, read_about
 from recdistill.serving.loading import BUNDLE_FOLDER
 from recdistill.storage.new_folder import repaired
 
@@ -30,9 +31,11 @@ def check_folder(folder: Path) -> list[Part]:
     """All parts of a folder; a bundle in a run is one of them."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
+    indexes = [_index(path.parent, folder) for path in sorted(folder.glob(f"{INDEX_FOLDER}/*/{INDEX_FILE}"))]
     if (folder / BUNDLE_FILE).is_file():
-        return [_bundle(folder, ".")]
-    more = [_bundle(folder / BUNDLE_FOLDER, BUNDLE_FOLDER)] if (folder / BUNDLE_FOLDER).is_dir() else []
+        return [_bundle(folder, "."), *indexes]
+    bundles = [_bundle(folder / BUNDLE_FOLDER, BUNDLE_FOLDER)] if (folder / BUNDLE_FOLDER).is_dir() else []
+    more = [*indexes, *bundles]
     if (folder / RESULTS_FILE).is_file():
         more.append(_rows(folder))
     try:
@@ -49,6 +52,15 @@ def _bundle(folder: Path, name: str) -> Part:
     except UserError as error:
         return Part(name, "damaged", told=str(error))
     return Part(name, "whole", len(bundle.files), sum(one.bytes for one in bundle.files.values()))
+
+
+def _index(folder: Path, below: Path) -> Part:
+    name = folder.relative_to(below).as_posix()
+    try:
+        files = read_about(folder)["files"]
+    except UserError as error:
+        return Part(name, "damaged", told=str(error))
+    return Part(name, "whole", len(files), sum(one["bytes"] for one in files.values()))
 
 
 def _rows(folder: Path) -> Part:

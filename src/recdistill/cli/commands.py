@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from recdistill.cli import recommend
-from recdistill.cli.bundles import add_items, bundle
+from recdistill.cli.bundles import add_items, bundle, index
 from recdistill.cli.check import check
 from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.experiments import bench, compare, study, tune
@@ -103,7 +103,7 @@ def _run(words: Sequence[str]) -> None:
 
 def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
     """Refuse what can be refused before torch is imported, which takes seconds."""
-    if command in ("recommend", "bundle", "add-items", "serve", "compare"):
+    if command in ("recommend", "bundle", "index", "add-items", "serve", "compare"):
         for run in [options["run"]] if command != "compare" else options.runs:
             check_finished(Path(run))
     elif command in (*SPECS, "run", "tune"):
@@ -133,6 +133,8 @@ def _dispatch(command: str, options: Namespace) -> None:
         check(options)
     elif command == "bundle":
         bundle(options)
+    elif command == "index":
+        index(options)
     elif command == "add-items":
         add_items(options)
     elif command == "serve":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
@@ -19,6 +19,7 @@ from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.languages import LANGUAGES
 from recdistill.plan.plan_config import PlanConfig
+from recdistill.serving.answers import Model
 from recdistill.steps import SPECS, STEPS
 from recdistill.version import __version__
 
@@ -31,6 +32,7 @@ FETCH = "Fetch data or a language model into the user's cache."
 CONFIGS = "Copy the ready configurations that come with the package to a folder."
 RECOMMEND = "Recommend the next items after a history, with the distilled student."
 BUNDLE = "Write one self-contained folder that answers without torch, from a finished run."
+INDEX = "Make an approximate index of a student's items, with its recall measured (needs the extra `index`)."
 ADD_ITEMS = "Add new items to a distilled student by their text; nothing is trained."
 BENCH = "Run a designed experiment over settings of the teacher, and write its report."
 COMPARE = "Compare finished runs from their stored ranks: seeds, intervals, paired tests."
@@ -124,6 +126,7 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
         "plan": _plan_parser(command == "plan"),
         "recommend": _recommend_parser(),
         "bundle": _bundle_parser(),
+        "index": _index_parser(),
         "add-items": _add_items_parser(),
         "serve": with_serve_options(_subparser(SERVE)),
     }
@@ -263,6 +266,17 @@ def _bundle_parser() -> ArgumentParser:
     bundle.add_argument("--name", type=str, default="", help="Its name in answers and on its card. Empty: the run's.")
     bundle.add_argument("--int8", action="store_true", help="Also in 8 bits, with what that costs on validation.")
     return bundle
+
+
+def _index_parser() -> ArgumentParser:
+    index = _subparser(INDEX)
+    index.add_argument("run", type=str, help="Folder of a finished run; its bundle takes the index too.")
+    index.add_argument("--model", choices=list(get_args(Model)), default="distilled", help="Whose item vectors.")
+    index.add_argument("--recall", type=float, default=0.98, help="Share of the exact ten best to find.")
+    index.add_argument("--out", type=str, default="", help="Folder to write, such as BUNDLE/index. Empty: RUN/index.")
+    index.add_argument("--seed", type=int, default=42, help="Of k-means, which groups the items.")
+    index.add_argument("--json", action="store_true", help="What index.json holds, instead of a line.")
+    return index
 
 
 def _add_items_parser() -> ArgumentParser:

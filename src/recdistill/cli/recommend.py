@@ -37,6 +37,7 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("history", type=str, nargs="+", help="Titles, parts of titles or item ids, oldest first.")
     parser.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
     parser.add_argument("--model", choices=list(get_args(Model)), default="distilled", help="Which model to ask.")
+    parser.add_argument("--approximate", action="store_true", help="A list from the index of `recdistill index`.")
     parser.add_argument("--because", type=int, default=0, help="Items of the history to name that weighed most.")
     parser.add_argument("--json", action="store_true", help="One JSON object instead of a list.")
     seen = parser.add_mutually_exclusive_group()
@@ -91,7 +92,7 @@ def recommend(options: Any) -> None:
     """Answer one command."""
     from recdistill.serving.recommender import Recommender
 
-    recommender = Recommender.load(Path(options.run), model=options.model)
+    recommender = Recommender.load(Path(options.run), model=options.model, approximate=options.approximate)
     understood = recommender.find(options.history)
     exclude_seen = False if options.keep_seen else True if options.leave_seen_out else None
     items = [match.item for match in understood]

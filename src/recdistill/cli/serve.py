@@ -20,6 +20,7 @@ def with_serve_options(parser: ArgumentParser) -> ArgumentParser:
     parser.add_argument("--host", type=str, default="127.0.0.1", help="Address to listen on; 0.0.0.0: all.")
     parser.add_argument("--port", type=int, default=8000, help="Port to listen on; 0: a free one.")
     parser.add_argument("--workers", type=int, default=1, help="Processes that answer; one per core is most useful.")
+    parser.add_argument("--approximate", action="store_true", help="Lists from the index of `recdistill index`.")
     parser.add_argument(
         "--api_key_file",
         type=str,
@@ -58,6 +59,7 @@ def serve(options: Any) -> None:
         timeout=options.timeout,
         drain=options.drain,
         quiet=options.quiet,
+        approximate=options.approximate,
     )
     http.serve(settings, _announce)
 

@@ -1,6 +1,7 @@
 """A student that onnxruntime runs: no torch, one thread, a tenth of a millisecond a history."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,13 @@ class OnnxEngine:
         most = max(1, score_memory * 2**20 // (4 * len(self._vectors)))
         self._state_alone = ort.RunOptions()
         self._state_alone.only_execute_path_to_fetches = True
-        self._lists = ExactLists(self._vectors, score_memory) if self.num_items >= LARGE else None
+        self._score_memory = score_memory
         self._chunk = 1 if alone else min(CHUNK, most)
+
+    @cached_property
+    def _lists(self) -> ExactLists:
+        """Made when the first list is asked for: with an index, none is."""
+        return ExactLists(self._vectors, self._score_memory)
 
     @property
     def item_vectors(self) -> FloatArray:
@@ -60,7 +66,7 @@ class OnnxEngine:
         In a large catalog the graph's own scores and list would take most of the time; there the state alone is
         computed, and :class:`recdistill.serving.exact_lists.ExactLists` finds the list.
         """
-        if self._lists is not None:
+        if self.num_items >= LARGE:
             return self._lists.best(self.states(histories), top_k, histories if exclude_seen else None)
         if len(histories) <= self._chunk:
             return self._best(histories, top_k, exclude_seen)

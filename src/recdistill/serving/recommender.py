@@ -64,7 +64,12 @@ class Recommender:
 
     @classmethod
     def load(
-        cls, path: Path | str, model: Model = "distilled", int8: bool = False, score_memory: int = SCORE_MEMORY
+        cls,
+        path: Path | str,
+        model: Model = "distilled",
+        int8: bool = False,
+        score_memory: int = SCORE_MEMORY,
+        approximate: bool = False,
     ) -> "Recommender":
         """The distilled (or the plain) student of a bundle or of a finished run.
 
@@ -76,12 +81,19 @@ class Recommender:
             model: which model answers.
             int8: the bundle's model in 8 bits (`recdistill bundle --int8`).
             score_memory: MiB of scores held at a time; one history's are the least.
+            approximate: lists come from the index that `recdistill index` made; what else is asked for is exact.
 
         Raises:
-            UserError: the model or the catalog is missing or broken; the message names the step that makes it.
+            UserError: the model, the catalog or the index is missing, broken or of another model; the message names the
+                command that makes it.
         """
         found = load(Path(path), model, int8, score_memory)
-        return cls(found.engine, found.catalog, found.exclude_seen, found.popularity, found.about)
+        engine = found.engine
+        if approximate:
+            from recdistill.serving.item_index import IndexedEngine, load_index
+
+            engine = IndexedEngine(engine, load_index(Path(path), model, engine))
+        return cls(engine, found.catalog, found.exclude_seen, found.popularity, found.about)
 
     def find(self, history: Sequence[str]) -> list[Match]:
         """The item that each entry means, in the same order: an external id, a title, or enough of a title.

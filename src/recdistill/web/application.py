@@ -48,7 +48,7 @@ class Application:
         load: Callable[[], Served] | None = None,
         tell_others: Callable[[], None] = lambda: None,
     ) -> None:
-        load = load or partial(load_served, settings.source)
+        load = load or partial(load_served, settings.source, settings.approximate)
         self.welcome = True
         self.metrics = Metrics()
         self.api = Api(load(), self.metrics)

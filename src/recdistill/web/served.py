@@ -108,18 +108,22 @@ class Served:
         raise Problem("unknown-item", f"the catalog has no {named}{more}", errors=errors)
 
 
-def load_served(source: Path) -> Served:
+def load_served(source: Path, approximate: bool = False) -> Served:
     """Load the models of a bundle or a run, and make the first search and the first answer quick.
+
+    Args:
+        source: the bundle or the run.
+        approximate: lists come from an index; a plain student without one is not served.
 
     Raises:
         UserError: the source holds no usable distilled model.
     """
     from recdistill.serving.recommender import Recommender
 
-    distilled = Recommender.load(source, model="distilled")
+    distilled = Recommender.load(source, model="distilled", approximate=approximate)
     recommenders: dict[Trained, Recommender] = {"distilled": distilled}
     try:
-        recommenders["student"] = Recommender.load(source, model="student")
+        recommenders["student"] = Recommender.load(source, model="student", approximate=approximate)
     except UserError as error:
         logger.info("the plain student is not served: %s", error)
     served = Served(recommenders, read_examples(source, distilled.catalog), _counts_items(distilled))

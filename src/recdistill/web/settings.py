@@ -25,6 +25,7 @@ class ServeSettings:
         timeout: seconds after which a request is given up.
         drain: seconds between SIGTERM, when `/ready` turns to 503, and the last new connection.
         quiet: log no line per request.
+        approximate: lists come from the index that `recdistill index` made.
     """
 
     source: Path
@@ -36,6 +37,7 @@ class ServeSettings:
     timeout: float = 10.0
     drain: float = 0.0
     quiet: bool = False
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be served.
