@@ -1,5 +1,6 @@
 from recdistill.reporting.document import Bullets, Code, Document, Figure, Heading, Paragraph, Remark, table
 from recdistill.reporting.html import to_html
+from recdistill.reporting.markdown import to_markdown
 
 BAD = "<script>alert('x')</script> & \"q\""
 ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; &quot;q&quot;"
@@ -34,6 +35,14 @@ def test_tables_scroll_and_numbers_stand_right() -> None:
     assert '<div class="scroll" role="region" tabindex="0" aria-label="m"><table>' in page
     assert "It scrolls." not in page, "two columns need no scrolling"
     assert '<td class="word">a</td><td><strong>1</strong></td>' in page
+
+
+def test_a_last_column_that_tells_something_is_of_words_and_its_lines_wrap() -> None:
+    told = table(["m", "p", "result"], [["a", "0.1", "inconclusive, since the interval excludes 0"]], told=True)
+    page = to_html(Document("t", "en", (told,), ""))
+    assert '<td>0.1</td><td class="word">inconclusive, since' in page
+    assert "td.word:last-child { white-space: normal;" in page
+    assert "| --- | ---: | --- |" in to_markdown(Document("t", "en", (told,), ""))
 
 
 def test_an_interval_has_a_line_of_its_own_and_a_wide_table_says_that_it_scrolls() -> None:

@@ -42,12 +42,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first `labels` columns hold words, the others numbers."""
+    """A table; the first `labels` columns hold words, and so does the last where it is `told`, the others numbers."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     caption: str = ""
     labels: int = 1
+    told: bool = False
+
+    def is_words(self, column: int) -> bool:
+        """Whether a column holds words."""
+        return column < self.labels or (self.told and column == len(self.header) - 1)
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,11 @@ def table(
     caption: str = "",
     labels: int = 1,
     strong: Collection[tuple[int, int]] = (),
+    told: bool = False,
 ) -> Table:
     """A table of plain texts; `strong` holds the (row, column) places that are set in bold."""
     cells = (
         tuple(Cell(text, (number, column) in strong) for column, text in enumerate(row))
         for number, row in enumerate(rows)
     )
-    return Table(tuple(header), tuple(cells), caption, labels)
+    return Table(tuple(header), tuple(cells), caption, labels, told)

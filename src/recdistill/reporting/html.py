@@ -36,7 +36,7 @@ th { font-weight: 600; color: var(--soft); }
 .word { text-align: left; }
 .ends { display: block; font-weight: 400; color: var(--soft); }
 .hint { display: none; color: var(--soft); font-size: .85rem; margin: 1rem 0 -.75rem; }
-td.word:last-child { white-space: normal; overflow-wrap: anywhere; }
+td.word:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
 .caption, figcaption { color: var(--soft); font-size: .85rem; margin: .25rem 0 1rem; }
 figure { margin: 1.25rem 0; }
 svg { max-width: 100%; height: auto; display: block; }
@@ -46,7 +46,7 @@ pre { overflow-x: auto; padding: .75rem; background: var(--panel); border-radius
 summary { cursor: pointer; }
 @media (max-width: 48rem) {
   .hint { display: block; }
-  tr > :first-child { position: sticky; left: 0; min-width: 7rem; background: var(--page); white-space: normal;
+  tr > :first-child { position: sticky; left: 0; min-width: 8rem; background: var(--page); white-space: normal;
     overflow-wrap: anywhere; box-shadow: 1px 0 var(--line); }
 }
 @media print { body { max-width: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
@@ -110,7 +110,7 @@ def _block(block: Block, headings: Iterator[int], hint: str) -> str:
 
 def _table(table: Table, hint: str) -> str:
     """A table that scrolls where it is wider than the page; narrow pages say so and keep its first column in sight."""
-    kinds = [' class="word"' if column < table.labels else "" for column in range(len(table.header))]
+    kinds = [' class="word"' if table.is_words(column) else "" for column in range(len(table.header))]
     header = "".join(
         f'<th scope="col"{kind}>{escape(text)}</th>' for text, kind in zip(table.header, kinds, strict=True)
     )

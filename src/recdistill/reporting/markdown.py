@@ -53,7 +53,7 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    rules = ["---" if column < table.labels else "---:" for column in range(len(table.header))]
+    rules = ["---" if table.is_words(column) else "---:" for column in range(len(table.header))]
     rows = [[Cell(text) for text in table.header], [Cell(rule) for rule in rules], *table.rows]
     lines = ["| " + " | ".join(_cell(cell, rule=number == 1) for cell in row) + " |" for number, row in enumerate(rows)]
     return "\n".join(lines) + (f"\n\n{escape(table.caption)}" if table.caption else "")

@@ -160,7 +160,7 @@ def tests(run: Run, texts: Texts) -> list[Block]:
     caption = texts("tests_caption", permutations=f"{run.metrics['permutations']:,}")
     header = [texts("difference"), texts("metric"), *_test_header(texts)]
     rows = [[_pair(test, texts), metric_name(test["metric"]), *_test_row(test, texts)] for test in run.metrics["tests"]]
-    return [heading, table(header, rows, caption, labels=2)]
+    return [heading, table(header, rows, caption, labels=2, told=True)]
 
 
 def slice_sections(run: Run, texts: Texts) -> list[Block]:
@@ -202,7 +202,7 @@ def _slice_tests(parts: list[Slice], kind: str, texts: Texts) -> list[Block]:
             [_slice_name(part, kind, texts), _pair(test, texts), *_test_row(test, texts)] for test in found if test
         ]
     header = [_axis(kind, texts), texts("difference"), *_test_header(texts)]
-    return [table(header, rows, texts("slice_tests_caption"), labels=2)] if rows else []
+    return [table(header, rows, texts("slice_tests_caption"), labels=2, told=True)] if rows else []
 
 
 def _axis(kind: str, texts: Texts) -> str:
