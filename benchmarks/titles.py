@@ -16,7 +16,8 @@ vectors see.
 Before such a name may stand another encoder, `llm:titles`, or several, `minilm+llm:titles`, whose whitened embeddings
 are set side by side. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
 alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
-(distill.embedding_weight), `titles@dim384` (teacher.title_dim).
+(distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@likeness` trains nothing: items are ranked by
+title similarity, as in the teacher's third part.
 
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
 of ranks and a line of JSON in `titles.jsonl` for each arm and seed; what is there is not trained again, and an
@@ -36,6 +37,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from new_items import Likeness
 from recdistill.config import DistillConfig, EvaluateConfig, LossConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.config.teacher import Weights
 from recdistill.config.title_tuning import TitleTuningConfig
@@ -44,6 +46,7 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.metrics import METRICS
 from recdistill.evaluation.protocol import rank_validation
+from recdistill.evaluation.ranking import Scorer
 from recdistill.evaluation.significance import bootstrap_means, interval, sign_flip_test
 from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import title_embeddings
@@ -66,6 +69,7 @@ READINGS: dict[str, tuple[Weights, bool]] = {
     "tuned": ("pretrained", True),
     "tuned-shuffled": ("shuffled", True),
 }
+LIKENESS = "likeness"
 CONTROLS = {"titles": ("shuffled", "random"), "tuned": ("tuned-shuffled", "titles"), "tuned-shuffled": ("shuffled",)}
 """What a reading is set beside."""
 
@@ -110,6 +114,8 @@ class Arm:
         changes: dict[str, Any] = {"embedding_weight": 1.0}
         dim = TeacherConfig().title_dim
         for use in filter(None, self.use.split(",")):
+            if use == LIKENESS:
+                continue
             if use in ("start", "both"):
                 changes |= {"start": "titles", "embedding_weight": float(use == "both")}
             elif use.startswith("ids"):
@@ -166,29 +172,26 @@ def ranks_folder(out: Path, name: str, seed: int) -> Path:
 def train_arm(
     name: str, seed: int, data: PreparedData, arguments: argparse.Namespace, folder: Path
 ) -> Mapping[str, Any]:
-    """One student of one arm: its line, its ranks written to `folder`."""
+    """One arm: its line, its ranks written to `folder`."""
     began = time.process_time()
     arm = Arm.of(name, arguments.encoder)
     config = arm.config(seed, arguments)
     titles = torch.zeros(data.num_items + 1, 1) if arm.reading == "plain" else arm_titles(arm, seed, data, arguments)
     read = time.process_time() - began
-    student, train = titled_student(config, data.num_items, titles), config.student.train
-    windows = training_windows(data, config.student.max_length, config.student.windows)
-    targets = data.targets("validation")
-    watched = Targets(targets.users[:WATCHED], targets.positions[:WATCHED])
-    loss = config.student.loss
-    training = StudentTraining(student, data, windows, loss, train, seed, "cpu", EvaluateConfig(), watched)
     folder.mkdir(parents=True, exist_ok=True)
-    with Profiler("cpu") as profiler:
-        fit(training, train, RunContext("cpu", profiler, folder), seed, f"{name} {arguments}", f"{name}, seed {seed}")
+    untrained = LIKENESS in arm.use.split(",")
+    if untrained:
+        scorer: Scorer = Likeness(whiten(titles, config.teacher.title_dim), data, config.student.max_length)
+    else:
+        scorer = trained_scorer(name, config, titles, data, arguments, folder)
     trained = time.process_time() - began - read
-    ranking = rank_validation(student_sequence_scorer(student, data, "cpu"), data, EvaluateConfig())
+    ranking = rank_validation(scorer, data, EvaluateConfig())
     write_array(folder / "ranks.npy", ranking.ranks)
     values, few = ndcg(ranking.ranks), few_trained(data)
     return {
         "arm": name,
         "seed": seed,
-        "epochs": arguments.epochs,
+        "epochs": 0 if untrained else arguments.epochs,
         "beta2": arguments.beta2,
         "loss": arguments.loss,
         "encoder": arm.encoder,
@@ -202,6 +205,26 @@ def train_arm(
         "ranking_cpu_seconds": round(time.process_time() - began - read - trained, 1),
         "data": data.fingerprint,
     }
+
+
+def trained_scorer(
+    name: str,
+    config: RunConfig,
+    titles: torch.Tensor,
+    data: PreparedData,
+    arguments: argparse.Namespace,
+    folder: Path,
+) -> Scorer:
+    """A student of these settings, trained on the data alone."""
+    student, train, seed = titled_student(config, data.num_items, titles), config.student.train, config.seed
+    windows = training_windows(data, config.student.max_length, config.student.windows)
+    targets = data.targets("validation")
+    watched = Targets(targets.users[:WATCHED], targets.positions[:WATCHED])
+    loss = config.student.loss
+    training = StudentTraining(student, data, windows, loss, train, seed, "cpu", EvaluateConfig(), watched)
+    with Profiler("cpu") as profiler:
+        fit(training, train, RunContext("cpu", profiler, folder), seed, f"{name} {arguments}", f"{name}, seed {seed}")
+    return student_sequence_scorer(student, data, "cpu")
 
 
 def arm_titles(arm: Arm, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:

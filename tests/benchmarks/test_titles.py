@@ -19,7 +19,7 @@ def test_arms_are_trained_once_and_compared(
     assert main(["prepare", *options(tmp_path / "run", tiny_llm, events)]) == 0
     encoder = tmp_path / "encoder"
     encoder.symlink_to(tiny_llm)
-    arms = ["plain", "titles", "shuffled", "tuned"]
+    arms = ["plain", "titles", "shuffled", "tuned", "titles@likeness"]
     call = [str(tmp_path / "run"), "--out", str(tmp_path / "out"), "--epochs=1", "--steps=2", "--encoder", str(encoder)]
     capsys.readouterr()
     titles.main([*call, "--arms", *arms])
@@ -27,8 +27,9 @@ def test_arms_are_trained_once_and_compared(
     lines = [json.loads(line) for line in (tmp_path / "out" / "titles.jsonl").read_text().splitlines()]
     assert [line["arm"] for line in lines] == arms
     assert len({line["ndcg@10"] for line in lines}) > 1
-    assert [line["steps"] for line in lines] == [0, 0, 0, 2]
-    for told in ("titles - plain: ", "titles - shuffled: ", "tuned - titles: "):
+    assert [line["steps"] for line in lines] == [0, 0, 0, 2, 0]
+    assert [line["epochs"] for line in lines] == [1, 1, 1, 1, 0]
+    for told in ("titles - plain: ", "titles - shuffled: ", "tuned - titles: ", "titles@likeness - titles: "):
         assert told in table
     monkeypatch.setattr(titles, "train_arm", lambda *_: pytest.fail("trained again"))
     titles.main([*call, "--arms", *arms])
