@@ -165,9 +165,21 @@ def _at_least(scores: Tensor, own: Tensor) -> Tensor:
 
 
 def _best(scores: Tensor, rows: Tensor, items: Tensor, top_k: int) -> Tensor:
-    """The items of the K best scores, without those left out: int64 (B, K), 0 where no more are left."""
+    """The items of the K best scores, without those left out: int64 (B, K), 0 where no more are left.
+
+    On a CPU a few rows at a time are copied and listed, since they stay in the cache.
+    """
     if not top_k:
         return torch.zeros(len(scores), 0, dtype=torch.int64)
+    size = max(1, AT_A_TIME // scores.shape[1]) if scores.device.type == "cpu" else len(scores)
+    parts = []
+    for start in range(0, len(scores), size):
+        here = (rows >= start) & (rows < start + size)
+        parts.append(_best_of_few(scores[start : start + size], rows[here] - start, items[here], top_k))
+    return torch.cat(parts) if parts else torch.zeros(0, top_k, dtype=torch.int64)
+
+
+def _best_of_few(scores: Tensor, rows: Tensor, items: Tensor, top_k: int) -> Tensor:
     kept = scores.clone()
     kept[rows, items] = -torch.inf
     values, found = best_items(kept, top_k)
