@@ -153,7 +153,7 @@ def test_shows_curves_cost_gate_evidence_environment_and_command(make_run: Calla
         "49,000,000",
         "Some CPU, 2 cores",
         "were not in effect: teacher.compile",
-        "teacher.compile True NOT IN EFFECT 0 graphs",
+        "teacher.compile true NOT IN EFFECT 0 graphs",
         "0123abcd, with uncommitted changes",
         "recdistill run --config config.yaml",
     )

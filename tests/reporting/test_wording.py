@@ -11,6 +11,7 @@ from recdistill.reporting.wording import (
     metric_name,
     p_relation,
     p_value,
+    plain,
     sentence,
     significance,
     story_sentences,
@@ -159,3 +160,10 @@ def test_the_best_of_all_baselines_is_the_one_to_beat() -> None:
     assert "EASE" in told[0]
     assert "ranks above the student here" in told[1]
     assert "popularity" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(True, "true"), (None, "null"), (0.20000000298023224, "0.2"), (3e-07, "3e-07"), ("nf4", "nf4")]
+)
+def test_a_value_is_told_as_yaml_writes_it(value: object, told: str) -> None:
+    assert plain(value) == told

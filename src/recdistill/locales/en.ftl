@@ -81,6 +81,7 @@ result = result
 result_clear = different
 result_perhaps = inconclusive
 result_level = not detectable
+result_with_reason = { $result }. { $reason }
 tests_caption = Sign-flip test of the paired differences between users ({ $permutations } permutations), Holm-corrected over all pairs for each metric. Not detectable: the interval includes 0. Different: it excludes 0 and the corrected p is below 0.05. Inconclusive: it excludes 0, but the corrected p is 0.05 or more.
 first_of = HR@1 of { $size }
 candidates_text = The protocol of LLaRA and iLoRA: each target is ranked among itself and { $random } random items that are not in the user's history, sampled once and the same for all models. It is much easier than full ranking and is shown only for comparison with those papers.

@@ -81,6 +81,7 @@ result = 判定
 result_clear = 有意差あり
 result_perhaps = 保留
 result_level = 有意差なし
+result_with_reason = { $result }。{ $reason }
 tests_caption = ユーザーごとの差の符号反転検定です（並べ替え { $permutations } 回）。指標ごとに全ペアで Holm 補正を行いました。信頼区間が 0 を含む場合は「有意差なし」です。0 を含まず、補正後の p 値が 0.05 未満なら「有意差あり」、0.05 以上なら「保留」です。
 first_of = HR@1（{ $size } 件中）
 candidates_text = LLaRA と iLoRA の評価方法です。正解 1 件と、履歴にないアイテムから無作為抽出した { $random } 件（全モデル共通）を順位付けします。全アイテムのランキングよりはるかに易しく、論文の数値と比べるための参考値です。

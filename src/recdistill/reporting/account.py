@@ -14,7 +14,7 @@ from recdistill.reporting import plots
 from recdistill.reporting.collect import Run, Step
 from recdistill.reporting.document import Block, Code, Figure, Heading, Paragraph, Remark, table
 from recdistill.reporting.language import Texts, is_message
-from recdistill.reporting.wording import duration, metric
+from recdistill.reporting.wording import duration, metric, plain
 from recdistill.steps import STEPS, TRAINED
 from recdistill.storage.manifest import Environment, Gpu
 
@@ -219,7 +219,12 @@ def _settings(settings: Sequence[Judged], texts: Texts) -> list[Block]:
         return []
     without = [one["key"] for one in settings if not one["in_effect"]]
     rows = [
-        [one["key"], str(one["asked"]), texts("yes" if one["in_effect"] else "not_in_effect"), texts.told(one["seen"])]
+        [
+            one["key"],
+            plain(one["asked"]),
+            texts("yes" if one["in_effect"] else "not_in_effect"),
+            texts.told(one["seen"]),
+        ]
         for one in settings
     ]
     header = [texts(key) for key in ("setting", "asked", "in_effect", "seen")]
@@ -235,9 +240,11 @@ def _flat(value: object, texts: Texts, key: str = "") -> Iterator[tuple[str, str
         for name, inner in value.items():
             yield from _flat(inner, texts, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list | tuple):
-        yield key, ", ".join(map(str, value))
+        yield key, ", ".join(map(plain, value))
+    elif isinstance(value, dict):
+        yield key, texts("none")
     else:
-        yield key, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        yield key, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(value)
 
 
 def environment(run: Run, texts: Texts) -> list[Block]:

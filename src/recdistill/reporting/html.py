@@ -36,7 +36,8 @@ th { font-weight: 600; color: var(--soft); }
 .word { text-align: left; }
 .ends { display: block; font-weight: 400; color: var(--soft); }
 .hint { display: none; color: var(--soft); font-size: .85rem; margin: 1rem 0 -.75rem; }
-td.word:last-child { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
+td.word:last-child { white-space: normal; overflow-wrap: anywhere; }
+td.word:nth-child(n+4):last-child { min-width: 12rem; }
 .caption, figcaption { color: var(--soft); font-size: .85rem; margin: .25rem 0 1rem; }
 figure { margin: 1.25rem 0; }
 svg { max-width: 100%; height: auto; display: block; }

@@ -228,11 +228,11 @@ def _test_header(texts: Texts) -> list[str]:
 
 def _test_row(test: Test, texts: Texts) -> list[str]:
     low, high = test["interval"]
-    told = (texts(f"result_{significance(test)}"), disagreement(texts, test["interval"], test["p"]))
+    result, reason = texts(f"result_{significance(test)}"), disagreement(texts, test["interval"], test["p"])
     return [
         signed(test["difference"]),
         f"[{signed(low)}, {signed(high)}]",
         p_value(test["p"]),
         p_value(test["p_holm"]),
-        " ".join(filter(None, told)),
+        texts("result_with_reason", result=result, reason=reason) if reason else result,
     ]

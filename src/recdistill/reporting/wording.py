@@ -154,3 +154,12 @@ def sentence(texts: Texts, test: Test) -> str:
         p=texts("p_text", p=p_relation(test["p"]), p_holm=p_value(test["p_holm"]).replace(" ", "\u00a0")),
     )
     return f"{told} {note}" if note else told
+
+
+def plain(value: object) -> str:
+    """A setting's or a fact's value as YAML writes it, real numbers with six digits."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "null" if value is None else str(value)

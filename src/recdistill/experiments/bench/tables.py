@@ -20,6 +20,7 @@ from recdistill.experiments.bench.words import (
 from recdistill.measure.facts import Judged
 from recdistill.reporting.document import Table, table
 from recdistill.reporting.wording import metric as four_digits
+from recdistill.reporting.wording import plain
 
 Rate = Literal[
     "rows_per_second", "targets_per_second", "useful_tokens_per_second", "padding_share", "model_flops_utilisation"
@@ -158,13 +159,6 @@ def ratio(results: Results, cell: str, against: str, metric: str) -> str:
     if found is None or cell == against:
         return ""
     return f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
-def plain(value: Any) -> str:
-    """A setting's value as YAML writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "null" if value is None else str(value)
 
 
 def _trains(results: Results, cell: str) -> bool:
