@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, fields
+from dataclasses import asdict, is_dataclass, replace
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
@@ -13,6 +14,9 @@ from recdistill.config.mistakes import check_settings, did_you_mean, settings_of
 from recdistill.config.renamed import new_name
 from recdistill.config.yaml_files import BLANK, parse_yaml
 from recdistill.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def run_config(settings: Mapping[str, object]) -> RunConfig:
@@ -45,10 +49,27 @@ def _read(asked: _Asked) -> RunConfig:
     parser, known = _parser(), settings_of(RunConfig)
     check_settings(flat(settings), known)
     try:
-        read = parser.instantiate(parser.parse_object(settings))
+        said = parser.parse_object(settings, defaults=False)  # with them, each would be read anew, for .2 s
     except ArgumentError as error:
         raise UserError(told(" ".join(str(error).split()), known)) from error
-    return RunConfig(**{field.name: read[field.name] for field in fields(RunConfig)})
+    return with_settings(RunConfig(), said.as_dict())
+
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
+    """A configuration with nested settings of the right types in the place of its own.
+
+    Raises:
+        UserError: they do not go together.
+    """
+    changed = {}
+    for name, value in settings.items():
+        before = getattr(config, name)
+        is_section = is_dataclass(before) and not isinstance(before, type) and isinstance(value, Mapping)
+        changed[name] = with_settings(before, value) if is_section else value
+    return replace(config, **changed)
 
 
 @cache
