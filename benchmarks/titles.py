@@ -17,7 +17,8 @@ Before such a name may stand another encoder, `llm:titles`, or several, `minilm+
 are set side by side. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
 alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
 (distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@likeness` trains nothing: items are ranked by
-title similarity, as in the teacher's third part.
+title similarity, as in the teacher's third part; `titles@plus` adds that to the scores of the student of `titles`, with
+a weight chosen on every other one of at most 10,000 users.
 
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
 of ranks and a line of JSON in `titles.jsonl` for each arm and seed; what is there is not trained again, and an
@@ -29,7 +30,6 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,102 +38,33 @@ import torch
 from numpy.typing import NDArray
 
 from new_items import Likeness
-from recdistill.config import DistillConfig, EvaluateConfig, LossConfig, RunConfig, StudentConfig, TeacherConfig
-from recdistill.config.teacher import Weights
+from recdistill.config import EvaluateConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.config.title_tuning import TitleTuningConfig
 from recdistill.data.batches import training_windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.metrics import METRICS
-from recdistill.evaluation.protocol import rank_validation
+from recdistill.evaluation.protocol import rank_validation, validation_metrics
 from recdistill.evaluation.ranking import Scorer
 from recdistill.evaluation.significance import bootstrap_means, interval, sign_flip_test
 from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
-from recdistill.storage.files import write_array
+from recdistill.storage.files import read_tensors, write_array
 from recdistill.teacher.whitening import whiten
+from recdistill.training.correction import TITLE_WEIGHTS
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer
 from recdistill.training.titled_student import titled_student
+from title_arms import LIKENESS, PLUS, READINGS, Arm, without_plus
 
 FEW = 5
 """Targets with fewer training interactions than this are told apart."""
 WATCHED = 500
 """Validation targets that are ranked at the end of the training, where nothing is left to choose."""
-READINGS: dict[str, tuple[Weights, bool]] = {
-    "titles": ("pretrained", False),
-    "shuffled": ("shuffled", False),
-    "random": ("random", False),
-    "tuned": ("pretrained", True),
-    "tuned-shuffled": ("shuffled", True),
-}
-LIKENESS = "likeness"
-CONTROLS = {"titles": ("shuffled", "random"), "tuned": ("tuned-shuffled", "titles"), "tuned-shuffled": ("shuffled",)}
-"""What a reading is set beside."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What a student's item vectors see: `plain`, or `[encoder:]reading[@use]`."""
-
-    reading: str
-    encoder: str = ""
-    use: str = ""
-
-    @classmethod
-    def of(cls, name: str, encoder: str) -> "Arm":
-        """Take a name apart; `encoder` is that of names without one."""
-        rest, _, use = name.partition("@")
-        own, _, reading = rest.rpartition(":")
-        if reading == "plain":
-            return cls("plain")
-        if reading not in READINGS:
-            raise SystemExit(f"{name}: no such arm; one of plain, {', '.join(READINGS)}")
-        return cls(reading, own or encoder, use)
-
-    def controls(self, other: "Arm") -> bool:
-        """Whether the other is this one but for one thing."""
-        if other.reading == "plain" or self.reading == "plain":
-            return self.reading != "plain"
-        same = (self.reading == other.reading, self.encoder == other.encoder, self.use == other.use)
-        if same == (False, True, True):
-            return other.reading in CONTROLS.get(self.reading, ())
-        return (same == (True, True, False) and not other.use) or same == (True, False, True)
-
-    def config(self, seed: int, arguments: argparse.Namespace) -> RunConfig:
-        """The settings of a run whose student takes the titles in so."""
-        train = replace(
-            StudentConfig().train,
-            max_epochs=arguments.epochs,
-            beta2=arguments.beta2,
-            patience=0,
-            validate_every=float(arguments.epochs),
-        )
-        changes: dict[str, Any] = {"embedding_weight": 1.0}
-        dim = TeacherConfig().title_dim
-        for use in filter(None, self.use.split(",")):
-            if use == LIKENESS:
-                continue
-            if use in ("start", "both"):
-                changes |= {"start": "titles", "embedding_weight": float(use == "both")}
-            elif use.startswith("ids"):
-                changes["id_dropout"] = float(use[3:])
-            elif use.startswith("weight"):
-                changes["embedding_weight"] = float(use[6:])
-            elif use.startswith("dim"):
-                dim = int(use[3:])
-            else:
-                raise SystemExit(f"{use}: no way to take titles in")
-        if self.reading == "plain":
-            changes = {"embedding_weight": 0.0}
-        return RunConfig(
-            seed=seed,
-            student=StudentConfig(loss=LossConfig(name=arguments.loss), train=train),
-            teacher=TeacherConfig(title_dim=dim),
-            distill=DistillConfig(weight=0.0, dropout=None, **changes),
-        )
+CHOOSERS = 10_000
+"""Users of whom every other one chooses the weight of title similarity."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -179,9 +110,14 @@ def train_arm(
     titles = torch.zeros(data.num_items + 1, 1) if arm.reading == "plain" else arm_titles(arm, seed, data, arguments)
     read = time.process_time() - began
     folder.mkdir(parents=True, exist_ok=True)
-    untrained = LIKENESS in arm.use.split(",")
-    if untrained:
-        scorer: Scorer = Likeness(whiten(titles, config.teacher.title_dim), data, config.student.max_length)
+    likeness = Likeness(whiten(titles, config.teacher.title_dim), data, config.student.max_length)
+    uses, weight = arm.use.split(","), None
+    if LIKENESS in uses:
+        scorer: Scorer = likeness
+    elif PLUS in uses:
+        student = student_of(name, config, titles, data, ranks_folder(arguments.out, without_plus(name), seed))
+        weight = best_weight(student, likeness, data)
+        scorer = Sum(student, likeness, weight)
     else:
         scorer = trained_scorer(name, config, titles, data, arguments, folder)
     trained = time.process_time() - began - read
@@ -191,7 +127,8 @@ def train_arm(
     return {
         "arm": name,
         "seed": seed,
-        "epochs": 0 if untrained else arguments.epochs,
+        "epochs": 0 if LIKENESS in uses else arguments.epochs,
+        "likeness": weight,
         "beta2": arguments.beta2,
         "loss": arguments.loss,
         "encoder": arm.encoder,
@@ -225,6 +162,39 @@ def trained_scorer(
     with Profiler("cpu") as profiler:
         fit(training, train, RunContext("cpu", profiler, folder), seed, f"{name} {arguments}", f"{name}, seed {seed}")
     return student_sequence_scorer(student, data, "cpu")
+
+
+class Sum:
+    """A student's scores and, with a weight, those of title similarity."""
+
+    def __init__(self, student: Scorer, likeness: Scorer, weight: float) -> None:
+        self.student, self.likeness, self.weight = student, likeness, weight
+
+    def score(self, users: IntArray, positions: IntArray) -> torch.Tensor:
+        """Scores (B, N + 1)."""
+        scores = self.student.score(users, positions)
+        return scores + self.weight * self.likeness.score(users, positions) if self.weight else scores
+
+
+def student_of(name: str, config: RunConfig, titles: torch.Tensor, data: PreparedData, folder: Path) -> Scorer:
+    """The student that another arm trained."""
+    if not (folder / "ranks.npy").is_file():
+        raise SystemExit(f"{name}: train {without_plus(name)} first")
+    student = titled_student(config, data.num_items, titles)
+    tensors = read_tensors(folder / "checkpoint.safetensors")
+    best = {key.removeprefix("best."): value for key, value in tensors.items() if key.startswith("best.")}
+    student.load_state_dict(best, strict=True)
+    return student_sequence_scorer(student, data, "cpu")
+
+
+def best_weight(student: Scorer, likeness: Scorer, data: PreparedData) -> float:
+    """The weight of title similarity with the best NDCG@10."""
+    targets = data.targets("validation")
+    some = Targets(targets.users[:CHOOSERS:2], targets.positions[:CHOOSERS:2])
+    found = {
+        one: validation_metrics(Sum(student, likeness, one), data, EvaluateConfig(), some) for one in TITLE_WEIGHTS
+    }
+    return max(TITLE_WEIGHTS, key=lambda one: found[one]["ndcg@10"])
 
 
 def arm_titles(arm: Arm, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:
