@@ -40,6 +40,7 @@ class FreeTeacher:
     """Random scores for the targets of each window."""
 
     state_dim = STATE_DIM
+    growing = None
 
     def __init__(self, data: PreparedData) -> None:
         self.data, self.generator = data, torch.Generator().manual_seed(0)
@@ -70,6 +71,10 @@ class FreeTeacher:
         self.read.add(int(chosen.lengths.sum()), len(rows), length, len(rows), len(users))
         scores = torch.rand(len(users), ITEMS + 1, generator=self.generator)
         return TensorKeys(users, positions), scores[:, :STATE_DIM].clone(), scores
+
+    def trial(self, windows: Windows, rows: np.ndarray) -> object:
+        """Nothing is tried, since nothing is read."""
+        return None
 
 
 class TensorKeys:

@@ -39,7 +39,7 @@ ENDED = {
     "language_models/backbone.py": 1,
     "teacher/gate.py": 2,
     "teacher/padding.py": 1,
-    "training/distilled.py": 1,
+    "training/titled_student.py": 1,
     "training/selecting.py": 1,
 }
 """Files that choose by a closed set, and how many of their choices end in `assert_never`."""
