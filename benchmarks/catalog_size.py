@@ -81,7 +81,7 @@ def measure(items: int, events: int, loss: str, steps: int) -> dict[str, Any]:
         batch = training.collate(rows)
         count = training.num_targets(batch)
         optimisation.set_learning_rate(done / len(chosen))
-        optimisation.backward([batch], count)
+        optimisation.backward([(batch, True)], count)
         optimisation.step()
         targets += count
     rate = (time.process_time() - began) / targets

@@ -55,6 +55,7 @@ class StepSpec:
         trains: what the model that it trains and leaves is called in messages; empty: it trains none.
         scored_with: the steps that the scores of its model follow from; empty: the step alone.
         serves: whether `recommend` can answer with its model.
+        together: whether several processes do it together; else the first does it, and the others wait.
     """
 
     name: Step
@@ -70,6 +71,7 @@ class StepSpec:
     trains: str = ""
     scored_with: tuple[Step, ...] = ()
     serves: bool = False
+    together: bool = True
 
     @property
     def as_input(self) -> str:
@@ -96,6 +98,7 @@ STEPS: tuple[StepSpec, ...] = (
         section="data",
         results=3,  # 2: ids that floats wrote, missing titles, files in UTF-8. 3: settings and files have other names.
         resumable=False,
+        together=False,
     ),
     StepSpec(
         "student",
@@ -158,6 +161,7 @@ STEPS: tuple[StepSpec, ...] = (
         results=2,  # 2: settings and files have other names.
         reads=("evaluate",),
         resumable=False,
+        together=False,
     ),
 )
 """In the order in which they are done."""

@@ -21,6 +21,15 @@ from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
+from recdistill.parallel.started import (
+    EndedError,
+    LostProcessError,
+    end_with_the_launcher,
+    is_first,
+    is_launched,
+    last_line,
+    started_by_torchrun_or_slurm,
+)
 from recdistill.plan.plan_config import PlanConfig
 from recdistill.printable import one_line
 from recdistill.progress import set_up_logging
@@ -65,27 +74,32 @@ def exit_status(command: str, work: Callable[[], object]) -> int:
         with handled_signals():
             work()
     except ArgumentError as error:
-        sys.stderr.write(f"recdistill: error: {one_line(complaint(command, str(error)))}\n")
+        last_line(f"recdistill: error: {one_line(complaint(command, str(error)))}", 2)
         return 2
+    except LostProcessError as error:
+        last_line(f"recdistill: error: {one_line(str(error))}", 1, lost=True)
+        return 1
     except UserError as error:
-        sys.stderr.write(f"recdistill: error: {one_line(str(error))}\n")
+        last_line(f"recdistill: error: {one_line(str(error))}", 2)
         return 2
     except ModuleNotFoundError as error:
         library = str(error.name).split(".")[0]
         if library not in TRAINING_LIBRARIES:
             raise
-        sys.stderr.write(f'recdistill: error: {library} is not installed; pip install "recdistill[train]"\n')
+        last_line(f'recdistill: error: {library} is not installed; pip install "recdistill[train]"', 2)
         return 2
     except MemoryError as error:  # of a step, a trial or a cell more is told: recdistill.pipeline.memory
         reason = one_line(str(error)) or "no memory left"
-        sys.stderr.write(
-            f"recdistill: error: {command}: out of memory ({reason}); `recdistill plan` tells what fits here\n"
-        )
+        line = f"recdistill: error: {command}: out of memory ({reason}); `recdistill plan` tells what fits here"
+        last_line(line, 2)
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        sys.stderr.write(f"recdistill: {one_line(interruption_line(command, stopped))}\n")
+        last_line(f"recdistill: {one_line(interruption_line(command, stopped))}", stopped.exit_status)
         return stopped.exit_status
+    except EndedError as ended:
+        last_line(ended.line, ended.status)
+        return ended.status
     return 0
 
 
@@ -97,8 +111,27 @@ def _run(words: Sequence[str]) -> None:
     set_up_logging(options.quiet)
     if options.quiet:
         be_quiet()
-    _look(instantiated.command, options, parser, words)
-    _dispatch(instantiated.command, options)
+    if is_launched():
+        end_with_the_launcher()
+    else:
+        _look(instantiated.command, options, parser, words)
+    if not _launched(instantiated.command, options, words):
+        _dispatch(instantiated.command, options)
+
+
+def _launched(command: str, options: Namespace, words: Sequence[str]) -> bool:
+    """Start the processes that a command is to be done by, where these are several, and wait for them."""
+    config = run_config_of(options) if command in (*SPECS, "run", "demo") else None
+    if config is None or config.devices * config.nodes == 1 or started_by_torchrun_or_slurm():
+        return False
+    if config.nodes > 1:
+        raise UserError(
+            f"nodes: {config.nodes}: start this command on each machine by torchrun, or by Slurm (docs/processes.md)"
+        )
+    from recdistill.parallel.launch import launch
+
+    launch(words, config.devices)
+    return True
 
 
 def _look(command: str, options: Namespace, parser: ArgumentParser, words: Sequence[str]) -> None:
@@ -160,7 +193,8 @@ def _dispatch(command: str, options: Namespace) -> None:
                 _fetch(name)
         step = _last_step(command)
         pipeline.run(config, until=step)
-        _summarise(config, step)
+        if is_first():
+            _summarise(config, step)
 
 
 def _last_step(command: str) -> Step:

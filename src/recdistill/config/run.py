@@ -8,7 +8,7 @@ from recdistill.config.distill import DistillConfig
 from recdistill.config.evaluate import EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.report import ReportConfig
-from recdistill.config.rules import Range, at_least, check_ranges, given, require, section, setting, unless
+from recdistill.config.rules import POSITIVE, Range, at_least, check_ranges, given, require, section, setting, unless
 from recdistill.config.student import StudentConfig
 from recdistill.config.teacher import TeacherConfig
 from recdistill.config.teacher_kind import LanguageModel, NoTeacher
@@ -27,6 +27,11 @@ class RunConfig:
     """CPU threads; 0: as many as there are cores."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run. auto takes a GPU where there is one, and records the choice."""
+    devices: int = setting(1, POSITIVE)
+    """Processes on each machine that train, export and evaluate together, each on a core or a GPU of its own. Results
+    are those of one process within rounding, so a run may go on with another number."""
+    nodes: int = setting(1, POSITIVE)
+    """Machines. More than one: start the same command on each by torchrun or Slurm (docs/processes.md)."""
     data: DataConfig = field(default_factory=DataConfig)
     """Data, filters, split."""
     student: StudentConfig = field(default_factory=StudentConfig)
@@ -63,6 +68,11 @@ class RunConfig:
         kind, is_llm = self.teacher.kind, isinstance(self.teacher.chosen, LanguageModel)
         if self.teacher.compile and not is_llm:
             raise UserError(f"teacher.compile: compiles a language model's blocks; teacher.kind: {kind} has none")
+        if self.teacher.compile and self.devices * self.nodes > 1:
+            raise UserError(
+                "teacher.compile: shapes are compiled for whole micro-batches, and several processes share each; "
+                "set it to false, or devices and nodes to 1"
+            )
         if self.teacher.folds and (not is_llm or self.teacher.compile):
             raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:

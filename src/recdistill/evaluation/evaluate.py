@@ -23,6 +23,7 @@ from recdistill.evaluation.ranking_files import (
 from recdistill.evaluation.results import Fit, Metrics
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.storage.files import write_array, write_json
 from recdistill.storage.typed import read_typed
 
@@ -63,13 +64,15 @@ def evaluate(
         UserError: the split has no rows, there are too few items to draw candidates from, or a model's scores are not
             numbers.
     """
-    folder, profiler, rankings = context.folder, context.profiler, {}
+    folder, profiler, processes = context.folder, context.profiler, context.processes
+    rankings: dict[str, Ranking] = {}
     with profiler.phase("candidates"):
         candidates = _candidates(data, config, seed, earlier) if config.candidates else None
     stored_as = _shape(data, config), bool(config.candidates)
     for name, make_scorer in scorers.items():
-        if going_on and (kept := ranked_before(folder, name, *stored_as)):
-            rankings[name] = kept
+        before = ranked_before(folder, name, *stored_as) if going_on and processes.is_first else None
+        if before := processes.share(before):
+            rankings[name] = before
             continue
         if earlier is not None and name in unchanged and (kept := _kept(earlier, name, *stored_as, profiler)):
             rankings[name] = kept
@@ -78,7 +81,7 @@ def evaluate(
                 scorer = make_scorer()
             save_settings(folder, name, scorer)
             with profiler.phase(f"rank {name}"):
-                rankings[name] = rank_split(data, config, scorer, name, candidates)
+                rankings[name] = rank_split(data, config, scorer, name, candidates, processes)
             del scorer
         with profiler.phase("write"):
             save_ranking(folder, name, rankings[name])
@@ -120,12 +123,17 @@ def _candidates(data: PreparedData, config: EvaluateConfig, seed: int, earlier: 
 
 
 def rank_split(
-    data: PreparedData, config: EvaluateConfig, scorer: Scorer, name: str, candidates: IntArray | None = None
+    data: PreparedData,
+    config: EvaluateConfig,
+    scorer: Scorer,
+    name: str,
+    candidates: IntArray | None = None,
+    processes: Processes = ALONE,
 ) -> Ranking:
     """Rank the split's targets with one scorer; `name` is for the progress bar."""
     targets, label = data.targets(config.split), f"ranking with {name}"
     size, filter_seen, memory = config.batch_size, config.filter_seen, config.max_score_memory
-    return rank(data, targets, scorer, size, filter_seen, max(CUTOFFS), label, candidates, memory)
+    return rank(data, targets, scorer, size, filter_seen, max(CUTOFFS), label, candidates, memory, processes)
 
 
 def _baselines(folder: Path, data: PreparedData, config: EvaluateConfig) -> dict[str, Fit]:

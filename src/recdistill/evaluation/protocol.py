@@ -10,6 +10,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import BoolArray, PreparedData, SplitName, Targets
 from recdistill.evaluation.metrics import means
 from recdistill.evaluation.ranking import Ranking, Scorer, rank, seen_items
+from recdistill.parallel.processes import ALONE, Processes
 
 logger = logging.getLogger("recdistill")
 
@@ -20,7 +21,11 @@ ROWS = 8192
 
 
 def rank_validation(
-    scorer: Scorer, data: PreparedData, config: EvaluateConfig, targets: Targets | None = None
+    scorer: Scorer,
+    data: PreparedData,
+    config: EvaluateConfig,
+    targets: Targets | None = None,
+    processes: Processes = ALONE,
 ) -> Ranking:
     """Rank validation targets as an evaluation ranks them.
 
@@ -29,16 +34,22 @@ def rank_validation(
         data: the histories.
         config: which items are ranked; its `split` is not read.
         targets: the rows; None: all validation targets.
+        processes: that rank them together.
     """
     targets = data.targets("validation") if targets is None else targets
-    return rank(data, targets, scorer, VALIDATION_BATCH, config.filter_seen, 0, score_memory=config.max_score_memory)
+    filter_seen, memory = config.filter_seen, config.max_score_memory
+    return rank(data, targets, scorer, VALIDATION_BATCH, filter_seen, 0, score_memory=memory, processes=processes)
 
 
 def validation_metrics(
-    scorer: Scorer, data: PreparedData, config: EvaluateConfig, targets: Targets | None = None
+    scorer: Scorer,
+    data: PreparedData,
+    config: EvaluateConfig,
+    targets: Targets | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
     """NDCG@10 and hit rate@10 over validation targets; arguments as :func:`rank_validation` has them."""
-    values = means(rank_validation(scorer, data, config, targets).ranks)
+    values = means(rank_validation(scorer, data, config, targets, processes).ranks)
     return {name: values[name] for name in VALIDATION_METRICS}
 
 

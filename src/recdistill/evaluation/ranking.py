@@ -14,6 +14,7 @@ from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.top_k import best_items, rows_at_a_time
 from recdistill.interruption import stop_point
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.progress import progress_bar
 
 MISS = 2**31 - 1
@@ -67,6 +68,7 @@ def rank(
     description: str = "ranking",
     candidates: IntArray | None = None,
     score_memory: int = SCORE_MEMORY,
+    processes: Processes = ALONE,
 ) -> Ranking:
     """Rank every target among all items.
 
@@ -85,19 +87,20 @@ def rank(
         description: what the progress bar is called.
         candidates: (rows, C) items; each target is also ranked among its row's, by the same scores, rules and misses.
         score_memory: MiB of scores held at a time, see `evaluate.max_score_memory`.
+        processes: each scores every so many-th batch; all get the whole ranking.
 
     Raises:
         UserError: a score is not a number.
         ValueError: the scores have another shape than (B, N+1).
     """
-    ranks = np.empty(len(targets), dtype=np.int64)
-    top_items = np.empty((len(targets), min(top_k, data.num_items)), dtype=np.int32)
-    candidate_ranks = None if candidates is None else np.empty(len(targets), dtype=np.int64)
+    ranks = np.zeros(len(targets), dtype=np.int64)
+    top_items = np.zeros((len(targets), min(top_k, data.num_items)), dtype=np.int32)
+    candidate_ranks = None if candidates is None else np.zeros(len(targets), dtype=np.int64)
     repeats = 0
     batch_size = min(batch_size, rows_at_a_time(data.num_items, score_memory))
     order = np.argsort(targets.positions, kind="stable")
     with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
-        for start in range(0, len(order), batch_size):
+        for start in processes.own(range(0, len(order), batch_size)):
             rows = order[start : start + batch_size]
             batch = Targets(targets.users[rows], targets.positions[rows])
             scores = _checked(scorer.score(batch.users, batch.positions), (len(rows), data.num_items + 1), scorer)
@@ -110,7 +113,10 @@ def rank(
                 candidate_ranks[rows] = np.where(drawn, np.where(one.ranks == MISS, MISS, among), 0)
             progress.advance(len(rows))
             stop_point()
-    return Ranking(ranks, top_items, repeats, candidate_ranks)
+    # Each row is 0 but in the process that ranked it.
+    ranks, top_items = processes.sum_array(ranks), processes.sum_array(top_items)
+    candidate_ranks = None if candidate_ranks is None else processes.sum_array(candidate_ranks)
+    return Ranking(ranks, top_items, int(processes.sums([repeats])[0]), candidate_ranks)
 
 
 def _checked(scores: Tensor, shape: tuple[int, int], scorer: Scorer) -> Tensor:

@@ -143,9 +143,13 @@ class ModuleFacts(Choices, total=False):
 
 
 class TrainedFacts(TypedDict, total=False):
-    """What a training did, over all tries, and the weights that validation chose."""
+    """What a training did, over all tries, and the weights that validation chose.
+
+    `processes` trained together, each with its share of each micro-batch; missing: one.
+    """
 
     tokens: TokensRead
+    processes: int
     batches_by_worker: dict[str, int]
     micro_batches_per_step: int
     correction_weight: float | None

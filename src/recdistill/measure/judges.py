@@ -128,7 +128,8 @@ def batch_tokens(asked: int | None, seen: Seen, _: Asked) -> Found:
     train = seen.get("train", {})
     largest, processed = train.get("largest", 0), train.get("processed", 0)
     # All there is may be less than one full micro-batch; else one of them must be more than half full.
-    full = asked is None or (largest <= asked and 2 * largest > min(asked, processed))
+    share = asked if asked is None else -(-asked // seen.get("processes", 1))
+    full = asked is None or share is None or (largest <= asked and 2 * largest > min(share, processed))
     return message("seen_batch_tokens", largest=largest, total=processed), largest > 0 and full
 
 
@@ -136,7 +137,8 @@ def batch_size(asked: int, seen: Seen, others: Asked) -> Found:
     most = seen.get("train", {}).get("most_prompts", 0)
     if others.get("teacher.train.batch_tokens") is not None:
         return message("seen_batch_size_unread"), False
-    return message("seen_batch_size", most=most), 0 < most == min(asked, seen["train"]["prompts"])
+    share = -(-min(asked, seen["train"]["prompts"]) // seen.get("processes", 1))
+    return message("seen_batch_size", most=most), 0 < most == share
 
 
 def workers(asked: int, seen: Seen, _: Asked) -> Found:

@@ -1,12 +1,12 @@
 """Processes that Lightning Fabric has joined: gloo between CPUs, NCCL between GPUs."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
@@ -14,7 +14,9 @@ from lightning_fabric.strategies import DDPStrategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recdistill.parallel.processes import LostProcessError, Processes
+from recdistill.errors import UserError
+from recdistill.parallel.processes import Processes
+from recdistill.parallel.started import LostProcessError, note_rank, started_by_torchrun_or_slurm
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -34,8 +36,9 @@ class Joined(Processes):
     no `DistributedDataParallel` is around the model: it takes means of gradients, each process's counting alike.
     """
 
-    def __init__(self, fabric: Fabric, local_size: int) -> None:
-        self.rank, self.size, self.local_size = fabric.global_rank, fabric.world_size, local_size
+    def __init__(self, fabric: Fabric) -> None:
+        self.rank, self.size = fabric.global_rank, fabric.world_size
+        self.draws = torch.Generator()
         self._fabric = fabric
 
     def sums(self, numbers: Iterable[float]) -> list[float]:
@@ -49,14 +52,17 @@ class Joined(Processes):
         _collective(dist.all_reduce, torch.from_numpy(numbers))  # in place: they share their memory
         return numbers
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Put the sum of all processes' gradients into each parameter; one that has none anywhere keeps none.
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: float) -> float:
+        """Put the sum of all processes' gradients into each parameter, and return that of their losses; a parameter
+        that has no gradient anywhere keeps none.
 
         Dense gradients of a type travel as one. Of sparse ones all rows are brought together, so each process then
         holds the rows that any of them met.
         """
-        there = self.sums(float(one.grad is not None) for one in parameters)
-        sparse = self.sums(float(one.grad is not None and one.grad.is_sparse) for one in parameters)
+        held_here = [one.grad is not None for one in parameters]
+        sparse_here = [one.grad is not None and one.grad.is_sparse for one in parameters]
+        loss, *counts = self.sums([loss, *held_here, *sparse_here])
+        there, sparse = counts[: len(parameters)], counts[len(parameters) :]
         dense: dict[torch.dtype, list[Tensor]] = {}
         for parameter, held, rows in zip(parameters, there, sparse, strict=True):
             if not held:
@@ -72,6 +78,7 @@ class Joined(Processes):
             _collective(dist.all_reduce, together)
             for gradient, summed in zip(gradients, together.split([one.numel() for one in gradients]), strict=True):
                 gradient.copy_(summed.view_as(gradient))
+        return loss
 
     def _sum_of_sparse(self, parameter: nn.Parameter) -> Tensor:
         """The rows of all processes' gradients of a table (N, D), each row once."""
@@ -95,10 +102,30 @@ class Joined(Processes):
         whole = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
         return whole, sum(counts[: self.rank])
 
+    def gather_values(self, value: T) -> list[T]:
+        """What each process holds, in their order."""
+        values: list[T] = [value] * self.size
+        _collective(dist.all_gather_object, values, value)
+        return values
+
     def share(self, value: T) -> T:
         """What the first process holds."""
         shared: T = _collective(self._fabric.broadcast, value)
         return shared
+
+    def share_weights(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give each parameter the first process's values."""
+        with torch.no_grad():
+            for parameter in parameters:
+                _collective(dist.broadcast, parameter.detach(), 0)
+
+    def seed(self, seed: int, step: int) -> None:
+        """Seed what a step draws at random: :attr:`draws` alike in all processes, torch's own generators in each
+        differently. A step's numbers follow from the seed and its own number, so a training that goes on with another
+        number of processes needs no states of theirs.
+        """
+        self.draws.manual_seed(_number(seed, step))
+        torch.manual_seed(_number(seed, step, self.rank + 1))
 
     def wait(self) -> None:
         """Until all are here."""
@@ -106,12 +133,20 @@ class Joined(Processes):
 
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
-        """The first process of each machine does the block alone, and then the others, which find what it left."""
-        if self._fabric.local_rank:
+        """The first process does the block alone, then the first of each other machine, which may have other disks, and
+        then the rest: they find what was left for them.
+        """
+        turn = 0 if self.is_first else 2 if self._fabric.local_rank else 1
+        for _ in range(turn):
             self.wait()
         yield
-        if not self._fabric.local_rank:
+        for _ in range(2 - turn):
             self.wait()
+
+
+def _number(*parts: int) -> int:
+    """A seed that follows from several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _collective(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
@@ -129,23 +164,32 @@ def _collective(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
 
 
 def join(device: str, devices: int, nodes: int) -> Joined:
-    """Join the processes that torchrun, Slurm or this program has started.
+    """Join the processes that torchrun, Slurm or :func:`recdistill.parallel.launch.launch` has started.
 
     Args:
         device: `cpu` or `cuda`; each process takes a GPU of its own.
         devices: processes on each machine.
         nodes: machines.
+
+    Raises:
+        UserError: other processes were started than these, or there are fewer GPUs.
     """
+    started = started_by_torchrun_or_slurm()
+    if started == 0:
+        raise UserError(
+            f"devices: {devices * nodes} processes are asked for and this one was started alone; `recdistill run` and "
+            f"the commands of single steps start them, and a Python program is started by `torchrun --nproc-per-node "
+            f"{devices} …` or by Slurm (docs/processes.md)"
+        )
+    if started != devices * nodes:
+        raise UserError(
+            f"devices: {devices} times nodes: {nodes} is {devices * nodes} processes, and {started} were started"
+        )
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise UserError(f"devices: {devices} processes take a GPU each, and there are {torch.cuda.device_count()} here")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # It greets with a banner.
     strategy = DDPStrategy(process_group_backend=BACKENDS[device], timeout=PATIENCE)
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy)
     fabric.launch()
-    return Joined(fabric, devices)
-
-
-def started_together() -> int:
-    """Processes of which torchrun, Slurm or this program says that this is one; 0: it was started alone."""
-    for name in ("WORLD_SIZE", "SLURM_NTASKS"):
-        if os.environ.get(name, "").isdigit() and ("RANK" in os.environ or "SLURM_PROCID" in os.environ):
-            return int(os.environ[name])
-    return 0
+    note_rank(fabric.global_rank)
+    return Joined(fabric)

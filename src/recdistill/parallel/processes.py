@@ -8,17 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recdistill.errors import UserError
-
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
-
-
-class LostProcessError(UserError):
-    """Another process is gone, so this one cannot go on."""
 
 
 class Processes:
@@ -27,12 +22,12 @@ class Processes:
     Attributes:
         rank: this process's number, from 0.
         size: how many there are.
-        local_size: how many there are on this machine.
+        draws: random numbers that are the same in all of them.
     """
 
     rank = 0
     size = 1
-    local_size = 1
+    draws: torch.Generator = torch.default_generator
 
     @property
     def is_first(self) -> bool:
@@ -51,16 +46,31 @@ class Processes:
         """Each entry summed over all processes; shapes are alike."""
         return numbers
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Put the sum of all processes' gradients into each parameter; one that has none anywhere keeps none."""
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: float) -> float:
+        """Put the sum of all processes' gradients into each parameter, and return that of their losses; a parameter
+        that has no gradient anywhere keeps none.
+        """
+        return loss
 
     def gather(self, rows: Tensor) -> tuple[Tensor, int]:
         """All processes' rows (M_r, …) end to end, and the place at which this process's own begin."""
         return rows, 0
 
+    def gather_values(self, value: T) -> list[T]:
+        """What each process holds, in their order."""
+        return [value]
+
     def share(self, value: T) -> T:
         """What the first process holds."""
         return value
+
+    def share_weights(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Give each parameter the first process's values."""
+
+    def seed(self, seed: int, step: int) -> None:
+        """Seed what a step draws at random: :attr:`draws` alike in all processes, torch's own generators in each
+        differently. One process alone goes on with torch's generator where it is.
+        """
 
     def any(self, said: bool) -> bool:
         """Whether any process says so."""
@@ -71,7 +81,7 @@ class Processes:
 
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
-        """The first process of each machine does the block alone, and then the others, which find what it left."""
+        """The first process does the block before the others, which find what it left."""
         yield
 
 

@@ -8,9 +8,11 @@ are, :mod:`recdistill.pipeline.plans` what each reads, :mod:`recdistill.pipeline
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -30,8 +32,9 @@ from recdistill.language_models.backbone import check_llm, check_machine
 from recdistill.language_models.fingerprints import encoder_digests
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.pipeline.memory import memory_errors
-from recdistill.pipeline.plans import OpenRun
+from recdistill.pipeline.plans import OpenRun, Plan
 from recdistill.pipeline.work import do_work, forget_other_machines_ranks
 from recdistill.steps import LAST, RESULTS, SPECS, Step, includes, needs_language_model, steps_until
 from recdistill.storage.run_folder import RunFolder
@@ -96,10 +99,12 @@ def do_steps(
         UserError: see :func:`run`; more candidates than there are items to draw are refused before anything is trained.
     """
     device = choose_device(config.device)
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    processes = processes_of(config, device)
+    torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // config.devices))
     folder = RunFolder(Path(config.run))
-    with folder.lock():
-        pipeline = Pipeline(config, folder, device, frames)
+    with folder.lock() if processes.is_first else nullcontext():
+        processes.wait()
+        pipeline = Pipeline(config, folder, device, frames, processes)
         for spec in steps_until(until):
             if before is not None and not spec.left_out(config):
                 before(pipeline, spec.name)
@@ -137,6 +142,23 @@ def check_models(config: RunConfig) -> None:
     encoder_digests(teacher, cache)
 
 
+def processes_of(config: RunConfig, device: str) -> Processes:
+    """The processes of the run; all but the first say nothing but errors.
+
+    Raises:
+        UserError: others were started than the settings say.
+    """
+    if config.devices * config.nodes == 1:
+        return ALONE
+    from recdistill.parallel.joined import join  # Fabric's strategies take a second to read.
+
+    processes = join(device, config.devices, config.nodes)
+    if not processes.is_first:
+        logger.setLevel(logging.ERROR)
+    logger.info("%d processes work together", processes.size)
+    return processes
+
+
 def choose_device(wish: str) -> str:
     """`cpu` or `cuda`; auto takes CUDA where there is a device.
 
@@ -157,35 +179,66 @@ class Pipeline(OpenRun):
         if reason := spec.left_out(self.config):
             logger.info("%s: left out, since %s", step, reason)
             return
-        if damage := self.folder.damage(spec.folder):
-            logger.warning("%s: the step is done again, since %s", step, damage)
-        plan = self.plan(step)
-        if self.folder.is_finished(spec.folder, plan.fingerprint):
-            logger.info("%s: finished before, nothing to do", step)
+        plan = self._plan_if_to_do(step)
+        self.processes.wait()
+        if plan is None:
             return
-        self.explain(plan)
-        if self.folder.take_finished(spec.folder, plan.fingerprint):
-            logger.info("%s: done by a try that was cut off at its end", step)
-            return
-        if step == "evaluate":
+        if spec.together or self.processes.is_first:
+            self._work(step, plan, self.processes if spec.together else ALONE)
+        self.processes.wait()
+        logger.info("%s: done", step)
+
+    def _plan_if_to_do(self, step: Step) -> Plan | None:
+        """What the step reads and is configured by; None where it has been done. The first process finds out."""
+        spec, plan, to_do = SPECS[step], self.plan(step), False
+        if self.processes.is_first:
+            if damage := self.folder.damage(spec.folder):
+                logger.warning("%s: the step is done again, since %s", step, damage)
+            if self.folder.is_finished(spec.folder, plan.fingerprint):
+                logger.info("%s: finished before, nothing to do", step)
+            else:
+                self.explain(plan)
+                to_do = not self.folder.take_finished(spec.folder, plan.fingerprint)
+                if not to_do:
+                    logger.info("%s: done by a try that was cut off at its end", step)
+        if not self.processes.share(to_do):
+            return None
+        if step == "evaluate" and self.processes.is_first:
             forget_other_machines_ranks(self)
+        return plan
+
+    def _work(self, step: Step, plan: Plan, processes: Processes) -> None:
+        """Do a step, alone or with others."""
         items = self.data().num_items if step != "prepare" else None
         chosen: dict[str, JsonValue] = {}
         with (
             memory_errors(step, self.config, self.device, items),
-            self.folder.work_on(
-                spec.folder,
-                plan.fingerprint,
-                plan.section,
-                plan.inputs,
-                self.environment(),
-                Profiler(self.device),
-                resumable=spec.resumable,
-                results=RESULTS[step],
-                chosen=chosen,
-            ) as (partial, profiler),
+            self._folder(step, plan, chosen) as (folder, profiler),
         ):
-            do_work(self, step, RunContext(self.device, profiler, partial, chosen))
+            processes.wait()
+            first = self.folder.path / f"{SPECS[step].folder}.partial"
+            do_work(self, step, RunContext(self.device, profiler, folder, chosen, processes, first))
             if step == "prepare":
-                self.refuse_other_data(partial)
-        logger.info("%s: done", step)
+                self.refuse_other_data(folder)
+            processes.wait()
+
+    @contextmanager
+    def _folder(self, step: Step, plan: Plan, chosen: dict[str, JsonValue]) -> Iterator[tuple[Path, Profiler]]:
+        """The step's own folder for the first process, and one that is thrown away for each of the others."""
+        spec, profiler = SPECS[step], Profiler(self.device)
+        if not self.processes.is_first:
+            with TemporaryDirectory(prefix="recdistill-") as folder, profiler:
+                yield Path(folder), profiler
+            return
+        with self.folder.work_on(
+            spec.folder,
+            plan.fingerprint,
+            plan.section,
+            plan.inputs,
+            self.environment(),
+            profiler,
+            resumable=spec.resumable,
+            results=RESULTS[step],
+            chosen=chosen,
+        ) as opened:
+            yield opened

@@ -17,6 +17,7 @@ from recdistill.errors import UserError
 from recdistill.evaluation.protocol import deciding
 from recdistill.language_models.fingerprints import changed_models, model_inputs, without_models
 from recdistill.measure.environment import environment
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.steps import RESULTS, SPECS, STEPS, Step, changed_results
 from recdistill.storage.manifest import Environment, Inputs, Manifest
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
@@ -65,12 +66,14 @@ class OpenRun:
         folder: where its steps are.
         device: `cpu` or `cuda`.
         frames: data frames that it was called with, in place of files.
+        processes: that do it together.
     """
 
     config: RunConfig
     folder: RunFolder
     device: str
     frames: Frames | None = None
+    processes: Processes = ALONE
 
     def step(self, step: Step) -> Path:
         """The folder of a finished step."""

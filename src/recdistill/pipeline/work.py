@@ -106,12 +106,13 @@ def _train_language_model(run: OpenRun, kind: LanguageModel, student: Path, cont
 
 
 def _export(run: OpenRun, context: RunContext) -> None:
-    folder = context.folder
-    if not is_written(folder):  # It is where the try before was cut off behind its last row.
+    folder, processes = context.shared, context.processes
+    if not processes.share(is_written(folder)):  # It is where the try before was cut off behind its last row.
         _write_lists(run, context)
+    processes.wait()
     with context.profiler.phase("target memorisation"):
         found = target_memorisation(OutputsReader(folder, run.output_fingerprints()), run.data(), run.config.seed)
-        write_json(folder / MEMORISATION_FILE, found)
+        write_json(context.folder / MEMORISATION_FILE, found)
     if {"train", "validation"} <= set(found):
         logger.info(
             "export: NDCG@10 of the lists %.3f on training targets, %.3f on validation targets",
@@ -152,7 +153,8 @@ def _export_second_student(run: OpenRun, context: RunContext) -> None:
     with context.profiler.phase("set-up"):
         teacher = _second_student(run, data)
         tuning = load_tuning(run.step("teacher"))
-        titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device, tuning)
+        with context.processes.first_goes_first():
+            titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device, tuning)
         tell_titles(run.config.teacher.title_encoder, titles)
     made, memory = run.output_fingerprints(), run.config.evaluate.max_score_memory
     export_outputs(teacher, data, teacher.titles, config, context, made, memory)

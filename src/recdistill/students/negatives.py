@@ -6,7 +6,7 @@ catalog without bias (Bengio & Senécal 2008; Yi et al., RecSys 2019). The targe
 for certain (Khrylchenko et al., RecSys 2025, on what goes wrong where it is corrected too).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,15 @@ class Negatives:
     items: Tensor
     rate: float
     log_expected: Tensor | None = None
+
+    def of(self, start: int, count: int) -> "Negatives":
+        """Those of `count` of the targets, from the `start`-th on."""
+        if self.items.dim() == 1:
+            return self
+        here = slice(start, start + count)
+        return replace(
+            self, items=self.items[here], log_expected=None if self.log_expected is None else self.log_expected[here]
+        )
 
 
 def distinct(items: Tensor) -> Tensor:

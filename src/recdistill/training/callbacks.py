@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.profiler import Profiler
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.training.validations import Validation
 
 if TYPE_CHECKING:
@@ -97,18 +98,36 @@ class PhaseTimes(Callback):
 
 
 class CountTokens(Callback):
-    """Keeps the count of tokens in the checkpoint, so that it is of all tries."""
+    """Keeps the count of tokens in the checkpoint, so that it is of all tries, and of all processes.
 
-    def __init__(self, tokens: TokenCount) -> None:
-        self.tokens = tokens
+    Args:
+        tokens: what this process counts.
+        processes: that train together.
+    """
+
+    def __init__(self, tokens: TokenCount, processes: Processes = ALONE) -> None:
+        self.tokens, self.processes = tokens, processes
 
     def started(self, counts: "Counts", resumed: bool) -> None:
         """Go on from the checkpoint's count."""
         if resumed:
             if counts.tokens is None:
                 raise ValueError("of an earlier version")
-            self.tokens.restore(counts.tokens)
+            if self.processes.is_first:  # The others go on from nothing: it holds what all had read.
+                self.tokens.restore(counts.tokens)
 
     def saving(self, counts: "Counts") -> None:
         """Put the count into the checkpoint."""
-        counts.tokens = self.tokens.state()
+        counts.tokens = self._together().state()
+
+    def bring_together(self) -> None:
+        """Let each process hold what all have read."""
+        self.tokens.restore(self._together().state())
+
+    def _together(self) -> TokenCount:
+        whole = TokenCount()
+        for state in self.processes.gather_values(self.tokens.state()):
+            count = TokenCount()
+            count.restore(state)
+            whole.merge(count)
+        return whole

@@ -211,7 +211,8 @@ def train_distilled(
     profiler, folder = context.profiler, context.folder
     with profiler.phase("strength"):
         events_per_item = float(data.train_item_counts()[1:].mean())
-        decided = settled(config.distill, events_per_item, folder)
+        with context.processes.first_goes_first():
+            decided = settled(config.distill, events_per_item, context.shared)
         asked_auto = [name for name in ("weight", "dropout") if getattr(config.distill, name) == "auto"]
         context.chosen.update({name: getattr(decided, name) for name in asked_auto})
         config = replace(config, distill=decided)
@@ -219,7 +220,8 @@ def train_distilled(
         if not config.distill.weight:  # No list is learned, and mixed histories have nothing else to teach.
             asked = data
         settled_loss(config.distill.loss, data.num_items, folder)
-        selected = selected_events(config, asked, reader, student_folder, folder, context.device)
+        with context.processes.first_goes_first():
+            selected = selected_events(config, asked, reader, student_folder, context.shared, context.device)
     with profiler.phase("set-up"):
         student = make_distilled(config, data, reader, student_folder).to(context.device)
         windows = training_windows(asked, config.student.max_length, config.student.windows)
@@ -235,6 +237,7 @@ def train_distilled(
             config.evaluate,
             None,
             data,
+            context.processes,
         )
         training = DistilledTraining(plain, config.distill, reader, selected, data)
     made_from = (data.fingerprint, data.split_fingerprint, reader.fingerprints.teacher)

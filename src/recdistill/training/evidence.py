@@ -67,10 +67,12 @@ def block_facts(teacher: Teacher) -> Watched:
     }
 
 
-def trained_facts(teacher: Teacher, result: FitResult) -> TrainedFacts:
+def trained_facts(teacher: Teacher, result: FitResult, processes: int = 1) -> TrainedFacts:
     """What the training loop did, over all tries, and the weights that validation chose."""
     head = teacher.ranker.head
+    together: TrainedFacts = {"processes": processes} if processes > 1 else {}
     return {
+        **together,
         "tokens": {"train": teacher.trained.plain()},
         "batches_by_worker": result.batches_by_worker,
         "micro_batches_per_step": result.micro_batches_per_step,

@@ -37,7 +37,8 @@ def fit(
         trainable: model, batches, loss, validation.
         config: the run's settings.
         context: its folder gets checkpoints and logs, and training resumes from a checkpoint found there; its profiler
-            gets the phases set-up, data wait, train step, validation, checkpoint.
+            gets the phases set-up, data wait, train step, validation, checkpoint. Where several processes train, each
+            reads its rows of each micro-batch, and every step is the one that one process would take.
         seed: of dropout and whatever else the loss draws from torch's own generator, which is as before afterwards.
         fingerprint: names model, data and settings; a checkpoint of another one is refused.
         name: shown in the progress bar.
@@ -55,7 +56,7 @@ def fit(
         torch.manual_seed(seed)
         try:
             with every.phase("set-up"):
-                run = Loop(trainable, config, context, fingerprint, name, precision, every)
+                run = Loop(trainable, config, context, seed, fingerprint, name, precision, every)
             with deferred():
                 return run.go()
         finally:

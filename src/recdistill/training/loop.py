@@ -2,6 +2,7 @@
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,11 +22,13 @@ from recdistill.training.checkpoint import (
     load_checkpoint,
     put_weights,
     save_checkpoint,
+    trained_parameters,
 )
 from recdistill.training.divergence import DivergedError, DivergenceCheck
 from recdistill.training.loading import load_batches
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.result import FitResult
+from recdistill.training.sharing import shares
 from recdistill.training.trainable import Rows, Trainable
 from recdistill.training.validations import Validation
 
@@ -42,21 +45,34 @@ class Loop:
         trainable: Trainable,
         config: TrainConfig,
         context: RunContext,
+        seed: int,
         fingerprint: str,
         name: str,
         precision: Precision,
         callbacks: Callbacks,
     ) -> None:
-        self.trainable, self.config, self.folder = trainable, config, context.folder
+        self.trainable, self.config, self.folder = trainable, config, context.shared
+        self.processes, self.seed = context.processes, seed
         self.fingerprint, self.name, self.callbacks = fingerprint, name, callbacks
         self.check = DivergenceCheck(name, config, precision)
-        self.optimisation = Optimisation(trainable, config, context.device, precision)
+        self.optimisation = Optimisation(trainable, config, context.device, precision, self.processes)
         self.batches: Iterator[tuple[str, Any]] = iter(())
+        self._refuse_idle_processes()
+        self.processes.share_weights(trained_parameters(trainable.module).values())
         self.counts, self.best = Counts(), copy_weights(trainable.module)
         self.saved_step: int | None = None
         self._resume()
         self.last_checkpoint = time.monotonic()
         self.began = time.monotonic() - self.counts.seconds
+
+    def _refuse_idle_processes(self) -> None:
+        """No process may be without a row in every micro-batch of an epoch."""
+        largest = max((len(rows) for rows in self.trainable.plan(0)), default=0)
+        if self.processes.size > max(1, largest):
+            raise UserError(
+                f"devices: {self.processes.size} processes train the {self.name} together, and no micro-batch has more "
+                f"than {largest} rows; take at most as many, or larger micro-batches"
+            )
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; what a damaged one held cannot be had again."""
@@ -64,6 +80,7 @@ class Loop:
             saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.plain, self.fingerprint)
         except DamagedError as error:
             logger.warning("%s: begins anew, since %s", self.name, error)
+            self.processes.wait()
             discard_checkpoint(self.folder)
             saved = None
         if saved:
@@ -106,12 +123,14 @@ class Loop:
         counts = self.counts
         groups = self._groups(counts.epoch)
         stops = self._validation_points(len(groups))
-        plan = [rows for group in groups[counts.group :] for rows in group]
+        own = shares([rows for group in groups[counts.group :] for rows in group], self.processes)
+        self.counting = iter([share.counts for share in own])
         if counts.validation_due:
             done = counts.epoch + counts.group / len(groups)
             self.optimisation.set_learning_rate(done / self.config.max_epochs)
             self._validate(done)
-        self.batches = load_batches(self.trainable.collate, plan, self.config.num_workers)
+        rows_of_each = [share.rows for share in own]
+        self.batches = load_batches(self.trainable.collate, rows_of_each, self.config.num_workers)
         try:
             while counts.group < len(groups) and not counts.finished:
                 self._next_step(groups, stops)
@@ -128,7 +147,7 @@ class Loop:
         with self.callbacks.phase("data wait"):
             made = [next(self.batches) for _ in groups[counts.group]]
         counts.count_step([who for who, _ in made])
-        group = [batch for _, batch in made]
+        group = [(batch, next(self.counting)) for _, batch in made]
         counts.group += 1
         done = counts.group / len(groups)
         with self.callbacks.phase("train step"):
@@ -149,12 +168,16 @@ class Loop:
         due = (epoch + 1) % round(every) == 0 or epoch + 1 == self.config.max_epochs
         return {groups} if due else set()
 
-    def _step(self, group: list[Any], progress: float) -> None:
-        """One optimiser step: the mean loss over all targets of the group, however many micro-batches it comes in."""
+    def _step(self, group: list[tuple[Any, bool]], progress: float) -> None:
+        """One optimiser step: the mean loss over all targets of the group, however many micro-batches it comes in, and
+        however many processes read them.
+        """
         counts, optimisation = self.counts, self.optimisation
         self.trainable.module.train()
         optimisation.set_learning_rate(progress)
-        targets = sum(self.trainable.num_targets(batch) for batch in group)
+        own = sum(self.trainable.num_targets(batch) for batch, counted in group if counted)
+        targets = round(self.processes.sums([own])[0])
+        self.processes.seed(self.seed, counts.step)
         loss_sum = optimisation.backward(group, targets)
         counts.step += 1
         self.check.loss(loss_sum, counts.step)
@@ -179,7 +202,7 @@ class Loop:
         else:
             counts.stale += 1
             counts.finished = 0 < self.config.patience <= counts.stale
-        if self.callbacks.validated(counts.history):
+        if self.processes.share(self.callbacks.validated(counts.history)):
             counts.finished = True
         loss = f"loss {counts.mean_loss:.4f}, " if counts.step else ""
         text = f"{loss}validation NDCG@10 {latest.watched:.4f} (best {counts.best:.4f})"
@@ -203,18 +226,22 @@ class Loop:
             with self.callbacks.phase("validation"):
                 return self.trainable.validate()
         except Interrupted as stopped:
-            if stopped.at_once or not self.counts.step:
-                raise
+            if stopped.at_once or not self.counts.step or self.processes.size > 1:
+                raise  # Other processes may be where they cannot save the same step.
             self.counts.validation_due = True
             self._checkpoint()
             raise Interrupted(stopped.signal, self._place()) from stopped
 
     def _checkpoint_if_due(self) -> None:
         """Write a checkpoint at the end, where the last one is long enough ago, and where a signal asks to stop."""
-        due = time.monotonic() - self.last_checkpoint >= self.config.checkpoint_seconds
-        if due or self.counts.finished or requested():
+        late = time.monotonic() - self.last_checkpoint >= self.config.checkpoint_seconds
+        any_late, stop = self.processes.sums([late, requested()])
+        if any_late or self.counts.finished or stop:
             self._checkpoint()
-        stop_point(self._place())
+        if stop or self.processes.size == 1:
+            stop_point(self._place())
+        if stop:
+            raise Interrupted(signal.SIGTERM, self._place())  # Another process was asked to stop.
 
     def _place(self) -> str:
         """How far the run is, in a person's words."""
@@ -227,9 +254,10 @@ class Loop:
         with self.callbacks.phase("checkpoint"):
             self._clock()
             self.callbacks.saving(self.counts)
-            module, optimizer = self.trainable.module, self.optimisation.plain
-            scaler = self.optimisation.scaler_state()
-            save_checkpoint(self.folder, module, self.best, optimizer, scaler, self.counts, self.fingerprint)
+            if self.processes.is_first:
+                module, optimizer = self.trainable.module, self.optimisation.plain
+                scaler = self.optimisation.scaler_state()
+                save_checkpoint(self.folder, module, self.best, optimizer, scaler, self.counts, self.fingerprint)
         self.last_checkpoint, self.saved_step = time.monotonic(), self.counts.step
 
     def _clock(self) -> None:

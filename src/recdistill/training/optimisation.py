@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from recdistill.config import Precision, TrainConfig
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.training.checkpoint import trained_parameters
 from recdistill.training.lazy_adam import LazyAdamW
 from recdistill.training.schedule import learning_rate_factor
@@ -27,10 +28,18 @@ class Optimisation:
         config: learning rate, schedule, decay, clipping.
         device: `cpu` or `cuda`.
         precision: gradients of fp16 and fp16-mixed are scaled, so that small ones do not vanish.
+        processes: that train together; each has the same weights, and takes the same steps.
     """
 
-    def __init__(self, trainable: Trainable, config: TrainConfig, device: str, precision: Precision) -> None:
-        self.trainable, self.config = trainable, config
+    def __init__(
+        self,
+        trainable: Trainable,
+        config: TrainConfig,
+        device: str,
+        precision: Precision,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.trainable, self.config, self.processes = trainable, config, processes
         scaled = precision.startswith("fp16")
         self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
         given = trainable.parameter_groups()
@@ -50,14 +59,22 @@ class Optimisation:
         for options, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             options["lr"] = peak * factor
 
-    def backward(self, group: Sequence[Any], targets: int) -> float:
-        """Gradients of the mean loss over all targets of some micro-batches; returns their summed loss."""
+    def backward(self, group: Sequence[tuple[Any, bool]], targets: int) -> float:
+        """Gradients of the mean loss over all targets of some micro-batches; returns their summed loss.
+
+        Args:
+            group: this process's share of each, and whether it counts.
+            targets: of all processes.
+        """
         losses: list[Tensor] = []
-        for batch in group:
+        for batch, counts in group:
             loss = self.trainable.loss(batch)
+            if not counts:
+                loss = loss * 0.0
             self.fabric.backward(loss / targets)
             losses.append(loss.detach().float())
-        return float(torch.stack(losses).sum())
+        summed = float(torch.stack(losses).sum())
+        return self.processes.sum_gradients(list(trained_parameters(self.trainable.module).values()), summed)
 
     def step(self) -> None:
         """Move the weights along the gradients, clipped where that is configured."""

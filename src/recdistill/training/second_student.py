@@ -56,19 +56,22 @@ def train_second_student(config: RunConfig, data: PreparedData, student_folder: 
         student_folder: the finished student step.
         context: its folder gets the second student, its weight and logs.
     """
-    folder = context.folder
-    with context.profiler.phase("tune titles"):
+    folder, processes = context.folder, context.processes
+    with context.profiler.phase("tune titles"), processes.first_goes_first():
         tuning = tune_titles(config.teacher, data, config.seed, cache_folder(), context.device)
     if tuning is not None:
         tuning.save(folder / TUNING_FILE)
-    if not is_written(folder):
+    if not processes.share(is_written(context.shared)):
         train_student(replace(config, seed=second_seed(config.seed)), data, context)
         mark_written(folder)
-    two = TwoStudents(data, load_student(student_folder), load_student(folder), 1.0, torch.empty(0), context.device)
+    processes.wait()
+    two = TwoStudents(
+        data, load_student(student_folder), load_student(context.shared), 1.0, torch.empty(0), context.device
+    )
 
     def validate(weight: float) -> dict[str, float]:
         two.weight = weight
-        return validation_metrics(two.scorer(), data, config.evaluate)
+        return validation_metrics(two.scorer(), data, config.evaluate, processes=processes)
 
     with context.profiler.phase("validation"):
         weight, metrics = choose_weight(validate)

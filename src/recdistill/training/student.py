@@ -16,6 +16,7 @@ from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.measure.context import RunContext
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.storage.files import write_json
 from recdistill.storage.run_folder import fingerprint
 from recdistill.students.base import ItemsInUse, Student
@@ -47,6 +48,7 @@ class StudentTraining:
         evaluate: how validation targets are ranked.
         validation: what is validated on; None: all validation targets.
         counted: the data whose training interactions say how popular an item is; None: `data`.
+        processes: that train together.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class StudentTraining:
         evaluate: EvaluateConfig,
         validation: Targets | None = None,
         counted: PreparedData | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.module = student
         self.data, self.windows = data, windows
@@ -70,7 +73,7 @@ class StudentTraining:
             self.sampler = NegativeSampler(self.chosen_loss.sampling, counts)
             student.items.sparse_gradients = self.chosen_loss.sampling.lazy_adam
         self.train, self.seed, self.device = train, seed, device
-        self.evaluate, self.validation = evaluate, validation
+        self.evaluate, self.validation, self.processes = evaluate, validation, processes
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """All parameters alike."""
@@ -100,8 +103,14 @@ class StudentTraining:
         return self.data_loss(states[real], used, targets, negatives)
 
     def negatives(self, targets: Tensor) -> Negatives | None:
-        """Draw those of a batch's targets; None where the loss is over the whole catalog."""
-        return None if self.sampler is None else self.sampler.draw(targets, torch.default_generator)
+        """Draw those of a batch's targets; None where the loss is over the whole catalog.
+
+        Several processes draw once for the targets of all.
+        """
+        if self.sampler is None:
+            return None
+        whole, start = self.processes.gather(targets)
+        return self.sampler.draw(whole, self.processes.draws).of(start, len(targets))
 
     def items_in_use(self, negatives: Negatives | None, *items: Tensor) -> ItemsInUse:
         """All items for a loss over the whole catalog; else the negatives and those named."""
@@ -118,7 +127,7 @@ class StudentTraining:
     def validate(self) -> dict[str, float]:
         """Full-catalog metrics on validation, ranked as `evaluate` says."""
         scorer = student_sequence_scorer(self.module, self.data, self.device)
-        return validation_metrics(scorer, self.data, self.evaluate, self.validation)
+        return validation_metrics(scorer, self.data, self.evaluate, self.validation, self.processes)
 
 
 def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
@@ -156,13 +165,25 @@ def student_training(
     device: str,
     evaluate: EvaluateConfig,
     validation: Targets | None = None,
+    processes: Processes = ALONE,
 ) -> StudentTraining:
     """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         student = make_student(config, data.num_items).to(device)
     windows = training_windows(data, config.max_length, config.windows)
-    return StudentTraining(student, data, windows, config.loss, config.train, seed, device, evaluate, validation)
+    return StudentTraining(
+        student,
+        data,
+        windows,
+        config.loss,
+        config.train,
+        seed,
+        device,
+        evaluate,
+        validation,
+        processes=processes,
+    )
 
 
 def train_student(
@@ -184,7 +205,15 @@ def train_student(
         UserError: see :func:`recdistill.training.fit.fit`.
     """
     with context.profiler.phase("set-up"):
-        training = student_training(config.student, data, config.seed, context.device, config.evaluate, validation)
+        training = student_training(
+            config.student,
+            data,
+            config.seed,
+            context.device,
+            config.evaluate,
+            validation,
+            context.processes,
+        )
     settled_loss(config.student.loss, data.num_items, context.folder)
     made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
     name = fingerprint("student", config.student, config.seed, *made_from)

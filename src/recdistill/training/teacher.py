@@ -17,6 +17,7 @@ from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import tell_titles, title_facts
 from recdistill.measure.context import RunContext
 from recdistill.measure.facts import Judged, TrainedFacts, together
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.storage.files import write_json
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
@@ -49,12 +50,18 @@ class TeacherTraining:
         seed: of the batches' order.
         windows: what is trained on; None: all that `teacher.targets` and `teacher.windows` say.
         validation: what is validated on; None: all validation targets.
+        processes: that train together.
     """
 
     def __init__(
-        self, teacher: Teacher, seed: int, windows: Windows | None = None, validation: Targets | None = None
+        self,
+        teacher: Teacher,
+        seed: int,
+        windows: Windows | None = None,
+        validation: Targets | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        self.teacher, self.seed = teacher, seed
+        self.teacher, self.seed, self.processes = teacher, seed, processes
         self.module = teacher.ranker
         self.windows = teacher.training_windows() if windows is None else windows
         self.validation = teacher.data.targets("validation") if validation is None else validation
@@ -106,17 +113,17 @@ class TeacherTraining:
         head.correction_weight.data.fill_(1.0)
         if head.titles_weight is not None:
             head.titles_weight.data.fill_(1.0)
-        read = ReadOnce(self.teacher, self.validation)
+        read, processes = ReadOnce(self.teacher, self.validation, self.processes), self.processes
         if not head.residual:
-            return validation_metrics(read, data, evaluate, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation, processes)
 
         def validate(weight: float) -> dict[str, float]:
             read.correction_weight = weight
-            return validation_metrics(read, data, evaluate, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation, processes)
 
         def validate_titles(weight: float) -> dict[str, float]:
             read.titles_weight = weight
-            return validation_metrics(read, data, evaluate, self.validation)
+            return validation_metrics(read, data, evaluate, self.validation, processes)
 
         best, metrics = choose_weight(validate)
         if head.titles_weight is not None:
@@ -149,17 +156,17 @@ def train_teacher(
         fingerprint: names data, student and settings, for the checkpoint.
         validation: what is validated on; None: all validation targets.
     """
-    profiler, folder = context.profiler, context.folder
+    profiler, folder, processes = context.profiler, context.folder, context.processes
     cache, device = cache_folder(), context.device
-    with profiler.phase("tune titles"):
+    with profiler.phase("tune titles"), processes.first_goes_first():
         tuning = tune_titles(config.teacher, data, config.seed, cache, device)
-    with profiler.phase("embed titles"):
+    with profiler.phase("embed titles"), processes.first_goes_first():
         # Embedded once, for the loading below too.
         titles = title_facts(config.teacher, data.texts, cache, device, tuning)
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device, tuning)
     with profiler.phase("set-up"):
-        training = TeacherTraining(teacher, config.seed, validation=validation)
+        training = TeacherTraining(teacher, config.seed, validation=validation, processes=processes)
     if validation is None:  # The teachers of folds read the same.
         tell_titles(config.teacher.title_encoder, titles)
         _tell_cut_titles(teacher)
@@ -171,14 +178,15 @@ def train_teacher(
         facts = together(module_facts(teacher), watch_step(training, teacher), {"title_encoder": titles})
     warm = graphs_made()
     train, precision = config.teacher.train, config.teacher.precision
-    counting = CountTokens(teacher.trained)
+    counting = CountTokens(teacher.trained, processes)
     result = fit(training, train, context, config.seed, fingerprint, "teacher", precision, [counting])
     made: TrainedFacts = {
         "compiled_graphs": graphs_made() - graphs,
         "graphs_after_warm_up": graphs_made() - warm,
         "cuda_graphs": cuda_graphs_made(),
     }
-    facts = together(facts, trained_facts(teacher, result), made)
+    counting.bring_together()
+    facts = together(facts, trained_facts(teacher, result, processes.size), made)
     with profiler.phase("write"):
         teacher.ranker.save(folder)
         if tuning is not None:

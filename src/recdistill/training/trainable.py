@@ -34,7 +34,9 @@ class Trainable(Protocol):
         ...
 
     def plan(self, epoch: int) -> Sequence[Rows]:
-        """The epoch's micro-batches, as row numbers; depends on the seed and the epoch alone."""
+        """The epoch's micro-batches, as row numbers; depends on the seed and the epoch alone. Where several processes
+        train, each collates its own rows of each.
+        """
         ...
 
     def collate(self, rows: Rows) -> Any:
