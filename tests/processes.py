@@ -5,8 +5,9 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -119,3 +120,38 @@ def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
 
     vars(loop)["save_checkpoint"] = save_checkpoint
     sys.exit(main(command))
+
+
+def together(size: int, work: Callable[..., object], arguments: Sequence[object], stderr: Path) -> list[int | None]:
+    """Do the same in several processes that know of one another as torchrun's do.
+
+    Args:
+        size: how many.
+        work: what each does; it must be found by its module's name.
+        arguments: of `work`.
+        stderr: new files `<stderr><rank>` take what they say.
+
+    Returns:
+        Their exit codes, negative where one was ended by a signal.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = []
+    for rank in range(size):
+        told: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+        told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+        said = stderr.with_name(f"{stderr.name}{rank}")
+        processes.append(_server().Process(target=_work_together, args=(told, work, list(arguments), said)))
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def _work_together(told: dict[str, object], work: Callable[..., object], arguments: list[object], stderr: Path) -> None:
+    gc.freeze()
+    os.environ.update({name: str(value) for name, value in told.items()})
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    work(*arguments)

@@ -23,11 +23,13 @@ class Processes:
         rank: this process's number, from 0.
         size: how many there are.
         draws: random numbers that are the same in all of them.
+        idle: whether this process computes for nothing at the moment, since there is nothing left for it to do.
     """
 
     rank = 0
     size = 1
     draws: torch.Generator = torch.default_generator
+    idle = False
 
     @property
     def is_first(self) -> bool:

@@ -68,6 +68,7 @@ class Optimisation:
         """
         losses: list[Tensor] = []
         for batch, counts in group:
+            self.processes.idle = not counts
             loss = self.trainable.loss(batch)
             if not counts:
                 loss = loss * 0.0

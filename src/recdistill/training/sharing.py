@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from recdistill.parallel.processes import Processes
 from recdistill.training.trainable import Rows
 
@@ -21,9 +23,12 @@ class Share(NamedTuple):
 
 
 def shares(plan: Sequence[Rows], processes: Processes) -> list[Share]:
-    """This process's share of each micro-batch: every `size`-th row, so that long and short ones are dealt evenly.
+    """This process's share of each micro-batch, a stretch of its rows, which are of like lengths.
 
-    Micro-batches are what they are with one process; `batch_size` is of all processes together.
+    Micro-batches are what they are with one process; `batch_size` is of all processes together. End to end, the shares
+    are the micro-batch.
     """
-    dealt = [(rows, rows[processes.rank :: processes.size]) for rows in plan]
+    if processes.size == 1:
+        return [Share(rows, True) for rows in plan]
+    dealt = [(rows, np.array_split(rows, processes.size)[processes.rank]) for rows in plan]
     return [Share(own, True) if len(own) else Share(rows[:1], False) for rows, own in dealt]

@@ -109,8 +109,9 @@ class StudentTraining:
         """
         if self.sampler is None:
             return None
-        whole, start = self.processes.gather(targets)
-        return self.sampler.draw(whole, self.processes.draws).of(start, len(targets))
+        idle = self.processes.idle
+        whole, start = self.processes.gather(targets[:0] if idle else targets)
+        return self.sampler.draw(whole, self.processes.draws).of(0 if idle else start, len(targets))
 
     def items_in_use(self, negatives: Negatives | None, *items: Tensor) -> ItemsInUse:
         """All items for a loss over the whole catalog; else the negatives and those named."""
