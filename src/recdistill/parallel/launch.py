@@ -30,7 +30,8 @@ def launch(words: Sequence[str], devices: int) -> None:
     Raises:
         EndedError: a signal came, a process was killed, or one has told a mistake.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # Its reports are many lines long.
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # Its reports are many lines long.
     with tempfile.TemporaryDirectory(prefix="recdistill-") as folder:
         os.environ[LEFT_LINES] = folder
         config = LaunchConfig(

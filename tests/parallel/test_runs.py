@@ -1,0 +1,195 @@
+"""A whole run by several processes: the store of one, and what happens where one of them ends."""
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from chain import STEPS, options, write_interactions
+from processes import together
+from recdistill.cli import main
+from recdistill.storage.files import read_json
+
+NO_DROPOUT = ("--student.dropout=0", "--teacher.adapter.dropout=0", "--distill.dropout=0", "--export.shard_rows=40")
+
+
+def command(words: list[str]) -> None:
+    """What each of several processes does."""
+    sys.exit(main(words))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the interactions and all runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_interactions(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(folder: Path) -> None:
+    os.environ["RECDISTILL_CACHE"] = str(folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def words(folder: Path, tiny_llm: Path) -> list[str]:
+    """The options of all runs, but for their folder."""
+    return options(folder / "one", tiny_llm, folder / "data" / "events.csv", *NO_DROPOUT)
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path, words: list[str]) -> Path:
+    """A run by one process."""
+    assert main(["run", *words]) == 0
+    return folder / "one"
+
+
+def by_several(folder: Path, name: str, size: int, words: list[str], step: str = "run") -> Path:
+    """The same by several processes."""
+    line = [step, *words, f"--run={folder / name}", f"--devices={size}"]
+    codes = together(size, command, [line], folder / f"{name}.stderr")
+    assert codes == [0] * size, [(folder / f"{name}.stderr{rank}").read_text()[-2000:] for rank in range(size)]
+    assert [(folder / f"{name}.stderr{rank}").read_text() for rank in range(1, size)] == [""] * (size - 1)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path, one: Path, words: list[str]) -> Path:
+    """A run by two processes."""
+    return by_several(folder, "two", 2, words)
+
+
+def column(path: Path, name: str) -> list[float]:
+    with path.open() as file:
+        return [float(row[name]) for row in csv.DictReader(file) if row[name]]
+
+
+@pytest.mark.parametrize("step", ["student", "teacher", "distilled"])
+def test_a_training_by_two_is_that_of_one(one: Path, two: Path, step: str) -> None:
+    for name in ("loss", "ndcg@10", "targets", "step"):
+        found, expected = (column(run / step / "training.csv", name) for run in (two, one))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    weights = "ranker" if step == "teacher" else "student"
+    found, expected = (load_file(run / step / f"{weights}.safetensors") for run in (two, one))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-3)
+
+
+def test_the_run_is_whole_and_nothing_is_left_of_the_others(two: Path) -> None:
+    assert sorted(path.name for path in two.iterdir()) == sorted(STEPS)
+    metrics = read_json(two / "evaluation" / "metrics.json")["models"]
+    assert {"popularity", "ease", "student", "teacher", "distilled"} <= set(metrics)
+    assert "report.html" in {path.name for path in (two / "report").iterdir()}
+
+
+def test_the_evidence_counts_the_tokens_of_all(one: Path, two: Path) -> None:
+    found, expected = (read_json(run / "teacher" / "evidence.json") for run in (two, one))
+    assert found["processes"] == 2
+    for name in ("useful", "prompts", "targets"):
+        assert found["tokens"]["train"][name] == expected["tokens"]["train"][name]
+    judged = [{each["key"]: each["in_effect"] for each in evidence["settings"]} for evidence in (found, expected)]
+    assert judged[0] == judged[1]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_store_by_several_is_that_of_one_to_the_byte(folder: Path, one: Path, words: list[str], size: int) -> None:
+    name = f"export-{size}"
+    for step in ("prepare", "student", "teacher"):
+        shutil.copytree(one / step, folder / name / step)
+    by_several(folder, name, size, words, "export")
+    written, expected = folder / name / "teacher_outputs", one / "teacher_outputs"
+    names = [path.relative_to(expected) for path in sorted(expected.rglob("*")) if path.suffix in (".npy", ".json")]
+    for path in [path for path in names if path.name not in ("manifest.json", "timings.json", "memory.json")]:
+        assert (written / path).read_bytes() == (expected / path).read_bytes(), path
+    assert len(list(expected.glob("shard-*"))) > 3
+
+
+def test_metrics_by_several_are_those_of_one(folder: Path, one: Path, words: list[str]) -> None:
+    shutil.copytree(one, folder / "ranked")
+    for step in ("evaluation", "report"):
+        shutil.rmtree(folder / "ranked" / step)
+    by_several(folder, "ranked", 2, words, "evaluate")
+    found, expected = (read_json(run / "evaluation" / "metrics.json") for run in (folder / "ranked", one))
+    assert found == expected
+
+
+def launch(folder: Path, words: list[str], *more: str) -> "subprocess.Popen[str]":
+    """A command that starts its processes itself."""
+    line = [sys.executable, "-m", "recdistill", "student", *words, f"--run={folder}", *more]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoint(run: Path, process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + 120
+    while not (run / "student.partial" / "checkpoint.safetensors").is_file():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+LONG = (
+    "--devices=2",
+    "--student.train.max_epochs=100000",
+    "--student.train.patience=0",
+    "--student.train.checkpoint_seconds=0",
+)
+
+
+def test_a_process_that_is_killed_ends_all_in_one_line_and_the_run_goes_on_with_another_number(
+    folder: Path, words: list[str]
+) -> None:
+    run = folder / "killed"
+    process = launch(run, words, *LONG)
+    wait_for_checkpoint(run, process)
+    others = psutil.Process(process.pid).children(recursive=True)
+    second = next(each for each in others if each.environ().get("RANK") == "1")
+    second.kill()
+    said = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 1
+    assert said == [
+        "recdistill: error: process 1 of 2 was ended by SIGKILL; the others were stopped; the same command goes on "
+        "from what was saved"
+    ]
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in others)
+    saved = (run / "student.partial" / "checkpoint.safetensors").read_bytes()
+    process = launch(run, words, *LONG, "--devices=3")
+    end = time.monotonic() + 120
+    while (run / "student.partial" / "checkpoint.safetensors").read_bytes() == saved:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 143
+    assert len(said) == 1
+    assert said[0].startswith("recdistill: terminated; saved: the student after ")
+
+
+def test_a_mistake_is_told_once(folder: Path, words: list[str]) -> None:
+    process = launch(folder / "idle", words, "--devices=2", "--student.train.batch_size=1")
+    said = process.communicate(timeout=120)[1].splitlines()
+    assert process.returncode == 2
+    assert said == [
+        "recdistill: error: devices: 2 processes train the student together, and no micro-batch has more than 1 rows; "
+        "take at most as many, or larger micro-batches"
+    ]
+
+
+def test_what_cannot_be_done_by_several_is_refused(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["student", *words, "--nodes=2"]) == 2
+    assert "nodes: 2: start this command on each machine by torchrun, or by Slurm" in capsys.readouterr().err
+    assert main(["student", *words, "--devices=2", "--teacher.compile=true"]) == 2
+    assert "teacher.compile: shapes are compiled for whole micro-batches" in capsys.readouterr().err
+    assert main(["student", *words, "--devices=0"]) == 2
+    assert "devices: 0" in capsys.readouterr().err
