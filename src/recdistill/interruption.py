@@ -72,6 +72,21 @@ def stop_point(saved: str = "") -> None:
         raise Interrupted(_state.number, saved)
 
 
+def stop_together(stop: bool, saved: str = "") -> None:
+    """End the work here if any process was asked to.
+
+    Args:
+        stop: whether any was.
+        saved: what was saved for it, in a person's words.
+
+    Raises:
+        Interrupted: it was.
+    """
+    if stop:
+        stop_point(saved)
+        raise Interrupted(signal.SIGTERM, saved)  # It was another one.
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """A first signal inside the block waits for a stop point, or for the end of the outermost such block.

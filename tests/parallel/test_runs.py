@@ -13,10 +13,13 @@ import numpy as np
 import psutil
 import pytest
 from safetensors.torch import load_file
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from chain import STEPS, options, write_interactions
 from processes import together
 from recdistill.cli import main
+from recdistill.parallel.launch import _ended
+from recdistill.parallel.started import LeftLine
 from recdistill.storage.files import read_json
 
 NO_DROPOUT = ("--student.dropout=0", "--teacher.adapter.dropout=0", "--distill.dropout=0", "--export.shard_rows=40")
@@ -174,14 +177,41 @@ def test_a_process_that_is_killed_ends_all_in_one_line_and_the_run_goes_on_with_
     assert said[0].startswith("recdistill: terminated; saved: the student after ")
 
 
-def test_a_mistake_is_told_once(folder: Path, words: list[str]) -> None:
-    process = launch(folder / "idle", words, "--devices=2", "--student.train.batch_size=1")
-    said = process.communicate(timeout=120)[1].splitlines()
-    assert process.returncode == 2
-    assert said == [
+def test_a_mistake_is_told_by_each_process_that_nobody_speaks_for(folder: Path, words: list[str]) -> None:
+    line = ["student", *words, f"--run={folder / 'idle'}", "--devices=2", "--student.train.batch_size=1"]
+    assert together(2, command, [line], folder / "idle.stderr") == [2, 2]
+    mistake = (
         "recdistill: error: devices: 2 processes train the student together, and no micro-batch has more than 1 rows; "
-        "take at most as many, or larger micro-batches"
-    ]
+        "take at most as many, or larger micro-batches\n"
+    )
+    said = [(folder / f"idle.stderr{rank}").read_text() for rank in range(2)]
+    assert said == [mistake, f"process 1: {mistake}"]
+
+
+def failure(rank: int, code: int, at: int) -> ProcessFailure:
+    found = ProcessFailure(rank, 100 + rank, code, "")
+    found.timestamp = at
+    return found
+
+
+@pytest.mark.parametrize(
+    ("failures", "left", "line", "status"),
+    [
+        ({0: (2, 9), 1: (2, 8)}, {0: ("mistake", 2, False), 1: ("mistake", 2, False)}, "mistake", 2),
+        ({0: (1, 9), 1: (2, 8)}, {0: ("lost", 1, True), 1: ("full disk", 2, False)}, "full disk", 2),
+        ({0: (143, 9), 1: (143, 9)}, {0: ("saved", 143, False), 1: ("saved", 143, False)}, "saved", 143),
+        ({0: (1, 9), 2: (-9, 8)}, {0: ("lost", 1, True)}, "process 2 of 3 was ended by SIGKILL", 1),
+        ({0: (-15, 9), 1: (3, 8)}, {}, "process 1 of 3 ended with status 3", 1),
+        ({}, {0: ("lost", 1, True)}, "lost", 1),
+    ],
+)
+def test_the_reason_is_told_by_whom_it_came_from(
+    failures: dict[int, tuple[int, int]], left: dict[int, tuple[str, int, bool]], line: str, status: int
+) -> None:
+    lines = {rank: LeftLine(line=each[0], status=each[1], lost=each[2]) for rank, each in left.items()}
+    ended = _ended({rank: failure(rank, *each) for rank, each in failures.items()}, lines, 3)
+    assert line in ended.line
+    assert ended.status == status
 
 
 def test_what_cannot_be_done_by_several_is_refused(

@@ -13,7 +13,6 @@ from recdistill.config.evaluate import SCORE_MEMORY
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.top_k import best_items, rows_at_a_time
-from recdistill.interruption import stop_point
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.progress import progress_bar
 
@@ -100,7 +99,7 @@ def rank(
     batch_size = min(batch_size, rows_at_a_time(data.num_items, score_memory))
     order = np.argsort(targets.positions, kind="stable")
     with torch.no_grad(), progress_bar(description, len(targets), "histories") as progress:
-        for start in processes.own(range(0, len(order), batch_size)):
+        for start in processes.turns(range(0, len(order), batch_size)):
             rows = order[start : start + batch_size]
             batch = Targets(targets.users[rows], targets.positions[rows])
             scores = _checked(scorer.score(batch.users, batch.positions), (len(rows), data.num_items + 1), scorer)
@@ -112,7 +111,6 @@ def rank(
                 drawn = candidates[rows, 0] > 0
                 candidate_ranks[rows] = np.where(drawn, np.where(one.ranks == MISS, MISS, among), 0)
             progress.advance(len(rows))
-            stop_point()
     # Each row is 0 but in the process that ranked it.
     ranks, top_items = processes.sum_array(ranks), processes.sum_array(top_items)
     candidate_ranks = None if candidate_ranks is None else processes.sum_array(candidate_ranks)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
+from recdistill.interruption import requested, stop_together
 from recdistill.parallel.processes import Processes
 from recdistill.parallel.started import LostProcessError, note_rank, started_by_torchrun_or_slurm
 
@@ -40,6 +41,17 @@ class Joined(Processes):
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.draws = torch.Generator()
         self._fabric = fabric
+
+    def turns(self, one_after_another: Sequence[T]) -> Iterator[T]:
+        """This process's part, as :meth:`own` has it; after each the work can be stopped, in all processes together.
+
+        Raises:
+            Interrupted: a signal came, to this process or to another.
+        """
+        for start in range(0, len(one_after_another), self.size):
+            if start + self.rank < len(one_after_another):
+                yield one_after_another[start + self.rank]
+            stop_together(self.any(requested()))
 
     def sums(self, numbers: Iterable[float]) -> list[float]:
         """Each number summed over all processes, in double precision."""

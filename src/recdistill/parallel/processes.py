@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recdistill.interruption import stop_point
+
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
 
@@ -39,6 +41,16 @@ class Processes:
     def own(self, one_after_another: Sequence[T]) -> Sequence[T]:
         """This process's part: every `size`-th, from its own number on."""
         return one_after_another[self.rank :: self.size]
+
+    def turns(self, one_after_another: Sequence[T]) -> Iterator[T]:
+        """This process's part, as :meth:`own` has it; after each the work can be stopped, in all processes together.
+
+        Raises:
+            Interrupted: a signal came, to this process or to another.
+        """
+        for each in one_after_another:
+            yield each
+            stop_point()
 
     def sums(self, numbers: Iterable[float]) -> list[float]:
         """Each number summed over all processes, in double precision."""

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from recdistill.data.batches import history_windows, sorted_batches
 from recdistill.data.prepared import IntArray, Targets
-from recdistill.interruption import stop_point
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.teacher.teacher import Teacher
 
@@ -42,10 +41,9 @@ class ReadOnce:
         self.teacher, self.correction_weight, self.titles_weight = teacher, 1.0, 0.0
         windows = history_windows(teacher.data, targets, teacher.window_length)
         self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
-        for rows in processes.own(list(sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch))):
+        for rows in processes.turns(sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch)):
             batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
             self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
-            stop_point()
         if processes.size > 1:  # A state is 0 but in the process that read it.
             self.states = torch.from_numpy(processes.sum_array(self.states.cpu().numpy())).to(teacher.device)
         keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)

@@ -2,14 +2,13 @@
 
 import logging
 import math
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from recdistill.config import Precision, TrainConfig
 from recdistill.errors import UserError
-from recdistill.interruption import Interrupted, requested, stop_point
+from recdistill.interruption import Interrupted, requested, stop_together
 from recdistill.measure.context import RunContext
 from recdistill.progress import progress_bar
 from recdistill.storage.checksums import DamagedError
@@ -28,7 +27,7 @@ from recdistill.training.divergence import DivergedError, DivergenceCheck
 from recdistill.training.loading import load_batches
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.result import FitResult
-from recdistill.training.sharing import shares
+from recdistill.training.sharing import refuse_idle, shares
 from recdistill.training.trainable import Rows, Trainable
 from recdistill.training.validations import Validation
 
@@ -57,22 +56,13 @@ class Loop:
         self.check = DivergenceCheck(name, config, precision)
         self.optimisation = Optimisation(trainable, config, context.device, precision, self.processes)
         self.batches: Iterator[tuple[str, Any]] = iter(())
-        self._refuse_idle_processes()
+        refuse_idle(trainable.plan(0), self.processes, name)
         self.processes.share_weights(trained_parameters(trainable.module).values())
         self.counts, self.best = Counts(), copy_weights(trainable.module)
         self.saved_step: int | None = None
         self._resume()
         self.last_checkpoint = time.monotonic()
         self.began = time.monotonic() - self.counts.seconds
-
-    def _refuse_idle_processes(self) -> None:
-        """No process may be without a row in every micro-batch of an epoch."""
-        largest = max((len(rows) for rows in self.trainable.plan(0)), default=0)
-        if self.processes.size > max(1, largest):
-            raise UserError(
-                f"devices: {self.processes.size} processes train the {self.name} together, and no micro-batch has more "
-                f"than {largest} rows; take at most as many, or larger micro-batches"
-            )
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; what a damaged one held cannot be had again."""
@@ -226,8 +216,8 @@ class Loop:
             with self.callbacks.phase("validation"):
                 return self.trainable.validate()
         except Interrupted as stopped:
-            if stopped.at_once or not self.counts.step or self.processes.size > 1:
-                raise  # Other processes may be where they cannot save the same step.
+            if stopped.at_once or not self.counts.step:
+                raise
             self.counts.validation_due = True
             self._checkpoint()
             raise Interrupted(stopped.signal, self._place()) from stopped
@@ -238,10 +228,7 @@ class Loop:
         any_late, stop = self.processes.sums([late, requested()])
         if any_late or self.counts.finished or stop:
             self._checkpoint()
-        if stop or self.processes.size == 1:
-            stop_point(self._place())
-        if stop:
-            raise Interrupted(signal.SIGTERM, self._place())  # Another process was asked to stop.
+        stop_together(bool(stop) or (self.processes.size == 1 and requested()), self._place())
 
     def _place(self) -> str:
         """How far the run is, in a person's words."""
