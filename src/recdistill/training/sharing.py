@@ -49,6 +49,6 @@ def refuse_idle(plan: Sequence[Rows], processes: Processes, name: str) -> None:
     largest = max((len(rows) for rows in plan), default=0)
     if processes.size > max(1, largest):
         raise UserError(
-            f"devices: {processes.size} processes train the {name} together, and no micro-batch has more than {largest} "
-            "rows; take at most as many, or larger micro-batches"
+            f"devices: {processes.size} processes train the {name} together, and no micro-batch has more than {largest}"
+            " rows; take at most as many, or larger micro-batches"
         )
