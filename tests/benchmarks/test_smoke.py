@@ -17,6 +17,7 @@ import gated_experts
 import growing
 import losses
 import prepare
+import several_processes
 import student
 import targets
 from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
@@ -125,3 +126,24 @@ def test_losses_are_timed_at_each_size(run: Run) -> None:
     line = run(losses, "--items=40", "--targets=20", "--width=4", "--repeats=1")
     assert line["items"] == 40
     assert set(line["cpu_seconds"]) == set(losses.LOSSES)
+
+
+def test_several_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The turns alternate, and other losses than one process's are an error."""
+    asked: list[tuple[int, int]] = []
+    losses = {"several": [2.0, 1.0]}
+
+    def turn(run: Path, step: str, words: list[str], devices: int, threads: int) -> dict[str, Any]:
+        asked.append((devices, threads))
+        found = losses["several"] if devices > 1 else [2.0, 1.0]
+        return {"losses": found, "targets_per_second": {(1, 1): 10.0, (1, 2): 12.0, (2, 1): 18.0}[devices, threads]}
+
+    monkeypatch.setattr(several_processes, "turn", turn)
+    monkeypatch.setattr(sys, "argv", ["several_processes.py", "run", "--processes=2", "--repeats=2"])
+    several_processes.main()
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert asked == [(1, 1), (1, 2), (2, 1), (2, 1), (1, 2), (1, 1)]
+    assert (summary["over_one_core"], summary["over_one_process"]) == (1.8, 1.5)
+    losses["several"] = [2.0, 1.001]
+    with pytest.raises(SystemExit, match="the losses are not the same"):
+        several_processes.main()
