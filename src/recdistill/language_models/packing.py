@@ -98,6 +98,7 @@ class _EndToEnd(torch.autograd.Function):
 def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float) -> Tensor:
     """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
     side = [_SideBySide.apply(one[0].transpose(0, 1), packing) for one in (query, key, value)]  # type: ignore[no-untyped-call]
+    # (prompts · longest, heads, d) to (prompts, heads, longest, d)
     queries, keys, values = (one.view(packing.prompts, -1, *one.shape[1:]).transpose(1, 2) for one in side)
     out = nn.functional.scaled_dot_product_attention(
         queries,
@@ -108,7 +109,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling
         is_causal=True,
         enable_gqa=query.shape[1] != key.shape[1],
     )
-    flat = out.transpose(1, 2).reshape(-1, out.shape[1], out.shape[3])
+    flat = out.transpose(1, 2).reshape(-1, out.shape[1], out.shape[3])  # (prompts · longest, heads, d)
     row: Tensor = _EndToEnd.apply(flat, packing)  # type: ignore[no-untyped-call]
     return row.unsqueeze(0)
 

@@ -194,7 +194,7 @@ def _step(
     for rows, vectors in passes:
         found[rows] = vectors
     found.requires_grad_()
-    pairs = torch.from_numpy(places).view(2, -1)
+    pairs = torch.from_numpy(places).view(2, -1)  # (2, pairs): places of the items and of what follows them
     loss = following_loss(found, pairs, log_popularity[torch.from_numpy(items).long()], temperature)
     (gradient,) = torch.autograd.grad(loss, found)
     for rows, vectors in reader.embed(own, PASS_TOKENS):

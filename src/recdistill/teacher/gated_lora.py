@@ -112,13 +112,14 @@ class _Experts(torch.autograd.Function):
         grad_weighed = (wide @ up.to(kind)).mul_(ctx.scale)
         grad_gate = None
         if gate is not None and ctx.needs_input_grad[4]:
+            # (B·T, R) to (B, T, R), or as the gate has it; then summed over what the gate is one for
             each = (grad_weighed * narrow).view(*(shape if len(shape) == gate.dim() else gate.shape)[:-1], -1)
             grad_gate = each.sum_to_size(gate.shape).to(gate.dtype)
         grad_narrow = grad_weighed if gate is None else _weigh(grad_weighed, gate, shape)
         grad_down = (grad_narrow.T @ inputs).to(down.dtype)
         grad_x = None
         if ctx.needs_input_grad[1]:
-            grad_x = (grad_narrow @ down.to(kind)).view(shape)
+            grad_x = (grad_narrow @ down.to(kind)).view(shape)  # (B·T, in) to (B, T, in)
             grad_x = (grad_x if factor is None else grad_x.mul_(factor)).to(ctx.input_type)
         return grad, grad_x, grad_down, grad_up, grad_gate, None, None
 
@@ -140,4 +141,4 @@ def _weigh(narrow: Tensor, gate: Tensor, shape: torch.Size) -> Tensor:
     """
     if len(shape) != gate.dim():
         return narrow * _rows(gate).to(narrow.dtype)
-    return _rows(narrow.view(*shape[:-1], -1) * gate.to(narrow.dtype))
+    return _rows(narrow.view(*shape[:-1], -1) * gate.to(narrow.dtype))  # (B, T, R) and back to (B·T, R)
