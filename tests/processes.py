@@ -139,7 +139,13 @@ def together(size: int, work: Callable[..., object], arguments: Sequence[object]
         port = str(free.getsockname()[1])
     processes = []
     for rank in range(size):
-        told: dict[str, object] = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+        told: dict[str, object] = {
+            **os.environ,
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": size,
+            "LOCAL_WORLD_SIZE": size,
+        }
         told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
         said = stderr.with_name(f"{stderr.name}{rank}")
         processes.append(_server().Process(target=_work_together, args=(told, work, list(arguments), said)))

@@ -1,12 +1,12 @@
 """A whole run by several processes: the store of one, and what happens where one of them ends."""
 
 import csv
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cache(folder: Path) -> None:
-    os.environ["RECDISTILL_CACHE"] = str(folder / "cache")
+def _cache(folder: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
+        yield
 
 
 @pytest.fixture(scope="module")
