@@ -17,6 +17,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 READY = {"data.source": "csv", "data.path": "events.csv", "data.split": "files"}
 CHANGES: dict[str, tuple[object, Mapping[str, object]]] = {  # a value that is not the default, what makes it be read
     "data.planted.users": (300, {"data.source": "planted"}),
+    "strategy": ("fsdp", {"nodes": 2}),
     "data.path": ("folder", {}),
     "data.separator": (";", {"data.source": "csv", "data.path": "events.csv"}),
     "data.quote": ("none", {"data.source": "csv", "data.path": "events.csv"}),

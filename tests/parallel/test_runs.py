@@ -127,6 +127,26 @@ def test_metrics_by_several_are_those_of_one(folder: Path, one: Path, words: lis
     assert found == expected
 
 
+@pytest.fixture(scope="module")
+def spread(folder: Path, one: Path, words: list[str]) -> Path:
+    """The same from the teacher on by two processes that hold half of its language model each."""
+    for step in ("prepare", "student"):
+        shutil.copytree(one / step, folder / "spread" / step)
+    return by_several(folder, "spread", 2, [*words, "--strategy=fsdp"])
+
+
+def test_a_language_model_spread_over_two_trains_reads_and_ranks_as_one(one: Path, spread: Path) -> None:
+    assert read_json(spread / "teacher" / "evidence.json")["spread_over"] == 2
+    for name in ("loss", "ndcg@10", "targets", "step"):
+        found, expected = (column(run / "teacher" / "training.csv", name) for run in (spread, one))
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    found, expected = (load_file(run / "teacher" / "ranker.safetensors") for run in (spread, one))
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-3)
+    kept = [read_json(run / "evaluation" / "metrics.json")["models"]["teacher"] for run in (spread, one)]
+    assert kept[0]["ndcg@10"] == pytest.approx(kept[1]["ndcg@10"], abs=0.02)
+
+
 def launch(folder: Path, words: list[str], *more: str) -> "subprocess.Popen[str]":
     """A command that starts its processes itself."""
     line = [sys.executable, "-m", "recdistill", "student", *words, f"--run={folder}", *more]

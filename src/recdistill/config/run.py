@@ -8,11 +8,24 @@ from recdistill.config.distill import DistillConfig
 from recdistill.config.evaluate import EvaluateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.report import ReportConfig
-from recdistill.config.rules import POSITIVE, Range, at_least, check_ranges, given, require, section, setting, unless
+from recdistill.config.rules import (
+    POSITIVE,
+    Need,
+    Range,
+    at_least,
+    check_ranges,
+    given,
+    require,
+    section,
+    setting,
+    unless,
+)
 from recdistill.config.student import StudentConfig
 from recdistill.config.teacher import TeacherConfig
 from recdistill.config.teacher_kind import LanguageModel, NoTeacher
 from recdistill.errors import UserError
+
+SEVERAL = Need("devices", lambda count: count > 1, "{key} or nodes above 1", Need("nodes", lambda count: count > 1, ""))
 
 
 @dataclass(frozen=True)
@@ -28,10 +41,13 @@ class RunConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run. auto takes a GPU where there is one, and records the choice."""
     devices: int = setting(1, POSITIVE)
-    """Processes on each machine that train, export and evaluate together, each on a core or a GPU of its own. Results
-    are those of one process within rounding, so a run may go on with another number."""
+    """Processes that share the work on each machine. They train, export and evaluate together, each on a core or a GPU
+    of its own. Results are those of one process within rounding, so a run may go on with another number."""
     nodes: int = setting(1, POSITIVE)
     """Machines. More than one: start the same command on each by torchrun or Slurm (docs/processes.md)."""
+    strategy: Literal["ddp", "fsdp"] = setting("ddp", read_with=(given("teacher.kind", "llm"), SEVERAL))
+    """How processes hold the teacher. ddp: each has all of it. fsdp: each has a share of every block of the language model,
+    for one that is larger than a GPU's memory."""
     data: DataConfig = field(default_factory=DataConfig)
     """Data, filters, split."""
     student: StudentConfig = field(default_factory=StudentConfig)
@@ -73,6 +89,8 @@ class RunConfig:
                 "teacher.compile: shapes are compiled for whole micro-batches, and several processes share each; "
                 "set it to false, or devices and nodes to 1"
             )
+        if self.strategy == "fsdp" and is_llm and self.devices * self.nodes > 1:
+            self._check_spread()
         if self.teacher.folds and (not is_llm or self.teacher.compile):
             raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:
@@ -91,6 +109,27 @@ class RunConfig:
             self.distill.top_k,
             f"at most export.top_k ({self.export.top_k})",
         )
+
+    def _check_spread(self) -> None:
+        """What a language model that is spread over processes cannot do."""
+        teacher = self.teacher
+        if teacher.quantization != "none":
+            raise UserError(
+                "strategy: fsdp shares weights in full precision, and quantised ones are a quarter or less of them "
+                "already; set teacher.quantization: none, or strategy: ddp"
+            )
+        if teacher.precision.startswith("fp16"):
+            raise UserError(
+                f"strategy: fsdp checks the language model on the CPU before it is spread, and teacher.precision: "
+                f"{teacher.precision} needs a GPU for that; use bf16, bf16-mixed or fp32"
+            )
+        if teacher.attention not in ("auto", "sdpa", "eager"):
+            raise UserError(
+                f"strategy: fsdp checks the language model on the CPU before it is spread, and teacher.attention: "
+                f"{teacher.attention} needs a GPU for that; use auto, sdpa or eager"
+            )
+        if teacher.folds:
+            raise UserError("strategy: fsdp cannot be combined with teacher.folds, which are several teachers")
 
     def _check_cache(self) -> None:
         """A cache pays where a prompt is read again with something behind it, and nowhere else."""

@@ -22,7 +22,7 @@ from recdistill.distill.parts import StoreRows, write_parts
 from recdistill.distill.writer import OutputsWriter
 from recdistill.errors import UserError
 from recdistill.evaluation.top_k import best_items, rows_at_a_time
-from recdistill.interruption import deferred
+from recdistill.interruption import Interrupted, deferred
 from recdistill.measure.context import RunContext
 from recdistill.storage.files import write_json
 
@@ -87,6 +87,7 @@ def export_outputs(
     lengths = teacher.prompt_lengths(windows)
     with profiler.phase("batch size"):
         found = _batch_size(teacher, windows, lengths, config.batch_size, context.device)
+        processes.level()
         size, trials = processes.share(found)
     most_targets = rows_at_a_time(data.num_items, score_memory)
     batches = _plan(teacher, windows, lengths, size, config.use_cache, most_targets)
@@ -108,7 +109,12 @@ def export_outputs(
             processes.wait()
         missing = processes.share(writer.missing(total) if processes.is_first else [])
         there = total - sum(part.end - part.start for part in missing)
-        write_parts(processes.own(missing), there, ends, predict, teacher.read, kept, writer, profiler)
+        try:
+            write_parts(processes.own(missing), there, ends, predict, teacher.read, kept, writer, profiler)
+        except Interrupted:  # The others may be in the middle of a batch.
+            processes.level()
+            raise
+        processes.level()
         writer.flush()
         processes.wait()
         teacher.read.restore(kept.total(total).state())

@@ -109,6 +109,7 @@ class Choices(TypedDict, total=False):
     device: str
     llm_weights: WeightFacts
     load_checks: Checked
+    spread_over: int
 
 
 class Watched(TypedDict, total=False):

@@ -37,6 +37,9 @@ class Joined(Processes):
     no `DistributedDataParallel` is around the model: it takes means of gradients, each process's counting alike.
     """
 
+    take_part: Callable[[], None] | None = None
+    """Has a model that is spread over the processes take part in a reading of another (:mod:`.spread`)."""
+
     def __init__(self, fabric: Fabric) -> None:
         self.rank, self.size = fabric.global_rank, fabric.world_size
         self.draws = torch.Generator()
@@ -51,6 +54,7 @@ class Joined(Processes):
         for start in range(0, len(one_after_another), self.size):
             if start + self.rank < len(one_after_another):
                 yield one_after_another[start + self.rank]
+            self.level()
             stop_together(self.any(requested()))
 
     def sums(self, numbers: Iterable[float]) -> list[float]:
@@ -142,6 +146,15 @@ class Joined(Processes):
     def wait(self) -> None:
         """Until all are here."""
         self.sums([0.0])
+
+    def reads(self) -> None:
+        """Tell the others that this process reads a model which is spread over all."""
+        self.sums([1.0])
+
+    def level(self) -> None:
+        """Until no process reads the spread model any more; returns at once where none is spread."""
+        while self.take_part is not None and self.sums([0.0])[0]:
+            self.take_part()
 
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:

@@ -93,6 +93,9 @@ class Processes:
     def wait(self) -> None:
         """Until all are here."""
 
+    def level(self) -> None:
+        """Where a model is spread over the processes: take part in what the others read, until none reads any more."""
+
     @contextmanager
     def first_goes_first(self) -> Iterator[None]:
         """The first process does the block before the others, which find what it left."""

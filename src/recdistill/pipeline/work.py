@@ -141,7 +141,7 @@ def _export_language_model(run: OpenRun, kind: LanguageModel, context: RunContex
         export_outputs(folded, data, folded.titles, config, context, made, run.config.evaluate.max_score_memory)
         return
     with context.profiler.phase("load LLM"):
-        teacher = load_teacher(run.config, data, student, trained, run.device)
+        teacher = load_teacher(run.config, data, student, trained, run.device, context.processes)
     if kind.compiled and config.batch_size != "auto":
         with context.profiler.phase("compile"):
             compile_reading(teacher, teacher.export_windows(), config.batch_size)

@@ -20,12 +20,15 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.kinds import places
 from recdistill.language_models.title_lora import TitleTuning, load_tuning
 from recdistill.language_models.titles import title_embeddings
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Choices
+from recdistill.parallel.processes import ALONE, Processes
 from recdistill.students.make import load_student
+from recdistill.teacher.experts import base_decoder
 from recdistill.teacher.growing_reader import GrowingReader
 from recdistill.teacher.load_checks import load_checks
 from recdistill.teacher.padding import Shape, Shapes
@@ -46,6 +49,7 @@ class Teacher:
         student_folder: the finished student step.
         device: `cpu` or `cuda`.
         tuning: what the title encoder learned of the items beside its pretraining; None: nothing.
+        processes: that read together; with `strategy: fsdp` the language model is spread over them.
 
     Raises:
         UserError: the language model or the student cannot be loaded, prompts are too long for it, or they should hold
@@ -59,6 +63,7 @@ class Teacher:
         student_folder: Path,
         device: str,
         tuning: TitleTuning | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.config, self.data, self.device = config.teacher, data, device
         self.evaluate = config.evaluate
@@ -68,13 +73,16 @@ class Teacher:
         if config.teacher.prompt == "text" and not any(data.titles):
             raise UserError("teacher.prompt: no item has a title, so there is no text for a prompt; set it to item")
         titles = title_embeddings(config.teacher, data.texts, cache, device, tuning)
-        student = load_student(student_folder).to(device)
-        backbone = load_backbone(config.teacher, cache, device, config.teacher.layers)
+        # What will be spread may be larger than one GPU: it is loaded and checked on the CPU.
+        is_spread = config.strategy == "fsdp" and processes.size > 1
+        first = "cpu" if is_spread else device
+        student = load_student(student_folder).to(first)
+        backbone = load_backbone(config.teacher, cache, first, config.teacher.layers)
         self.titles = titles
-        self.choices: Choices = {**backbone.choices}
+        self.choices: Choices = {**backbone.choices, "device": device}
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(device))
+            self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(first))
         tokenizer = backbone.tokenizer if config.teacher.prompt == "text" else None
         self.prompts = PromptBuilder(config.teacher, tokenizer, data.titles, config.seed)
         backbone.refuse_unknown(self.prompts.tokens)
@@ -85,7 +93,20 @@ class Teacher:
         self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(places(backbone.decoder.config))
         use_cache, longest = config.export.use_cache, self.shapes.longest
-        self.choices["load_checks"] = load_checks(self.ranker, cache, device, use_cache, longest)
+        self.choices["load_checks"] = load_checks(self.ranker, cache, first, use_cache, longest)
+        if is_spread:
+            self._spread(processes)
+
+    def _spread(self, processes: Processes) -> None:
+        """Leave this process its share of the language model's blocks, on its device, with all the rest."""
+        from recdistill.parallel.joined import Joined
+        from recdistill.parallel.spread import spread
+
+        if not isinstance(processes, Joined):
+            raise TypeError("what is spread is spread over processes that are joined")
+        spread(base_decoder(self.ranker.llm), decoder_blocks(self.ranker.llm), processes, self.device)
+        self.ranker.to(self.device)
+        self.choices["spread_over"] = processes.size
 
     def _check_lengths(self, longest: int | None) -> None:
         """Refuse prompts that are longer than the language model can place.
@@ -189,8 +210,15 @@ class Teacher:
         return self.ranker.scores(states)
 
 
-def load_teacher(config: RunConfig, data: PreparedData, student_folder: Path, folder: Path, device: str) -> Teacher:
+def load_teacher(
+    config: RunConfig,
+    data: PreparedData,
+    student_folder: Path,
+    folder: Path,
+    device: str,
+    processes: Processes = ALONE,
+) -> Teacher:
     """The trained teacher of a finished step."""
-    teacher = Teacher(config, data, student_folder, device, load_tuning(folder))
+    teacher = Teacher(config, data, student_folder, device, load_tuning(folder), processes)
     teacher.ranker.load(folder)
     return teacher

@@ -37,7 +37,7 @@ def teacher_scorer(
     Raises:
         UserError: the step's files are missing or do not fit, or compiling took longer than `teacher.compile_seconds`.
     """
-    teacher = load_teacher(config, data, student_folder, folder, context.device)
+    teacher = load_teacher(config, data, student_folder, folder, context.device, context.processes)
     if config.teacher.compile and len(targets):
         windows = history_windows(data, targets, teacher.window_length)
         teacher.shapes = Shapes(config.teacher, teacher.prompt_lengths(windows))

@@ -164,7 +164,7 @@ def train_teacher(
         # Embedded once, for the loading below too.
         titles = title_facts(config.teacher, data.texts, cache, device, tuning)
     with profiler.phase("load LLM"):
-        teacher = Teacher(config, data, student_folder, device, tuning)
+        teacher = Teacher(config, data, student_folder, device, tuning, processes)
     with profiler.phase("set-up"):
         training = TeacherTraining(teacher, config.seed, validation=validation, processes=processes)
     if validation is None:  # The teachers of folds read the same.
