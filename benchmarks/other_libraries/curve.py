@@ -59,11 +59,18 @@ class Curve:
         return max(self.rows, key=lambda row: row["ndcg@10"])
 
 
-class BestWeights:
-    """Keeps the weights of the best validation and says when there has been none better for `patience` of them."""
+def first_at(rows: list[dict[str, float]], value: float) -> dict[str, float] | None:
+    """The first row of a curve with that NDCG@10 or a higher one; None where there is none."""
+    return next((row for row in rows if row["ndcg@10"] >= value), None)
 
-    def __init__(self, module: nn.Module, patience: int) -> None:
-        self.module, self.patience = module, patience
+
+class BestWeights:
+    """Keeps the weights of the best validation and says when there has been none better for `patience` of them, or when
+    one has reached `until`.
+    """
+
+    def __init__(self, module: nn.Module, patience: int, until: float) -> None:
+        self.module, self.patience, self.until = module, patience, until
         self.value, self.stale = -1.0, 0
 
     def see(self, value: float) -> bool:
@@ -73,7 +80,7 @@ class BestWeights:
             self.weights = copy.deepcopy(self.module.state_dict())
         else:
             self.stale += 1
-        return self.stale >= self.patience
+        return self.stale >= self.patience or value >= self.until
 
     def put_back(self) -> None:
         """Give the module its best weights."""

@@ -18,7 +18,7 @@ from recbole.trainer import Trainer
 from recbole.utils import init_seed
 from torch import Tensor
 
-from other_libraries.arguments import EPOCHS, parse
+from other_libraries.arguments import EPOCHS, parse, settings_of
 from other_libraries.curve import BestWeights, Curve, quality, write_result
 from other_libraries.events import refuse_what_recbole_cannot_split
 from recdistill.data.prepared import IntArray, PreparedData
@@ -82,30 +82,31 @@ class RecBoleScorer:
 def main() -> None:
     """Train, rank test once, write the line."""
     arguments = parse(str(__doc__), EPOCHS["recbole"])
+    own = SETTINGS | settings_of(arguments.variant)[1]
     del sys.argv[1:]  # RecBole reads them too.
     data = PreparedData.load(arguments.data)
     refuse_what_recbole_cannot_split(data)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # RecBole logs where it stands.
         write_atomic_file(data, Path(folder))
         where = {"data_path": folder, "checkpoint_dir": folder, "seed": arguments.seed}
-        config = Config(model="SASRec", dataset="prepared", config_dict=SETTINGS | FIXED | where)
+        config = Config(model="SASRec", dataset="prepared", config_dict=own | FIXED | where)
         init_seed(arguments.seed, True)
         dataset = create_dataset(config)
         samples, _, _ = data_preparation(config, dataset)
         model = SASRec(config, samples.dataset)
         trainer = Trainer(config, model)
     scorer = RecBoleScorer(model, list(dataset.id2token("item_id", np.arange(dataset.item_num))), data)
-    curve, best = Curve(data), BestWeights(model, arguments.patience)
+    curve, best = Curve(data), BestWeights(model, arguments.patience, arguments.until)
     curve.start()
     for epoch in range(1, arguments.epochs + 1):
         trainer._train_epoch(samples, epoch)
         if best.see(curve.read(epoch, scorer)["ndcg@10"]):
             break
     best.put_back()
-    settings = SETTINGS | {"seed": arguments.seed, "max_epochs": arguments.epochs, "patience": arguments.patience}
-    write_result(
-        arguments.out, "recbole", curve, quality(data, "test", scorer), settings, ("recbole", "pandas", "scipy")
-    )
+    limits = {"max_epochs": arguments.epochs, "patience": arguments.patience, "until": arguments.until}
+    settings = own | {"seed": arguments.seed} | limits
+    versions = ("recbole", "pandas", "scipy")
+    write_result(arguments.out, arguments.variant, curve, quality(data, "test", scorer), settings, versions)
 
 
 if __name__ == "__main__":

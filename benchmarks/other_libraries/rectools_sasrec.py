@@ -1,4 +1,4 @@
-"""RecTools' SASRec (d 64, 2 blocks, length 100, softmax over the catalog) on our histories, in our order."""
+"""RecTools' SASRec (d 64, 2 blocks, length 100, by default softmax over the catalog) on our histories, in our order."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rectools.dataset import Dataset
 from rectools.models import SASRecModel
 from torch import Tensor
 
-from other_libraries.arguments import EPOCHS, parse
+from other_libraries.arguments import EPOCHS, parse, settings_of
 from other_libraries.curve import BestWeights, Curve, quality, write_result
 from other_libraries.events import train_events
 from recdistill.data.prepared import IntArray, PreparedData
@@ -56,7 +56,7 @@ class RecToolsScorer:
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
         """Scores (B, N + 1) after the latest known items."""
-        length = SETTINGS["session_max_len"]
+        length = self.model.session_max_len
         sessions = np.zeros((len(users), length), dtype=np.int64)  # RecTools pads on the left.
         for row, (user, position) in enumerate(zip(users, positions, strict=True)):
             items = self.table[self.data.history(int(user), int(position))]
@@ -73,8 +73,8 @@ class RecToolsScorer:
 class Watch(lightning.Callback):
     """Reads the curve after each epoch, and stops training where it gets no better."""
 
-    def __init__(self, data: PreparedData, curve: Curve, patience: int) -> None:
-        self.data, self.curve, self.patience = data, curve, patience
+    def __init__(self, data: PreparedData, curve: Curve, patience: int, until: float) -> None:
+        self.data, self.curve, self.patience, self.until = data, curve, patience, until
         self.model: SASRecModel | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Watch":
@@ -83,7 +83,7 @@ class Watch(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock, after the data are made and the weights drawn."""
-        self.best = BestWeights(pl_module.torch_model, self.patience)
+        self.best = BestWeights(pl_module.torch_model, self.patience, self.until)
         self.curve.start()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -100,7 +100,8 @@ def main() -> None:
     data = PreparedData.load(arguments.data)
     lightning.seed_everything(arguments.seed)
     curve = Curve(data)
-    watch = Watch(data, curve, arguments.patience)
+    watch = Watch(data, curve, arguments.patience, arguments.until)
+    own = SETTINGS | settings_of(arguments.variant)[1]
 
     def trainer() -> lightning.Trainer:
         return lightning.Trainer(
@@ -115,13 +116,14 @@ def main() -> None:
             callbacks=[watch],
         )
 
-    watch.model = model = SASRecModel(**SETTINGS, get_trainer_func=trainer)
+    watch.model = model = SASRecModel(**own, get_trainer_func=trainer)
     model.fit(train_dataset(data))
     watch.best.put_back()
     with torch.no_grad():
         test = quality(data, "test", RecToolsScorer(model, data))
-    settings = SETTINGS | {"seed": arguments.seed, "max_epochs": arguments.epochs, "patience": arguments.patience}
-    write_result(arguments.out, "rectools", curve, test, settings, ("rectools", "pytorch-lightning"))
+    limits = {"max_epochs": arguments.epochs, "patience": arguments.patience, "until": arguments.until}
+    settings = own | {"seed": arguments.seed} | limits
+    write_result(arguments.out, arguments.variant, curve, test, settings, ("rectools", "pytorch-lightning"))
 
 
 if __name__ == "__main__":

@@ -11,16 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from other_libraries.curve import BestWeights, Curve, quality, write_result
+from other_libraries.arguments import NEVER, settings_of
+from other_libraries.curve import BestWeights, Curve, first_at, quality, write_result
 from other_libraries.events import refuse_what_recbole_cannot_split, train_events
-from other_libraries.ours import WatchedTraining
+from other_libraries.ours import StopAt, WatchedTraining
 from recdistill.config import EvaluateConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.training.fit import fit
 from recdistill.training.student import student_sequence_scorer, student_training
-from students import command, finished, refuse_other_data, turns
+from students import command, finished, refuse_other_data, summary, turns, variant
 
 
 class SlowOracle:
@@ -49,7 +50,7 @@ def test_the_clock_stands_still_while_validation_is_ranked(data: PreparedData) -
 
 def test_best_weights_are_kept_and_put_back() -> None:
     module = nn.Linear(1, 1)
-    best = BestWeights(module, patience=2)
+    best = BestWeights(module, patience=2, until=0.9)
     stops = []
     for value in (0.1, 0.3, 0.2, 0.3):
         nn.init.constant_(module.weight, value)
@@ -75,11 +76,11 @@ def test_our_arm_is_the_student_that_fit_trains(data: PreparedData, tmp_path: Pa
     line = json.loads(out.read_text())
     assert [line[key] for key in ("variant", "data", "split", "epochs", "test")] == ["ours", "data", "split", 2, test]
     threads, patience = line["threads"], train.patience
-    assert finished(out, threads, 2, patience) == {("ours", 1)}
-    assert finished(out, threads + 1, 2, patience) == set()
-    assert finished(out, threads, 3, patience) == set()
-    assert finished(out, threads, None, patience) == set()
-    assert finished(out, threads, 2, patience + 1) == set()
+    assert finished(out, threads, 2, patience, NEVER) == {("ours", 1)}
+    assert finished(out, threads + 1, 2, patience, NEVER) == set()
+    assert finished(out, threads, 3, patience, NEVER) == set()
+    assert finished(out, threads, None, patience, NEVER) == set()
+    assert finished(out, threads, 2, patience + 1, NEVER) == set()
 
 
 def test_without_epochs_an_arms_own_count(tmp_path: Path) -> None:
@@ -88,8 +89,8 @@ def test_without_epochs_an_arms_own_count(tmp_path: Path) -> None:
         for variant, epochs in (("rectools", 100), ("recbole", 100))
     ]
     (tmp_path / "out").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert finished(tmp_path / "out", 2, None, 10) == {("rectools", 1)}
-    assert finished(tmp_path / "out", 2, 100, 10) == {("rectools", 1), ("recbole", 1)}
+    assert finished(tmp_path / "out", 2, None, 10, NEVER) == {("rectools", 1)}
+    assert finished(tmp_path / "out", 2, 100, 10, NEVER) == {("rectools", 1), ("recbole", 1)}
 
 
 def test_lines_of_other_data_are_refused(data: PreparedData, tmp_path: Path) -> None:
@@ -131,8 +132,51 @@ def test_arms_take_turns_and_another_one_is_first_with_each_seed() -> None:
 
 def test_an_arm_runs_in_its_own_python(tmp_path: Path) -> None:
     arguments = argparse.Namespace(
-        others=tmp_path / "python", data=tmp_path, out=tmp_path / "out", patience=3, epochs=None
+        others=tmp_path / "python", data=tmp_path, out=tmp_path / "out", patience=3, epochs=None, until=0.5
     )
     assert command("rectools", 7, arguments)[:3] == [str(tmp_path / "python"), "-m", "other_libraries.rectools_sasrec"]
     assert command("ours", 7, arguments)[0] != str(tmp_path / "python")
     assert "--epochs" not in command("ours", 7, arguments)
+    words = command("rectools:loss=BCE", 7, arguments)
+    assert words[2:5] == ["other_libraries.rectools_sasrec", "--variant", "rectools:loss=BCE"]
+    assert words[words.index("--until") + 1] == "0.5"
+
+
+def test_a_variant_has_a_library_and_settings() -> None:
+    assert variant("rectools:loss=BCE") == "rectools:loss=BCE"
+    with pytest.raises(ValueError, match="lightfm"):
+        variant("lightfm:loss=warp")
+    words = "ours:loss.name=auto,train.beta2=0.999,loss.shared=true"
+    assert settings_of(words) == ("ours", {"loss.name": "auto", "train.beta2": 0.999, "loss.shared": True})
+    with pytest.raises(ValueError, match="a setting is written KEY=VALUE"):
+        settings_of("ours:loss.name")
+
+
+def test_a_variant_that_stops_at_a_quality_is_there_where_a_longer_one_is(tmp_path: Path) -> None:
+    out, at = tmp_path / "out", {"seed": 1, "max_epochs": 9, "patience": 10}
+    lines = [
+        {"variant": "rectools:lr=1", "threads": 2, "settings": at | {"until": 0.5}},
+        {"variant": "rectools", "threads": 2, "settings": at},
+    ]
+    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert finished(out, 2, 9, 10, 0.4) == {("rectools:lr=1", 1), ("rectools", 1)}
+    assert finished(out, 2, 9, 10, 0.6) == {("rectools", 1)}
+
+
+def test_the_quality_that_is_asked_for_ends_a_training_and_is_told(data: PreparedData, tmp_path: Path) -> None:
+    best = BestWeights(nn.Linear(1, 1), patience=9, until=0.3)
+    assert [best.see(value) for value in (0.2, 0.3)] == [False, True]
+    train = TrainConfig(max_epochs=3, batch_size=4)
+    config = StudentConfig(embedding_dim=8, max_length=6, train=train)
+    watched = WatchedTraining(student_training(config, data, 1, "cpu", EvaluateConfig()), curve := Curve(data))
+    curve.start()
+    context = RunContext("cpu", Profiler(), tmp_path)
+    fit(watched, train, context, 1, "x", "x", callbacks=[StopAt(0.0)])  # type: ignore[arg-type]
+    assert len(curve.rows) == 1, "the untrained weights have as much"
+    rows = [{"epoch": 1, "ndcg@10": 0.1}, {"epoch": 2, "ndcg@10": 0.3}, {"epoch": 3, "ndcg@10": 0.4}]
+    assert first_at(rows, 0.3) == rows[1]
+    assert first_at(rows, 0.5) is None
+    line = {"variant": "a", "settings": {"seed": 1}, "curve": rows}
+    line |= dict.fromkeys(("epochs", "seconds", "cpu_seconds", "best", "test"))
+    assert summary(line, 0.3)["reached"] == rows[1]
+    assert "reached" not in summary(line, NEVER)

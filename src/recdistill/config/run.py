@@ -46,8 +46,8 @@ class RunConfig:
     nodes: int = setting(1, POSITIVE)
     """Machines. More than one: start the same command on each by torchrun or Slurm (docs/processes.md)."""
     strategy: Literal["ddp", "fsdp"] = setting("ddp", read_with=(given("teacher.kind", "llm"), SEVERAL))
-    """How processes hold the teacher. ddp: each has all of it. fsdp: each has a share of every block of the language model,
-    for one that is larger than a GPU's memory."""
+    """How processes hold the teacher. ddp: each has all of it. fsdp: each has a share of every block of the language
+    model, for one that is larger than a GPU's memory."""
     data: DataConfig = field(default_factory=DataConfig)
     """Data, filters, split."""
     student: StudentConfig = field(default_factory=StudentConfig)
