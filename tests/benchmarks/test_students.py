@@ -176,7 +176,7 @@ def test_the_quality_that_is_asked_for_ends_a_training_and_is_told(data: Prepare
     rows = [{"epoch": 1, "ndcg@10": 0.1}, {"epoch": 2, "ndcg@10": 0.3}, {"epoch": 3, "ndcg@10": 0.4}]
     assert first_at(rows, 0.3) == rows[1]
     assert first_at(rows, 0.5) is None
-    line = {"variant": "a", "settings": {"seed": 1}, "curve": rows}
-    line |= dict.fromkeys(("epochs", "seconds", "cpu_seconds", "best", "test"))
+    told = dict.fromkeys(("epochs", "seconds", "cpu_seconds", "best", "test"), 1.0)
+    line = {"variant": "a", "settings": {"seed": 1}, "curve": rows, **told}
     assert summary(line, 0.3)["reached"] == rows[1]
     assert "reached" not in summary(line, NEVER)
