@@ -28,6 +28,9 @@ class TrainConfig:
     """Most tokens of one micro-batch, padding counted (a student's token is an item), in place of `batch_size`, which
     then only says how many prompts a compiled teacher reads at a time where it is not trained. null: micro-batches of
     `batch_size` rows."""
+    shuffle_block: int | None = setting(None, ABOVE_ZERO)
+    """Rows (windows, or prompts) that stand side by side in a block. Blocks are taken in random order, eight at a time,
+    and their rows are shuffled: for histories or teacher's outputs that are larger than memory. null: all rows are."""
     accumulate_grad_batches: int = setting(1, POSITIVE)
     """Micro-batches whose gradients are added up before one optimiser step."""
     learning_rate: float = setting(2e-3, POSITIVE)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recdistill.config import TeacherConfig
 from recdistill.data.batches import micro_batches, packed_batches, random_batches
+from recdistill.data.block_shuffle import by_blocks
 
 Rows = NDArray[np.int64]
 
@@ -31,11 +32,20 @@ def training_batches(
     """An epoch's micro-batches in random order.
 
     Args:
-        config: `padding`, `train.batch_size` and `train.batch_tokens` are read.
+        config: `padding`, `train.batch_size`, `train.batch_tokens` and `train.shuffle_block` are read.
         lengths: (prompts,), in tokens.
         longest: width of every prompt with `fixed`.
         generator: gives the order.
     """
+    return by_blocks(
+        lengths, config.train.shuffle_block, generator, lambda some: _batches(config, some, longest, generator)
+    )
+
+
+def _batches(
+    config: TeacherConfig, lengths: NDArray[np.int64], longest: int, generator: np.random.Generator
+) -> list[Rows]:
+    """Micro-batches of all these rows in random order."""
     size, tokens = config.train.batch_size, config.train.batch_tokens
     if config.padding == "fixed" and tokens is not None:
         size = max(1, tokens // longest)

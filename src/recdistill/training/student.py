@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.config.loss import CrossEntropy
 from recdistill.data.batches import Batch, Windows, collate, micro_batches, training_windows
+from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
@@ -81,8 +83,12 @@ class StudentTraining:
 
     def plan(self, epoch: int) -> Sequence[Rows]:
         """Batches of like lengths, shuffled by `(seed, epoch)`."""
-        generator = np.random.default_rng([self.seed, epoch])
-        return micro_batches(self.windows.lengths, self.train.batch_size, self.train.batch_tokens, generator)
+        generator, train = np.random.default_rng([self.seed, epoch]), self.train
+
+        def batches(lengths: NDArray[np.int64]) -> list[Rows]:
+            return micro_batches(lengths, train.batch_size, train.batch_tokens, generator)
+
+        return by_blocks(self.windows.lengths, train.shuffle_block, generator, batches)
 
     def collate(self, rows: Rows) -> Batch:
         """One batch of windows."""
