@@ -62,7 +62,7 @@ class TitleLikelihood:
         if not getattr(backbone.decoder.config, "tie_word_embeddings", False):
             raise SystemExit("this language model has an output matrix of its own, which is not loaded here")
         self.decoder = backbone.decoder.eval()
-        self.words: Tensor = self.decoder.get_input_embeddings().weight  # type: ignore[operator, assignment]
+        self.words: Tensor = self.decoder.get_input_embeddings().weight  # type: ignore[operator]
         tokenizer = backbone.tokenizer
         self.header = tokenizer(HEADER, add_special_tokens=False)["input_ids"]
         lines = [f"{' '.join(title.split())}\n" for title in titles]

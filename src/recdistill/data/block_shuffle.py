@@ -1,6 +1,7 @@
 """Shuffling by blocks: what is read at a time lies in a few stretches of the files, and may be larger than memory."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,10 @@ BLOCKS_AT_A_TIME = 8
 
 
 def by_blocks(
-    lengths: NDArray[np.int64],
+    lengths: NDArray[Any],
     block: int | None,
     generator: np.random.Generator,
-    batches: Callable[[NDArray[np.int64]], list[Rows]],
+    batches: Callable[[NDArray[Any]], list[Rows]],
 ) -> list[Rows]:
     """An epoch's batches, of a few blocks of rows after another.
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ class StudentTraining:
         """Batches of like lengths, shuffled by `(seed, epoch)`."""
         generator, train = np.random.default_rng([self.seed, epoch]), self.train
 
-        def batches(lengths: NDArray[np.int64]) -> list[Rows]:
+        def batches(lengths: NDArray[Any]) -> list[Rows]:
             return micro_batches(lengths, train.batch_size, train.batch_tokens, generator)
 
         return by_blocks(self.windows.lengths, train.shuffle_block, generator, batches)
