@@ -45,7 +45,7 @@ from recdistill.serving.new_items import add_items
 from recdistill.storage.files import read_json
 from recdistill.students.make import load_student
 from recdistill.students.title_map import load_title_map
-from recdistill.teacher.title_profile import decayed_mean
+from recdistill.students.title_similarity import decayed_mean
 from recdistill.teacher.whitening import Whitening, have_titles
 
 DECAY = 0.9
@@ -155,7 +155,7 @@ class Likeness:
         """Scores (B, N + M + 1)."""
         items = torch.from_numpy(latest_items(self.data, users, positions, self.max_length))
         last = (items > 0).sum(dim=1) - 1
-        return decayed_mean(self.vectors, items, DECAY)[torch.arange(len(items)), last] @ self.vectors.T
+        return decayed_mean(self.vectors[items], DECAY)[torch.arange(len(items)), last] @ self.vectors.T
 
 
 def quality(data: PreparedData, targets: Targets, scorer: Scorer) -> dict[str, Any]:

@@ -66,6 +66,7 @@ CHANGES: dict[str, tuple[object, Mapping[str, object]]] = {  # a value that is n
     "teacher.title_tuning.rank": (4, {"teacher.title_tuning.steps": 3}),
     "distill.temperature": (4.0, {}),
     "distill.id_dropout": (0.5, {}),
+    "distill.title_decay": (0.9, {}),
     "distill.dro_temperature": (2.0, {"distill.dro_weight": 0.1}),
     "distill.kl_threshold": (0.2, {"distill.selection": "kl_above"}),
     "student.loss.popularity_power": (0.5, {"student.loss.name": "bce"}),
@@ -95,6 +96,7 @@ UNREAD: dict[str, Mapping[str, object]] = {  # where the defaults read it: what 
     "distill.drop_target": {"distill.method": "full_catalog_ce"},
     "distill.temperature": {"distill.method": "listwise"},
     "distill.id_dropout": {"distill.embedding_weight": 0.0},
+    "distill.title_decay": {"distill.embedding_weight": 0.0},
     "distill.train.batch_size": {"distill.train.batch_tokens": 400},
 }
 

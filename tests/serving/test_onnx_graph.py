@@ -28,16 +28,22 @@ KINDS: dict[str, dict[str, object]] = {
     "one hstu block": {"block": "hstu", "num_layers": 1},
     "gru4rec": {"model": "gru4rec"},
     "one gru layer": {"model": "gru4rec", "num_layers": 1},
+    "similar titles": {},
+    "gru4rec, similar titles": {"model": "gru4rec"},
 }
 
 
-def random_student(seed: int = 1, /, **shape: object) -> Student:
+def random_student(seed: int = 1, similar: int = 0, /, **shape: object) -> Student:
     torch.manual_seed(seed)
     student = make_student(StudentConfig(embedding_dim=8, max_length=LENGTH, **shape), ITEMS)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in student.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
         student.items.ids[0] = 0
+    if similar:
+        titles = torch.randn(ITEMS + 1, similar)
+        titles[0] = 0
+        student.see_similarity(titles, 0.05, 0.7)  # 0.05 to the power of minus a history's padding would overflow
     return student.eval()
 
 
@@ -54,7 +60,7 @@ def random_histories(count: int) -> list[list[int]]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("exclude_seen", [True, False])
 def test_answers_are_torchs_for_every_kind_of_student(kind: str, exclude_seen: bool, tmp_path: Path) -> None:
-    ours, theirs = engines(random_student(**KINDS[kind]), tmp_path)
+    ours, theirs = engines(random_student(1, 5 if "similar" in kind else 0, **KINDS[kind]), tmp_path)
     histories = random_histories(CHUNK + 20)  # of mixed lengths, in two passes
     for asked in (histories, histories[:1]):
         items, scores = ours.best(asked, 5, exclude_seen)

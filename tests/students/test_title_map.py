@@ -13,7 +13,7 @@ from recdistill.students.title_map import SHARPNESS, TitleMap, load_title_map, s
 
 def some_map() -> TitleMap:
     matrix = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
-    return TitleMap(torch.tensor([1.0, 2.0]), matrix, torch.tensor([[1.5, 2.0], [1.0, 3.0]]).half())
+    return TitleMap(torch.tensor([1.0, 2.0]), matrix, torch.tensor([[1.5, 2.0], [1.0, 3.0]]).half(), torch.zeros(2, 0))
 
 
 def test_titles_are_centred_and_projected() -> None:
@@ -46,7 +46,8 @@ def test_the_first_titles_tell_another_encoder() -> None:
 def test_an_example_without_a_token_moves_no_other_examples_place() -> None:
     made = some_map()
     none = torch.zeros(1, 2)
-    with_gap = TitleMap(made.mean, made.matrix, torch.cat([made.embeddings[:1], none.half(), made.embeddings[1:]]))
+    embeddings = torch.cat([made.embeddings[:1], none.half(), made.embeddings[1:]])
+    with_gap = TitleMap(made.mean, made.matrix, embeddings, made.axes)
     again = torch.cat([made.embeddings[:1].float(), none, made.embeddings[1:].float()])
     assert with_gap.is_made_for(again)
     assert not with_gap.is_made_for(again.flip(0))
@@ -78,3 +79,14 @@ def test_appended_items_are_scored_and_leave_the_others_alone() -> None:
     with_titles = make_student(StudentConfig(embedding_dim=4, num_heads=1, num_layers=1), 5, torch.randn(6, 7), 1.0)
     with pytest.raises(ValueError, match="folded in"):
         with_titles.append_items(torch.ones(1, 4))
+
+
+def test_for_a_student_with_similar_titles_a_new_item_has_its_title_behind_its_vector(tmp_path: Path) -> None:
+    made = some_map()
+    similar = TitleMap(made.mean, made.matrix, made.embeddings, torch.tensor([[2.0], [0.5]]))
+    table, new = torch.randn(4, 4), torch.tensor([[4.0, 2.0]])
+    vectors = similar.vectors(new, table)
+    torch.testing.assert_close(vectors[:, :3], made.vectors(new, table[:, :3]))
+    assert vectors[:, 3:].tolist() == [[6.0]]
+    save_title_map(similar, {"examples": [], "columns": {}, "teacher": {}}, tmp_path)
+    assert torch.equal(load_title_map(tmp_path)[0].axes, similar.axes)

@@ -97,6 +97,10 @@ class DistillConfig:
     """Share of the items whose vector is made of the title alone at a training step (DropoutNet, Volkovs et al. 2017).
     The higher, the more the titles serve items that are seldom met, or added later. 1: item vectors are tied to the
     titles, and only items without one have an ID embedding."""
+    title_decay: float = setting(0.0, SHARE, read_with=nonzero("distill.embedding_weight"))
+    """Above 0, a part of the student's scores that the teacher has too (`teacher.title_decay`): similarity of an item's
+    title to those of the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight
+    is chosen on validation. States and item vectors get `teacher.title_dim` columns more. 0: no such part."""
     dro_weight: float = setting(0.0, NOT_NEGATIVE)
     """α, weight of the distributionally robust term, with any method. 0: off."""
     dro_temperature: float = setting(1.0, POSITIVE, read_with=nonzero("distill.dro_weight"))

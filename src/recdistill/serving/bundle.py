@@ -139,7 +139,7 @@ def _bundled(run: Path, model: str, folder: Path, data: PreparedData) -> Bundled
     engine = OnnxEngine(folder / file, folder / vectors, student.config.max_length)
     compare_engines(engine, TorchEngine(student), _histories(data, COMPARED), folder / file)
     shape = student.config
-    return BundledModel(file, vectors, shape.max_length, shape.embedding_dim, step_fingerprint(run, model))
+    return BundledModel(file, vectors, shape.max_length, student.state_dim, step_fingerprint(run, model))
 
 
 def compare_engines(engine: OnnxEngine, torch: TorchEngine, histories: list[list[int]], path: Path) -> None:

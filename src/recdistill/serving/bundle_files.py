@@ -45,7 +45,7 @@ class BundledModel:
         file: its graph.
         vectors: its item vectors, float32 (N + 1, D).
         max_length: latest items of a history that it looks at.
-        embedding_dim: D.
+        embedding_dim: D, their width.
         fingerprint: of the run's step that trained it; empty where there is none.
         int8_file: its graph in 8 bits; empty without.
     """

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
 from recdistill.students.negatives import distinct
+from recdistill.students.title_similarity import TitleSimilarity, decayed_mean
 
 INIT_STD = 0.02
 
@@ -115,7 +116,14 @@ class Student(nn.Module, ABC):
 
     Subclasses implement :meth:`encode`. Histories are (B, L) item numbers with 0 for padding on either side; a state
     depends on the real items up to its own position and on nothing else.
+
+    Attributes:
+        similarity: a part of the scores by titles alone, behind the student's own (:meth:`see_similarity`); None:
+            there is none. With it, states and item vectors are D + W wide, and :meth:`encode` reads the first D
+            columns.
     """
+
+    similarity: TitleSimilarity | None = None
 
     def __init__(
         self,
@@ -144,12 +152,20 @@ class Student(nn.Module, ABC):
         # Padding to the left is turned to the right first, so that a history has one form inside.
         shift = (items > 0).int().argmax(dim=1, keepdim=True)
         if not bool((shift > 0).any()):
-            return self.encode(_look_up(item_vectors, items))
+            return self._states(_look_up(item_vectors, items))
         columns = torch.arange(items.shape[1], device=items.device)
         turned = items.gather(1, (columns + shift) % items.shape[1])
-        states = self.encode(_look_up(item_vectors, turned))
+        states = self._states(_look_up(item_vectors, turned))
         back = ((columns - shift) % items.shape[1]).unsqueeze(-1).expand(-1, -1, states.shape[-1])
         return states.gather(1, back)
+
+    def _states(self, vectors: Tensor) -> Tensor:
+        """Item vectors (B, L, D or D + W) of right-padded histories to states as wide."""
+        if self.similarity is None:
+            return self.encode(vectors)
+        own, titles = vectors.split([vectors.shape[-1] - self.similarity.dim, self.similarity.dim], dim=-1)
+        mean = decayed_mean(titles, self.similarity.decay)
+        return torch.cat([self.encode(own), self.similarity.weight * mean], dim=-1)
 
     def last_states(self, items: Tensor) -> Tensor:
         """States after the whole history: (B, D), taken at the last real item, whatever the padding side."""
@@ -158,8 +174,32 @@ class Student(nn.Module, ABC):
         return self.states(items)[torch.arange(len(items), device=items.device), last]
 
     def item_vectors(self) -> Tensor:
-        """Item vectors (N + 1, D) for input and output; row 0 is zero."""
+        """Item vectors (N + 1, D or D + W) for input and output; row 0 is zero."""
         return self.items()  # type: ignore[no-any-return]
+
+    @property
+    def state_dim(self) -> int:
+        """Width of states and item vectors."""
+        return self.config.embedding_dim + (self.similarity.dim if self.similarity else 0)
+
+    @torch.no_grad()
+    def see_similarity(self, titles: Tensor, decay: float, weight: float) -> None:
+        """Add similarity of titles to the scores. Titles that item vectors see are folded in; training is over then.
+
+        Args:
+            titles: fp32 (N + 1, W), whitened title vectors; that of an item without a title is zero.
+            decay: see :class:`recdistill.students.title_similarity.TitleSimilarity`.
+            weight: the same.
+
+        Raises:
+            ValueError: there is such a part already.
+        """
+        if self.similarity is not None:
+            raise ValueError("this student's scores hold a part for similar titles already")
+        table = torch.cat([self.item_vectors(), titles.to(self.items.ids)], dim=1)
+        self.items = ItemTable(0, 0)
+        self.items.ids = nn.Parameter(table)
+        self.similarity = TitleSimilarity(titles.shape[1], decay, weight)
 
     def whole_catalog(self) -> ItemsInUse:
         """All items."""
@@ -173,7 +213,7 @@ class Student(nn.Module, ABC):
 
     @torch.no_grad()
     def append_items(self, vectors: Tensor) -> None:
-        """Give it M more items, numbered N + 1 to N + M, by their vectors (M, D).
+        """Give it M more items, numbered N + 1 to N + M, by their vectors (M, D or D + W).
 
         Raises:
             ValueError: its titles are not folded into one table yet, as they are in a student that was loaded.

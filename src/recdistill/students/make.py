@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from recdistill.storage.typed import read_typed, typed
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
 from recdistill.students.sasrec import SASRec
+from recdistill.students.title_similarity import TitleSimilarity
 
 WEIGHTS_FILE = "student.safetensors"
 SHAPE_FILE = "student.json"
@@ -38,12 +40,22 @@ class Shape:
     dropout: float
     attention_dropout: float
     max_length: int
+    title_dim: int = 0
+    title_decay: float = 0.0
+    title_weight: float = 0.0
+
+    @property
+    def similarity(self) -> TitleSimilarity | None:
+        """The part of the scores by similar titles; None where there is none, which is what 0 says."""
+        return TitleSimilarity(self.title_dim, self.title_decay, self.title_weight) if self.title_dim else None
 
 
 BEFORE: dict[str, str | int | float] = {"block": "sasrec", "ffn_multiplier": 1, "attention_dropout": 0.0}
 """What the students were whose `student.json` was written before these keys were there."""
 RENAMED = {"blocks": "num_layers", "heads": "num_heads", "mlp_factor": "ffn_multiplier"}
 """Keys of older `student.json` files and what they are called now."""
+SIMILARITY = {"title_dim": "dim", "title_decay": "decay", "title_weight": "weight"}
+"""Keys that are there with a part for similar titles alone, and what they are called in it."""
 STUDENTS: dict[str, type[Student]] = {"sasrec": SASRec, "gru4rec": GRU4Rec}
 
 
@@ -67,7 +79,10 @@ def save_student(student: Student, folder: Path) -> None:
     tensors |= {name: value for name, value in student.named_parameters() if not name.startswith("items.")}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
-    shape = {one.name: getattr(student.config, one.name) for one in fields(Shape) if one.name != "num_items"}
+    config = {one.name for one in fields(Shape)} - {"num_items", *SIMILARITY}
+    shape = {name.name: getattr(student.config, name.name) for name in fields(Shape) if name.name in config}
+    if student.similarity is not None:
+        shape |= {name: getattr(student.similarity, own) for name, own in SIMILARITY.items()}
     write_json(folder / SHAPE_FILE, {"num_items": student.num_items} | shape)
 
 
@@ -82,7 +97,9 @@ def load_student(folder: Path) -> Student:
     _check_weights(tensors, shape, path)
     made = asdict(shape)
     num_items = made.pop("num_items")
-    student = make_student(StudentConfig(**made), num_items)
+    student = make_student(StudentConfig(**{name: made[name] for name in made if name not in SIMILARITY}), num_items)
+    if shape.similarity is not None:
+        student.see_similarity(torch.zeros(num_items + 1, shape.title_dim), shape.title_decay, shape.title_weight)
     try:
         student.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
@@ -98,7 +115,8 @@ def _check_weights(tensors: Mapping[str, Tensor], shape: Shape, path: Path) -> N
     """
     items = tensors.get("items.ids")
     largest = max(shape.num_layers, shape.ffn_multiplier * shape.embedding_dim, shape.max_length)
-    if items is None or items.shape != (shape.num_items + 1, shape.embedding_dim) or largest > path.stat().st_size:
+    wide = shape.embedding_dim + shape.title_dim
+    if items is None or items.shape != (shape.num_items + 1, wide) or largest > path.stat().st_size:
         raise UserError(f"{path}: weights do not fit the shape in {SHAPE_FILE}")
     require_finite(tensors, path)
 

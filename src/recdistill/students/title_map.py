@@ -23,6 +23,8 @@ MAP_FILE = "title_map.safetensors"
 ABOUT_FILE = "title_map.json"
 """How the embeddings are made that the map reads."""
 NAMES = ("mean", "matrix", "embeddings")
+AXES = "axes"
+"""Of the map of a student whose scores have a part for similar titles."""
 SHARPNESS = 20.0
 """Of the softmax over cosines of titles that weighs the ID embeddings: chosen on MovieLens-latest-small, on half of the
 users (docs/experiments.md). Sharper, a new item is listed more often, and known ones are driven out of the lists."""
@@ -34,17 +36,20 @@ CHUNK = 1 << 22
 
 @dataclass(frozen=True)
 class TitleMap:
-    """vector = mean ID embedding of like titles + (embedding - mean) · matrix.
+    """vector = mean ID embedding of like titles + (embedding - mean) · matrix; behind it, for a student whose scores
+    have a part for similar titles, the title's own vector, (embedding - mean) · axes.
 
     Attributes:
         mean: fp32 (H,), of the embeddings of the titles that were trained on.
         matrix: fp32 (H, D), whitening, projection and weight of the titles in one.
         embeddings: fp16 (N, H), of the titles of the items that were trained on, 1..N; zero where there is none.
+        axes: fp32 (H, W), whitening alone; (H, 0) for other students.
     """
 
     mean: Tensor
     matrix: Tensor
     embeddings: Tensor
+    axes: Tensor
 
     def titles(self, embeddings: Tensor) -> Tensor:
         """What titles add to the vectors of their items: (M, H) → fp32 (M, D)."""
@@ -55,19 +60,20 @@ class TitleMap:
 
         Args:
             embeddings: (M, H), of their titles.
-            table: fp32 (N + 1 or more, D), the student's item vectors, row 0 the padding's.
+            table: fp32 (N + 1 or more, D + W), the student's item vectors, row 0 the padding's.
 
         Returns:
-            fp32 (M, D).
+            fp32 (M, D + W).
         """
         titled = self._titled
-        ids = table[1 : 1 + len(titled)][titled] - self.titles(self.embeddings[titled])
+        ids = table[1 : 1 + len(titled), : self.matrix.shape[1]][titled] - self.titles(self.embeddings[titled])
         known = normalize(self.embeddings[titled].float() - self.mean, dim=1)
         lent = [
             torch.softmax(SHARPNESS * (normalize(some.float() - self.mean, dim=1) @ known.T), dim=1) @ ids
             for some in torch.split(embeddings, max(1, CHUNK // len(known)))
         ]
-        return torch.cat(lent) + self.titles(embeddings)
+        own = torch.cat(lent) + self.titles(embeddings)
+        return torch.cat([own, (embeddings.float() - self.mean) @ self.axes], dim=1)
 
     def is_made_for(self, embeddings: Tensor) -> bool:
         """Whether the first E titles, embedded again as (E, H), come out as they were, but for rounding.
@@ -89,7 +95,8 @@ class TitleMap:
 
 def save_title_map(title_map: TitleMap, about: MapAbout, folder: Path) -> None:
     """Write the map and, as JSON, how the embeddings that it reads are made."""
-    tensors = {name: getattr(title_map, name).detach().cpu().contiguous() for name in NAMES}
+    names = (*NAMES, AXES) if title_map.axes.shape[1] else NAMES
+    tensors = {name: getattr(title_map, name).detach().cpu().contiguous() for name in names}
     with atomic_path(folder / MAP_FILE) as temporary:
         save_file(tensors, temporary)
     write_json(folder / ABOUT_FILE, about)
@@ -110,4 +117,5 @@ def load_title_map(folder: Path) -> tuple[TitleMap, MapAbout]:
     if missing := set(NAMES) - set(tensors):
         raise UserError(f"{folder / MAP_FILE}: {min(missing)} is missing")
     require_finite(tensors, folder / MAP_FILE)
-    return TitleMap(**{name: tensors[name] for name in NAMES}), about
+    axes = tensors.get(AXES, torch.zeros(len(tensors["mean"]), 0))
+    return TitleMap(**{name: tensors[name] for name in NAMES}, axes=axes), about

@@ -26,8 +26,8 @@ class ItemHead(nn.Module):
             the student has memorised. Where they are hidden, it must rank by itself, and both add up at the end.
         id_dropout: in training, the share of items whose vector is made from the title alone, of those that have one.
         title_profile: with `residual`, a third part: the inner product of an item's title vector with the decayed mean
-            of the history's (:func:`recdistill.teacher.title_profile.decayed_mean`). Nothing of it is trained, so it
-            cannot memorise; in training it is hidden. Its weight starts at zero and is chosen on validation.
+            of the history's (:func:`recdistill.students.title_similarity.decayed_mean`). Nothing of it is trained, so
+            it cannot memorise; in training it is hidden. Its weight starts at zero and is chosen on validation.
     """
 
     student_vectors: Tensor

@@ -14,6 +14,7 @@ from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Pac
 from recdistill.language_models.per_layer import own_inputs
 from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_text
 from recdistill.students.base import Student
+from recdistill.students.title_similarity import decayed_mean
 from recdistill.teacher.adapter_card import adapter_card, base_name
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
@@ -30,7 +31,6 @@ from recdistill.teacher.head import ItemHead
 from recdistill.teacher.norms import use_lean_norms
 from recdistill.teacher.prompts import PromptBatch, Side
 from recdistill.teacher.soft_tokens import SoftTokens
-from recdistill.teacher.title_profile import decayed_mean
 
 WEIGHTS_FILE = "ranker.safetensors"
 ADAPTER_FOLDER = "adapter"
@@ -111,7 +111,7 @@ class Ranker(nn.Module):
     def title_profile(self, items: Tensor) -> Tensor | None:
         """The decayed mean of title vectors after each item of the histories (B, L): (B, L, W); None where unused."""
         decay = self.config.title_decay
-        return decayed_mean(self.head.title_vectors, items, decay) if decay > 0 else None
+        return decayed_mean(self.head.title_vectors[items], decay) if decay > 0 else None
 
     def expert_weights(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
         """Expert weights by step of the history, (B, L + 1, E); None without a gate."""

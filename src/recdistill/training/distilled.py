@@ -28,6 +28,7 @@ from recdistill.training.checkpoint import discard_checkpoint
 from recdistill.training.fit import fit
 from recdistill.training.result import FitResult
 from recdistill.training.selecting import selected_events
+from recdistill.training.similarity import add_similarity
 from recdistill.training.student import StudentTraining, settled_loss
 from recdistill.training.title_map import write_title_map
 from recdistill.training.titled_student import titled_student
@@ -205,6 +206,8 @@ def train_distilled(
         context: its folder gets checkpoints, logs, and the student in the end; its profiler the phases strength,
             selection, set-up, those of `fit`, title map, and write.
 
+    With `distill.title_decay` its scores get a part for similar titles in the end.
+
     Raises:
         UserError: the store lacks a target, or training diverged.
     """
@@ -252,8 +255,13 @@ def train_distilled(
         *deciding(config.evaluate).items(),
     )
     result = fit(training, train, context, config.seed, name, "distilled student")
+    embeddings = torch.from_numpy(reader.item_embeddings.astype(np.float32))
+    similar = config.distill.title_decay > 0 and student.items.projection is not None
     with profiler.phase("title map"):
-        write_title_map(student, torch.from_numpy(reader.item_embeddings.astype(np.float32)), config, data, folder)
+        write_title_map(student, embeddings, config, data, folder, similar)
+    if similar:
+        with profiler.phase("similar titles"):
+            add_similarity(student, embeddings, config, data, context)
     with profiler.phase("write"):
         save_student(student, folder)
         discard_checkpoint(folder)

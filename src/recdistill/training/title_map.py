@@ -18,7 +18,9 @@ EXAMPLES = 8
 """Titles that are embedded again when items are added, to tell another encoder by."""
 
 
-def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, data: PreparedData, folder: Path) -> None:
+def write_title_map(
+    student: Student, embeddings: Tensor, config: RunConfig, data: PreparedData, folder: Path, similarity: bool = False
+) -> None:
     """Write how the student's titles became vectors, and how they were read; nothing where its vectors see no titles.
 
     Args:
@@ -27,6 +29,7 @@ def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, dat
         config: the run's.
         data: the run's.
         folder: where to write.
+        similarity: whether its scores will have a part for similar titles.
     """
     if student.items.projection is None:
         return
@@ -38,16 +41,17 @@ def write_title_map(student: Student, embeddings: Tensor, config: RunConfig, dat
         "columns": {name: list(value) if isinstance(value, tuple) else value for name, value in columns.items()},
         "teacher": {name: teacher[name] for name in ENCODER_SETTINGS},
     }
-    save_title_map(title_map_of(student, embeddings, config.teacher.title_dim), about, folder)
+    save_title_map(title_map_of(student, embeddings, config.teacher.title_dim, similarity), about, folder)
 
 
-def title_map_of(student: Student, embeddings: Tensor, title_dim: int) -> TitleMap:
+def title_map_of(student: Student, embeddings: Tensor, title_dim: int, similarity: bool = False) -> TitleMap:
     """The map of a trained student whose item vectors see titles.
 
     Args:
         student: the student, its titles not yet folded in.
         embeddings: fp32 (N + 1, H), the embeddings of the titles it was trained with, numbers of half precision.
         title_dim: axes to which they were whitened, at most.
+        similarity: whether its scores will have a part for similar titles.
 
     Raises:
         ValueError: its item vectors see no titles.
@@ -59,4 +63,5 @@ def title_map_of(student: Student, embeddings: Tensor, title_dim: int) -> TitleM
     whitening = Whitening.fit(titles[have_titles(titles)], title_dim)
     projection = table.projection.weight.detach().double().cpu()
     matrix = table.title_weight * whitening.matrix @ projection.T
-    return TitleMap(whitening.mean.float(), matrix.float(), titles.half())
+    axes = whitening.matrix if similarity else whitening.matrix[:, :0]
+    return TitleMap(whitening.mean.float(), matrix.float(), titles.half(), axes.float())

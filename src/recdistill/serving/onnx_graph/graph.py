@@ -9,7 +9,7 @@ Inputs, all int64:
 Outputs:
     top_items int64 (B, k)     best first; of equal scores the lower item number, as ONNX orders TopK
     top_scores float32 (B, k)  -inf where nothing is left; the item there means nothing
-    state float32 (B, D)       an item's score is its vector · state
+    state float32 (B, S)       an item's score is its vector · state; S is D, or D + W with a part for similar titles
 
 An answer follows from the state after the last item, so the last block computes no other
 (:mod:`recdistill.serving.onnx_graph.blocks`). Scores differ from torch's by rounding. The item vectors lie outside of
@@ -32,6 +32,7 @@ from recdistill.storage.files import atomic_path, write_array
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
 from recdistill.students.sasrec import SASRec
+from recdistill.students.title_similarity import TitleSimilarity
 
 TABLE = "item_vectors"
 IR_VERSION = 10
@@ -49,15 +50,20 @@ def student_graph(student: Student) -> onnx.ModelProto:
     """
     graph = Builder()
     table = graph.constant(student.item_vectors(), TABLE)
-    vectors = graph.op("Gather", table, "items")
+    vectors, similarity, titles = graph.op("Gather", table, "items"), student.similarity, ""
+    if similarity is not None:
+        widths = graph.numbers(student.config.embedding_dim, similarity.dim)
+        vectors, titles = graph.ops("Split", 2, vectors, widths, axis=2)
     if isinstance(student, SASRec):
-        _sasrec(graph, student, vectors)
+        state = _sasrec(graph, student, vectors)
     elif isinstance(student, GRU4Rec):
-        _gru4rec(graph, student, vectors)
+        state = _gru4rec(graph, student, vectors)
     else:
         raise TypeError(f"no graph for {type(student).__name__}")
+    if similarity is not None:
+        graph.op("Concat", state, _decayed_mean(graph, similarity, titles), axis=1)
     _answer(graph, table)
-    return _model(graph, student.config.embedding_dim)
+    return _model(graph, student.state_dim)
 
 
 def write_graph(model: onnx.ModelProto, path: Path, vectors: Path) -> None:
@@ -133,6 +139,21 @@ def _gru4rec(graph: Builder, student: GRU4Rec, vectors: str) -> str:
         x = graph.op("Squeeze", states, graph.numbers(1))  # (L, 1, B, D) → (L, B, D)
     last = graph.op("Squeeze", state, graph.numbers(0))
     return graph.norm(graph.linear(last, student.output), student.norm)
+
+
+def _decayed_mean(graph: Builder, similarity: TitleSimilarity, titles: str) -> str:
+    """Title vectors (B, L, W) of the histories to their weighted mean, times the weight of this part: (B, W)."""
+    real, axis = graph.op("Sign", "items"), graph.numbers(1)
+    last = graph.op("Sub", graph.op("ReduceSum", real, axis, keepdims=1), axis)
+    length = graph.op("Squeeze", graph.op("Shape", "items", start=1, end=2))
+    zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+    ages = graph.op("Max", graph.op("Sub", last, graph.op("Range", zero, length, one)), zero)
+    decay = graph.constant(np.float32(similarity.decay))
+    powers = graph.op("Pow", decay, graph.op("Cast", ages, to=TensorProto.FLOAT))
+    weights = graph.op("Mul", powers, graph.op("Cast", real, to=TensorProto.FLOAT))
+    shares = graph.op("Div", weights, graph.op("ReduceSum", weights, axis, keepdims=1))
+    mean = graph.op("MatMul", graph.op("Unsqueeze", shares, axis), titles)
+    return graph.op("Mul", graph.op("Squeeze", mean, axis), graph.constant(np.float32(similarity.weight)))
 
 
 def _gates(weight: Tensor) -> NDArray[np.float32]:
