@@ -80,9 +80,9 @@ def stopped_at(step: str, checkpoints: int) -> Callable[[], None]:
 
 def stopped_in_export() -> None:
     """In the process: a signal comes in the middle of the export."""
-    from recdistill.distill import export
+    from recdistill.distill import reading
 
-    predict, read = export._predict, []
+    predict, read = reading.predict_rows, []
 
     def counted(*arguments: Any) -> Any:
         read.append(1)
@@ -90,7 +90,7 @@ def stopped_in_export() -> None:
             signal.raise_signal(signal.SIGINT)
         return predict(*arguments)
 
-    export._predict = counted
+    reading.predict_rows = counted
 
 
 def stopped_in_evaluation() -> None:

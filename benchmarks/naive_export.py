@@ -45,9 +45,10 @@ from naive.training import NaiveTraining
 from recdistill.config import ExportConfig, GateConfig, RunConfig, TeacherConfig
 from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
-from recdistill.distill.export import export_outputs, top_items
+from recdistill.distill.export import export_outputs
 from recdistill.distill.exportable import Growing
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader
+from recdistill.distill.reading import top_items
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.teacher.teacher import Teacher

@@ -13,10 +13,11 @@ from torch import Tensor
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, collate, history_windows, training_windows
 from recdistill.data.prepared import LongArray, PreparedData, Targets
-from recdistill.distill import export as export_module
+from recdistill.distill import reading as reading_module
 from recdistill.distill.batch_size import Trial
-from recdistill.distill.export import export_outputs, top_items
+from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
+from recdistill.distill.reading import top_items
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
 from recdistill.measure.context import RunContext
@@ -386,7 +387,7 @@ def test_a_bound_on_the_scores_changes_batches_and_not_the_store(
     data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
     whole = export(FakeTeacher(data), tmp_path / "whole", batch_size=4, use_cache=cached)
-    monkeypatch.setattr(export_module, "rows_at_a_time", lambda items, memory: 2)
+    monkeypatch.setattr(reading_module, "rows_at_a_time", lambda items, memory: 2)
     teacher = FakeTeacher(data)
     parts = export(teacher, tmp_path / "parts", batch_size=4, use_cache=cached)
     assert max(teacher.scored if cached else map(len, teacher.calls)) <= 2

@@ -13,6 +13,7 @@ from recdistill.cli import recommend
 from recdistill.cli.bundles import add_items, bundle, index
 from recdistill.cli.check import check
 from recdistill.cli.early import check_finished, check_run
+from recdistill.cli.engine import cluster_of
 from recdistill.cli.experiments import bench, compare, study, tune
 from recdistill.cli.imports import first_import
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
@@ -192,7 +193,8 @@ def _dispatch(command: str, options: Namespace) -> None:
             for name in FETCHABLE:
                 _fetch(name)
         step = _last_step(command)
-        pipeline.run(config, until=step)
+        with cluster_of(command, options, config) as cluster:
+            pipeline.run(config, until=step, cluster=cluster)
         if is_first():
             _summarise(config, step)
 

@@ -9,6 +9,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace, set_parsing_settings  # type: ignore[attr-defined]
 
 from recdistill.cli import recommend
+from recdistill.cli.engine import ON_CLUSTER, add_engine
 from recdistill.cli.help_pages import Help
 from recdistill.cli.serve import SERVE, with_serve_options
 from recdistill.config import RunConfig
@@ -117,6 +118,8 @@ def _subparsers(command: str) -> dict[str, ArgumentParser]:
     abouts: dict[str, str] = {spec.name: spec.about for spec in STEPS}
     for name, meaning in (abouts | WHOLE).items():
         parsers[name] = _step_parser(meaning, READ.get(name, ()), name == command)
+        if name in ON_CLUSTER:
+            add_engine(parsers[name])
     return parsers | {
         "tune": _tune_parser(command == "tune"),
         "bench": _bench_parser(),

@@ -113,6 +113,11 @@ def _counts_file(folder: Path, number: int) -> Path:
     return folder / f"read-{number:05d}.json"
 
 
+def take_in_counts(own: Path, store: Path, number: int) -> None:
+    """Move what was read for a shard from the folder in which it was counted to the store's."""
+    _counts_file(own, number).replace(_counts_file(store, number))
+
+
 def forget_counts(folder: Path) -> None:
     """Remove the counts, once the store is finished or begins anew."""
     for path in folder.glob("read-*.json"):

@@ -29,6 +29,9 @@ from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
 
+Elsewhere = Callable[[str, IntArray | None], Ranking | None]
+"""Ranks with a model of this name, beside these candidates; None for a model that it does not have."""
+
 
 def evaluate(
     data: PreparedData,
@@ -39,6 +42,7 @@ def evaluate(
     earlier: Path | None = None,
     unchanged: Collection[str] = (),
     going_on: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Metrics:
     """Rank every target of the split with every model, compare, and write `metrics.json` and the rows' ranks.
 
@@ -55,6 +59,7 @@ def evaluate(
         earlier: folder of an evaluation before this one; its candidates are taken where data, split and seed are alike.
         unchanged: models whose ranks are read back from `earlier`, see :mod:`recdistill.evaluation.kept`.
         going_on: take what an interrupted try at this same evaluation left in the context's folder.
+        elsewhere: has others rank with the models that it has; the rest is ranked here.
 
     Returns:
         What `metrics.json` holds: see :func:`recdistill.evaluation.assess.assess`; and `baselines`, what each was
@@ -76,6 +81,8 @@ def evaluate(
             continue
         if earlier is not None and name in unchanged and (kept := _kept(earlier, name, *stored_as, profiler)):
             rankings[name] = kept
+        elif elsewhere is not None and (found := _elsewhere(elsewhere, name, candidates, profiler)):
+            rankings[name] = found
         else:
             with profiler.phase(f"load {name}"):
                 scorer = make_scorer()
@@ -95,6 +102,12 @@ def evaluate(
             write_array(folder / FILE, candidates)
         write_json(folder / "metrics.json", result)
     return result
+
+
+def _elsewhere(elsewhere: Elsewhere, name: str, candidates: IntArray | None, profiler: Profiler) -> Ranking | None:
+    """The model's ranking by others; that they load it is part of the phase `rank`."""
+    with profiler.phase(f"rank {name}"):
+        return elsewhere(name, candidates)
 
 
 def _kept(earlier: Path, model: str, shape: tuple[int, int], candidates: bool, profiler: Profiler) -> Ranking | None:

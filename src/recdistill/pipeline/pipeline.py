@@ -33,7 +33,10 @@ from recdistill.language_models.fingerprints import encoder_digests
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.parallel.processes import ALONE, Processes
+from recdistill.parallel.ray_cluster import RayCluster
+from recdistill.pipeline.machine import choose_device, processes_of
 from recdistill.pipeline.memory import memory_errors
+from recdistill.pipeline.on_cluster import check_for_cluster
 from recdistill.pipeline.plans import OpenRun, Plan
 from recdistill.pipeline.work import do_work, forget_other_machines_ranks
 from recdistill.steps import LAST, RESULTS, SPECS, Step, includes, needs_language_model, steps_until
@@ -43,7 +46,14 @@ from recdistill.storage.typed import JsonValue, read_typed
 logger = logging.getLogger("recdistill")
 
 
-def run(config: RunConfig, until: Step = LAST, *, interactions: Any = None, items: Any = None) -> Path:
+def run(
+    config: RunConfig,
+    until: Step = LAST,
+    *,
+    interactions: Any = None,
+    items: Any = None,
+    cluster: RayCluster | None = None,
+) -> Path:
     """Do all steps up to and including `until` that are not already done; settings that nothing reads are reported.
 
     Args:
@@ -52,6 +62,7 @@ def run(config: RunConfig, until: Step = LAST, *, interactions: Any = None, item
         interactions: data frame of polars, pandas or Arrow with one row per interaction, in place of files; the run
             then has `data.source: frames`. A run that is prepared needs it no more.
         items: data frame with the items' titles, if there are any.
+        cluster: on which shards are exported and trained models are ranked with; None: here.
 
     Returns:
         The run's folder.
@@ -62,6 +73,8 @@ def run(config: RunConfig, until: Step = LAST, *, interactions: Any = None, item
     frames = None
     if interactions is not None or items is not None:
         config, frames = with_frames(config, interactions, items)
+    if cluster is not None:
+        check_for_cluster(config)
     if reason := SPECS[until].left_out(config):
         raise UserError(f"{until}: this run has no such step, since {reason}")
     for sentence in unread_settings(config):
@@ -70,7 +83,7 @@ def run(config: RunConfig, until: Step = LAST, *, interactions: Any = None, item
         read_stored(Path(config.report.control))
     if needs_language_model(until):
         check_models(config)
-    return do_steps(config, until, frames=frames)
+    return do_steps(config, until, frames=frames, cluster=cluster)
 
 
 def with_frames(config: RunConfig, interactions: Any, items: Any) -> tuple[RunConfig, Frames]:
@@ -92,6 +105,7 @@ def do_steps(
     until: Step,
     before: "Callable[[Pipeline, Step], None] | None" = None,
     frames: Frames | None = None,
+    cluster: RayCluster | None = None,
 ) -> Path:
     """The steps up to `until`, in the run's locked folder; `before` is called ahead of each that is not left out.
 
@@ -104,7 +118,7 @@ def do_steps(
     folder = RunFolder(Path(config.run))
     with folder.lock() if processes.is_first else nullcontext():
         processes.wait()
-        pipeline = Pipeline(config, folder, device, frames, processes)
+        pipeline = Pipeline(config, folder, device, frames, processes, cluster)
         for spec in steps_until(until):
             if before is not None and not spec.left_out(config):
                 before(pipeline, spec.name)
@@ -140,34 +154,6 @@ def check_models(config: RunConfig) -> None:
         check_machine(read, choose_device(config.device))
         check_llm(read, cache)
     encoder_digests(teacher, cache)
-
-
-def processes_of(config: RunConfig, device: str) -> Processes:
-    """The processes of the run; all but the first say nothing but errors.
-
-    Raises:
-        UserError: others were started than the settings say.
-    """
-    if config.devices * config.nodes == 1:
-        return ALONE
-    from recdistill.parallel.joined import join  # Fabric's strategies take a second to read.
-
-    processes = join(device, config.devices, config.nodes)
-    if not processes.is_first:
-        logger.setLevel(logging.ERROR)
-    logger.info("%d processes work together", processes.size)
-    return processes
-
-
-def choose_device(wish: str) -> str:
-    """`cpu` or `cuda`; auto takes CUDA where there is a device.
-
-    Raises:
-        UserError: cuda was asked for and there is none.
-    """
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise UserError("device: cuda was asked for and there is no CUDA device here")
-    return "cuda" if wish != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 class Pipeline(OpenRun):

@@ -18,6 +18,7 @@ from recdistill.evaluation.protocol import deciding
 from recdistill.language_models.fingerprints import changed_models, model_inputs, without_models
 from recdistill.measure.environment import environment
 from recdistill.parallel.processes import ALONE, Processes
+from recdistill.parallel.ray_cluster import RayCluster
 from recdistill.steps import RESULTS, SPECS, STEPS, Step, changed_results
 from recdistill.storage.manifest import Environment, Inputs, Manifest
 from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
@@ -67,6 +68,7 @@ class OpenRun:
         device: `cpu` or `cuda`.
         frames: data frames that it was called with, in place of files.
         processes: that do it together.
+        cluster: on which pieces of its exports and evaluations are done; None: all is done by these processes.
     """
 
     config: RunConfig
@@ -74,6 +76,7 @@ class OpenRun:
     device: str
     frames: Frames | None = None
     processes: Processes = ALONE
+    cluster: RayCluster | None = None
 
     def step(self, step: Step) -> Path:
         """The folder of a finished step."""

@@ -2,30 +2,27 @@
 
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import assert_never
 
-from recdistill.config import PlantedConfig
 from recdistill.config.teacher_kind import LanguageModel, NoTeacher, SecondStudent
 from recdistill.data.about import About
 from recdistill.data.counts import tell_untitled
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepare import prepare
-from recdistill.data.prepared import PreparedData
+from recdistill.distill.elsewhere import Elsewhere
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import MEMORISATION_FILE, OutputsReader
 from recdistill.distill.target_memorisation import target_memorisation
 from recdistill.distill.writer import is_written
-from recdistill.evaluation.baselines import baseline_scorers
-from recdistill.evaluation.baselines.oracle import OracleScorer
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import WITH, unchanged_models
-from recdistill.evaluation.ranking import Scorer
 from recdistill.evaluation.ranking_files import forget_ranked
 from recdistill.language_models.title_lora import TUNING_FILE, load_tuning
 from recdistill.language_models.titles import tell_titles, title_facts
 from recdistill.measure.context import RunContext
+from recdistill.pipeline.models import language_model, scorers, second_student
+from recdistill.pipeline.on_cluster import export_on, rank_on
 from recdistill.pipeline.plans import OpenRun, step_fingerprint
 from recdistill.reporting.report import write_report
 from recdistill.steps import SPECS, Step, changed_results
@@ -34,14 +31,11 @@ from recdistill.storage.files import write_json
 from recdistill.storage.manifest import Environment
 from recdistill.storage.step_files import read_manifest
 from recdistill.storage.typed import read_typed
-from recdistill.teacher.folded import FoldedTeacher
-from recdistill.teacher.teacher import load_teacher
-from recdistill.teacher.two_students import TwoStudents
+from recdistill.teacher.teacher import Teacher
 from recdistill.training.distilled import train_distilled
 from recdistill.training.folds import train_folds
-from recdistill.training.scoring import teacher_scorer
-from recdistill.training.second_student import load_second_student, train_second_student
-from recdistill.training.student import student_scorer, train_student
+from recdistill.training.second_student import train_second_student
+from recdistill.training.student import train_student
 from recdistill.training.teacher import train_teacher
 from recdistill.training.warm_up import compile_reading
 
@@ -133,43 +127,38 @@ def _write_lists(run: OpenRun, context: RunContext) -> None:
 
 
 def _export_language_model(run: OpenRun, kind: LanguageModel, context: RunContext) -> None:
-    data, config = run.asked(), run.config.decided_export
-    made, student, trained = run.output_fingerprints(), run.step("student"), run.step("teacher")
-    if kind.folds:
-        with context.profiler.phase("load LLM"):
-            folded = FoldedTeacher(run.config, data, student, trained, run.device)
-        export_outputs(folded, data, folded.titles, config, context, made, run.config.evaluate.max_score_memory)
-        return
+    data, config, made = run.asked(), run.config.decided_export, run.output_fingerprints()
     with context.profiler.phase("load LLM"):
-        teacher = load_teacher(run.config, data, student, trained, run.device, context.processes)
-    if kind.compiled and config.batch_size != "auto":
+        teacher = language_model(run, kind, data)
+    if kind.compiled and config.batch_size != "auto" and isinstance(teacher, Teacher):
         with context.profiler.phase("compile"):
             compile_reading(teacher, teacher.export_windows(), config.batch_size)
-    export_outputs(teacher, data, teacher.titles, config, context, made, run.config.evaluate.max_score_memory)
+    memory, elsewhere = run.config.evaluate.max_score_memory, _elsewhere(run, context)
+    export_outputs(teacher, data, teacher.titles, config, context, made, memory, elsewhere)
+
+
+def _elsewhere(run: OpenRun, context: RunContext) -> Elsewhere | None:
+    """What has the store's shards written by a cluster, where there is one."""
+    return None if run.cluster is None else export_on(run.cluster, run, context.shared)
 
 
 def _export_second_student(run: OpenRun, context: RunContext) -> None:
     data, config = run.asked(), run.config.decided_export
     with context.profiler.phase("set-up"):
-        teacher = _second_student(run, data)
+        teacher = second_student(run, data)
         tuning = load_tuning(run.step("teacher"))
         with context.processes.first_goes_first():
             titles = title_facts(run.config.teacher, data.texts, cache_folder(), run.device, tuning)
         tell_titles(run.config.teacher.title_encoder, titles)
     made, memory = run.output_fingerprints(), run.config.evaluate.max_score_memory
-    export_outputs(teacher, data, teacher.titles, config, context, made, memory)
-
-
-def _second_student(run: OpenRun, data: PreparedData) -> TwoStudents:
-    """The control teacher of this run."""
-    return load_second_student(run.config, data, run.step("student"), run.step("teacher"), run.device)
+    export_outputs(teacher, data, teacher.titles, config, context, made, memory, _elsewhere(run, context))
 
 
 def _evaluate(run: OpenRun, context: RunContext) -> None:
     data, config = run.data(), run.config
     earlier = run.step("evaluate") if run.manifest("evaluate") else None
-    scorers = _scorers(run, data, context)
-    evaluate(data, config.evaluate, scorers, config.seed, context, earlier, _unchanged(run), going_on=True)
+    makers, elsewhere = scorers(run, data, context), None if run.cluster is None else rank_on(run.cluster, run, data)
+    evaluate(data, config.evaluate, makers, config.seed, context, earlier, _unchanged(run), True, elsewhere)
     forget_ranked(context.folder)
 
 
@@ -196,28 +185,3 @@ def _unchanged(run: OpenRun) -> frozenset[str]:
     if before["fingerprint"] != step_fingerprint("evaluate", before["config"], before["inputs"]):
         return frozenset()
     return unchanged_models(before, run.plan("evaluate").inputs, run.config.evaluate, run.environment())
-
-
-def _scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str, Callable[[], Scorer]]:
-    """Every model of the run, each loaded only when its turn comes."""
-    config, device = run.config, run.device
-    student, teacher, distilled = run.step("student"), run.step("teacher"), run.step("distill")
-    targets = data.targets(config.evaluate.split)
-    scorers: dict[str, Callable[[], Scorer]] = {
-        **baseline_scorers(data, config.evaluate),
-        "student": lambda: student_scorer(student, data, device),
-    }
-    match kind := config.teacher.chosen:
-        case LanguageModel():
-            scorers["teacher"] = lambda: teacher_scorer(config, data, targets, student, teacher, context)
-        case SecondStudent():
-            scorers["teacher"] = lambda: _second_student(run, data).scorer()
-        case NoTeacher():
-            pass
-        case _:
-            assert_never(kind)
-    if not SPECS["distill"].left_out(config):
-        scorers["distilled"] = lambda: student_scorer(distilled, data, device)
-    if isinstance(rule := config.data.chosen, PlantedConfig):
-        scorers["oracle"] = lambda: OracleScorer(data, rule)
-    return scorers
