@@ -13,13 +13,11 @@ import numpy as np
 import psutil
 import pytest
 from safetensors.torch import load_file
-from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from chain import STEPS, options, write_interactions
+from parallel.faults import without_memory, without_room_for_a_shard
 from processes import together
 from recdistill.cli import main
-from recdistill.parallel.launch import _ended
-from recdistill.parallel.started import LeftLine
 from recdistill.storage.files import read_json
 
 NO_DROPOUT = ("--student.dropout=0", "--teacher.adapter.dropout=0", "--distill.dropout=0", "--export.shard_rows=40")
@@ -105,17 +103,58 @@ def test_the_evidence_counts_the_tokens_of_all(one: Path, two: Path) -> None:
     assert judged[0] == judged[1]
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_a_store_by_several_is_that_of_one_to_the_byte(folder: Path, one: Path, words: list[str], size: int) -> None:
-    name = f"export-{size}"
+def begun(folder: Path, one: Path, name: str) -> Path:
+    """A run up to its teacher."""
     for step in ("prepare", "student", "teacher"):
         shutil.copytree(one / step, folder / name / step)
-    by_several(folder, name, size, words, "export")
-    written, expected = folder / name / "teacher_outputs", one / "teacher_outputs"
+    return folder / name
+
+
+def is_store_of(run: Path, one: Path) -> None:
+    written, expected = run / "teacher_outputs", one / "teacher_outputs"
     names = [path.relative_to(expected) for path in sorted(expected.rglob("*")) if path.suffix in (".npy", ".json")]
     for path in [path for path in names if path.name not in ("manifest.json", "timings.json", "memory.json")]:
         assert (written / path).read_bytes() == (expected / path).read_bytes(), path
-    assert len(list(expected.glob("shard-*"))) > 3
+    assert len(list(expected.glob("shard-*"))) > 5
+    assert not run.joinpath("teacher_outputs.partial").exists()
+
+
+def test_a_store_by_several_is_that_of_one_to_the_byte(folder: Path, one: Path, words: list[str]) -> None:
+    run = begun(folder, one, "export-2")
+    by_several(folder, "export-2", 2, words, "export")
+    is_store_of(run, one)
+
+
+def test_after_a_full_disk_in_one_shard_and_a_process_without_memory_three_finish_the_store_of_one(
+    folder: Path, one: Path, words: list[str]
+) -> None:
+    """At the end there are two shards for three processes."""
+    run = begun(folder, one, "faults")
+    partial, line = run / "teacher_outputs.partial", ["export", *words, f"--run={run}", "--devices=2"]
+    lost = "recdistill: error: another process is gone"
+
+    def shards() -> dict[str, int]:
+        return {path.name: path.stat().st_mtime_ns for path in partial.glob("*shard-*")}
+
+    assert together(2, without_room_for_a_shard, [line], folder / "full.stderr") == [1, 2]
+    said = [(folder / f"full.stderr{rank}").read_text().splitlines() for rank in range(2)]
+    assert [len(lines) for lines in said] == [1, 1]
+    assert said[0][0].startswith(lost)
+    full = f"{partial}: no space left on the disk; nothing half-written was kept"
+    assert said[1] == [f"process 1: recdistill: error: {full}"]
+    kept = shards()
+    assert {"shard-00000", "shard-00001"} <= set(kept)
+    assert "shard-00003" not in kept
+    assert together(2, without_memory, [line], folder / "lack.stderr") == [2, 1]
+    said = [(folder / f"lack.stderr{rank}").read_text().splitlines() for rank in range(2)]
+    assert [len(lines) for lines in said] == [1, 1]
+    assert said[0][0].startswith("recdistill: error: export: out of memory (cpu, ")
+    assert "cannot allocate 9 GiB" in said[0][0]
+    assert said[1][0].startswith(f"process 1: {lost}")
+    by_several(folder, "faults", 3, words, "export")
+    is_store_of(run, one)
+    for name, written in kept.items():
+        assert (run / "teacher_outputs" / name).stat().st_mtime_ns == written
 
 
 def test_metrics_by_several_are_those_of_one(folder: Path, one: Path, words: list[str]) -> None:
@@ -208,32 +247,6 @@ def test_a_mistake_is_told_by_each_process_that_nobody_speaks_for(folder: Path, 
     )
     said = [(folder / f"idle.stderr{rank}").read_text() for rank in range(2)]
     assert said == [mistake, f"process 1: {mistake}"]
-
-
-def failure(rank: int, code: int, at: int) -> ProcessFailure:
-    found = ProcessFailure(rank, 100 + rank, code, "")
-    found.timestamp = at
-    return found
-
-
-@pytest.mark.parametrize(
-    ("failures", "left", "line", "status"),
-    [
-        ({0: (2, 9), 1: (2, 8)}, {0: ("mistake", 2, False), 1: ("mistake", 2, False)}, "mistake", 2),
-        ({0: (1, 9), 1: (2, 8)}, {0: ("lost", 1, True), 1: ("full disk", 2, False)}, "full disk", 2),
-        ({0: (143, 9), 1: (143, 9)}, {0: ("saved", 143, False), 1: ("saved", 143, False)}, "saved", 143),
-        ({0: (1, 9), 2: (-9, 8)}, {0: ("lost", 1, True)}, "process 2 of 3 was ended by SIGKILL", 1),
-        ({0: (-15, 9), 1: (3, 8)}, {}, "process 1 of 3 ended with status 3", 1),
-        ({}, {0: ("lost", 1, True)}, "lost", 1),
-    ],
-)
-def test_the_reason_is_told_by_whom_it_came_from(
-    failures: dict[int, tuple[int, int]], left: dict[int, tuple[str, int, bool]], line: str, status: int
-) -> None:
-    lines = {rank: LeftLine(line=each[0], status=each[1], lost=each[2]) for rank, each in left.items()}
-    ended = _ended({rank: failure(rank, *each) for rank, each in failures.items()}, lines, 3)
-    assert line in ended.line
-    assert ended.status == status
 
 
 def test_what_cannot_be_done_by_several_is_refused(
