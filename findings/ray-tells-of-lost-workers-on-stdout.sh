@@ -33,7 +33,7 @@ except ray.exceptions.WorkerCrashedError:
 time.sleep(3)
 ray.shutdown()
 PY
-export RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
+export HOME="$work" RAY_USAGE_STATS_ENABLED=0 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
 "$work/venv/bin/python" "$work/program.py" > "$work/out" 2> "$work/err"
 echo "stdout:" && cut -c1-110 "$work/out"
 RAY_DEDUP_LOGS_SKIP_REGEX=. "$work/venv/bin/python" "$work/program.py" > "$work/silent" 2> /dev/null
