@@ -192,7 +192,8 @@ def prompt_tokens(batch: Any) -> Tensor:
     """Tokens of each prompt, padding left out."""
     if getattr(batch, "padding", "right") == "packed":
         return torch.bincount(batch.token_prompts[batch.mask])
-    return batch.mask.sum(dim=1)
+    tokens: Tensor = batch.mask.sum(dim=1)
+    return tokens
 
 
 class UsefulFlops:
@@ -247,7 +248,8 @@ def measure(variants: dict[str, Variant], flops: UsefulFlops, arguments: argpars
 
 def every_batch(name: str, arguments: argparse.Namespace) -> int:
     """Windows of a batch: text windows of many items are several prompts' worth of tokens."""
-    return arguments.batch if name == "item_prompts" else max(1, arguments.batch // 4)
+    size: int = arguments.batch
+    return size if name == "item_prompts" else max(1, size // 4)
 
 
 def variant_line(variant: Variant, peak: float) -> dict[str, Any]:

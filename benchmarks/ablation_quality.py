@@ -105,12 +105,15 @@ def by_user(teacher: Teacher, data: PreparedData) -> np.ndarray:
 
 def summary(found: FitResult, profiler: Profiler, config: TeacherConfig) -> dict[str, Any]:
     """What a variant's line tells."""
+    last = found.history[-1]
+    if last.loss is None:
+        raise ValueError("nothing was trained")
     return {
         "ndcg@10_before": round(found.history[0].watched, 5),
-        "ndcg@10_after": round(found.history[-1].watched, 5),
+        "ndcg@10_after": round(last.watched, 5),
         "ndcg@10_kept": round(found.metrics["ndcg@10"], 5),
         "kept_epoch": found.best_epoch,
-        "loss_after": round(found.history[-1].loss, 4),
+        "loss_after": round(last.loss, 4),
         "targets": found.targets,
         "steps": found.steps,
         "seconds": round(found.seconds, 1),

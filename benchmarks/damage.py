@@ -65,7 +65,8 @@ def stopped_at(step: str, checkpoints: int) -> Callable[[], None]:
     def prepare() -> None:
         from recdistill.training import loop
 
-        write, written = loop.save_checkpoint, []
+        write = vars(loop)["save_checkpoint"]
+        written: list[str] = []
 
         def save_checkpoint(folder: Path, *rest: Any) -> None:
             write(folder, *rest)
@@ -73,7 +74,7 @@ def stopped_at(step: str, checkpoints: int) -> Callable[[], None]:
             if written.count(f"{step}.partial") == checkpoints:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        loop.save_checkpoint = save_checkpoint
+        vars(loop)["save_checkpoint"] = save_checkpoint
 
     return prepare
 
@@ -82,7 +83,8 @@ def stopped_in_export() -> None:
     """In the process: a signal comes in the middle of the export."""
     from recdistill.distill import reading
 
-    predict, read = reading.predict_rows, []
+    predict = vars(reading)["predict_rows"]
+    read: list[int] = []
 
     def counted(*arguments: Any) -> Any:
         read.append(1)
@@ -90,22 +92,23 @@ def stopped_in_export() -> None:
             signal.raise_signal(signal.SIGINT)
         return predict(*arguments)
 
-    reading.predict_rows = counted
+    vars(reading)["predict_rows"] = counted
 
 
 def stopped_in_evaluation() -> None:
     """In the process: it is ended when three models have been ranked."""
     from recdistill.evaluation import evaluate
 
-    save, saved = evaluate.save_ranking, []
+    save = vars(evaluate)["save_ranking"]
+    saved: list[str] = []
 
     def counted(*arguments: Any) -> None:
         if len(saved) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        saved.append(1)
+        saved.append(str(arguments[1]))
         save(*arguments)
 
-    evaluate.save_ranking = counted
+    vars(evaluate)["save_ranking"] = counted
 
 
 def prepare_lap(work: Path) -> Path:

@@ -128,7 +128,8 @@ def _is_planned(llm: Path) -> bool:
     shapes = shapes_from_config(config, llm.name)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    return shapes.parameters() == sum(one.numel() for one in model.parameters())
+    held: int = sum(one.numel() for one in model.parameters())
+    return shapes.parameters() == held
 
 
 def _in_a_process(kind: str, columns: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from recdistill.distill.writer import OutputsWriter
 from recdistill.students.make import make_student
 from recdistill.training.distilled import DistilledTraining, make_distilled
 from recdistill.training.student import StudentTraining
+from recdistill.training.trainable import Trainable
 
 USERS, ITEMS, EVENTS_PER_USER, TOP_K, HIDDEN, EPOCHS = 943, 1682, 106, 20, 576, 4
 PRINTS = Fingerprints("synthetic", "synthetic", "random")
@@ -63,9 +65,9 @@ def random_store(data: PreparedData, folder: Path, generator: np.random.Generato
     return OutputsReader(folder, PRINTS)
 
 
-def epoch_seconds(training: StudentTraining | DistilledTraining, epoch: int) -> float:
+def epoch_seconds(training: Trainable, epoch: int) -> float:
     """Train one epoch."""
-    optimizer = torch.optim.AdamW(training.parameter_groups(), lr=1e-3)
+    optimizer = torch.optim.AdamW(map(dict[str, Any], training.parameter_groups()), lr=1e-3)
     training.module.train()
     began = time.perf_counter()
     for rows in training.plan(epoch):

@@ -138,7 +138,7 @@ def rectools_side(data: PreparedData, targets: Targets, given: Given, kind: str)
     states = torch.cat([given.states, torch.zeros(1, given.states.shape[1])])[dataset.user_id_map.external_ids]
     vectors = given.vectors[dataset.item_id_map.external_ids]
 
-    class Model(VectorModel):  # type: ignore[misc, type-arg]
+    class Model(VectorModel):  # type: ignore[misc]
         u2i_dist = i2i_dist = Distance.DOT
         recommend_n_threads, recommend_use_gpu_ranking = 1, False
 

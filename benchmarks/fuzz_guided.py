@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import atheris  # type: ignore[import-not-found]
+import atheris
 
 with atheris.instrument_imports(include=["recdistill"]):
     from fuzz import CHILD_SECONDS, MEMORY_BYTES, READERS

@@ -63,11 +63,14 @@ def main() -> None:
     logits = torch.randn(arguments.batch, arguments.tokens, config.adapter.experts).requires_grad_()
 
     def plain() -> Tensor:
-        return decoder(inputs_embeds=inputs).last_hidden_state
+        states: Tensor = decoder(inputs_embeds=inputs).last_hidden_state
+        return states
 
     def gated(weights: Tensor | None = None) -> Tensor:
         weights = logits.softmax(-1) if weights is None else weights
-        return decoder(inputs_embeds=inputs, expert_gate=expand_gate(weights, config.adapter.rank)).last_hidden_state
+        gate = expand_gate(weights, config.adapter.rank)
+        states: Tensor = decoder(inputs_embeds=inputs, expert_gate=gate).last_hidden_state
+        return states
 
     with torch.no_grad():
         decoder.eval()

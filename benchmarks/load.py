@@ -231,7 +231,7 @@ def main() -> None:
         own = [one for one in rounds if one["server"] == server.name]
         names = ("requests_per_second", "requests_per_core_second", "cpu_us", "p50_ms", "p99_ms", "memory_mib")
         medians = {name: statistics.median(one[name] for one in own) for name in names}  # type: ignore[type-var]
-        print(json.dumps({"median": server.name, **medians, "lost": sum(one["lost"] for one in own)}))  # type: ignore[misc]
+        print(json.dumps({"median": server.name, **medians, "lost": sum(one["lost"] for one in own)}))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ def compare(naive: NaiveTraining, teacher: Teacher, windows: Windows, config: Ex
     For each target the K best scores are compared place by place, and the package's items each with the naive score of
     that very item, so that lists may differ only in the order of items that score alike.
     """
+    if config.batch_size == "auto":
+        raise ValueError("the naive export takes a number as its batch size")
     singles = single_targets(windows, np.arange(len(windows)))
     with new_folder() as one, new_folder() as other:
         naive_export(naive, singles, one, config.batch_size)

@@ -73,7 +73,8 @@ def split(whole: Path, out: Path, share: float, seed: int) -> dict[str, int]:
     )
     out.mkdir(parents=True, exist_ok=True)
     heads: list[tuple[str, ...]] = [("user_id", "item_id", "timestamp"), ("item_id", "title"), ("item_id", "title")]
-    for name, head, rows in zip(FILES, heads, (events, known, new), strict=True):
+    tables: list[list[tuple[Any, ...]]] = [[*events], [*known], [*new]]
+    for name, head, rows in zip(FILES, heads, tables, strict=True):
         with (out / name).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([head, *rows])
     return {"events": len(events), "known": len(known), "new": len(new)}

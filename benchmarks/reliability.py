@@ -140,7 +140,8 @@ def cost_figures(run: Path) -> dict[str, Any]:
     for step in steps:
         check_step(step)
     again = time.perf_counter() - begun
-    held = [one for step in steps for one in ((read_manifest(step) or {}).get("files") or {}).values()]
+    manifests = [manifest for step in steps if (manifest := read_manifest(step))]
+    held = [one for manifest in manifests for one in manifest.get("files", {}).values()]
     size = sum(one["bytes"] for one in held)
     return {"files": len(held), "bytes": size, "first_ms": 1000 * min(seconds), "again_ms": 1000 * again}
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -28,7 +29,9 @@ from recdistill.teacher.teacher import Teacher
 from recdistill.training.teacher import TeacherTraining
 
 
-def make_training(config: RunConfig, targets: str, data: PreparedData, student: Path) -> TeacherTraining:
+def make_training(
+    config: RunConfig, targets: Literal["every", "last"], data: PreparedData, student: Path
+) -> TeacherTraining:
     """One variant, with experts and head that have an effect."""
     config = replace(config, teacher=replace(config.teacher, targets=targets))
     teacher = Teacher(config, data, student, "cpu")
@@ -96,9 +99,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         torch.manual_seed(0)
         save_student(make_student(config.student, data.num_items), Path(name))
-        variants = {targets: make_training(config, targets, data, Path(name)) for targets in ("every", "last")}
+        variants = {
+            "every": make_training(config, "every", data, Path(name)),
+            "last": make_training(config, "last", data, Path(name)),
+        }
     check_equal(variants["every"].teacher, variants["last"].teacher)
-    optimizers = {key: torch.optim.AdamW(training.parameter_groups(), lr=1e-6) for key, training in variants.items()}
+    optimizers = {
+        key: torch.optim.AdamW(map(dict[str, Any], training.parameter_groups()), lr=1e-6)
+        for key, training in variants.items()
+    }
     speeds: dict[str, list[float]] = {"every": [], "last": []}
     for turn in range(arguments.repeats + 1):
         for key, training in variants.items():

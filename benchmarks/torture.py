@@ -151,7 +151,7 @@ def slow_disk() -> None:
         time.sleep(0.05)
         flush(file)
 
-    os.fsync = fsync
+    vars(os)["fsync"] = fsync
 
 
 def jumping_clock() -> None:
@@ -169,14 +169,14 @@ def disturb(kind: str, lap: Lap, name: str, draw: random.Random) -> dict[str, An
     """
     moment = draw.uniform(0.0, 1.6) * lap.seconds[name] / COMMANDS[name]  # what is done is not done again
     if kind in ("kill", "term", "interrupt", "slow", "clock"):
-        number = {"term": signal.SIGTERM, "interrupt": signal.SIGINT}.get(kind, signal.SIGKILL)
+        sent = {"term": signal.SIGTERM, "interrupt": signal.SIGINT}.get(kind, signal.SIGKILL)
         process = lap.go(name, {"slow": slow_disk, "clock": jumping_clock}.get(kind))
         time.sleep(moment)
-        os.kill(process, number)
+        os.kill(process, sent)
         ended = lap.end(name, process)
-        wanted = -number if number == signal.SIGKILL else 128 + number
+        wanted = -sent if sent == signal.SIGKILL else 128 + sent
         # A command that was over, or had nothing left to do, has ended well.
-        return {"ok": ended.status in (wanted, -number, 0), "hit": ended.status != 0, "at": round(moment, 3)} | _told(
+        return {"ok": ended.status in (wanted, -sent, 0), "hit": ended.status != 0, "at": round(moment, 3)} | _told(
             ended
         )
     if kind == "rename":

@@ -73,7 +73,8 @@ def widen(batch: PromptBatch, length: int) -> PromptBatch:
     if more < 0 or batch.padding != "right":
         raise ValueError(f"prompts of {batch.token_ids.shape[1]} tokens cannot be padded to the right to {length}")
     names = ("token_ids", "soft_items", "steps", "mask", "token_prompts", "token_positions")
-    return replace(batch, **{name: pad(getattr(batch, name), (0, more)) for name in names})
+    widened: dict[str, Any] = {name: pad(getattr(batch, name), (0, more)) for name in names}
+    return replace(batch, **widened)
 
 
 def with_options(config: RunConfig, options: NaiveOptions) -> RunConfig:
@@ -82,7 +83,7 @@ def with_options(config: RunConfig, options: NaiveOptions) -> RunConfig:
     teacher = replace(config.teacher, targets=options.targets, gate=replace(config.teacher.gate, kind=kind))
     if can_pack():
         # A fixed length is put on top: the package would choose its own.
-        teacher = replace(teacher, padding="bucketed" if options.padding == "fixed" else options.padding)  # type: ignore[call-arg]
+        teacher = replace(teacher, padding="bucketed" if options.padding == "fixed" else options.padding)
     elif options.padding == "packed":
         raise ValueError("this version of the package has no teacher.padding, so it cannot pack")
     return replace(config, teacher=teacher)
@@ -202,7 +203,9 @@ class PlainLora:
             options["position_ids"] = batch.token_positions
             packing = Packing.of(batch.prompt_tokens, batch.token_ids.shape[1], torch.float32)
             options[PACKING_KEYWORD] = packing
-        hidden = base_decoder(self.module)(input_ids=batch.token_ids, use_cache=False, **options).last_hidden_state
+        hidden: Tensor = base_decoder(self.module)(
+            input_ids=batch.token_ids, use_cache=False, **options
+        ).last_hidden_state
         return hidden.square().mean() * self.num_targets(batch)
 
 

@@ -52,4 +52,5 @@ class PerExpertLinear(nn.Module):
         low = torch.einsum("bti,eri->bter", self.dropout(inputs), down)
         each = torch.einsum("bter,oer->bteo", low, up)
         delta: Tensor = (each * self.weights.value.unsqueeze(-1)).sum(dim=2)
-        return self.base(inputs) + delta * self.scale
+        kept: Tensor = self.base(inputs)
+        return kept + delta * self.scale

@@ -54,9 +54,10 @@ class NaiveRanker(nn.Module):
         super().__init__()
         self.config, self.causal = ranker.config, causal
         self.student = ranker.student
-        self.soft_tokens, self.gate, self.head = (
-            copy.deepcopy(part) for part in (ranker.soft_tokens, ranker.gate, ranker.head)
-        )
+        if ranker.gate is None:
+            raise ValueError("a teacher without a gate has no expert weights to copy")
+        self.soft_tokens, self.gate = copy.deepcopy(ranker.soft_tokens), copy.deepcopy(ranker.gate)
+        self.head = copy.deepcopy(ranker.head)
         self.llm = load_causal_lm(ranker.config)
         self.expert_weights = ExpertWeights()
         adapter = ranker.config.adapter

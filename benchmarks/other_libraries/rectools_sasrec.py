@@ -83,7 +83,8 @@ class Watch(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the clock, after the data are made and the weights drawn."""
-        self.best = BestWeights(pl_module.torch_model, self.patience, self.until)
+        network: Any = pl_module  # RecTools' lightning module, whose `torch_model` lightning does not know
+        self.best = BestWeights(network.torch_model, self.patience, self.until)
         self.curve.start()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
