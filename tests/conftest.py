@@ -52,7 +52,14 @@ def _freeze_what_was_imported() -> None:
         _freeze()
 
 
-LONG = ("pipeline/test_pipeline.py", "training/test_settings.py", "bench/test_bench.py", "test_real_llm.py")
+LONG = (
+    "pipeline/test_pipeline.py",
+    "parallel/test_runs.py",
+    "training/test_settings.py",
+    "benchmarks/test_reliability.py",
+    "bench/test_bench.py",
+    "test_real_llm.py",
+)
 """Files that take longest, which begin first: else one worker is left with one of them when the other has ended."""
 
 
