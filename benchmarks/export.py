@@ -41,6 +41,7 @@ class FreeTeacher:
 
     state_dim = STATE_DIM
     growing = None
+    inputs_per_prompt = None
 
     def __init__(self, data: PreparedData) -> None:
         self.data, self.generator = data, torch.Generator().manual_seed(0)

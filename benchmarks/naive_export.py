@@ -66,6 +66,7 @@ class Part:
         self.teacher, self.windows = teacher, windows
         self.state_dim, self.prompt_lengths, self.predict = teacher.state_dim, teacher.prompt_lengths, teacher.predict
         self.read, self.readers, self.trial = teacher.read, teacher.readers, teacher.trial
+        self.inputs_per_prompt = teacher.inputs_per_prompt
 
     @property
     def growing(self) -> Growing:

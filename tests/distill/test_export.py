@@ -39,6 +39,7 @@ class FakeTeacher:
     calls: list[LongArray] = field(default_factory=list)
     state_dim: int = 3
     every: bool = True
+    inputs_per_prompt: int | None = None
     read: TokenCount = field(default_factory=TokenCount)
     scored: list[int] = field(default_factory=list)
 

@@ -95,6 +95,11 @@ class RunConfig:
             raise UserError("teacher.folds: goes with teacher.kind: llm and teacher.compile: false")
         if self.export.batch_size == "auto" and self.teacher.compile:
             raise UserError("export.batch_size: auto tries shapes that compiled blocks would be compiled for; name one")
+        if self.export.batch_size == "auto" and self.teacher.streams and is_llm:
+            raise UserError(
+                "export.batch_size: auto times prompts, and streams (teacher.windows: sliding) are of very unlike "
+                "lengths; name a number"
+            )
         if self.export.use_cache:
             self._check_cache()
         if self.export.mixed_histories and self.teacher.folds:

@@ -109,9 +109,13 @@ class TeacherConfig:
     history_length: int = setting(50, POSITIVE)
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
-    windows: Literal["last", "all"] = setting("all", read_with=given("teacher.targets", "every"))
+    windows: Literal["last", "all", "sliding"] = setting("all", read_with=given("teacher.targets", "every"))
     """targets every: train on each user's latest history_length interactions, or on all interactions, in overlapping
-    windows."""
+    windows. sliding: on all, each read once: a user's history is one sequence, and attention looks back over the last
+    history_length items (padding: packed)."""
+    stream_length: int = setting(1000, POSITIVE, read_with=given("teacher.windows", "sliding"))
+    """windows sliding: items of a sequence at most; a longer history goes on in a new one, which begins with
+    history_length items that are read again."""
     instruction: str = setting("Chosen by one person, oldest first:", read_with=given("teacher.prompt", "text"))
     """text: words at the head of the prompt."""
     title_tokens: int = setting(64, POSITIVE, read_with=given("teacher.prompt", "text"))
@@ -186,6 +190,11 @@ class TeacherConfig:
             case _:
                 assert_never(chosen)
 
+    @property
+    def streams(self) -> bool:
+        """Whether a history is read as one sequence, with attention over its last items."""
+        return self.windows == "sliding" and self.targets == "every"
+
     def __post_init__(self) -> None:
         """Check ranges and combinations."""
         check_ranges(self, "teacher")
@@ -222,6 +231,8 @@ class TeacherConfig:
         if self.compute_dtype != "auto" and self.quantization != "nf4":
             raise UserError("teacher.compute_dtype: only 4-bit layers have one; set teacher.quantization: nf4")
         self._check_compile()
+        if self.streams:
+            self._check_streams()
         self.train.check("teacher.train")
 
     def _check_compile(self) -> None:
@@ -234,3 +245,23 @@ class TeacherConfig:
             raise UserError(
                 "teacher.compile: with padding: packed a batch's tokens must be fixed; set train.batch_tokens"
             )
+
+    def _check_streams(self) -> None:
+        """What a history that is one sequence asks for."""
+        if self.padding != "packed":
+            raise UserError(
+                f"teacher.windows: sliding reads histories end to end, and padding is {self.padding}; set it to packed"
+            )
+        if self.attention not in ("auto", "sdpa"):
+            raise UserError(
+                f"teacher.windows: sliding counts its window in items, which attention: {self.attention} cannot; use "
+                "auto or sdpa"
+            )
+        if self.compile:
+            raise UserError("teacher.windows: sliding has a new shape for each batch; set teacher.compile: false")
+        require(
+            self.stream_length >= 2 * self.history_length,
+            "teacher.stream_length",
+            self.stream_length,
+            f"at least twice teacher.history_length ({self.history_length})",
+        )

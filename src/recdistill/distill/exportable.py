@@ -59,6 +59,11 @@ class Exportable(Protocol):
         """Reads histories that grow with a cache; None: this teacher has none."""
         ...
 
+    @property
+    def inputs_per_prompt(self) -> int | None:
+        """Inputs of a batch at most for each prompt that it may have; None: as many as its prompts have."""
+        ...
+
     def export_windows(self) -> Windows:
         """Windows in which every training target and every validation target stands exactly once."""
         ...

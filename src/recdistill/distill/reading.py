@@ -11,6 +11,7 @@ from torch import Tensor
 from recdistill.config import ExportConfig
 from recdistill.data.batches import Windows, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
+from recdistill.data.streams import few_inputs
 from recdistill.distill.exportable import Exportable, Growing, Keys
 from recdistill.distill.lists import hide_history
 from recdistill.distill.parts import StoreRows
@@ -91,12 +92,13 @@ def _batches(
         keys, states, scores = teacher.predict(windows, rows, size)
         return keys, states, [scores]
 
-    readers, batches = teacher.readers(windows), []
+    readers, batches, each = teacher.readers(windows), [], teacher.inputs_per_prompt
     for reader in np.unique(readers):
         own = readers == reader
         rest = np.flatnonzero(own & ~growing)
         for rows in sorted_batches(lengths[rest], size):
-            batches += [Reading(part, whole) for part in _few_targets(windows, rest[rows], most_targets)]
+            held = [rest[rows]] if each is None else few_inputs(windows, rest[rows], each * size)
+            batches += [Reading(part, whole) for few in held for part in _few_targets(windows, few, most_targets)]
         if cached is not None:
             batches += _by_users(cached, windows, np.flatnonzero(own & growing), min(size, most_targets))
     return batches

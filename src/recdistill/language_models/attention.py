@@ -67,8 +67,10 @@ def choose_attention(config: TeacherConfig, llm_config: Any, device: str) -> tup
             )
         return config.attention, message("attention_as_configured")
     missing = flash_attention_missing(config, device)
-    if not missing and "flash_attention_2" in there:
+    if not missing and "flash_attention_2" in there and not config.streams:
         return "flash_attention_2", message("attention_runs")
+    if config.streams and "sdpa" in there:
+        return "sdpa", message("attention_counts_items")
     if "sdpa" not in there:
         return "eager", message("attention_only_eager", kind=str(llm_config.model_type))
     return "sdpa", message(f"attention_{missing}") if missing else message("attention_no_flash")

@@ -12,7 +12,7 @@ and eager's mask) are left to transformers, which finds the prompts by their pos
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,28 @@ class Packing:
         sources, real, places = (part.to(device) for part in (self.sources, self.real, self.places))
         return Packing(sources, real, places, self.prompts, self.spare)
 
+    @property
+    def span(self) -> int:
+        """Tokens from a query back to the first that it sees, at most."""
+        return len(self.sources) // self.prompts
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
+        return _attend(query, key, value, self, scaling, dropout)  # type: ignore[no-any-return]
+
+
+class Attended(Protocol):
+    """How a packed row is attended to, brought by the call."""
+
+    @property
+    def span(self) -> int:
+        """Tokens from a query back to the first that it sees, at most."""
+        ...
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+        """(1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
+        ...
+
 
 class _SideBySide(torch.autograd.Function):
     """(T, heads, d) to (B·L, heads, d). Padding repeats the first token; no real token ever attends to it."""
@@ -94,10 +116,20 @@ class _EndToEnd(torch.autograd.Function):
         return grads[0].index_select(0, packing.sources) * packing.real, None
 
 
+def side_by_side(row: Tensor, packing: Packing) -> Tensor:
+    """(T, heads, d) to (B·L, heads, d)."""
+    return _SideBySide.apply(row, packing)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def end_to_end(places: Tensor, packing: Packing) -> Tensor:
+    """(B·L, heads, d) to (T, heads, d)."""
+    return _EndToEnd.apply(places, packing)  # type: ignore[no-any-return, no-untyped-call]
+
+
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float) -> Tensor:
     """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
-    side = [_SideBySide.apply(one[0].transpose(0, 1), packing) for one in (query, key, value)]  # type: ignore[no-untyped-call]
+    side = [side_by_side(one[0].transpose(0, 1), packing) for one in (query, key, value)]
     # (prompts · longest, heads, d) to (prompts, heads, longest, d)
     queries, keys, values = (one.view(packing.prompts, -1, *one.shape[1:]).transpose(1, 2) for one in side)
     out = nn.functional.scaled_dot_product_attention(
@@ -110,8 +142,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling
         enable_gqa=query.shape[1] != key.shape[1],
     )
     flat = out.transpose(1, 2).reshape(-1, out.shape[1], out.shape[3])  # (prompts · longest, heads, d)
-    row: Tensor = _EndToEnd.apply(flat, packing)  # type: ignore[no-untyped-call]
-    return row.unsqueeze(0)
+    return end_to_end(flat, packing).unsqueeze(0)
 
 
 def packed_sdpa(
@@ -124,26 +155,25 @@ def packed_sdpa(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """SDPA over a packed row where the call brings a :class:`Packing`, transformers' own SDPA where it does not.
+    """SDPA over a packed row where the call brings an :class:`Attended`, transformers' own SDPA where it does not.
 
     Raises:
         UserError: the model asks for more than plain causal attention.
     """
-    packing: Packing | None = kwargs.pop(PACKING_KEYWORD, None)
+    packing: Attended | None = kwargs.pop(PACKING_KEYWORD, None)
     if packing is None:
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return plain
-    longest = len(packing.sources) // packing.prompts
     for wish in ("sliding_window", "softcap", "position_bias"):
         asked = kwargs.get(wish)
-        if asked is not None and not (wish == "sliding_window" and longest <= asked):
+        if asked is not None and not (wish == "sliding_window" and packing.span <= asked):
             raise UserError(
                 f"teacher.padding: packed with attention sdpa cannot do this language model's {wish}; "
                 "use padding: bucketed"
             )
-    return _attend(query, key, value, packing, scaling, dropout), None
+    return packing.attend(query, key, value, scaling, dropout), None
 
 
 AttentionInterface.register(PACKED_SDPA, packed_sdpa)

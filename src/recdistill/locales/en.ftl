@@ -244,6 +244,7 @@ seen_not_looked_for = nothing looks for this setting
 pooling_title_tokens = mean over the title's own tokens
 pooling_no_titles = no titles
 attention_as_configured = as configured
+attention_counts_items = auto: streams count their window in items, which sdpa alone does
 attention_no_flash = auto: transformers has no flash_attention_2 for this language model
 attention_only_eager = auto: transformers has no other attention for { $kind } models
 attention_runs = auto: it can run here

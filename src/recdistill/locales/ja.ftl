@@ -244,6 +244,7 @@ seen_not_looked_for = 確認手段なし
 pooling_title_tokens = タイトルのトークンの平均
 pooling_no_titles = タイトルなし
 attention_as_configured = 指定どおり
+attention_counts_items = auto: ストリームの窓はアイテム数で数えるため、sdpa だけが使えます
 attention_no_flash = auto: transformers にこの言語モデル用の flash_attention_2 がありません
 attention_only_eager = auto: transformers の { $kind } モデルにはほかの attention 実装がありません
 attention_runs = auto: この環境で実行可能

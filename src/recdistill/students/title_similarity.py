@@ -40,3 +40,20 @@ def decayed_mean(vectors: Tensor, decay: float) -> Tensor:
     weights = (decay ** ages.to(vectors.dtype)).tril()
     shares: Tensor = weights / weights.sum(dim=1, keepdim=True)
     return shares @ vectors
+
+
+def decayed_last(vectors: Tensor, items: Tensor, decay: float) -> Tensor:
+    """As :func:`decayed_mean`, after the last item of each history alone: (B, W).
+
+    Args:
+        vectors: fp32 (N + 1, W), of all items.
+        items: int64 (B, L), right padded with 0.
+        decay: above 0, at most 1; the latest item has age 0.
+    """
+    lengths = (items > 0).sum(dim=1, keepdim=True)
+    ages = lengths - 1 - torch.arange(items.shape[1], device=items.device)
+    weights = (decay ** ages.clamp_min(0).to(vectors.dtype)) * (items > 0)
+    mean: Tensor = torch.nn.functional.embedding_bag(
+        items, vectors, per_sample_weights=weights / weights.sum(dim=1, keepdim=True), mode="sum"
+    )
+    return mean

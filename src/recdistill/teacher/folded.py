@@ -61,6 +61,11 @@ class FoldedTeacher:
         """Width S of the user states."""
         return self.teacher.state_dim
 
+    @property
+    def inputs_per_prompt(self) -> int | None:
+        """As the plain teacher's."""
+        return self.teacher.inputs_per_prompt
+
     def export_windows(self) -> Windows:
         """Every training target once, then every validation target once."""
         return self.teacher.export_windows()

@@ -3,7 +3,8 @@
 A teacher that ranks reads a prompt once and decodes nothing, so a key-value cache has nothing to offer it. It pays
 where the same history is read again with one item more: an online service, or one prompt a target. It is exact where
 the gate of a token does not change as the history grows (`causal`, or none) and nothing at the front of the prompt is
-dropped (the window is not full); :class:`GrowingHistories` checks both.
+dropped (the window is not full); :class:`GrowingHistories` checks both. With streams (`teacher.windows: sliding`) the
+window slides: each new item looks back over the last `history_length`, whose keys and values alone are kept.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from recdistill.language_models.per_layer import own_inputs
 from recdistill.measure.evidence import TokenCount
 from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
+from recdistill.teacher.last_items import newest
 from recdistill.teacher.prompts import SOFT, PromptBuilder
 from recdistill.teacher.ranker import AUTOCAST, Ranker
 
@@ -27,8 +29,10 @@ class GrowingHistories:
         ranker: the teacher; put it into evaluation mode first.
         prompts: its prompts.
         rows: B.
-        window: most items of a history: the smaller of the student's and the prompt's.
+        window: most items of a history: the smaller of the student's and the prompt's; of a stream, its length.
         read: counts what is read, each pass with its padding; a prompt is counted when it begins.
+        earlier: int64 (B, E), items before the first that is read, none of them padding: what the student sees of a
+            history that goes on in a new stream. None: the histories begin here.
 
     Attributes:
         items: int64 (B, L), what was read, 0 to the right of shorter histories.
@@ -39,7 +43,13 @@ class GrowingHistories:
     """
 
     def __init__(
-        self, ranker: Ranker, prompts: PromptBuilder, rows: int, window: int, read: TokenCount | None = None
+        self,
+        ranker: Ranker,
+        prompts: PromptBuilder,
+        rows: int,
+        window: int,
+        read: TokenCount | None = None,
+        earlier: Tensor | None = None,
     ) -> None:
         if ranker.config.gate.kind == "instance" or ranker.config.candidates:
             raise UserError(
@@ -49,8 +59,10 @@ class GrowingHistories:
         self.ranker, self.prompts, self.window = ranker, prompts, window
         self.decoder = base_decoder(ranker.llm)
         self.device = self.decoder.get_input_embeddings().weight.device  # type: ignore[operator]
-        self.cached = CachedReading(self.decoder, rows)
+        self.slides = ranker.config.history_length if ranker.config.streams else None
+        self.cached = CachedReading(self.decoder, rows, self.slides)
         self.items = torch.zeros(rows, 0, dtype=torch.int64)
+        self.earlier = self.items if earlier is None else earlier
         self.tokens_read = self.tokens_reused = 0
         self.read = TokenCount() if read is None else read
 
@@ -82,10 +94,13 @@ class GrowingHistories:
         self._append(new, lengths)
         items = self.items.to(self.device)
         steps = self.lengths
-        states = self.ranker.student.states(items)
-        last = (torch.arange(len(new)), steps - 1)
-        hidden = self._read(new, states, steps)
-        profile = self.ranker.title_profile(items)
+        looked_at = items
+        if self.slides is not None:
+            looked_at = newest(torch.cat([self.earlier.to(self.device), items], dim=1), self.slides)
+        states = self.ranker.student.states(looked_at)
+        last = (torch.arange(len(new)), (looked_at > 0).sum(dim=1).cpu() - 1)
+        hidden = self._read(new, states, steps, last[1])
+        profile = self.ranker.title_profile(looked_at)
         return self.ranker.head.states(states[last], hidden, None if profile is None else profile[last])
 
     def _append(self, new: Tensor, lengths: Tensor) -> None:
@@ -95,15 +110,22 @@ class GrowingHistories:
         rows = torch.nonzero(new > 0).squeeze(1)
         self.items[rows, lengths[rows]] = new[rows]
 
-    def _read(self, new: Tensor, states: Tensor, steps: Tensor) -> Tensor:
-        """Run the language model over the new tokens: (B, H), the state at each history's last one."""
+    def _read(self, new: Tensor, states: Tensor, steps: Tensor, last: Tensor) -> Tensor:
+        """Run the language model over the new tokens: (B, H), the state at each history's last one.
+
+        Args:
+            new: the items.
+            states: the student's (B, L, D).
+            steps: items of each history.
+            last: the column of `states` that stands for them.
+        """
         ids, soft, token_steps, real = self._tokens(new, steps)
-        before = self.cached.seen.sum(dim=1)
+        before, first = self.cached.seen.sum(dim=1), not self.cached.seen.shape[1]
         useful, reused = int(real.sum()), int(before[new > 0].sum())
         self.tokens_read += useful
         self.tokens_reused += reused
         rows, width = real.shape
-        self.read.add(useful, rows, width, prompts=0 if self.cached.seen.shape[1] else len(new), targets=0)
+        self.read.add(useful, rows, width, prompts=len(new) if first else 0, targets=0)
         self.read.reused += reused
         words = self.decoder.get_input_embeddings()(ids.to(self.device))  # type: ignore[operator]
         tokens = self.ranker.soft_tokens(soft.to(self.device)).to(words.dtype)
@@ -112,10 +134,11 @@ class GrowingHistories:
         if self.ranker.gate is not None:
             weights = self.ranker.gate.per_history_step(states, steps.to(self.device))
             gate = expand_gate(weights, self.ranker.config.adapter.rank)
-            options[GATE_KEYWORD] = gate[torch.arange(len(new)).unsqueeze(1), token_steps]
+            known = torch.where(token_steps > 0, last.unsqueeze(1) + 1, 0)
+            options[GATE_KEYWORD] = gate[torch.arange(len(new)).unsqueeze(1), known]
         mixed = AUTOCAST.get(self.ranker.config.precision)
         with torch.autocast(inputs.device.type, dtype=mixed, enabled=mixed is not None):
-            hidden = self.cached.read(inputs, real, **options)
+            hidden = self.cached.read(inputs, real, None if self.slides is None else token_steps, **options)
         ends = real.sum(dim=1) - 1
         return hidden[torch.arange(len(new)), ends.clamp_min(0)]
 

@@ -6,6 +6,7 @@ whose tokens padding lies, or which layers never compute what an adapter adds. T
     batch       each prompt beside a longer one, padding to its right, has the states that it has alone
     packed      the same end to end in one row                             (`teacher.padding: packed`)
     cache       the same read in three pieces, padding between them        (`export.use_cache`)
+    stream      the same in blocks, whatever their first position          (`teacher.windows: sliding`)
     gradients   one pass forward and back: every adapter gets a gradient
 
 They run as many blocks as show every kind of block, and the prompts are longer than the model's windows where the
@@ -77,6 +78,8 @@ def load_checks(ranker: Ranker, cache: Path, device: str, use_cache: bool, longe
         "tokens": long_length(base_decoder(ranker.llm).config, longest),
         "device": device_name(device),
     }
+    if config.streams:
+        about["streams"] = True
     return remembered(cache, about, LoadChecks(ranker, config.llm, use_cache, longest).run)
 
 
@@ -116,6 +119,8 @@ class LoadChecks:
                     apart["batch"] = self._check_batch(alone)
                 if self.ranker.config.padding == "packed":
                     apart["packed"] = self._check_packed(alone)
+                if self.ranker.config.streams:
+                    apart["stream"] = self._check_stream(alone)
                 if self.use_cache:
                     apart["cache"] = self._check_cache(alone)
             check_adapters(self.ranker, self.prompts)
@@ -158,6 +163,16 @@ class LoadChecks:
         raise UserError(
             f"teacher.padding: packed does not keep prompts apart in {self.llm} with attention "
             f"{self._attention()} ({reason}); use padding: bucketed{others}"
+        )
+
+    def _check_stream(self, alone: list[Tensor]) -> float:
+        """Streams cost what they cost because what is far back is not read; only differences of positions may count."""
+        apart, reason = self._try(lambda: self.prompts.streams(self.ranker, first=7), alone)
+        if reason is None:
+            return apart
+        raise UserError(
+            f"teacher.windows: sliding needs a language model whose positions are relative, and {self.llm} does not "
+            f"read a history alike wherever it begins ({reason}); use windows: all"
         )
 
     def _check_cache(self, alone: list[Tensor]) -> float:

@@ -39,7 +39,8 @@ class PromptBatch:
         soft_items: int64 (P, T), the item of each soft token; 0 elsewhere.
         steps: int64 (P, T), how many items of the history the token may know: the gate's entry for it.
         token_prompts: int64 (P, T), the prompt that each token belongs to; 0 at padding.
-        token_positions: int64 (P, T), the token's place in its own prompt, from 0; 0 at padding.
+        token_positions: int64 (P, T), the token's place in its own prompt, from 0, what was skipped of a stream
+            counted; 0 at padding.
         mask: bool (P, T), False at padding.
         soft_rows, soft_columns: int64 (S,), where the soft tokens stand.
         prompt_tokens: int64 (B,), tokens of each prompt.
@@ -50,6 +51,7 @@ class PromptBatch:
         target_steps: int64 (M,), items of the history known then; the student's state is `states[prompt, step - 1]`.
         target_items: int64 (M,), the item to predict.
         users, positions: int64 (M,), the target's key.
+        events: int64 (B, L), the row number of each of `items` among all interactions, -1 at padding; None: not told.
         padding: the side on which padding stands.
     """
 
@@ -72,6 +74,7 @@ class PromptBatch:
     users: Tensor
     positions: Tensor
     padding: Side = "right"
+    events: Tensor | None = None
 
     def to(self, device: torch.device | str) -> "PromptBatch":
         """The same batch on `device`; `prompt_tokens` stays on the CPU, where layouts are made from it."""
@@ -135,17 +138,25 @@ class PromptBuilder:
             return head
         return head + listed + answer + self.config.candidates * int(self.segment_lengths[1:-2].max())
 
-    def build(self, batch: Batch, padding: Side = "right", shape: Shape | None = None) -> PromptBatch:
+    def build(
+        self,
+        batch: Batch,
+        padding: Side = "right",
+        shape: Shape | None = None,
+        skipped: NDArray[np.int64] | None = None,
+    ) -> PromptBatch:
         """Prompts for a batch of right-padded histories whose `targets` name what is predicted after which item.
 
         Args:
             batch: the histories.
             padding: where padding stands, or `packed`.
             shape: rows and width to fill up to; None: no more than there must be.
+            skipped: (B,), tokens that would stand between the head and the history if it were read from its start.
         """
         items, targets = batch.items.numpy(), batch.targets.numpy()
         lengths = (items > 0).sum(axis=1)
-        first = np.maximum(lengths - self.config.history_length, 0)
+        shown = items.shape[1] if self.config.streams else self.config.history_length
+        first = np.maximum(lengths - shown, 0)
         rows, segments, steps, is_history = self._lay_out(batch, items, lengths, first)
         counts = self.segment_lengths[segments]
         totals = np.bincount(rows, weights=counts, minlength=len(items)).astype(np.int64)
@@ -165,6 +176,9 @@ class PromptBuilder:
         token_ids = _spread(size, place, np.where(soft, 0, flat))
         soft_items = _spread(size, place, np.where(soft, np.repeat(segments, counts), 0))
         token_steps = _spread(size, place, np.repeat(steps, counts))
+        own_places = columns - shift[prompts]
+        if skipped is not None:
+            own_places = own_places + skipped[prompts] * (np.repeat(steps, counts) > 0)
         mask = _spread(size, place, np.ones(len(flat), dtype=np.int64)).astype(bool)
 
         # The token that ends item number `step` of a row; a listed prompt predicts at its own end instead.
@@ -183,7 +197,7 @@ class PromptBuilder:
             "token_prompts": _spread(size, place, prompts),
             "soft_rows": place[0][soft],
             "soft_columns": columns[soft],
-            "token_positions": _spread(size, place, columns - shift[prompts]),
+            "token_positions": _spread(size, place, own_places),
             "prompt_tokens": totals,
             "items": items,
             "lengths": lengths,

@@ -12,9 +12,10 @@ from recdistill.language_models.backbone import Backbone
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.packing import PACKED_SDPA, PACKING_KEYWORD, Packing
 from recdistill.language_models.per_layer import own_inputs
+from recdistill.language_models.sliding import Sliding
 from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_text
 from recdistill.students.base import Student
-from recdistill.students.title_similarity import decayed_mean
+from recdistill.students.title_similarity import decayed_last, decayed_mean
 from recdistill.teacher.adapter_card import adapter_card, base_name
 from recdistill.teacher.experts import (
     GATE_KEYWORD,
@@ -28,6 +29,7 @@ from recdistill.teacher.experts import (
 )
 from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
+from recdistill.teacher.last_items import LastItems
 from recdistill.teacher.norms import use_lean_norms
 from recdistill.teacher.prompts import PromptBatch, Side
 from recdistill.teacher.soft_tokens import SoftTokens
@@ -55,6 +57,8 @@ class Ranker(nn.Module):
     def __init__(self, config: TeacherConfig, backbone: Backbone, student: Student, title_vectors: Tensor) -> None:
         super().__init__()
         self.config = config
+        self.last_items: LastItems | None = None
+        """Where histories are streams: what their windows hold."""
         self.student = student.requires_grad_(requires_grad=False).eval()
         item_vectors = student.item_vectors().detach()
         words = backbone.decoder.get_input_embeddings().weight  # type: ignore[operator]
@@ -89,8 +93,7 @@ class Ranker(nn.Module):
         hidden = self._read(batch, student_states)
         picked = hidden[batch.target_rows, batch.target_columns]
         where = (batch.target_prompts, batch.target_steps - 1)
-        profile = self.title_profile(batch.items)
-        return self.head.states(student_states[where], picked, None if profile is None else profile[where])
+        return self.head.states(student_states[where], picked, self._target_profile(batch))
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
@@ -105,6 +108,8 @@ class Ranker(nn.Module):
     @torch.no_grad()
     def student_states(self, batch: PromptBatch) -> Tensor:
         """The frozen student's state after each item of the histories: (B, L, D)."""
+        if self.last_items is not None and batch.events is not None:
+            return self.last_items.states(batch.events)
         return self.student.states(batch.items)
 
     @torch.no_grad()
@@ -112,6 +117,20 @@ class Ranker(nn.Module):
         """The decayed mean of title vectors after each item of the histories (B, L): (B, L, W); None where unused."""
         decay = self.config.title_decay
         return decayed_mean(self.head.title_vectors[items], decay) if decay > 0 else None
+
+    @torch.no_grad()
+    def _target_profile(self, batch: PromptBatch) -> Tensor | None:
+        """:meth:`title_profile` where predictions are made: (M, W); None where unused."""
+        where = (batch.target_prompts, batch.target_steps - 1)
+        if self.last_items is None or batch.events is None:
+            profile = self.title_profile(batch.items)
+            return None if profile is None else profile[where]
+        vectors, decay = self.head.title_vectors, self.config.title_decay
+        if decay <= 0:
+            return None
+        if self.training:  # it is hidden then
+            return vectors.new_zeros(len(where[0]), vectors.shape[1])
+        return decayed_last(vectors, self.last_items.before(batch.events[where]), decay)
 
     def expert_weights(self, batch: PromptBatch, student_states: Tensor) -> Tensor | None:
         """Expert weights by step of the history, (B, L + 1, E); None without a gate."""
@@ -125,7 +144,12 @@ class Ranker(nn.Module):
         inputs = words.index_put(where, self.soft_tokens(batch.soft_items[where]).to(words.dtype))
         gate = self._token_gate(batch, student_states)
         options = self.layout_options(
-            batch.padding, batch.prompt_tokens, batch.token_positions, batch.mask, inputs.dtype
+            batch.padding,
+            batch.prompt_tokens,
+            batch.token_positions,
+            batch.mask,
+            inputs.dtype,
+            batch.steps if self.config.streams else None,
         )
         return self.run(inputs, batch.token_ids, gate, options)
 
@@ -164,7 +188,14 @@ class Ranker(nn.Module):
         return expand_gate(weights, self.config.adapter.rank)[batch.token_prompts, batch.steps]
 
     def layout_options(
-        self, padding: Side, lengths: Tensor, positions: Tensor, mask: Tensor, dtype: torch.dtype
+        self,
+        padding: Side,
+        lengths: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        dtype: torch.dtype,
+        steps: Tensor | None = None,
+        window: int | None = None,
     ) -> dict[str, object]:
         """What the decoder must be told of the layout.
 
@@ -176,6 +207,9 @@ class Ranker(nn.Module):
             positions: int64 (P, T), each token's place in its own prompt.
             mask: bool (P, T), False at padding.
             dtype: of the embeddings.
+            steps: int64 (P, T), the item of its history that each token of a packed row belongs to, where attention
+                looks back over the last `window` items; None: over the whole prompt.
+            window: None: `teacher.history_length`.
         """
         attention = base_decoder(self.llm).config._attn_implementation  # type: ignore[union-attr]
         own: dict[str, object] = {"kernel_options": FLEX_OPTIONS} if attention == "flex_attention" else {}
@@ -183,7 +217,11 @@ class Ranker(nn.Module):
             packed: dict[str, object] = {"position_ids": positions} | own
             if attention == PACKED_SDPA:
                 mixed = AUTOCAST.get(self.config.precision, dtype)
-                packed[PACKING_KEYWORD] = Packing.of(lengths, positions.shape[1], mixed).to(positions.device)
+                packed[PACKING_KEYWORD] = (
+                    Packing.of(lengths, positions.shape[1], mixed)
+                    if steps is None
+                    else Sliding.of(lengths, steps[0].cpu(), window or self.config.history_length, mixed)
+                ).to(positions.device)
             return packed
         if padding == "left":
             if attention == PACKED_SDPA:

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from recdistill.data.batches import history_windows, sorted_batches
 from recdistill.data.prepared import IntArray, Targets
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.teacher.teacher import Teacher
@@ -17,10 +16,10 @@ class TeacherScorer:
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
         """Scores (B, N + 1), by as many prompts at a time as a language model can take."""
-        windows = history_windows(self.teacher.data, Targets(users, positions), self.teacher.window_length)
+        windows = self.teacher.target_windows(Targets(users, positions))
         scores = torch.empty(len(windows), self.teacher.data.num_items + 1)
         size = self.teacher.read_batch
-        for rows in sorted_batches(self.teacher.prompt_lengths(windows), size):
+        for rows in self.teacher.reading_batches(windows, size):
             batch, _, found = self.teacher.predict(windows, rows, size)
             scores[torch.from_numpy(rows)[batch.target_prompts]] = found.float().cpu()
         return scores
@@ -39,9 +38,9 @@ class ReadOnce:
 
     def __init__(self, teacher: Teacher, targets: Targets, processes: Processes = ALONE) -> None:
         self.teacher, self.correction_weight, self.titles_weight = teacher, 1.0, 0.0
-        windows = history_windows(teacher.data, targets, teacher.window_length)
+        windows = teacher.target_windows(targets)
         self.states = torch.zeros(len(windows), teacher.state_dim, device=teacher.device)
-        for rows in processes.turns(sorted_batches(teacher.prompt_lengths(windows), teacher.read_batch)):
+        for rows in processes.turns(teacher.reading_batches(windows, teacher.read_batch)):
             batch, states, _ = teacher.predict(windows, rows, teacher.read_batch)
             self.states[torch.from_numpy(rows).to(teacher.device)[batch.target_prompts]] = states
         if processes.size > 1:  # A state is 0 but in the process that read it.

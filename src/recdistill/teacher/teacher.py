@@ -1,5 +1,6 @@
 """The teacher over one prepared data set: its prompts, its predictions and their user states."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from recdistill.data.batches import (
     training_windows,
 )
 from recdistill.data.fetch import cache_folder
-from recdistill.data.prepared import LongArray, PreparedData
+from recdistill.data.prepared import LongArray, PreparedData, Targets
+from recdistill.data.streams import export_streams, piece_starts, reading_batches, target_streams, training_streams
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.blocks import decoder_blocks
@@ -30,6 +32,7 @@ from recdistill.parallel.processes import ALONE, Processes
 from recdistill.students.make import load_student
 from recdistill.teacher.experts import base_decoder
 from recdistill.teacher.growing_reader import GrowingReader
+from recdistill.teacher.last_items import LastItems
 from recdistill.teacher.load_checks import load_checks
 from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
@@ -84,11 +87,15 @@ class Teacher:
             torch.manual_seed(config.seed)
             self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(first))
         tokenizer = backbone.tokenizer if config.teacher.prompt == "text" else None
+        if config.teacher.streams:
+            length = config.teacher.history_length
+            self.ranker.last_items = LastItems(self.ranker.student, data.items, data.offsets, length)
         self.prompts = PromptBuilder(config.teacher, tokenizer, data.titles, config.seed)
         backbone.refuse_unknown(self.prompts.tokens)
         every = config.teacher.targets == "every"
+        # Of a stream, what the student's part of a score sees.
         self.window_length = config.teacher.history_length if every else config.student.max_length
-        read = [self.prompt_lengths(windows) for windows in (self.export_windows(), self.training_windows())]
+        read = [self.prompt_lengths(windows) for windows in (self._longest_windows(), self.training_windows())]
         self.shapes = Shapes(config.teacher, np.concatenate(read))
         self.read, self.trained = TokenCount(), TokenCount()
         self._check_lengths(places(backbone.decoder.config))
@@ -96,6 +103,12 @@ class Teacher:
         self.choices["load_checks"] = load_checks(self.ranker, cache, first, use_cache, longest)
         if is_spread:
             self._spread(processes)
+
+    def _longest_windows(self) -> Windows:
+        """What is exported; of streams, from the start of each, where positions count from."""
+        if self.config.streams:
+            return export_streams(self.data, *self._stream, len(self.data.items), together=True)
+        return self.export_windows()
 
     def _spread(self, processes: Processes) -> None:
         """Leave this process its share of the language model's blocks, on its device, with all the rest."""
@@ -118,7 +131,12 @@ class Teacher:
         if tokens is not None and needed > tokens:
             raise UserError(
                 f"teacher.train.batch_tokens: {tokens} is less than the longest prompt, {needed} tokens; raise it, or "
-                "lower teacher.history_length"
+                f"lower {'teacher.stream_length' if self.config.streams else 'teacher.history_length'}"
+            )
+        if longest is not None and needed > longest and self.config.streams:
+            raise UserError(
+                f"teacher.stream_length: streams of up to {needed} tokens do not fit this language model's {longest}; "
+                "lower teacher.stream_length"
             )
         if longest is not None and needed > longest:
             raise UserError(
@@ -133,13 +151,45 @@ class Teacher:
 
     def training_windows(self) -> Windows:
         """What is trained on: windows with a target after every item, or one window for each target."""
+        if self.config.streams:
+            return training_streams(self.data, *self._stream)
         if self.config.targets == "every":
-            return training_windows(self.data, self.window_length, self.config.windows)
+            return training_windows(self.data, self.window_length, "last" if self.config.windows == "last" else "all")
         return history_windows(self.data, self.data.targets("train"), self.window_length)
 
     def export_windows(self) -> Windows:
-        """Every training target once, then every validation target once."""
+        """Every training target once, then every validation target once; of streams, both together, unless a teacher of
+        a fold reads the one and the plain teacher the other.
+        """
+        if self.config.streams:
+            return export_streams(self.data, *self._stream, self.reach, together=not self.config.folds)
         return export_windows(self.data, self.window_length, self.config.targets == "every")
+
+    def target_windows(self, targets: Targets) -> Windows:
+        """What is read to predict each target alone."""
+        if self.config.streams:
+            return target_streams(self.data, targets, *self._stream, self.reach)
+        return history_windows(self.data, targets, self.window_length)
+
+    @property
+    def _stream(self) -> tuple[int, int]:
+        """Inputs of a stream at most, and items that attention looks back over."""
+        return self.config.stream_length, self.config.history_length
+
+    @property
+    def reach(self) -> int:
+        """Inputs before its own on which a state of a stream can depend: each block looks back over a window."""
+        return len(decoder_blocks(self.ranker.llm)) * (self.config.history_length - 1)
+
+    @property
+    def inputs_per_prompt(self) -> int | None:
+        """Inputs of a batch at most for each prompt that it may have; None: as many as its prompts have."""
+        return self.config.history_length if self.config.streams else None
+
+    def reading_batches(self, windows: Windows, size: int) -> list[LongArray]:
+        """All windows in batches of up to `size` prompts, the longest first."""
+        each = self.inputs_per_prompt
+        return reading_batches(windows, self.prompt_lengths(windows), size, None if each is None else each * size)
 
     def readers(self, windows: Windows) -> NDArray[np.int64]:
         """One reader for all windows."""
@@ -149,7 +199,9 @@ class Teacher:
         """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""
         running = self._tokens_before
         ends = self.data.offsets[windows.users] + windows.ends
-        shown = np.minimum(windows.lengths, self.config.history_length)
+        shown = windows.lengths.astype(np.int64)
+        if not self.config.streams:
+            shown = np.minimum(shown, self.config.history_length)
         lengths: NDArray[np.int64] = running[ends] - running[ends - shown] + self.prompts.tokens_beside_history()
         return lengths
 
@@ -178,7 +230,15 @@ class Teacher:
         """
         shape = self.shapes.of(self.prompt_lengths(windows.take(rows)), full_rows)
         side: Side = "packed" if self.config.padding == "packed" else "right"
-        return self.prompts.build(collate(self.data, windows, rows), side, shape)
+        raw = collate(self.data, windows, rows)
+        if not self.config.streams:
+            return self.prompts.build(raw, side, shape)
+        chosen = windows.take(rows)
+        users = self.data.offsets[chosen.users]
+        begins = piece_starts(chosen.first_targets, *self._stream)
+        skipped = self._tokens_before[users + chosen.starts] - self._tokens_before[users + begins]
+        events = torch.from_numpy(users).unsqueeze(1) + raw.positions
+        return replace(self.prompts.build(raw, side, shape, skipped), events=events.masked_fill(raw.items == 0, -1))
 
     @torch.inference_mode()
     def predict(

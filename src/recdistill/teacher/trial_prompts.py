@@ -66,14 +66,19 @@ class TrialPrompts:
         hidden = ranker.run(inputs, tokens, gate, {})
         return [hidden[row, : int(real[row].sum())] for row in range(2)]
 
-    def packed(self, ranker: Ranker) -> list[Tensor]:
-        """States of both end to end in one row."""
+    def streams(self, ranker: Ranker, first: int) -> list[Tensor]:
+        """States of both as streams, each token an item and the window longer than both; `first`: where they begin."""
+        return self.packed(ranker, first, window=sum(self.lengths))
+
+    def packed(self, ranker: Ranker, first: int = 0, window: int | None = None) -> list[Tensor]:
+        """States of both end to end in one row; with a window, as streams."""
         inputs = torch.cat(self.inputs, dim=1)
         gate = None if self.gates is None else torch.cat(self.gates, dim=1)
         lengths = torch.tensor(self.lengths)
         positions = torch.cat([torch.arange(length) for length in self.lengths]).unsqueeze(0).to(inputs.device)
         mask = torch.ones_like(positions, dtype=torch.bool)
-        options = ranker.layout_options("packed", lengths, positions, mask, inputs.dtype)
+        steps = None if window is None else positions + 1
+        options = ranker.layout_options("packed", lengths, positions + first, mask, inputs.dtype, steps, window)
         return list(
             torch.split(ranker.run(inputs, torch.cat(self.tokens, dim=1), gate, options)[0], list(self.lengths))
         )

@@ -31,6 +31,7 @@ class TwoStudents:
     """
 
     growing = None
+    inputs_per_prompt = None
 
     def __init__(
         self, data: PreparedData, first: Student, second: Student, weight: float, titles: Tensor, device: str

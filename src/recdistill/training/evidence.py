@@ -107,7 +107,8 @@ def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
     if config.title_decay > 0:
         asked |= {"teacher.title_decay": config.title_decay}
     names = ["accumulate_grad_batches", "num_workers"]
-    names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
+    if not config.streams or config.train.batch_tokens is not None:  # of streams, as many as fill as many windows
+        names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
     asked |= {f"teacher.train.{name}": getattr(config.train, name) for name in names}
     return [one.kept() for one in judge(asked, beside_tokens(facts, facts["tokens"]))]
 

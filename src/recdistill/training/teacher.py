@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import Windows
+from recdistill.data.batches import Windows, packed_batches
+from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.evaluation.protocol import validation_metrics
@@ -81,11 +82,22 @@ class TeacherTraining:
         return [group for group in groups if group["params"]]
 
     def plan(self, epoch: int) -> Sequence[Rows]:
-        """Micro-batches as `teacher.padding` and `teacher.train` say, shuffled by `(seed, epoch)`."""
+        """Micro-batches as `teacher.padding` and `teacher.train` say, shuffled by `(seed, epoch)`.
+
+        Streams are of very unlike lengths: without `batch_tokens`, as many share a batch as have no more items than
+        `batch_size` whole windows.
+        """
+        config, generator = self.teacher.config, np.random.default_rng([self.seed, epoch])
+        if config.streams and config.train.batch_tokens is None:
+            most = config.train.batch_size * config.history_length
+            return by_blocks(
+                self.windows.lengths,
+                config.train.shuffle_block,
+                generator,
+                lambda some: packed_batches(some, most, generator),
+            )
         lengths = self.teacher.shapes.rounded(self.lengths)
-        return training_batches(
-            self.teacher.config, lengths, self.teacher.shapes.longest, np.random.default_rng([self.seed, epoch])
-        )
+        return training_batches(config, lengths, self.teacher.shapes.longest, generator)
 
     def collate(self, rows: Rows) -> PromptBatch:
         """One batch of prompts."""
