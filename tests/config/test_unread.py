@@ -65,6 +65,7 @@ CHANGES: dict[str, tuple[object, Mapping[str, object]]] = {  # a value that is n
     "teacher.title_tuning.learning_rate": (0.1, {"teacher.title_tuning.steps": 3}),
     "teacher.title_tuning.rank": (4, {"teacher.title_tuning.steps": 3}),
     "distill.temperature": (4.0, {}),
+    "teacher.stream_length": (500, {"teacher.windows": "sliding", "teacher.padding": "packed"}),
     "distill.id_dropout": (0.5, {}),
     "distill.title_decay": (0.9, {}),
     "distill.dro_temperature": (2.0, {"distill.dro_weight": 0.1}),

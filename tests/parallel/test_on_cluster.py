@@ -216,7 +216,7 @@ def ray_cluster_of_two() -> Iterator[str]:
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
         yield cluster.address
-        cluster.shutdown()  # type: ignore[no-untyped-call]
+        cluster.shutdown()
 
 
 @needs_ray
