@@ -58,6 +58,7 @@ NOT_JUDGED = {
     "teacher.compile_buckets": "a bound; the widths that were read are told with teacher.padding",
     "teacher.compile_seconds": "a bound",
     "teacher.windows": "the number of prompts is told with teacher.targets",
+    "teacher.stream_length": "a bound",
     "teacher.candidates": QUALITY,
     "teacher.folds": "told with export.batch_size, by the largest fold's prompts",
     "teacher.gate.router": QUALITY,
@@ -84,6 +85,7 @@ NOT_JUDGED = {
     "teacher.train.max_grad_norm": SCHEDULE,
     "teacher.train.patience": SCHEDULE,
     "teacher.train.validate_every": SCHEDULE,
+    "teacher.train.shuffle_block": SCHEDULE,
     "teacher.train.checkpoint_seconds": "a bound",
 }
 """Settings of a teacher of which no trace is looked for, and why."""

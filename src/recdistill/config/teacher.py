@@ -110,11 +110,11 @@ class TeacherConfig:
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
     windows: Literal["last", "all", "sliding"] = setting("all", read_with=given("teacher.targets", "every"))
-    """targets every: train on each user's latest history_length interactions, or on all interactions, in overlapping
-    windows. sliding: on all, each read once: a user's history is one sequence, and attention looks back over the last
-    history_length items (padding: packed)."""
+    """targets every: what of a history is trained on. last: each user's latest history_length interactions. all: all,
+    in overlapping windows. sliding: all, each read once: a user's history is one sequence, and attention looks back
+    over the last history_length items (padding: packed)."""
     stream_length: int = setting(1000, POSITIVE, read_with=given("teacher.windows", "sliding"))
-    """windows sliding: items of a sequence at most; a longer history goes on in a new one, which begins with
+    """windows sliding: most items of a sequence. A longer history goes on in a new one, which begins with
     history_length items that are read again."""
     instruction: str = setting("Chosen by one person, oldest first:", read_with=given("teacher.prompt", "text"))
     """text: words at the head of the prompt."""
@@ -130,9 +130,9 @@ class TeacherConfig:
     title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
     title_decay: float = setting(0.9, SHARE)
-    """residual: above 0, a third part of the scores: similarity of an item's title to those of the history, an
-    interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on validation. 0: no
-    such part."""
+    """residual: above 0, similarity of titles is a third part of the scores. It is that of an item's title to those of
+    the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on
+    validation. 0: no such part."""
     candidates: int = setting(0, NOT_NEGATIVE)
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = "residual"

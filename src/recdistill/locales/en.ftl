@@ -277,6 +277,7 @@ phase_strength = strength
 phase_target_memorisation = target memorisation
 phase_test = test
 phase_title_map = title map
+phase_similar_titles = similar titles
 phase_train_step = train step
 phase_tune_titles = tune titles
 phase_validation = validation

@@ -277,6 +277,7 @@ phase_strength = 蒸留の強さの決定
 phase_target_memorisation = 正解の記憶の測定
 phase_test = テスト
 phase_title_map = タイトルの写像
+phase_similar_titles = タイトルの類似度
 phase_train_step = 学習ステップ
 phase_tune_titles = タイトルの追加学習
 phase_validation = 検証
