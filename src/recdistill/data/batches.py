@@ -233,6 +233,22 @@ def sorted_batches(lengths: NDArray[Any], batch_size: int) -> list[NDArray[np.in
     return np.split(order, range(batch_size, len(order), batch_size)) if len(order) else []
 
 
+def in_parts(rows: NDArray[np.int64], counts: NDArray[Any], most: int) -> list[NDArray[np.int64]]:
+    """Rows (M,) in as many parts, in their order, as hold no more than `most` together; one row may hold more.
+
+    Args:
+        rows: the rows.
+        counts: what each of them holds, (M,).
+        most: of a part.
+    """
+    parts, held = [0], 0
+    for place, count in enumerate(counts.tolist()):
+        if place and held + count > most:
+            parts, held = [*parts, place], 0
+        held += count
+    return np.split(rows, parts[1:])
+
+
 def collate(data: PreparedData, windows: Windows, rows: NDArray[Any]) -> Batch:
     """The windows `rows` side by side, in that order; there must be one at least."""
     chosen = windows.take(rows)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recdistill.data.batches import Windows, sorted_batches
+from recdistill.data.batches import Windows, in_parts, sorted_batches
 from recdistill.data.prepared import PreparedData, Targets
 
 LongArray = NDArray[np.int64]
@@ -84,12 +84,7 @@ def target_streams(data: PreparedData, targets: Targets, length: int, window: in
 
 def few_inputs(windows: Windows, rows: NDArray[Any], most: int) -> list[LongArray]:
     """Rows in as many parts, in their order, as have no more than `most` inputs each; one row may have more."""
-    parts, held = [0], 0
-    for place, count in enumerate(windows.lengths[rows].tolist()):
-        if place and held + count > most:
-            parts, held = [*parts, place], 0
-        held += count
-    return np.split(rows, parts[1:])
+    return in_parts(rows, windows.lengths[rows], most)
 
 
 def reading_batches(windows: Windows, lengths: NDArray[Any], size: int, most: int | None) -> list[LongArray]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import ExportConfig
-from recdistill.data.batches import Windows, sorted_batches
+from recdistill.data.batches import Windows, in_parts, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.data.streams import few_inputs
 from recdistill.distill.exportable import Exportable, Growing, Keys
@@ -106,12 +106,7 @@ def _batches(
 
 def _few_targets(windows: Windows, rows: LongArray, most: int) -> list[LongArray]:
     """Rows in as many parts, in their order, as have no more than `most` targets each; one row may have more."""
-    parts, held = [0], 0
-    for place, count in enumerate(windows.num_targets[rows].tolist()):
-        if place and held + count > most:
-            parts, held = [*parts, place], 0
-        held += count
-    return np.split(rows, parts[1:])
+    return in_parts(rows, windows.num_targets[rows], most)
 
 
 def _by_users(cached: Growing, windows: Windows, rows: LongArray, size: int) -> list[Reading]:
