@@ -30,7 +30,7 @@ from recdistill.data.about import Names
 from recdistill.data.sources import open_source
 from recdistill.errors import UserError
 from recdistill.experiments.bench.reading import read_matrix
-from recdistill.experiments.study import read_study
+from recdistill.experiments.study_file import read_study
 from recdistill.experiments.tune.space import read_space
 from recdistill.serving.bundle_files import read_bundle, read_catalog
 from recdistill.storage.files import map_array, read_tensors, write_array

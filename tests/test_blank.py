@@ -18,7 +18,7 @@ from recdistill.config.mistakes import check_settings, settings_of
 from recdistill.config.settings import assigned, flat, nested, run_config
 from recdistill.config.yaml_files import BLANK, parse_yaml, read_yaml
 from recdistill.errors import UserError
-from recdistill.experiments.study import read_study
+from recdistill.experiments.study_file import read_study
 
 KNOWN = settings_of(RunConfig)
 SECTIONS = [key for key, hint in KNOWN.items() if is_dataclass(hint)]

@@ -1,6 +1,8 @@
 """Variants × seeds: what is shared, what is not, and files that say something wrong."""
 
+import csv
 import gc
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -11,15 +13,17 @@ import yaml
 from torch import nn
 
 from chain import options, write_interactions
+from processes import together
 from recdistill.cli import main
 from recdistill.errors import UserError
-from recdistill.experiments.study import read_study
+from recdistill.experiments.study_file import read_study
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.pipeline import Pipeline
 from recdistill.storage.files import read_json
 from recdistill.teacher.ranker import Ranker
 
 Make = Callable[..., Path]
+TRAINING = "main/seed-1/student/training.csv"
 
 
 @pytest.fixture
@@ -62,6 +66,55 @@ def test_equal_steps_are_done_once_and_others_anew(make: Make, tmp_path: Path) -
     assert inode(main_run, "student/student.safetensors") != inode(other, "student/student.safetensors")
     assert read_json(other / "student" / "manifest.json")["inputs"]["seed"] == "2"
     assert read_json(main_run / "student" / "manifest.json")["config"]["dropout"] == 0.2  # of the named file
+
+
+def by_two(words: list[str]) -> None:
+    """What each of two processes does."""
+    sys.exit(main(words))
+
+
+def test_a_study_by_two_processes_does_equal_steps_once_and_has_the_losses_of_one(make: Make, tmp_path: Path) -> None:
+    variants: dict[str, object] = {"main": {}, "longer": {"distill.weight": 2}}
+    path = str(make(variants=variants, seeds=[1]))
+    settings = ["--until=student", "--set", "student.dropout=0"]
+    out = {devices: tmp_path / f"by-{devices}" for devices in (1, 2)}
+    assert main(["study", path, f"--out={out[1]}", *settings, "--quiet"]) == 0
+    line = ["study", path, f"--out={out[2]}", *settings, "devices=2"]
+    assert together(2, by_two, [line], tmp_path / "stderr") == [0, 0]
+    assert "student: as in" in (tmp_path / "stderr0").read_text()
+    assert (tmp_path / "stderr1").read_text() == ""
+    first, second = (out[2] / variant / "seed-1" for variant in variants)
+    assert inode(first, "student/student.safetensors") == inode(second, "student/student.safetensors")
+    losses = [
+        [float(row["loss"]) for row in csv.DictReader((run / TRAINING).open()) if row["loss"]] for run in out.values()
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert not list(out[2].rglob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"devices": 2}, "devices, nodes: must be the same for all variants of a study: main 1 and 1, other 2 and 1"),
+        ({"nodes": 2}, "devices, nodes: must be the same for all variants of a study: main 1 and 1, other 1 and 2"),
+    ],
+)
+def test_runs_of_a_study_by_different_numbers_of_processes_are_refused(
+    make: Make, change: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(make(variants={"main": {}, "other": change}))]) == 2
+    assert capsys.readouterr().err == f"recdistill: error: {told}\n"
+
+
+def test_several_processes_have_devices_of_one_kind(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    variants = {"main": {"devices": 2}, "other": {"devices": 2, "device": "auto"}}
+    assert main(["study", str(make(variants=variants))]) == 2
+    assert "device: must be the same for all variants" in capsys.readouterr().err
+
+
+def test_a_study_on_several_machines_says_what_starts_it(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", str(make()), "--set", "nodes=2"]) == 2
+    assert "nodes: 2: start this command on each machine by torchrun, or by Slurm" in capsys.readouterr().err
 
 
 def test_a_second_call_does_nothing_and_only_chooses_variants(make: Make, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from recdistill.config.settings import run_config
 from recdistill.config.yaml_files import read_yaml
 from recdistill.errors import UserError
 from recdistill.experiments.bench.reading import read_matrix
-from recdistill.experiments.study import read_study
+from recdistill.experiments.study_file import read_study
 from recdistill.experiments.tune.space import read_space
 
 LAUGHS = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n" + "".join(

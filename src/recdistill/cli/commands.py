@@ -14,7 +14,7 @@ from recdistill.cli.bundles import add_items, bundle, index
 from recdistill.cli.check import check
 from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.engine import cluster_of
-from recdistill.cli.experiments import bench, compare, study, tune
+from recdistill.cli.experiments import bench, compare, study, study_processes, tune
 from recdistill.cli.imports import first_import
 from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
 from recdistill.cli.said import run_config_of, say
@@ -122,16 +122,23 @@ def _run(words: Sequence[str]) -> None:
 
 def _launched(command: str, options: Namespace, words: Sequence[str]) -> bool:
     """Start the processes that a command is to be done by, where these are several, and wait for them."""
-    config = run_config_of(options) if command in (*SPECS, "run", "demo") else None
-    if config is None or config.devices * config.nodes == 1 or started_by_torchrun_or_slurm():
+    if started_by_torchrun_or_slurm():
         return False
-    if config.nodes > 1:
-        raise UserError(
-            f"nodes: {config.nodes}: start this command on each machine by torchrun, or by Slurm (docs/processes.md)"
-        )
+    if command == "study":
+        devices, nodes = study_processes(options)
+    elif command in (*SPECS, "run", "demo"):
+        config = run_config_of(options)
+        devices, nodes = config.devices, config.nodes
+    else:
+        return False
+    if devices * nodes == 1:
+        return False
+    if nodes > 1:
+        start = "start this command on each machine by torchrun, or by Slurm (docs/processes.md)"
+        raise UserError(f"nodes: {nodes}: {start}")
     from recdistill.parallel.launch import launch
 
-    launch(words, config.devices)
+    launch(words, devices)
     return True
 
 

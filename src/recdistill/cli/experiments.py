@@ -3,7 +3,7 @@
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -12,7 +12,11 @@ from recdistill.cli.said import run_config_of, say
 from recdistill.errors import UserError
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.languages import Language
+from recdistill.parallel.started import is_first
 from recdistill.steps import includes
+
+if TYPE_CHECKING:
+    from recdistill.experiments.study_file import Study
 
 STUDY_METRICS = ("ndcg@10", "hit_rate@10", "mrr@10")
 """What the table at the end of a study shows; differences are those of the first."""
@@ -34,17 +38,29 @@ def bench(options: Any) -> None:
 
 def study(options: Any) -> None:
     """Run variants and seeds, and show their table."""
-    from recdistill.config.settings import assigned
-
     with first_import("recdistill.pipeline"):
-        from recdistill.experiments.study import read_study, run_study, study_runs
+        from recdistill.experiments.study import run_study, study_runs
 
-    study = read_study(Path(options.study), assigned(options["set"]))
+    study = _read(options)
     out = Path(options.out or f"runs/studies/{study.name}")
     run_study(study, out, options.only, options.until, options.seeds)
+    if not is_first():
+        return
     if includes(options.until, "evaluate"):
         say(_study_results(study_runs(study, out, options.only, options.seeds), options.language) + "\n\n")
     say(f"{out}\n")
+
+
+def study_processes(options: Any) -> tuple[int, int]:
+    """Processes on a machine, and machines, that all runs of a study are done by."""
+    return _read(options).processes
+
+
+def _read(options: Any) -> "Study":
+    from recdistill.config.settings import assigned
+    from recdistill.experiments.study_file import read_study
+
+    return read_study(Path(options.study), assigned(options["set"]))
 
 
 def _study_results(variants: dict[str, list[Path]], language: Language) -> str:

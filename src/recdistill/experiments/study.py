@@ -12,115 +12,21 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from recdistill.config import RunConfig
-from recdistill.config.settings import flat, nested, run_config
 from recdistill.config.unread import unread_settings
-from recdistill.config.yaml_files import read_yaml
 from recdistill.errors import UserError
-from recdistill.pipeline import Pipeline, check_models, do_steps
+from recdistill.experiments.study_file import Study, run_folder
+from recdistill.pipeline import Pipeline, check_models, choose_device, do_steps
+from recdistill.pipeline.machine import processes_of
 from recdistill.steps import SPECS, Step, needs_language_model
 from recdistill.storage.files import disk_errors
-from recdistill.storage.names import is_own_name
 from recdistill.storage.run_folder import RunFolder
 
 logger = logging.getLogger("recdistill")
 
-KEYS = ("name", "base", "config", "seeds", "variants")
-OWN = ("run", "seed")
-"""What a study sets itself."""
 WITHOUT_LINKS = (errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EMLINK)
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study as its file has it.
-
-    Attributes:
-        name: of the study.
-        seeds: of the runs of each variant.
-        variants: dotted settings of each variant, all of them, in the file's order.
-        own: the settings that a variant makes itself; the others it has in common with all.
-    """
-
-    name: str
-    seeds: tuple[int, ...]
-    variants: dict[str, dict[str, object]]
-    own: dict[str, frozenset[str]]
-
-    def config(self, variant: str, seed: int, out: Path) -> RunConfig:
-        """The configuration of one run.
-
-        Raises:
-            UserError: a key of the variant is unknown, of the wrong type or out of range; names it.
-        """
-        return replace(self._configs[variant], run=str(run_folder(out, variant, seed)), seed=seed)
-
-    @cached_property
-    def _configs(self) -> dict[str, RunConfig]:
-        """The configuration of each variant, for any seed. Made once: reading one takes a fifth of a second."""
-        made = {}
-        for variant, settings in self.variants.items():
-            try:
-                made[variant] = run_config(nested(settings))
-            except UserError as error:
-                raise UserError(f"variants.{variant}: {error}") from error
-        return made
-
-
-def run_folder(out: Path, variant: str, seed: int) -> Path:
-    """Where a run of a study is."""
-    return out / variant / f"seed-{seed}"
-
-
-def read_study(path: Path, above: Mapping[str, object] | None = None) -> Study:
-    """Read a study and check all its variants, before anything runs.
-
-    `config` names a file of settings, seen from the study's own folder, that all variants begin with; `base` holds more
-    of them; each of `variants` has its own on top. Later ones win, and `above` (dotted settings) wins over all of them.
-
-    Raises:
-        UserError: names the key that is missing, unknown or wrong.
-    """
-    content = _settings(read_yaml(path, "study", named="variants"), str(path))
-    unknown = [key for key in content if key not in KEYS]
-    if unknown:
-        hint = "it is called variants now" if unknown[0] == "arms" else f"there are {', '.join(KEYS)}"
-        raise UserError(f"{path}: {unknown[0]}: unknown; {hint}")
-    name, config = _text(content, "name", path), _text(content, "config", path)
-    if name and not is_own_name(name):
-        raise UserError(f"{path}: name: {name!r} is the name of the folder of results; use letters, digits and -")
-    variants, seeds = content.get("variants"), content.get("seeds")
-    if not isinstance(variants, dict) or not variants:
-        raise UserError(f"{path}: variants: must hold one variant at least (`main: {{}}`)")
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise UserError(f"{path}: seeds: must be a list of whole numbers")
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"{path}: seeds: one is there twice")
-    common: dict[str, object] = {}
-    if config:
-        file = flat(_settings(read_yaml(path.parent / config, "study"), config))
-        common |= {key: value for key, value in file.items() if key not in OWN}
-    common |= _changes(content.get("base", {}), f"{path}: base")
-    last = _changes(dict(above or {}), "set")
-    changes = {
-        _variant_name(variant): _changes(own, f"{path}: variants.{variant}") for variant, own in variants.items()
-    }
-    study = Study(
-        name=name if "name" in content else path.stem,
-        seeds=tuple(seeds),
-        variants={variant: common | own | last for variant, own in changes.items()},
-        own={variant: frozenset(own) for variant, own in changes.items()},
-    )
-    for variant in study.variants:
-        for seed in seeds:
-            study.config(variant, seed, Path())
-    return study
 
 
 def run_study(
@@ -141,6 +47,9 @@ def run_study(
     for seed in seeds:
         if seed not in study.seeds:
             raise UserError(f"seeds: the study has no seed {seed}; it has {', '.join(map(str, study.seeds))}")
+    if study.processes != (1, 1):
+        config = study.config(next(iter(study.variants)), study.seeds[0], out)
+        processes_of(config, choose_device(config.device))  # All but the first fall silent.
     for variant in only:
         if variant not in study.variants:
             raise UserError(f"only: the study has no variant {variant!r}; it has {', '.join(study.variants)}")
@@ -174,7 +83,13 @@ def _tell_unread(study: Study, variant: str, out: Path) -> None:
 
 
 def _borrow(pipeline: Pipeline, step: Step, out: Path) -> None:
-    """Link a step's finished folder from another run, if it is of the same fingerprint."""
+    """Link a step's finished folder from another run, if it is of the same fingerprint. The first process does it."""
+    if pipeline.processes.is_first:
+        _borrow_alone(pipeline, step, out)
+    pipeline.processes.wait()
+
+
+def _borrow_alone(pipeline: Pipeline, step: Step, out: Path) -> None:
     wanted, name = pipeline.plan(step).fingerprint, SPECS[step].folder
     if pipeline.folder.is_finished(name, wanted) or (step == "prepare" and pipeline.folder.manifest(name)):
         return  # A run made with other data is refused, not replaced.
@@ -208,33 +123,3 @@ def _link_or_copy(source: str, target: str) -> None:
         if error.errno not in WITHOUT_LINKS:
             raise
         shutil.copy2(source, target)
-
-
-def _settings(content: Any, name: str) -> dict[str, object]:
-    if not isinstance(content, dict):
-        raise UserError(f"{name}: must hold settings (lines like `key: value`)")
-    return content
-
-
-def _changes(content: Any, name: str) -> dict[str, object]:
-    """Dotted settings of `base` or of a variant; what a study sets itself is refused."""
-    settings = flat(_settings(content, name))
-    for key in OWN:
-        if key in settings:
-            raise UserError(f"{name}.{key}: set by the study itself")
-    return settings
-
-
-def _text(content: Mapping[str, object], key: str, path: Path) -> str:
-    """A text of the study's own; empty where it is left out."""
-    found = content.get(key, "")
-    if not isinstance(found, str):
-        raise UserError(f"{path}: {key}: {found!r} is not text; leave it blank or put it in quotes")
-    return found
-
-
-def _variant_name(variant: Any) -> str:
-    name = str(variant)
-    if not is_own_name(name):
-        raise UserError(f"variants.{name}: a variant's name is a folder's name; use letters, digits and -")
-    return name

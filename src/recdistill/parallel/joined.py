@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -188,8 +189,9 @@ def _collective(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
         raise LostProcessError(f"another process is gone ({str(error).splitlines()[0][:120]})") from error
 
 
+@cache
 def join(device: str, devices: int, nodes: int) -> Joined:
-    """Join the processes that torchrun, Slurm or :func:`recdistill.parallel.launch.launch` has started.
+    """Join the processes that torchrun, Slurm or :func:`recdistill.parallel.launch.launch` has started; once is enough.
 
     Args:
         device: `cpu` or `cuda`; each process takes a GPU of its own.
