@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from recdistill.config import DLLM2RecConfig, RunConfig
-from recdistill.data.batches import training_windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import training_windows
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter
 from recdistill.students.make import make_student

@@ -21,8 +21,8 @@ import psutil
 import torch
 
 from recdistill.config import ExportConfig
-from recdistill.data.batches import Windows, training_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Windows, training_windows
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.distill.writer import OutputsWriter

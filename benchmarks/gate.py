@@ -24,8 +24,8 @@ from torch import Tensor
 
 from recdistill.config import RunConfig
 from recdistill.config.settings import run_config
-from recdistill.data.batches import collate, history_windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import collate, history_windows
 from recdistill.evaluation.metrics import FloatArray, ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.evaluation.significance import bootstrap_means, interval

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import history_windows
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.teacher import Teacher

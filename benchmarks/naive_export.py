@@ -43,8 +43,8 @@ from naive.options import NAIVE
 from naive.prompts import FIXED_LENGTH
 from naive.training import NaiveTraining
 from recdistill.config import ExportConfig, GateConfig, RunConfig, TeacherConfig
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Windows
 from recdistill.distill.export import export_outputs
 from recdistill.distill.exportable import Growing
 from recdistill.distill.outputs import EMBEDDINGS_FILE, Fingerprints, OutputsReader

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData
 from recdistill.data.streams import reading_batches
+from recdistill.data.windows import Windows
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.teacher import Teacher

@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 from new_items import Likeness
 from recdistill.config import EvaluateConfig, RunConfig, StudentConfig, TeacherConfig
 from recdistill.config.title_tuning import TitleTuningConfig
-from recdistill.data.batches import training_windows
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
+from recdistill.data.windows import training_windows
 from recdistill.evaluation.metrics import METRICS
 from recdistill.evaluation.protocol import rank_validation, validation_metrics
 from recdistill.evaluation.ranking import Scorer

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recdistill.data.batches import Windows
+from recdistill.data.windows import Windows
 from recdistill.training.checkpoint import trained_parameters
 
 RENAMED = (

@@ -16,8 +16,8 @@ from naive.prompts import FIXED_LENGTH
 from naive.ranker import adapted_layers, load_causal_lm
 from naive.training import NaiveTraining
 from recdistill.config import RunConfig
-from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import Batch
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.packing import PACKING_KEYWORD, Packing
 from recdistill.language_models.title_tokens import title_tokens

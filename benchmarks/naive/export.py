@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from naive.training import NaiveTraining
-from recdistill.data.batches import Windows
+from recdistill.data.windows import Windows
 
 BATCHES = "teacher_outputs_batches"
 

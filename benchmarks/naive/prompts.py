@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recdistill.config import TeacherConfig
-from recdistill.data.batches import Batch
+from recdistill.data.windows import Batch
 
 PLACEHOLDER = "[ItemEmb]"
 """Stands in the text where an item's soft token goes (LLaRA, iLoRA)."""

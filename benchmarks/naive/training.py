@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from naive.options import NaiveOptions
 from naive.prompts import FIXED_LENGTH, NaiveBatch, NaivePrompts
 from naive.ranker import NaiveRanker
-from recdistill.data.batches import Windows, collate
+from recdistill.data.windows import Windows, collate
 from recdistill.teacher.teacher import Teacher
 
 

@@ -17,8 +17,8 @@ from naive.experts import ExpertWeights, PerExpertLinear
 from naive.options import NAIVE, NaiveOptions, ablation, can_pack
 from naive.training import NaiveTraining
 from recdistill.config import RunConfig
-from recdistill.data.batches import collate
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import collate
 from recdistill.training.teacher import TeacherTraining
 
 LENGTH = 96

@@ -7,16 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recdistill.data.batches import (
-    Windows,
-    bucketed_batches,
-    collate,
-    history_windows,
-    sorted_batches,
-    token_batches,
-    training_windows,
-)
+from recdistill.data.batches import bucketed_batches, sorted_batches, token_batches
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Windows, collate, history_windows, training_windows
 
 Prepared = Callable[[Sequence[Sequence[int]]], PreparedData]
 Make = Callable[..., list[Any]]

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.data.streams import (
     export_streams,
@@ -18,6 +17,7 @@ from recdistill.data.streams import (
     target_streams,
     training_streams,
 )
+from recdistill.data.windows import Windows
 
 Prepared = Callable[[Sequence[Sequence[int]]], PreparedData]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from recdistill.config import ColumnsConfig, DataConfig
-from recdistill.data.batches import training_windows
 from recdistill.data.prepare import prepare
 from recdistill.data.prepared import PreparedData
 from recdistill.data.splits import by_user, leave_one_out, train_share
+from recdistill.data.windows import training_windows
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines.cooccurrence import CooccurrenceScorer
 from recdistill.measure.context import RunContext

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import ExportConfig
-from recdistill.data.batches import Windows, collate, history_windows, training_windows
 from recdistill.data.prepared import LongArray, PreparedData, Targets
+from recdistill.data.windows import Windows, collate, history_windows, training_windows
 from recdistill.distill import reading as reading_module
 from recdistill.distill.batch_size import Trial
 from recdistill.distill.export import export_outputs

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from recdistill.config import GateConfig
-from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import history_windows
 from recdistill.errors import UserError
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.teacher import Teacher

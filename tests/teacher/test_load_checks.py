@@ -82,8 +82,8 @@ def test_a_recurrent_state_is_no_cache_for_padded_prompts(ranker_of: Any) -> Non
 def test_a_window_counts_real_tokens_of_the_cache(make_teacher: Any, data: Any, zoo: Any) -> None:
     import numpy as np
 
-    from recdistill.data.batches import history_windows
     from recdistill.data.prepared import Targets
+    from recdistill.data.windows import history_windows
 
     # Windows of 16 tokens in every block but one in six; titles of 14 tokens and more.
     llm = zoo("gemma3_text", layer_types=["sliding_attention", "full_attention"] * 2)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recdistill.config import Attention
-from recdistill.data.batches import collate
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import collate
 from recdistill.errors import UserError
 from recdistill.language_models.packing import Packing, packed_sdpa
 from recdistill.teacher.compiling import compiled, graphs_made

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoTokenizer
 
 from recdistill.config import TeacherConfig
-from recdistill.data.batches import Batch, collate, history_windows, training_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Batch, collate, history_windows, training_windows
 from recdistill.teacher import prompts
 from recdistill.teacher.prompts import PromptBuilder, draw_candidates
 

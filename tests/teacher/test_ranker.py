@@ -18,8 +18,8 @@ from recdistill.config import (
     StudentConfig,
     TeacherConfig,
 )
-from recdistill.data.batches import collate, history_windows, training_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import collate, history_windows, training_windows
 from recdistill.errors import UserError
 from recdistill.students.make import load_student
 from recdistill.teacher.prompts import PromptBatch

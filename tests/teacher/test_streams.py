@@ -20,6 +20,7 @@ from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.last_items import LastItems, newest
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.teacher import Teacher
+from recdistill.teacher.windows import Streams, check_prompt_lengths
 from recdistill.training.teacher import TeacherTraining
 
 WINDOW = 4
@@ -40,6 +41,12 @@ def histories(data: PreparedData) -> PreparedData:
         train_ends=(lengths - 2).astype(np.int32),
         validation_ends=(lengths - 1).astype(np.int32),
     )
+
+
+def reach_of(teacher: Teacher) -> int:
+    """Inputs before its own on which a state can depend."""
+    assert isinstance(teacher.windows, Streams)
+    return teacher.windows.reach
 
 
 def with_similarity(teacher: Teacher) -> Teacher:
@@ -140,12 +147,12 @@ def test_an_event_reaches_later_predictions_within_the_blocks_windows_alone(
     teacher = make_teacher(changed(histories, user, position), **settings)
     after = all_states(teacher)
     # The gate adds what the student's window sees to what a block sees.
-    reach = teacher.reach + WINDOW - 1
+    reach = reach_of(teacher) + WINDOW - 1
     for key, state in before.items():
         same = torch.allclose(state, after[key], rtol=1e-4, atol=1e-5)
         if key[0] != user or key[1] <= position or key[1] > position + 1 + reach:
             assert same, key
-        elif key[1] <= position + 1 + teacher.reach:
+        elif key[1] <= position + 1 + reach_of(teacher):
             assert not torch.equal(state, after[key]), key
 
 
@@ -156,9 +163,9 @@ def test_without_a_gate_the_reach_is_that_of_the_blocks(
     before = all_states(make_teacher(histories, **settings))
     teacher = make_teacher(changed(histories, 1, 8), **settings)
     after = all_states(teacher)
-    assert teacher.reach == 2 * (WINDOW - 1)
+    assert reach_of(teacher) == 2 * (WINDOW - 1)
     differing = [key for key, state in before.items() if not torch.allclose(state, after[key], rtol=1e-4, atol=1e-5)]
-    assert differing == [(1, position) for position in range(9, 9 + 1 + teacher.reach)]
+    assert differing == [(1, position) for position in range(9, 9 + 1 + reach_of(teacher))]
 
 
 def dense(
@@ -324,7 +331,7 @@ def test_streams_longer_than_the_language_model_are_refused(
 ) -> None:
     teacher = make_teacher(histories, **STREAMS)
     with pytest.raises(UserError, match=r"streams of up to 28 tokens do not fit .* 20; lower teacher\.stream_length"):
-        teacher._check_lengths(20)
+        check_prompt_lengths(teacher.windows, teacher.shapes.longest, 20)
 
 
 def test_targets_that_stand_alone_are_streams_of_their_own(
@@ -333,4 +340,4 @@ def test_targets_that_stand_alone_are_streams_of_their_own(
     teacher = make_teacher(histories, **STREAMS)
     users = np.array([1], dtype=np.int32)
     windows = teacher.target_windows(Targets(users, np.array([25], dtype=np.int32)))
-    assert (windows.starts.tolist(), windows.ends.tolist()) == ([24 - teacher.reach], [25])
+    assert (windows.starts.tolist(), windows.ends.tolist()) == ([24 - reach_of(teacher)], [25])

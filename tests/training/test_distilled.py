@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from recdistill.config import DistillConfig, EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
-from recdistill.data.batches import training_windows
 from recdistill.data.mixed_histories import with_mixed_histories
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import training_windows
 from recdistill.distill import strength
 from recdistill.distill.dro import propensities
 from recdistill.distill.outputs import Fingerprints, OutputsReader

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from recdistill.config import EvaluateConfig, LossConfig, Precision, StudentConfig, TrainConfig
-from recdistill.data.batches import Batch
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import Batch
 from recdistill.errors import UserError
 from recdistill.interruption import Interrupted, handled_signals
 from recdistill.measure.context import RunContext

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from recdistill.config import AdapterConfig, ExportConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
-from recdistill.data.batches import training_windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import training_windows
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints, OutputsReader
 from recdistill.errors import UserError

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recdistill.data.batches import Windows, in_parts, sorted_batches
+from recdistill.data.batches import in_parts, sorted_batches
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Windows
 
 LongArray = NDArray[np.int64]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from recdistill.config import ExportConfig
 from recdistill.config.evaluate import SCORE_MEMORY
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import Windows
 from recdistill.distill.batch_size import Trial, find_batch_size
 from recdistill.distill.elsewhere import Elsewhere
 from recdistill.distill.evidence import EVIDENCE_FILE, ReadCounts, export_evidence, forget_counts

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import LongArray
+from recdistill.data.windows import Windows
 from recdistill.measure.evidence import TokenCount
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import ExportConfig
-from recdistill.data.batches import Windows, in_parts, sorted_batches
+from recdistill.data.batches import in_parts, sorted_batches
 from recdistill.data.prepared import IntArray, LongArray, PreparedData, Targets
 from recdistill.data.streams import few_inputs
+from recdistill.data.windows import Windows
 from recdistill.distill.exportable import Exportable, Growing, Keys
 from recdistill.distill.lists import hide_history
 from recdistill.distill.parts import StoreRows

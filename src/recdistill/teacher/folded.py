@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import Windows
 from recdistill.errors import UserError
 from recdistill.measure.evidence import TokenCount
 from recdistill.teacher.predictions import PredictedKeys

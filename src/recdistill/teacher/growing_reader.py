@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recdistill.data.batches import Windows
 from recdistill.data.prepared import LongArray, PreparedData
+from recdistill.data.windows import Windows
 from recdistill.measure.evidence import TokenCount
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.predictions import PredictedKeys

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import TeacherConfig
-from recdistill.data.batches import Batch
+from recdistill.data.windows import Batch
 from recdistill.language_models.title_tokens import title_tokens
 from recdistill.teacher.padding import Shape
 

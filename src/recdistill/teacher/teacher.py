@@ -10,16 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import (
-    Windows,
-    collate,
-    export_windows,
-    history_windows,
-    training_windows,
-)
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import LongArray, PreparedData, Targets
-from recdistill.data.streams import export_streams, piece_starts, reading_batches, target_streams, training_streams
+from recdistill.data.streams import piece_starts, reading_batches
+from recdistill.data.windows import Windows, collate
 from recdistill.errors import UserError
 from recdistill.language_models.backbone import load_backbone
 from recdistill.language_models.blocks import decoder_blocks
@@ -38,6 +32,7 @@ from recdistill.teacher.padding import Shape, Shapes
 from recdistill.teacher.prompts import PromptBatch, PromptBuilder, Side
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.whitening import whiten
+from recdistill.teacher.windows import Overlapping, ReadWindows, Streams, check_prompt_lengths
 
 READ_BATCH = 32
 """Prompts read at a time where nothing is trained."""
@@ -87,28 +82,25 @@ class Teacher:
             torch.manual_seed(config.seed)
             self.ranker = Ranker(config.teacher, backbone, student, whiten(titles, config.teacher.title_dim).to(first))
         tokenizer = backbone.tokenizer if config.teacher.prompt == "text" else None
+        every, length = config.teacher.targets == "every", config.teacher.history_length
+        self.windows: ReadWindows
+        # Of a stream, what the student's part of a score sees.
+        self.window_length = length if every else config.student.max_length
         if config.teacher.streams:
-            length = config.teacher.history_length
             self.ranker.last_items = LastItems(self.ranker.student, data.items, data.offsets, length)
+            self.windows = Streams(config.teacher, data, len(decoder_blocks(self.ranker.llm)))
+        else:
+            self.windows = Overlapping(config.teacher, data, self.window_length)
         self.prompts = PromptBuilder(config.teacher, tokenizer, data.titles, config.seed)
         backbone.refuse_unknown(self.prompts.tokens)
-        every = config.teacher.targets == "every"
-        # Of a stream, what the student's part of a score sees.
-        self.window_length = config.teacher.history_length if every else config.student.max_length
-        read = [self.prompt_lengths(windows) for windows in (self._longest_windows(), self.training_windows())]
+        read = [self.prompt_lengths(windows) for windows in (self.windows.longest(), self.training_windows())]
         self.shapes = Shapes(config.teacher, np.concatenate(read))
         self.read, self.trained = TokenCount(), TokenCount()
-        self._check_lengths(places(backbone.decoder.config))
+        check_prompt_lengths(self.windows, self.shapes.longest, places(backbone.decoder.config))
         use_cache, longest = config.export.use_cache, self.shapes.longest
         self.choices["load_checks"] = load_checks(self.ranker, cache, first, use_cache, longest)
         if is_spread:
             self._spread(processes)
-
-    def _longest_windows(self) -> Windows:
-        """What is exported; of streams, from the start of each, where positions count from."""
-        if self.config.streams:
-            return export_streams(self.data, *self._stream, len(self.data.items), together=True)
-        return self.export_windows()
 
     def _spread(self, processes: Processes) -> None:
         """Leave this process its share of the language model's blocks, on its device, with all the rest."""
@@ -121,29 +113,6 @@ class Teacher:
         self.ranker.to(self.device)
         self.choices["spread_over"] = processes.size
 
-    def _check_lengths(self, longest: int | None) -> None:
-        """Refuse prompts that are longer than the language model can place.
-
-        Raises:
-            UserError: names the settings that make prompts shorter.
-        """
-        needed, tokens = self.shapes.longest, self.config.train.batch_tokens
-        if tokens is not None and needed > tokens:
-            raise UserError(
-                f"teacher.train.batch_tokens: {tokens} is less than the longest prompt, {needed} tokens; raise it, or "
-                f"lower {'teacher.stream_length' if self.config.streams else 'teacher.history_length'}"
-            )
-        if longest is not None and needed > longest and self.config.streams:
-            raise UserError(
-                f"teacher.stream_length: streams of up to {needed} tokens do not fit this language model's {longest}; "
-                "lower teacher.stream_length"
-            )
-        if longest is not None and needed > longest:
-            raise UserError(
-                f"teacher.history_length: prompts of up to {needed} tokens do not fit this language model's {longest}; "
-                "lower teacher.history_length or teacher.candidates"
-            )
-
     @property
     def state_dim(self) -> int:
         """Width S of the user states."""
@@ -151,40 +120,20 @@ class Teacher:
 
     def training_windows(self) -> Windows:
         """What is trained on: windows with a target after every item, or one window for each target."""
-        if self.config.streams:
-            return training_streams(self.data, *self._stream)
-        if self.config.targets == "every":
-            return training_windows(self.data, self.window_length, "last" if self.config.windows == "last" else "all")
-        return history_windows(self.data, self.data.targets("train"), self.window_length)
+        return self.windows.training()
 
     def export_windows(self) -> Windows:
-        """Every training target once, then every validation target once; of streams, both together, unless a teacher of
-        a fold reads the one and the plain teacher the other.
-        """
-        if self.config.streams:
-            return export_streams(self.data, *self._stream, self.reach, together=not self.config.folds)
-        return export_windows(self.data, self.window_length, self.config.targets == "every")
+        """Windows in which every training target and every validation target stands once."""
+        return self.windows.export()
 
     def target_windows(self, targets: Targets) -> Windows:
         """What is read to predict each target alone."""
-        if self.config.streams:
-            return target_streams(self.data, targets, *self._stream, self.reach)
-        return history_windows(self.data, targets, self.window_length)
-
-    @property
-    def _stream(self) -> tuple[int, int]:
-        """Inputs of a stream at most, and items that attention looks back over."""
-        return self.config.stream_length, self.config.history_length
-
-    @property
-    def reach(self) -> int:
-        """Inputs before its own on which a state of a stream can depend: each block looks back over a window."""
-        return len(decoder_blocks(self.ranker.llm)) * (self.config.history_length - 1)
+        return self.windows.of_targets(targets)
 
     @property
     def inputs_per_prompt(self) -> int | None:
         """Inputs of a batch at most for each prompt that it may have; None: as many as its prompts have."""
-        return self.config.history_length if self.config.streams else None
+        return self.windows.inputs_per_prompt
 
     def reading_batches(self, windows: Windows, size: int) -> list[LongArray]:
         """All windows in batches of up to `size` prompts, the longest first."""
@@ -197,11 +146,8 @@ class Teacher:
 
     def prompt_lengths(self, windows: Windows) -> NDArray[np.int64]:
         """Tokens of each window's prompt; with a candidate list, as many as it may have at most."""
-        running = self._tokens_before
+        running, shown = self._tokens_before, self.windows.shown(windows)
         ends = self.data.offsets[windows.users] + windows.ends
-        shown = windows.lengths.astype(np.int64)
-        if not self.config.streams:
-            shown = np.minimum(shown, self.config.history_length)
         lengths: NDArray[np.int64] = running[ends] - running[ends - shown] + self.prompts.tokens_beside_history()
         return lengths
 
@@ -231,11 +177,11 @@ class Teacher:
         shape = self.shapes.of(self.prompt_lengths(windows.take(rows)), full_rows)
         side: Side = "packed" if self.config.padding == "packed" else "right"
         raw = collate(self.data, windows, rows)
-        if not self.config.streams:
+        if not isinstance(self.windows, Streams):
             return self.prompts.build(raw, side, shape)
         chosen = windows.take(rows)
         users = self.data.offsets[chosen.users]
-        begins = piece_starts(chosen.first_targets, *self._stream)
+        begins = piece_starts(chosen.first_targets, *self.windows.pieces)
         skipped = self._tokens_before[users + chosen.starts] - self._tokens_before[users + begins]
         events = torch.from_numpy(users).unsqueeze(1) + raw.positions
         return replace(self.prompts.build(raw, side, shape, skipped), events=events.masked_fill(raw.items == 0, -1))

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recdistill.data.batches import Windows, collate, export_windows
 from recdistill.data.prepared import LongArray, PreparedData
+from recdistill.data.windows import Windows, collate, export_windows
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.measure.evidence import TokenCount
 from recdistill.students.base import Student

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from recdistill.config import DistillConfig, RunConfig
-from recdistill.data.batches import Batch, training_windows
 from recdistill.data.prepared import PreparedData
+from recdistill.data.windows import Batch, training_windows
 from recdistill.distill.dro import dro_loss, propensities
 from recdistill.distill.lists import chunk_rows, list_scores, without_targets
 from recdistill.distill.methods import ListBatch, method_loss

@@ -7,11 +7,8 @@ import numpy as np
 import torch
 
 from recdistill.config import TeacherConfig
-from recdistill.data.batches import (
-    collate,
-    history_windows,
-    sorted_batches,
-)
+from recdistill.data.batches import sorted_batches
+from recdistill.data.windows import collate, history_windows
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.weights import quantised_layers, quantised_share
 from recdistill.measure.facts import Facts, GateExamples, Judged, ModuleFacts, TrainedFacts, Watched, beside_tokens

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import history_windows
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import history_windows
 from recdistill.evaluation.ranking import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.teacher.padding import Shapes

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import collate, sorted_batches, training_windows
+from recdistill.data.batches import sorted_batches
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import collate, training_windows
 from recdistill.distill.lists import hide_history, list_scores
 from recdistill.distill.outputs import OutputsReader
 from recdistill.distill.selection import divergence_above, student_misses

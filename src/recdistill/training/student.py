@@ -13,9 +13,10 @@ from torch import Tensor
 
 from recdistill.config import EvaluateConfig, LossConfig, RunConfig, StudentConfig, TrainConfig
 from recdistill.config.loss import CrossEntropy
-from recdistill.data.batches import Batch, Windows, collate, micro_batches, training_windows
+from recdistill.data.batches import micro_batches
 from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Batch, Windows, collate, training_windows
 from recdistill.evaluation.protocol import deciding, validation_metrics
 from recdistill.evaluation.ranking import Scorer, sequence_scorer
 from recdistill.measure.context import RunContext

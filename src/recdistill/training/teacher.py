@@ -8,10 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import Windows, packed_batches
+from recdistill.data.batches import packed_batches
 from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
+from recdistill.data.windows import Windows
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.language_models.title_lora import TUNING_FILE
 from recdistill.language_models.title_tuning import tune_titles

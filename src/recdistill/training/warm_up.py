@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recdistill.data.batches import Windows
+from recdistill.data.windows import Windows
 from recdistill.language_models.weights import layer_shapes
 from recdistill.measure.evidence import KernelWatch
 from recdistill.measure.facts import Watched

@@ -1,6 +1,6 @@
 import numpy as np
 
-from recdistill.data.batches import history_windows, training_windows
+from recdistill.data.windows import history_windows, training_windows
 from recdistill.experiments.bench.sampling import sample_data, sample_targets, sample_windows
 from teacher.conftest import make_data
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recdistill.config import RunConfig
-from recdistill.data.batches import Windows, history_windows
 from recdistill.data.prepared import PreparedData, SplitName, Targets
+from recdistill.data.windows import Windows, history_windows
 from recdistill.evaluation.metrics import ndcg
 from recdistill.evaluation.protocol import rank_validation
 from recdistill.experiments.bench.matrix import Sizes
