@@ -8,20 +8,24 @@ import polars as pl
 import pytest
 import torch
 
-from recdistill.config import BASELINES, DataConfig, LossConfig, StudentConfig
+from recdistill.config import BASELINES, DataConfig, DistillConfig, LossConfig, StudentConfig, TeacherConfig
 from recdistill.config.source import ChosenSource
 from recdistill.data.frames import Frames
 from recdistill.data.sources import open_source
+from recdistill.distill.methods import ListBatch, method_loss
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines import BUILDERS
 from recdistill.evaluation.metrics import METRICS
+from recdistill.language_models.backbone import load_backbone
 from recdistill.languages import LANGUAGES
 from recdistill.reporting.language import Texts
 from recdistill.students.losses import training_loss
 from recdistill.students.negatives import Negatives
 from recdistill.students.sasrec import BLOCKS, SASRec
+from tiny_decoders import tiny_model
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+SOURCE, DOCS = ROOT / "src" / "recdistill", ROOT / "docs"
 
 
 def choices(section: type, name: str) -> tuple[str, ...]:
@@ -45,6 +49,27 @@ def test_a_loss_falls_when_the_target_scores_higher(name: str) -> None:
     negatives = Negatives(torch.tensor([1, 3, 4]), rate=0.75)
     low, high = (training_loss(loss, scale * vectors[[2]], vectors, target, negatives) for scale in (0.1, 2.0))
     assert high < low
+
+
+@pytest.mark.parametrize("method", choices(DistillConfig, "method"))
+def test_a_distillation_loss_falls_when_the_student_ranks_as_the_teacher_does(method: str) -> None:
+    chosen = DistillConfig(method=method).chosen  # type: ignore[arg-type]
+    items, teacher_scores = torch.tensor([[2, 4, 0]]), torch.tensor([[3.0, 1.0, -torch.inf]])
+    losses = []
+    for scores in ([0.0, 0, 3, 0, 1, 0], [0.0, 0, -1, 0, 0, 0]):  # of items 0..5: as the teacher, and the other way
+        states = torch.tensor([scores])
+        own = states.gather(1, items)
+        losses.append(method_loss(chosen, ListBatch(states, torch.eye(6), items[0, :1], items, teacher_scores, own, 3)))
+    assert losses[0] < losses[1]
+
+
+def test_a_decoder_that_no_file_names_is_loaded(tmp_path: Path) -> None:
+    assert not [path for path in SOURCE.rglob("*.py") if "granite" in path.read_text(encoding="utf-8").lower()]
+    llm = tiny_model("granite", tmp_path / "granite")
+    backbone = load_backbone(TeacherConfig(llm=str(llm)), tmp_path, "cpu", 2)
+    with torch.no_grad():
+        states = backbone.decoder(input_ids=torch.tensor([[1, 2, 3]])).last_hidden_state
+    assert states.shape[:2] == (1, 3)
 
 
 @pytest.mark.parametrize("source", choices(DataConfig, "source"))
@@ -80,14 +105,37 @@ def test_a_baseline_is_fitted_and_has_a_name_in_every_language(name: str, langua
     assert Texts(language).name(name) != name
 
 
+@pytest.fixture(scope="module")
+def additions() -> dict[str, list[str]]:
+    """What CONTRIBUTING says can be added → the files, their number and the test."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in text.splitlines() if " | " in line]
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a block of SASRec",
+        "a student's own loss",
+        "a distillation loss",
+        "a metric of each target",
+        "a data source",
+        "a decoder",
+    ],
+)
+def test_an_addition_touches_few_files_and_has_a_test_here(additions: dict[str, list[str]], what: str) -> None:
+    _, number, test = additions[what]
+    assert int(number.split()[-1]) <= 3
+    assert "`tests/test_additions.py::" in test
+
+
 def test_the_files_and_tests_that_contributing_names_exist() -> None:
-    text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert len(tests) >= 6
+    assert len(tests) >= 10
     for path, name in tests:
-        assert f"def {name}" in (DOCS.parent / path).read_text(encoding="utf-8")
-    files = set(
-        re.findall(r"`((?:students|config|data|distill|training|evaluation|locales|profiling|tune)/[\w/]+\.\w+)`", text)
-    )
-    assert len(files) >= 12
-    assert not [name for name in files if not (DOCS.parent / "src/recdistill" / name).is_file()]
+        assert f"def {name}" in (ROOT / path).read_text(encoding="utf-8")
+    files = set(re.findall(r"`((?!src/|tests/|docs/|benchmarks/)\w+/[\w/]+\.(?:py|ftl))`", text))
+    assert len(files) >= 16
+    assert not [name for name in files if not (SOURCE / name).is_file()]

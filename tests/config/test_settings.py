@@ -6,6 +6,7 @@ from recdistill.config import RunConfig
 from recdistill.config.mistakes import settings_of
 from recdistill.config.renamed import KEYS, VALUES
 from recdistill.config.settings import flat, nested, run_config
+from recdistill.config.unread import value_of
 from recdistill.errors import UserError
 from recdistill.plan.plan_config import PlanConfig
 
@@ -60,6 +61,9 @@ def test_a_setting_that_was_called_otherwise_is_named_with_its_new_name(old: str
     ("key", "old", "new"), [(key, *pair) for key, values in VALUES.items() for pair in values.items()]
 )
 def test_a_value_that_was_called_otherwise_is_named_with_its_new_name(key: str, old: str, new: str) -> None:
-    with pytest.raises(UserError, match=rf"^{re.escape(key)}: {old} is not one of .*; it is called {new} now$"):
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(key)}: {old} is not (one|a list) of .*; it is called {new} now$"
+    ):
         run_config(nested({key: old}))
-    run_config(nested({key: new, "teacher.title_decay": 0.0}))
+    kept = (new,) if isinstance(value_of(RunConfig(), key), tuple) else new
+    run_config(nested({key: kept, "teacher.title_decay": 0.0}))

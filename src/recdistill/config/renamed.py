@@ -26,8 +26,9 @@ KEYS = (
 VALUES: Mapping[str, Mapping[str, str]] = {
     "teacher.kind": {"student": "second_student"},
     "distill.method": {"soft_labels": "topk_kl", "soft_targets": "full_catalog_ce"},
+    "evaluate.baselines": {"neighbours": "cooccurrence"},
 }
-"""Dotted key → its values before → now."""
+"""Dotted key → its values, or those in its list, before → now."""
 
 
 def new_name(key: str) -> str:
