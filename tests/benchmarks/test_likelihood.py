@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from likelihood import TitleLikelihood, check, chosen_on_the_other_half, ndcg
+from likelihood import TitleLikelihood, check, chosen_on_the_other_half, gained_where, ndcg
 from recdistill.config import TeacherConfig
 from recdistill.language_models.backbone import load_backbone
 from tiny_llm import write_tiny_llm
@@ -41,6 +42,22 @@ def test_what_a_history_adds_is_the_difference_and_nothing_where_there_is_no_tit
     assert gained[0] == pytest.approx(likelihood.after([2], [4])[0] - likelihood.after([], [4])[0], rel=1e-5)
     assert gained[1] == 0
     assert abs(gained[0]) > 1e-3
+
+
+def test_only_the_rows_that_are_named_are_read(likelihood: TitleLikelihood, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = torch.tensor([[4, 1], [1, 2], [2, 4]])
+    expected = likelihood.gained([2], [2, 4])
+    read, after = [], likelihood.after
+
+    def seen(history: list[int], of: list[int]) -> NDArray[np.float64]:
+        read.append(history)
+        return after(history, of)
+
+    monkeypatch.setattr(likelihood, "after", seen)
+    gained = gained_where(likelihood, [[4], [2], [2]], items, [2])
+    assert not gained[:2].any()
+    np.testing.assert_allclose(gained[2], expected, rtol=1e-4)
+    assert read == [[2]], "the titles alone are known, and two of the histories change no rank"
 
 
 def test_a_model_with_an_output_matrix_of_its_own_is_refused(tmp_path: Path) -> None:

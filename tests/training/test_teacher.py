@@ -13,10 +13,11 @@ from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
 from recdistill.students.make import make_student, save_student
-from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.scorers import ReadOnce, TeacherScorer
 from recdistill.teacher.teacher import Teacher
+from recdistill.training import teacher
 from recdistill.training.checkpoint import trained_parameters
-from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS
+from recdistill.training.correction import CORRECTION_WEIGHTS, TITLE_WEIGHTS, choose_weight
 from recdistill.training.teacher import TeacherTraining
 
 ITEMS = 30
@@ -118,6 +119,40 @@ def test_the_titles_get_the_best_weight_beside_the_chosen_correction(with_titles
     assert validation_metrics(TeacherScorer(with_titles.teacher), data, EvaluateConfig())["ndcg@10"] != pytest.approx(
         without, abs=1e-6
     )
+
+
+@pytest.mark.parametrize(("trained", "different"), [(False, len(TITLE_WEIGHTS)), (True, None)])
+def test_what_gives_the_same_scores_is_ranked_once(
+    with_titles: TeacherTraining, monkeypatch: pytest.MonkeyPatch, trained: bool, different: int | None
+) -> None:
+    """An untrained correction is zero whatever its weight; the metrics and weights are those of ranking every pair."""
+    head, data = with_titles.module.head, with_titles.teacher.data
+    assert head.titles_weight is not None
+    head.query.weight.data.mul_(0.01 if trained else 0.0)
+    head.correction_weight.data.fill_(1.0)
+    head.titles_weight.data.fill_(1.0)
+    read, pairs = ReadOnce(with_titles.teacher, with_titles.validation), set()
+
+    def each(correction: float, titles: float) -> dict[str, float]:
+        pairs.add((correction, titles))
+        read.correction_weight, read.titles_weight = correction, titles
+        return validation_metrics(read, data, EvaluateConfig())
+
+    rankings: list[Any] = []
+    first, _ = choose_weight(lambda weight: each(weight, 0.0))
+    titles, _ = choose_weight(lambda weight: each(first, weight), TITLE_WEIGHTS)
+    last, expected = choose_weight(lambda weight: each(weight, titles))
+
+    def counted(*given: Any) -> dict[str, float]:
+        rankings.append(given)
+        return validation_metrics(*given)
+
+    monkeypatch.setattr(teacher, "validation_metrics", counted)
+    assert with_titles.validate() == expected
+    assert float(head.correction_weight) == last
+    assert float(head.titles_weight) == pytest.approx(titles)
+    assert len(rankings) == (different or len(pairs))
+    assert len(pairs) > len(TITLE_WEIGHTS)
 
 
 def test_titles_are_hidden_in_training_and_are_none_of_its_gradients(with_titles: TeacherTraining) -> None:

@@ -70,9 +70,14 @@ class ItemHead(nn.Module):
 
     def weigh(self, states: Tensor, correction: float, titles: float) -> Tensor:
         """User states (M, S) that were made with weights of 1, with other weights of their parts."""
+        student, weighed, similar = self.parts(states)
+        return torch.cat([student, weighed * correction, similar * titles], dim=1)
+
+    def parts(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The student's, the correction's and the titles' part of a residual head's states (M, S); (M, 0) without."""
         student, width = self.student_vectors.shape[1], self.query.out_features
-        parts = torch.split(states, [student, width, self.state_dim - student - width], dim=1)
-        return torch.cat([parts[0], parts[1] * correction, parts[2] * titles], dim=1)
+        one, two, three = torch.split(states, [student, width, self.state_dim - student - width], dim=1)
+        return one, two, three
 
     def states(self, student_states: Tensor, hidden: Tensor, title_profile: Tensor | None = None) -> Tensor:
         """Student states (M, D) and language-model states (M, H) to user states (M, S), fp32.

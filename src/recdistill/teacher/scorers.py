@@ -1,5 +1,7 @@
 """The teacher as a scorer of histories."""
 
+from functools import cached_property
+
 import torch
 from torch import Tensor
 
@@ -47,6 +49,16 @@ class ReadOnce:
             self.states = torch.from_numpy(processes.sum_array(self.states.cpu().numpy())).to(teacher.device)
         keys = zip(targets.users.tolist(), targets.positions.tolist(), strict=True)
         self.row_of = {key: row for row, key in enumerate(keys)}
+
+    @cached_property
+    def has_parts(self) -> tuple[bool, bool]:
+        """Whether the correction, and the titles, are part of any target's score: zeros are not, whatever their weight.
+
+        An untrained correction is zero for all.
+        """
+        _, *parts = self.teacher.ranker.head.parts(self.states)
+        correction, titles = (bool(part.any()) for part in parts)
+        return correction, titles
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
         """Scores (B, N + 1) with the current weights."""

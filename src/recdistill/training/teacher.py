@@ -129,22 +129,23 @@ class TeacherTraining:
         read, processes = ReadOnce(self.teacher, self.validation, self.processes), self.processes
         if not head.residual:
             return validation_metrics(read, data, evaluate, self.validation, processes)
+        known: dict[tuple[float, float], dict[str, float]] = {}
 
-        def validate(weight: float) -> dict[str, float]:
-            read.correction_weight = weight
-            return validation_metrics(read, data, evaluate, self.validation, processes)
+        def ranked(correction: float, titles: float) -> dict[str, float]:
+            """Metrics with these weights; once for all that give the same scores."""
+            key = (correction * read.has_parts[0], titles * read.has_parts[1])
+            if key not in known:
+                read.correction_weight, read.titles_weight = correction, titles
+                known[key] = validation_metrics(read, data, evaluate, self.validation, processes)
+            return known[key]
 
-        def validate_titles(weight: float) -> dict[str, float]:
-            read.titles_weight = weight
-            return validation_metrics(read, data, evaluate, self.validation, processes)
-
-        best, metrics = choose_weight(validate)
+        best, metrics = choose_weight(lambda weight: ranked(weight, 0.0))
         if head.titles_weight is not None:
             # One after the other: the correction's again once the titles have theirs.
-            read.correction_weight = best
-            read.titles_weight, _ = choose_weight(validate_titles, TITLE_WEIGHTS, "titles")
-            best, metrics = choose_weight(validate)
-            head.titles_weight.data.fill_(read.titles_weight)
+            correction = best
+            titles, _ = choose_weight(lambda weight: ranked(correction, weight), TITLE_WEIGHTS, "titles")
+            best, metrics = choose_weight(lambda weight: ranked(weight, titles))
+            head.titles_weight.data.fill_(titles)
         head.correction_weight.data.fill_(best)
         return metrics
 
