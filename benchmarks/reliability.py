@@ -39,20 +39,39 @@ Figures of `benchmarks/torture.py` and `benchmarks/damage.py`, written by `bench
 users: `run` (every step, with a random language model of one block), `bundle`, `add-items`, `study`, `tune`, `bench`.
 """
 
-HELD = """The damages above were made with seeds 1 and 2 of the script. An earlier round of 300 had found seven uses, each mended with a
-test: four times `compare` left out a lost manifest, times or metrics without a word or with a warning alone; once a
-distillation went on from a choice of its weight in which one bit was wrong; twice a tuning study lost the record by which
-damage to its journal is found. The round above found one more, a choice whose record was lost and that went on without one.
-It was mended too, and what is counted of it is the same damage after that; all other damages to the choice and to its record
-were made again beside it.
+HELD = """The damages are those of seeds 1 and 2 of the script. An earlier round of 300 and this one had found eight files that were
+used although they were damaged. Each was mended with a test; the one of this round was then repeated, and counts as repeated:
 
-A damaged file that decides no result, such as a step's times, still costs the whole step: a report would otherwise hold times
+- `compare` left out a lost manifest, times or metrics without an error (four).
+- A distillation resumed from a choice of its weight in which one bit was wrong, or whose checksum was lost (two).
+- A tuning study lost the record that shows damage to its journal (two).
+
+A damaged file that decides no result, such as a step's times, still costs the whole step. Otherwise a report would hold times
 that nobody has measured.
 """
-FOUND = """Found by these scripts and mended, each with a test: a cell of a bench that was killed failed when it was run again
-("holds a finished export already"); optuna's half-removed lock stayed in `tune/`; a lock file in a folder that may not be
-written ended in a traceback; a forked process that was killed while it drew a progress bar stopped the bars of all others.
+FOUND = """These scripts found four faults. Each was mended with a test:
+
+- A cell of a bench that was killed failed when it was run again ("holds a finished export already").
+- optuna's half-removed lock stayed in `tune/`.
+- A lock file in a read-only folder ended in a traceback.
+- A forked process that was killed while it drew a progress bar stopped the bars of all others.
 """
+PARTS = {
+    "bench": "a bench",
+    "more": "a run with added items",
+    "run/bundle": "a bundle",
+    "study": "a study",
+    "tuned": "a tuning study",
+}
+"""Folders of a lap that are no step of the run, in words."""
+DAMAGED = {
+    "empty": "an empty file",
+    "flip": "one bit flipped",
+    "foreign": "other content",
+    "missing": "no file",
+    "swap": "the file of another run",
+    "truncate": "cut off",
+}
 
 
 def torture_figures(files: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -155,13 +174,16 @@ def page(
 ) -> str:
     """The page."""
     lines = [HEAD, "## Interrupted at any moment", ""]
+    hits = sum(one["disturbed"] for one in torture["kinds"].values())
     kills = sum(torture["kinds"][kind]["disturbed"] for kind in ("kill", "rename", "slow", "clock"))
     lines += [
-        f"{kills} processes were killed by `kill -9` and {torture['restarts']} disturbances tried in all. Each command was "
-        f"begun again with the same words. {torture['equal']} of {torture['laps']} laps ended with the files of an "
-        "undisturbed one: every array, weight, graph and metric to the byte, and no file left over; times aside.",
+        "A *lap* runs the whole chain once. Its commands are killed or disturbed, and each is started again with the same "
+        f"arguments. {torture['restarts']} disturbances were tried and {hits} hit a running command, {kills} of them `kill -9`.",
         "",
-        "| disturbance | hit | survived |",
+        f"{torture['equal']} of {torture['laps']} laps ended with the same files as an undisturbed one, to the byte: every array, "
+        "weight, graph and metric, with no file left over. Recorded times differ.",
+        "",
+        "| disturbance | times | survived |",
         "|---|---|---|",
     ]
     for kind, meaning in KINDS.items():
@@ -170,50 +192,65 @@ def page(
     by_command = ", ".join(f"`{name}` {count}" for name, count in torture["commands"].items())
     lines += [
         "",
-        "*Survived* means: ended by the signal with its exit status, or refused in one line with exit status 2; whether its "
-        "lap ended equal is told above. A disturbance that came when the command was over is not counted. By command: "
-        f"{by_command}.",
+        "*Survived*: the command ended by the signal with that signal's exit status, or with one line and exit status 2. A "
+        f"disturbance that came after the command had ended is not counted. By command: {by_command}.",
         "",
     ]
     if torture["memory_mib"]:
         first, last = torture["memory_mib"]
         lines += [
-            f"The process that all others are forked from had {first:.0f} MiB resident after the first lap and {last:.0f} "
-            f"MiB after the last, {torture['memory_restarts']} restarts later. A command is a process of its own, so nothing can "
-            "grow from one to the next but files.",
+            f"The process from which all commands are forked had {first:.0f} MiB resident after the first lap and {last:.0f} "
+            f"MiB after the last, {torture['memory_restarts']} restarts later.",
             "",
         ]
     lines += [FOUND, "## Damaged files", ""]
     told = damage["all"]
     lines += [
-        f"{damage['damages']} seeded damages over {damage['kinds']} kinds of files: {told['named']} were named and refused, "
-        f"{told['rebuilt']} named and rebuilt, {told['harmless']} harmless with equal results, **{told['USED']} used as "
-        "good**. Harmless are damages to files that the command does not read or writes anew, or that leave the same content.",
+        f"{damage['damages']} seeded damages over {damage['kinds']} kinds of files:",
         "",
-        "| part | named | rebuilt | harmless | used |",
+        f"- {told['named']} were *named*: the command ended with one line.",
+        f"- {told['rebuilt']} were *rebuilt*: the command said what was damaged and made it again.",
+        f"- {told['harmless']} were *harmless*: the results are equal, since the file is not read, is written anew, or has the same "
+        "content.",
+        f"- **{told['USED']} were used unnoticed.**",
+        "",
+        "| damaged | named | rebuilt | harmless | used |",
         "|---|---|---|---|---|",
+        *_rows({PARTS.get(name, name): one for name, one in damage["by_part"].items()}),
+        "",
+        "| damage | named | rebuilt | harmless | used |",
+        "|---|---|---|---|---|",
+        *_rows({DAMAGED[name]: one for name, one in damage["by_damage"].items()}),
     ]
-    for name, one in (damage["by_part"] | damage["by_damage"]).items():
-        lines.append(f"| {name} | {one['named']} | {one['rebuilt']} | {one['harmless']} | {one['USED']} |")
     lines += [
         "",
         HELD,
-        "## Any bytes",
+        "## Malformed files",
         "",
-        f"`benchmarks/fuzz.py` changed valid files at random and had {fuzz['readers']} readers read them, each in a process of "
-        f"bounded memory and time: of {fuzz['files']:,} files {fuzz['read']:,} were read and the others refused in one line: "
-        f"{_findings(fuzz)}. `benchmarks/fuzz_guided.py` has atheris choose the bytes by what they reach in the code: "
-        f"{guided['files']:,} files for {guided['readers']} of these readers, {_findings(guided)}. atheris is no dependency of the project; its version 3.0.0 installs on "
-        "Python 3.11.",
+        f"`benchmarks/fuzz.py` changes valid files at random and gives them to {fuzz['readers']} readers, each in a process of "
+        f"bounded memory and time. Of {fuzz['files']:,} files {fuzz['read']:,} were read, and the others refused in one line: "
+        f"{_findings(fuzz)}.",
+        "",
+        f"`benchmarks/fuzz_guided.py` has atheris choose the bytes by the code that they reach: {guided['files']:,} files for "
+        f"{guided['readers']} of these readers, {_findings(guided)}. atheris is no dependency of the project; its version 3.0.0 "
+        "installs on Python 3.11.",
         "",
         "## What the checks cost",
         "",
-        f"All {cost['files']} files ({cost['bytes'] / 2**20:.1f} MiB) of the chain's run are checked in "
-        f"{cost['first_ms']:.0f} ms by a process that reads them for the first time, and in {cost['again_ms']:.1f} ms after "
-        "that. SHA-256 reads 1.3 GB/s on one core of the same machine.",
+        f"A process checks all {cost['files']} files ({cost['bytes'] / 2**20:.1f} MiB) of the chain's run in "
+        f"{cost['first_ms']:.0f} ms the first time and in {cost['again_ms']:.1f} ms after that. SHA-256 reads 1.3 GB/s on one core "
+        "of the same machine.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _rows(counts: dict[str, dict[str, int]]) -> list[str]:
+    """One row of a table for each name."""
+    return [
+        f"| {name} | {one['named']} | {one['rebuilt']} | {one['harmless']} | {one['USED']} |"
+        for name, one in counts.items()
+    ]
 
 
 def _findings(fuzz: dict[str, Any]) -> str:
