@@ -42,9 +42,9 @@ HEAD = """\
 # Scaling
 
 Written by `benchmarks/scaling.py page` from [docs/benchmarks/scaling.jsonl](benchmarks/scaling.jsonl); do not edit by
-hand. The commands are in that script. Two cores of a shared machine: CPU seconds (of the whole process, 4 s of them its
-start) are the measure; wall-clock seconds tell how busy it was. The data are synthetic: 50 interactions per user on
-average, items of very different popularity. Only what was measured is in the tables.
+hand. The commands are in that script. Two cores of a shared machine: compare CPU seconds, which are those of the whole
+process (4 s are its start); wall-clock seconds show how busy the machine was. The data are synthetic: 50 interactions
+per user on average, items of very different popularity. Only what was measured is in the tables.
 """
 
 
@@ -146,13 +146,13 @@ Interactions of 64 MiB or more are prepared from files, see [data](data.md). The
 
 {table(head, rows)}
 
-From the last size but one to the last, CPU seconds grow with the power {power:.2f} of the interactions.
+Between the two largest sizes, CPU seconds grow with the power {power:.2f} of the interactions.
 
-**10¹⁰ interactions, on paper**: {hours:.1f} CPU hours at the last row's cost per interaction, and {disk:.1f} TiB of
-disk. In memory are one byte per interaction ({mask:.1f} GiB) and the ids: of {users / 1e6:,.0f} million users
-Python's list alone would take {ids:.0f} GiB. So users would have to be split over machines by hash: all steps but
-the count of items (k-core) work on users alone, and {math.ceil(users / USERS_OF_ONE)} machines with
-{USERS_OF_ONE / 1e6:.0f} million users each need what one needs for 10⁹ interactions. That is not built.
+**10¹⁰ interactions, estimated**: {hours:.1f} CPU hours at the last row's cost per interaction, and {disk:.1f} TiB of
+disk. Memory would hold one byte per interaction ({mask:.1f} GiB) and the ids: of {users / 1e6:,.0f} million users
+Python's list alone takes {ids:.0f} GiB. Users would have to be split over machines by hash, which all steps allow but
+the count of items (k-core). {math.ceil(users / USERS_OF_ONE)} machines with {USERS_OF_ONE / 1e6:.0f} million users each
+would then need what one needs for 10⁹ interactions. That is not built.
 """
 
 
@@ -164,15 +164,15 @@ def _lists_section(records: list[dict[str, Any]]) -> str:
 ## Exact lists
 
 The {records[0]["top_k"]} best of all items for one user embedding, 64 wide, without the model: CPU milliseconds of one
-thread. The scan is what a bundle does from {LARGE:,} items on: 8-bit sums, which are exact whole numbers, bound every
-score, and the few items that the bound leaves are scored in fp32. Both ways' lists are the same, which the benchmark
-checks.
+thread. With {LARGE:,} items or more a bundle scans: exact sums in 8 bits give a bound on every score, and only the few
+items that the bound does not exclude are scored in fp32. The benchmark checks that both lists are the same. *Among 64*:
+per list, where 64 are made together.
 
 {table(head, rows)}
 
-The time of a list among 64 grows with the power {exponent(items, costs):.2f} of the items. How many scores are
-held at a time is a setting, `evaluate.max_score_memory`. All scores of a million items cannot be made in 10 ms on this
-machine: 256 MB of vectors are read at some 11 GB/s, 23 ms, before anything is compared. In 8 bits it is 64 MB.
+The time of a list among 64 grows with the power {exponent(items, costs):.2f} of the items. `evaluate.max_score_memory`
+sets how many scores are held at a time. Without the scan, reading the 256 MB of a million vectors takes 23 ms on this
+machine; in 8 bits they are 64 MB.
 """
 
 
@@ -189,16 +189,16 @@ def _approximate_section(records: list[dict[str, Any]]) -> str:
         ]
         for one in records
     ]
-    head = ["items", "item vectors", "groups searched", "recall@10", "ms", "ms exact (scan)", "CPU s to build"]
+    head = ["items", "item embeddings", "groups searched", "recall@10", "ms", "ms exact (scan)", "CPU s to build"]
     return f"""
 ## Approximate lists
 
-`recdistill index` (extra `index`) groups items by their nearest centre and searches as few groups as give the wanted
-recall, 0.98 here, on users' real histories: [serving](serving.md#an-approximate-index). The run is a student of Games
-(16,859 items, states after {records[0]["histories"] * 2:,} histories, half of them to choose, half to measure). A
-million items are made from its item vectors with noise as large as the distance between neighbours; random vectors
-without structure are the worst case, where an exact scan is quicker. CPU milliseconds of a list on one thread of a busy
-machine, without the model: `benchmarks/approximate.py`.
+`recdistill index` (extra `index`) groups items by their nearest centre and searches the fewest groups that reach the
+wanted recall, 0.98 here: [serving](serving.md#an-approximate-index). The run is a student of Games. Half of
+{records[0]["histories"] * 2:,} histories choose the number of groups, the other half measure. A million items are
+made from its item embeddings with noise as large as the distance between neighbours. Random vectors without structure
+are the worst case: there an exact scan is faster. CPU milliseconds of a list on one thread of a busy machine, without
+the model (`benchmarks/approximate.py`).
 
 {table(head, rows)}
 """
@@ -223,7 +223,8 @@ def _training_section(records: list[dict[str, Any]]) -> str:
 ## Training a student
 
 `benchmarks/catalog_size.py`: {records[0]["events"]:,} synthetic interactions, the default student's shape, 128
-histories a step, one thread of a busy machine. The peak holds data, weights and the optimiser's state.
+histories per step, one thread of a busy machine. The peak includes data, weights and the optimiser's state. No epoch was
+trained to its end.
 
 {table([*head, "peak GiB"], rows)}
 """
