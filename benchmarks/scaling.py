@@ -223,8 +223,8 @@ def _training_section(records: list[dict[str, Any]]) -> str:
 ## Training a student
 
 `benchmarks/catalog_size.py`: {records[0]["events"]:,} synthetic interactions, the default student's shape, 128
-histories per step, one thread of a busy machine. The peak includes data, weights and the optimiser's state. No epoch was
-trained to its end.
+histories per step, one thread of a busy machine. The peak includes data, weights and the optimiser's state. No epoch
+was trained to its end.
 
 {table([*head, "peak GiB"], rows)}
 """
