@@ -137,6 +137,23 @@ def handled_signals(quiet: bool = False) -> Iterator[None]:
         _state.number = None
 
 
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A signal that is taken here ends the process at once inside the block, with nothing said.
+
+    For a call that waits outside Python, where a handler would run only when what it waits for has come.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in SIGNALS if main and signal.getsignal(number) is _arrived]
+    for number in taken:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, _arrived)
+
+
 def be_quiet() -> None:
     """Say nothing when a signal has to wait."""
     _state.quiet = True

@@ -134,7 +134,7 @@ def _launched(command: str, options: Namespace, words: Sequence[str]) -> bool:
     if devices * nodes == 1:
         return False
     if nodes > 1:
-        start = "start this command on each machine by torchrun, or by Slurm (docs/processes.md)"
+        start = "start this command on each machine by torchrun, or by Slurm's srun (docs/processes.md)"
         raise UserError(f"nodes: {nodes}: {start}")
     from recdistill.parallel.launch import launch
 

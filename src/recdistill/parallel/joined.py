@@ -11,14 +11,23 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
-from recdistill.interruption import requested, stop_together
+from recdistill.interruption import ended_by_signals, requested, stop_together
 from recdistill.parallel.processes import Processes
-from recdistill.parallel.started import LostProcessError, note_rank, started_by_torchrun_or_slurm
+from recdistill.parallel.started import (
+    LostProcessError,
+    check_srun,
+    note_rank,
+    started_by_srun,
+    started_by_torchrun_or_slurm,
+)
+
+logger = logging.getLogger("recdistill")
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -206,7 +215,7 @@ def join(device: str, devices: int, nodes: int) -> Joined:
         raise UserError(
             f"devices: {devices * nodes} processes are asked for and this one was started alone; `recdistill run` and "
             f"the commands of single steps start them, and a Python program is started by `torchrun --nproc-per-node "
-            f"{devices} …` or by Slurm (docs/processes.md)"
+            f"{devices} …` or by Slurm's srun (docs/processes.md)"
         )
     if started != devices * nodes:
         raise UserError(
@@ -215,8 +224,15 @@ def join(device: str, devices: int, nodes: int) -> Joined:
     if device == "cuda" and devices > torch.cuda.device_count():
         raise UserError(f"devices: {devices} processes take a GPU each, and there are {torch.cuda.device_count()} here")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # It greets with a banner.
+    if started_by_srun():
+        check_srun(devices, nodes)
+    # Fabric does not see Slurm by itself in a job that is called `bash` or `interactive`, as salloc calls its own.
+    environment = SLURMEnvironment() if started_by_srun() else TorchElasticEnvironment()
     strategy = DDPStrategy(process_group_backend=BACKENDS[device], timeout=PATIENCE)
-    fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy)
-    fabric.launch()
+    fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, plugins=environment)
+    if fabric.global_rank == 0:
+        logger.info("waiting for %d processes to start", started)
+    with ended_by_signals():
+        fabric.launch()
     note_rank(fabric.global_rank)
     return Joined(fabric)

@@ -66,11 +66,37 @@ def is_first() -> bool:
 
 
 def started_by_torchrun_or_slurm() -> int:
-    """Processes that were started together with this one, itself counted; 0: it was started alone."""
-    for size, rank in (("WORLD_SIZE", "RANK"), ("SLURM_NTASKS", "SLURM_PROCID")):
-        if os.environ.get(size, "").isdigit() and rank in os.environ:
-            return int(os.environ[size])
-    return 0
+    """Processes that were started together with this one, itself counted; 0: it was started alone.
+
+    The script of a Slurm job has `SLURM_NTASKS` and `SLURM_PROCID` too (seen in 22.05), and so has a command in it that
+    `srun` did not start. Only `srun` says how many tasks its step has.
+    """
+    if not started_by_srun():
+        return int(os.environ["WORLD_SIZE"]) if _started_by_torchrun() else 0
+    return int(os.environ["SLURM_STEP_NUM_TASKS"])
+
+
+def started_by_srun() -> bool:
+    """Whether this process is a task of a Slurm step, and not one that torchrun has started in it."""
+    return os.environ.get("SLURM_STEP_NUM_TASKS", "").isdigit() and not _started_by_torchrun()
+
+
+def check_srun(devices: int, nodes: int) -> None:
+    """Refuse a Slurm step whose tasks are not `devices` on each of `nodes` machines.
+
+    Raises:
+        UserError: names what to give to srun or sbatch.
+    """
+    machines, each = (os.environ.get(name, "") for name in ("SLURM_STEP_NUM_NODES", "SLURM_NTASKS_PER_NODE"))
+    if machines != str(nodes):
+        raise UserError(f"nodes: {nodes}, and srun has started tasks on {machines}; give srun --nodes={nodes}")
+    if each != str(devices):
+        told = f"--ntasks-per-node={each}" if each else "no --ntasks-per-node"
+        raise UserError(f"devices: {devices}, and Slurm was given {told}; give srun --ntasks-per-node={devices}")
+
+
+def _started_by_torchrun() -> bool:
+    return os.environ.get("WORLD_SIZE", "").isdigit() and "RANK" in os.environ
 
 
 def is_launched() -> bool:

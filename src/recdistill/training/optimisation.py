@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 
 from recdistill.config import Precision, TrainConfig
@@ -41,7 +42,9 @@ class Optimisation:
     ) -> None:
         self.trainable, self.config, self.processes = trainable, config, processes
         scaled = precision.startswith("fp16")
-        self.fabric = Fabric(accelerator=device, devices=1, precision="16-mixed" if scaled else "32-true")
+        # Unless it is told, Fabric takes a command in the script of a Slurm job for one of the job's tasks.
+        alone, kind = LightningEnvironment(), "16-mixed" if scaled else "32-true"
+        self.fabric = Fabric(accelerator=device, devices=1, precision=kind, plugins=alone)
         given = trainable.parameter_groups()
         self.peaks = [config.learning_rate * group.get("lr", 1.0) for group in given]
         groups = [{**group, "lr": peak} for group, peak in zip(given, self.peaks, strict=True)]
