@@ -40,6 +40,7 @@ def test_an_interruption_promises_no_more_than_there_is(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_look", lambda *_: None)
+    monkeypatch.setattr(cli, "_launched", lambda *_: False)
     monkeypatch.setattr(cli, "_dispatch", interrupted)
     assert cli.main(words) == 130
     assert capsys.readouterr().err == f"recdistill: {told}\n"
@@ -80,3 +81,21 @@ def test_a_lack_of_memory_is_one_line_of_any_command(
     assert cli.exit_status("compare", lacks) == 2
     told = f"recdistill: error: compare: out of memory ({reason}); `recdistill plan` tells what fits here\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["report", "runs/mine"], "runs/mine: this command takes no such word; name a run by --run runs/mine"),
+        (["configs", "mine"], "mine: this command takes no such word"),
+        (["recommend"], "missing: run, history; --help shows them"),
+        (["fetch", "smollm3"], "name: smollm3 is not one of ml-100k, smollm2, minilm, all; did you mean smollm2?"),
+        (["recommend", "runs/mine", "Heat", "--top_k", "ten"], "top_k: ten is not a whole number"),
+        (["index", "runs/mine", "--recall", "high"], "recall: high is not a number"),
+    ],
+)
+def test_words_that_a_command_does_not_take_are_one_plain_line(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err == f"recdistill: error: {told}\n"

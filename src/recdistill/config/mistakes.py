@@ -18,12 +18,16 @@ OFFERED = 3
 """Most names offered."""
 
 VALUE = re.compile(r'Parser key "([^"]+)": .*?(?:Got|Given) value:(.*)')
+TYPE = re.compile(r"Parser key \"([^\"]+)\": Expected a <class '(int|float)'>\. Got value:(.*)")
 SECTION = re.compile(r'Parser key "([^"]+)": Unable to load config')
 NOT_ACCEPTED = re.compile(
     r"(?:Group '([^']+)' does not accept o|Subcommand '[^']+' does not accept o|O)ption '([^']+)'"
 )
 OPTION = re.compile(r"unrecognized arguments: (--[^ =]+)")
-CHOICE = re.compile(r"argument command: invalid choice: '([^']*)' \(choose from (.*)\)")
+COMMAND = re.compile(r"argument command: invalid choice: '([^']*)' \(choose from (.*)\)")
+CHOICE = re.compile(r"argument (\S+): invalid choice: '([^']*)' \(choose from (.*)\)")
+WORD = re.compile(r"unrecognized arguments: ([^-\s]\S*)")
+MISSING = re.compile(r"the following arguments are required: (.*)")
 """The forms of jsonargparse's and argparse's complaints, each on one line."""
 
 
@@ -110,9 +114,26 @@ def told(complaint: str, known: Mapping[str, object], options: Iterable[str] = (
     if found := OPTION.search(complaint):
         word = found[1].removeprefix("--")
         return f"{found[1]}: no such option{new_name(word) or did_you_mean(word, options, '--')}"
-    if found := CHOICE.search(complaint):
+    if found := COMMAND.search(complaint):
         names = found[2].replace("'", "").split(", ")
         return f"{found[1]}: no such command{did_you_mean(found[1], names) or '; there are ' + ', '.join(names)}"
+    return _wrong_words(complaint, options)
+
+
+def _wrong_words(complaint: str, options: Iterable[str]) -> str:
+    """What is wrong with words of a command that are no options, or the complaint itself."""
+    if found := TYPE.search(complaint):
+        kinds = {"int": int, "float": float}
+        return f"{found[1]}: {found[3].strip()} is not a {WORDS[kinds[found[2]]]}"
+    if found := CHOICE.search(complaint):
+        names = found[3].replace("'", "").split(", ")
+        offered = did_you_mean(found[2], names)
+        return f"{found[1]}: {found[2]} is not one of {', '.join(names)}{offered}"
+    if found := WORD.search(complaint):
+        place = f"; name a run by --run {found[1]}" if "run" in options else ""
+        return f"{found[1]}: this command takes no such word{place}"
+    if found := MISSING.search(complaint):
+        return f"missing: {', '.join(name.rpartition('.')[2] for name in found[1].split(', '))}; --help shows them"
     return complaint
 
 
