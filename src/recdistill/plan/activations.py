@@ -11,6 +11,8 @@ residual stream, a of what adapters compute.
 | RMS norm, this program's (with `lora_saves: input`): its input, 1/rms | s H + 4, twice |
 | layer norm: its input, mean, 1/deviation | s H + 8, twice |
 | attention, sdpa or flash: q, k, v, output; log-sum-exp | c (2 A + 2 K) + 4 heads |
+| sdpa with windows that slide: W keys and values for each block of 64 queries | c (2 A + 2 K W / 64) + 4 heads |
+| the same, once for all blocks: the mask | c W |
 | attention, eager: q, k and v repeated for every head; softmax in fp32, its copy in c | c 3 A + heads T (4 + c) |
 | gated MLP: gate, silu(gate), up | 3 c I |
 | plain MLP: relu's output, or gelu's input; gelu_new, of single operations | c I; 4 c I |
@@ -35,7 +37,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from recdistill.plan.llm_shapes import LlmShapes
-from recdistill.plan.plan_config import PlanConfig
+from recdistill.plan.plan_config import STREAM_BLOCK, PlanConfig
 
 FP32 = 4
 MASK = 1
@@ -75,7 +77,7 @@ def mask_width(config: PlanConfig, width: int) -> int:
 
 def block_activations(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
     """Bytes kept of one block for one micro-batch, by what keeps them."""
-    tokens = config.batch_size * config.tokens
+    tokens = config.prompts * config.tokens
     wide = widths(config)
     kept = {
         "norms": tokens * _norms(shapes, config, wide),
@@ -131,7 +133,14 @@ def keeps_stream(shapes: LlmShapes, config: PlanConfig, wide: Widths) -> bool:
 
 def checkpoint_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     """Bytes kept of one block under checkpointing: its input."""
-    return float(config.batch_size * config.tokens * shapes.hidden_dim * widths(config).stream)
+    return float(config.prompts * config.tokens * shapes.hidden_dim * widths(config).stream)
+
+
+def stream_mask(config: PlanConfig) -> float:
+    """Bytes of the mask that all blocks share where windows slide; 0 elsewhere."""
+    if config.windows != "sliding":
+        return 0.0
+    return config.prompts * config.tokens * config.attended * widths(config).compute
 
 
 def backward_transient(shapes: LlmShapes, config: PlanConfig) -> float:
@@ -141,7 +150,7 @@ def backward_transient(shapes: LlmShapes, config: PlanConfig) -> float:
     factors while its own is still there: 3 c I a token; a plain one's relu, 2 c I. Beside them stands the stream's
     gradient, and its copy in c for the linear layer.
     """
-    tokens, wide = config.batch_size * config.tokens, widths(config)
+    tokens, wide = config.prompts * config.tokens, widths(config)
     copies = 3 if shapes.mlp == "gated" else 2
     hidden = shapes.hidden_dim * (wide.stream + (wide.compute if wide.compute != wide.stream else 0))
     return float(tokens * (copies * wide.compute * shapes.mlp_dim + hidden))
@@ -158,6 +167,9 @@ def _attention(shapes: LlmShapes, config: PlanConfig, compute: int) -> float:
     queries, keys = shapes.attention_dim, shapes.kv_dim
     match config.attention:
         case "sdpa" | "flash_attention_2":
+            if config.windows == "sliding":
+                padded, copies = config.padded_queries, config.attended / STREAM_BLOCK
+                return padded * (compute * 2 * queries + FP32 * shapes.heads) + compute * 2 * keys * copies
             return compute * (2 * queries + 2 * keys) + FP32 * shapes.heads
         case "eager":
             copy = compute if compute < FP32 else 0

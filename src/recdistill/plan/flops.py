@@ -21,7 +21,7 @@ def causal_length(tokens: float) -> float:
     return (tokens + 1) / 2
 
 
-def forward_flops(shapes: LlmShapes, tokens: int, length: float) -> float:
+def forward_flops(shapes: LlmShapes, tokens: float, length: float) -> float:
     """FLOPs of the decoder blocks going forward, without vocabulary head and adapters.
 
     Args:
@@ -40,7 +40,7 @@ def adapter_parameters(shapes: LlmShapes, names: Sequence[str], rank: int) -> in
 
 def train_flops(
     shapes: LlmShapes,
-    tokens: int,
+    tokens: float,
     length: float,
     adapter_layers: Sequence[str] = (),
     rank: int = 0,
@@ -64,6 +64,6 @@ def train_flops(
     return forward + backward + (forward if recompute else 0.0)
 
 
-def head_flops(predictions: int, items: int, state_dim: int, train: bool) -> float:
+def head_flops(predictions: float, items: int, state_dim: int, train: bool) -> float:
     """FLOPs of scoring the whole catalog: 2 N S a prediction, and twice that going back."""
     return 2.0 * predictions * items * state_dim * (3 if train else 1)

@@ -70,13 +70,13 @@ def make_plan(config: PlanConfig) -> Plan:
             "not reach most of its weights; use none"
         )
     parts = memory_parts(shapes, config)
-    tokens = config.batch_size * config.tokens
+    tokens = round(config.prompts * config.tokens)
     model, executed = (_step_flops(shapes, config, recompute) for recompute in (False, True))
     export = _export_flops(shapes, config)
     speed = config.card_peak() * TERA * config.utilisation
     budget = config.card_memory() - config.reserve_gib
     step = executed / speed if speed else None
-    epoch = step * config.rows / config.batch_size if step else None
+    epoch = step * config.rows / config.prompts if step else None
     return Plan(
         parts_gib={name: size / GIB for name, size in parts.items() if size},
         peak_gib=sum(parts.values()) / GIB,
@@ -91,7 +91,7 @@ def make_plan(config: PlanConfig) -> Plan:
         largest_batch=largest_batch(shapes, config, budget) if config.card_memory() else None,
         step_seconds=step,
         epoch_seconds=epoch,
-        export_seconds=export / speed * config.rows / config.export_batch_size if speed else None,
+        export_seconds=export / speed * config.rows / config.export_prompts if speed else None,
         tokens_per_second=tokens / step if step else None,
         assumed=_assumptions(config),
     )
@@ -99,10 +99,9 @@ def make_plan(config: PlanConfig) -> Plan:
 
 def prompt_activations(shapes: LlmShapes, config: PlanConfig) -> float:
     """Bytes that all blocks keep for one more prompt in the batch, without checkpointing."""
-    one, two = (
-        shapes.layers * sum(block_activations(shapes, replace(config, batch_size=size)).values()) for size in (1, 2)
-    )
-    return two - one
+    few, many = (replace(config, batch_size=size) for size in (1, 1 + 2 * config.targets_per_prompt))
+    kept = [shapes.layers * sum(block_activations(shapes, one).values()) for one in (few, many)]
+    return (kept[1] - kept[0]) / (many.prompts - few.prompts)
 
 
 def largest_batch(shapes: LlmShapes, config: PlanConfig, budget_gib: float) -> int:
@@ -124,28 +123,28 @@ def largest_batch(shapes: LlmShapes, config: PlanConfig, budget_gib: float) -> i
 
 def _step_flops(shapes: LlmShapes, config: PlanConfig, recompute: bool) -> float:
     """FLOPs of one micro-batch, forward and backward: blocks, adapters, soft tokens, head."""
-    tokens = config.batch_size * config.tokens
+    tokens = config.prompts * config.tokens
     again = recompute and config.gradient_checkpointing
-    blocks = train_flops(shapes, tokens, config.tokens, config.adapter_layers, config.rank, again)
-    head = head_flops(config.batch_size * config.targets_per_prompt, config.items, config.state_dim, train=True)
+    blocks = train_flops(shapes, tokens, config.attended, config.adapter_layers, config.rank, again)
+    head = head_flops(config.prompts * config.targets_per_prompt, config.items, config.state_dim, train=True)
     return blocks + head + 3 * _soft_token_flops(shapes, config, tokens) + _vocabulary_flops(shapes, config, tokens)
 
 
 def _export_flops(shapes: LlmShapes, config: PlanConfig) -> float:
     """FLOPs of one batch of the export, forward alone: blocks, adapters, soft tokens, head."""
-    tokens = config.export_batch_size * config.tokens
-    head = head_flops(config.export_batch_size * config.targets_per_prompt, config.items, config.state_dim, train=False)
+    tokens = config.export_prompts * config.tokens
+    head = head_flops(config.export_prompts * config.targets_per_prompt, config.items, config.state_dim, train=False)
     rest = _soft_token_flops(shapes, config, tokens) + _vocabulary_flops(shapes, config, tokens)
     adapters = 2.0 * adapter_parameters(shapes, config.adapter_layers, config.rank) * tokens
-    return forward_flops(shapes, tokens, config.tokens) + adapters + head + rest
+    return forward_flops(shapes, tokens, config.attended) + adapters + head + rest
 
 
-def _soft_token_flops(shapes: LlmShapes, config: PlanConfig, tokens: int) -> float:
+def _soft_token_flops(shapes: LlmShapes, config: PlanConfig, tokens: float) -> float:
     width = config.embedding_dim + config.title_dim + shapes.hidden_dim
     return 2.0 * tokens * width * shapes.hidden_dim if config.soft_tokens else 0.0
 
 
-def _vocabulary_flops(shapes: LlmShapes, config: PlanConfig, tokens: int) -> float:
+def _vocabulary_flops(shapes: LlmShapes, config: PlanConfig, tokens: float) -> float:
     return 2.0 * tokens * shapes.vocabulary * shapes.hidden_dim if config.vocabulary_head else 0.0
 
 
@@ -159,7 +158,10 @@ def _refuse_unknown_layers(shapes: LlmShapes, config: PlanConfig) -> None:
 
 
 def _assumptions(config: PlanConfig) -> tuple[str, ...]:
-    assumed = ["one device", "every prompt as long as tokens says", "GiB of tensors, as the allocator counts them"]
+    alike = (
+        "every sequence as long as the mean" if config.windows == "sliding" else "every prompt as long as tokens says"
+    )
+    assumed = ["one device", alike, "GiB of tensors, as the allocator counts them"]
     if config.device == "cpu":
         assumed[-1] = "GiB of the resident set"
     if config.card_memory():

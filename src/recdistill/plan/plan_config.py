@@ -39,6 +39,9 @@ is what torch does unless told otherwise. Memory: the total that torch reports, 
 rounded down."""
 
 
+STREAM_BLOCK = 64
+"""Queries that share their keys where attention slides; that of :mod:`recdistill.language_models.sliding`."""
+
 TEACHER = TeacherConfig()
 """Whose defaults and ranges a plan takes over."""
 
@@ -55,9 +58,16 @@ class PlanConfig:
     batch_size: int = like(TEACHER.train, "batch_size")
     """Prompts in one micro-batch."""
     tokens: int = setting(128, POSITIVE)
-    """Tokens of a prompt, padding included."""
+    """Tokens of a prompt, padding included; with windows sliding those of a sequence, on average."""
     targets_per_prompt: int = setting(1, POSITIVE)
-    """Predictions a prompt makes: 1 with targets last, the items of the window with targets every."""
+    """Predictions a prompt makes: 1 with targets last, the items of the window with targets every, those of a sequence
+    with windows sliding."""
+    windows: Literal["last", "all", "sliding"] = like(TEACHER, "windows")
+    """As `teacher.windows`. sliding: a prompt is a sequence of the mean length, in which attention looks back over
+    history_length items. A micro-batch has as many as have no more items than batch_size whole windows; so has a batch
+    of the export."""
+    history_length: int = like(TEACHER, "history_length")
+    """windows sliding: as `teacher.history_length`."""
     items: int = setting(3706, POSITIVE)
     """Items N of the catalog."""
     precision: Precision = like(TEACHER, "precision")
@@ -122,6 +132,34 @@ class PlanConfig:
     with experts on q and v, .49 with compiled blocks, .20 with experts on all linear layers."""
 
     @property
+    def prompts(self) -> float:
+        """Prompts in one micro-batch; with windows sliding, sequences of the mean length, which need not be whole."""
+        return self._prompts(self.batch_size)
+
+    @property
+    def export_prompts(self) -> float:
+        """The same in a batch of the export."""
+        return self._prompts(self.export_batch_size)
+
+    def _prompts(self, whole: int) -> float:
+        return whole if self.windows != "sliding" else max(1.0, whole * self.history_length / self.targets_per_prompt)
+
+    @property
+    def attended(self) -> float:
+        """Keys that are computed with for each query, T; with windows sliding, those of its block of queries."""
+        return self.tokens if self.windows != "sliding" else self.block_keys * self.padded_queries
+
+    @property
+    def padded_queries(self) -> float:
+        """With windows sliding, queries computed for each token, since a sequence's last block is filled up."""
+        return -(-self.tokens // STREAM_BLOCK) * STREAM_BLOCK / self.tokens
+
+    @property
+    def block_keys(self) -> float:
+        """With windows sliding, keys of a block of queries, those of the first one's window and of the block."""
+        return min(self.tokens, self.tokens * self.history_length / self.targets_per_prompt + STREAM_BLOCK - 1)
+
+    @property
     def state_dim(self) -> int:
         """Width S of the user embeddings and item embeddings: the student's part, the correction, the titles."""
         return self.embedding_dim + self.head_dim + (self.title_dim if self.title_decay > 0 else 0)
@@ -137,6 +175,10 @@ class PlanConfig:
             self.targets_per_prompt,
             f"at most plan.tokens ({self.tokens})",
         )
+        if self.windows == "sliding" and self.attention != "sdpa":
+            raise UserError(
+                "plan.windows: sliding counts its window in items, which sdpa alone can; set attention: sdpa"
+            )
         if self.expert_form == "per_expert" and self.lora_saves == "input":
             raise UserError("plan.lora_saves: experts one by one keep copies of their input; use fp32_copy")
         if self.card and self.card not in CARDS:

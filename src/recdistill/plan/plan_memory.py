@@ -15,6 +15,7 @@ from recdistill.plan.activations import (
     dequantised_weight,
     keeps_stream,
     norm_activations,
+    stream_mask,
     widths,
 )
 from recdistill.plan.flops import adapter_parameters
@@ -74,7 +75,7 @@ def soft_token_activations(shapes: LlmShapes, config: PlanConfig) -> float:
     """
     if not config.soft_tokens:
         return 0.0
-    tokens = config.batch_size * config.tokens
+    tokens = config.prompts * config.tokens
     numbers = config.embedding_dim + config.title_dim + 4 * shapes.hidden_dim + 1
     return float(tokens * (numbers * FP32 + 1))
 
@@ -82,7 +83,7 @@ def soft_token_activations(shapes: LlmShapes, config: PlanConfig) -> float:
 def head_kept(shapes: LlmShapes, config: PlanConfig) -> float:
     """What the head keeps: each prediction's state (norm's input and output, user state), and the loss's gradients."""
     state = config.state_dim
-    predictions = config.batch_size * config.targets_per_prompt
+    predictions = config.prompts * config.targets_per_prompt
     vectors = 2 * (config.items + 1) * state  # item vectors and their gradient
     return float(FP32 * (predictions * (2 * shapes.hidden_dim + 2 * state) + vectors))
 
@@ -92,14 +93,14 @@ def head_transient(shapes: LlmShapes, config: PlanConfig) -> float:
 
     Under mixed precision the vocabulary head's weight is copied to half precision for its use.
     """
-    predictions = config.batch_size * config.targets_per_prompt
+    predictions = config.prompts * config.targets_per_prompt
     chunk = min(predictions * config.items, max(CHUNK_SCORES[config.device], config.items))
     scores = 2 * FP32 * chunk
     if not config.vocabulary_head:
         return float(scores)
     wide = widths(config)
     copy = shapes.vocabulary * shapes.hidden_dim * wide.compute if config.precision.endswith("-mixed") else 0
-    return float(scores + config.batch_size * config.tokens * shapes.vocabulary * wide.compute + copy)
+    return float(scores + config.prompts * config.tokens * shapes.vocabulary * wide.compute + copy)
 
 
 def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
@@ -107,7 +108,7 @@ def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
     experts = adapter_parameters(shapes, config.adapter_layers, config.rank)
     others = head_parameters(shapes, config)
     block = sum(block_activations(shapes, config).values())
-    tokens = config.batch_size * config.tokens
+    tokens = config.prompts * config.tokens
     last = tokens * norm_activations(shapes, config, widths(config))
     way_back = backward_transient(shapes, config) + dequantised_weight(shapes, config)
     if config.gradient_checkpointing:
@@ -124,7 +125,7 @@ def memory_parts(shapes: LlmShapes, config: PlanConfig) -> dict[str, float]:
         "adapters": 2.0 * FP32 * experts,
         "head": FP32 * (2.0 * others + buffers) + head_kept(shapes, config),
         "optimiser": 2.0 * FP32 * (experts + others),
-        "activations": activations + soft_token_activations(shapes, config),
+        "activations": activations + soft_token_activations(shapes, config) + stream_mask(config),
         "transient": max(head_transient(shapes, config), way_back),
         "process": float(CPU_BASELINE) if config.device == "cpu" else 0.0,
     }
@@ -137,8 +138,8 @@ def export_bytes(shapes: LlmShapes, config: PlanConfig) -> float:
     batch are fp32 (M, N + 1), and twice that while the best are picked; states and lists are small beside them.
     """
     wide = widths(config)
-    tokens = config.export_batch_size * config.tokens
-    predictions = config.export_batch_size * config.targets_per_prompt
+    tokens = config.export_prompts * config.tokens
+    predictions = config.export_prompts * config.targets_per_prompt
     trained = adapter_parameters(shapes, config.adapter_layers, config.rank) + head_parameters(shapes, config)
     buffers = (config.items + 1) * (config.embedding_dim + config.title_dim)
     block = tokens * (shapes.hidden_dim * (wide.stream + 2 * FP32) + 3 * shapes.mlp_dim * wide.compute)

@@ -21,7 +21,7 @@ def plan_table(config: PlanConfig, plan: Plan) -> str:
         shown += f", {config.quantization}"
     if config.gradient_checkpointing:
         shown += ", activation checkpointing"
-    lines = [f"{shown}; {config.batch_size} prompts of {config.tokens} tokens", ""]
+    lines = [f"{shown}; {round(config.prompts, 1):g} prompts of {config.tokens} tokens", ""]
     lines.append(f"{'peak of a training step':<24}{'GiB':>9}{'%':>7}")
     for name, size in plan.parts_gib.items():
         lines.append(f"  {name:<22}{size:>9.3f}{100 * size / plan.peak_gib:>7.1f}  {MEANING[name]}")
