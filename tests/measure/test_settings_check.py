@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +7,13 @@ import pytest
 import yaml
 
 from recdistill.config import RunConfig
+from recdistill.config.rules import evidence_of
 from recdistill.config.settings import flat
 from recdistill.languages import message
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Seen, TitleFacts, TuningFacts, WeightFacts
-from recdistill.measure.settings_check import judge
+from recdistill.measure.judges import JUDGES
+from recdistill.measure.settings_check import judge, judged_settings
 from recdistill.reporting.language import Texts
 
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}
@@ -96,6 +98,15 @@ def test_each_setting_of_a_teacher_has_a_judge_or_a_reason_for_none() -> None:
     assert {key for key in ON if key.startswith("teacher.")} | set(NOT_JUDGED) == settings
     assert not set(ON) & set(NOT_JUDGED)
     assert all(NOT_JUDGED.values())
+
+
+def test_each_judge_is_that_of_one_setting() -> None:
+    config = RunConfig()
+    teacher = config.teacher
+    parts = (teacher, teacher.gate, teacher.adapter, teacher.title_tuning, teacher.train, config.export)
+    named = [evidence_of(one) for part in parts for one in fields(part)]
+    assert sorted(name for name in named if name) == sorted(JUDGES)
+    assert set(judged_settings()) == set(ON)
 
 
 READ: TitleFacts = {"pooling": "mean", "max_tokens": None, "texts": 1, "cut": 0}

@@ -1,7 +1,8 @@
-"""What stands with a setting's field: the range of its values, and what makes a run read it.
+"""What stands with a setting's field: the range of its values, what makes a run read it, and what shows its effect.
 
-A field made by :func:`setting` carries both as metadata. The checks (:func:`check_ranges`), the values told by
-docs/configuration.md and the warnings of :mod:`recdistill.config.unread` follow from there.
+A field made by :func:`setting` carries these as metadata. The checks (:func:`check_ranges`), the values told by
+docs/configuration.md, the warnings of :mod:`recdistill.config.unread` and the judgements of
+:mod:`recdistill.measure.settings_check` follow from there.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from recdistill.errors import UserError
 
 Value = TypeVar("Value")
-RANGE, READ_WITH, TAKEN_WITH = "range", "read_with", "taken_with"
+RANGE, READ_WITH, TAKEN_WITH, EVIDENCE = "range", "read_with", "taken_with", "evidence"
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,20 @@ def nonzero(key: str) -> Need:
     return Need(key, bool, "{key} above 0")
 
 
-def setting(default: Value, within: Range | None = None, *, read_with: Need | tuple[Need, ...] = ()) -> Value:
+def setting(
+    default: Value, within: Range | None = None, *, read_with: Need | tuple[Need, ...] = (), evidence: str = ""
+) -> Value:
     """A dataclass field with its range and with what makes it read, the first need that is not met being told.
 
     Values that are no numbers (`auto`, null) have no range. A section of settings is :func:`section`.
+
+    Args:
+        default: its value where nothing is said.
+        within: its range.
+        read_with: what makes a run read it.
+        evidence: the judge of whether it was in effect (`recdistill.measure.judges.JUDGES`); empty: nothing shows it.
     """
-    made: Any = field(default=default, metadata={RANGE: within, READ_WITH: _several(read_with)})
+    made: Any = field(default=default, metadata={RANGE: within, READ_WITH: _several(read_with), EVIDENCE: evidence})
     return made  # type: ignore[no-any-return]
 
 
@@ -134,6 +143,12 @@ def range_of(one: "Field[Any]") -> Range | None:
 def needs_of(one: "Field[Any]") -> tuple[Need, ...]:
     """What a field is read with; nothing where it is always read."""
     found: tuple[Need, ...] = one.metadata.get(READ_WITH, ())
+    return found
+
+
+def evidence_of(one: "Field[Any]") -> str:
+    """The name of the judge of a field; empty where nothing shows its effect."""
+    found: str = one.metadata.get(EVIDENCE, "")
     return found
 
 

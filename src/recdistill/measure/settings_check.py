@@ -4,14 +4,16 @@ A setting is judged by what was seen, never by what was configured. One that lef
 measurement of it would be a measurement of nothing.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any
 
+from recdistill.config import RunConfig
+from recdistill.config.rules import evidence_of
 from recdistill.languages import Message
-from recdistill.measure import judges
 from recdistill.measure.facts import Judged, Seen
-from recdistill.measure.judges import Asked, Found
+from recdistill.measure.judges import JUDGES, Asked, Judge
 
 
 @dataclass(frozen=True)
@@ -47,43 +49,26 @@ def judge(asked: Asked, seen: Seen) -> list[Judgement]:
             `blocks`, `gate`, `llm_weights`, `title_encoder`, `train` and `export` (`TokenCount.plain`), and in a bench
             those of :mod:`recdistill.experiments.bench.facts`. A missing fact is no evidence.
     """
-    found = [_JUDGES[key](asked[key], seen, asked) for key in _JUDGES if key in asked]
+    found = {key: judge_one(asked[key], seen, asked) for key, judge_one in judged_settings().items() if key in asked}
     return [
         Judgement(key, asked[key], words if isinstance(words, tuple) else (words,), effect)
-        for key, (words, effect) in zip([key for key in _JUDGES if key in asked], found, strict=True)
+        for key, (words, effect) in found.items()
     ]
 
 
-_JUDGES: dict[str, Callable[[Any, Seen, Asked], Found]] = {
-    "teacher.layers": judges.blocks,
-    "teacher.history_length": judges.history,
-    "teacher.gate.kind": judges.gate_kind,
-    "teacher.targets": judges.targets,
-    "teacher.title_decay": judges.title_decay,
-    "teacher.llm_weights": judges.llm_weights,
-    "teacher.title_encoder": judges.title_encoder,
-    "teacher.title_encoder_weights": judges.title_encoder_weights,
-    "teacher.title_tuning.steps": judges.title_tuning,
-    "teacher.precision": judges.precision_types,
-    "teacher.quantization": judges.quantization,
-    "teacher.double_quantization": judges.double,
-    "teacher.compute_dtype": judges.compute,
-    "teacher.attention": judges.attention_kernel,
-    "teacher.padding": judges.padding,
-    "teacher.compile": judges.compiled,
-    "teacher.cuda_graphs": judges.cuda_graphs,
-    "teacher.gradient_checkpointing": judges.checkpointing,
-    "teacher.train.batch_size": judges.batch_size,
-    "teacher.train.batch_tokens": judges.batch_tokens,
-    "teacher.train.accumulate_grad_batches": judges.accumulate,
-    "teacher.train.num_workers": judges.workers,
-    "export.batch_size": judges.export_batch,
-    "export.use_cache": judges.use_cache,
-    "teacher.adapter.rank": judges.is_exactly("adapter_rank"),
-    "teacher.adapter.experts": judges.is_exactly("experts"),
-    "teacher.adapter.layers": judges.adapted,
-    "teacher.prompt": judges.is_exactly("prompt"),
-    "teacher.head": judges.is_exactly("head"),
-    "export.top_k": judges.top_k,
-    "export.states": judges.states,
-}
+@cache
+def judged_settings() -> dict[str, Judge]:
+    """Dotted setting of a teacher or of its export → its judge, as their fields name them (`evidence`)."""
+    default = RunConfig()
+    named = {name: key for part in ("teacher", "export") for key, name in _evidence(getattr(default, part), f"{part}.")}
+    return {named[name]: judge_one for name, judge_one in JUDGES.items()}
+
+
+def _evidence(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    """Dotted key and judge's name of each setting of a section that has one."""
+    for one in fields(section):
+        value = getattr(section, one.name)
+        if is_dataclass(value):
+            yield from _evidence(value, f"{prefix}{one.name}.")
+        elif name := evidence_of(one):
+            yield f"{prefix}{one.name}", name
