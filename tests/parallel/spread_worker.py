@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from recdistill.parallel.joined import join
+from recdistill.parallel.joining import join
 from recdistill.parallel.spread import spread
 from recdistill.storage.files import write_json
 

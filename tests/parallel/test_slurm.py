@@ -11,7 +11,7 @@ from torch import nn
 
 from recdistill.config import TrainConfig
 from recdistill.errors import UserError
-from recdistill.parallel.joined import join
+from recdistill.parallel.joining import join
 from recdistill.parallel.started import check_srun, started_by_srun, started_by_torchrun_or_slurm
 from recdistill.training.optimisation import Optimisation
 
@@ -82,7 +82,7 @@ def test_a_step_of_another_shape_is_refused(monkeypatch: pytest.MonkeyPatch, tol
 
 WAITS = """
 from recdistill.interruption import handled_signals
-from recdistill.parallel.joined import join
+from recdistill.parallel.joining import join
 from recdistill.progress import set_up_logging
 set_up_logging(False)
 with handled_signals():

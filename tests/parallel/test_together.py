@@ -9,7 +9,8 @@ import torch
 from parallel.worker import LOSSES, OneOfOne, everything, sums, work
 from processes import together
 from recdistill.errors import UserError
-from recdistill.parallel.joined import join
+from recdistill.parallel import joining
+from recdistill.parallel.joining import join
 from recdistill.parallel.processes import ALONE
 from recdistill.storage.files import read_json
 
@@ -62,6 +63,7 @@ def test_what_the_processes_tell_one_another(found: list[dict[str, Any]]) -> Non
     size = len(found)
     ranks = list(range(size))
     for rank, one in enumerate(found):
+        assert one["patience"] == joining.PATIENCE.total_seconds()  # Only starting has to be quick.
         told = one["sums"]
         assert told["sums"] == pytest.approx([size, sum(ranks), size / 10], abs=1e-15)
         assert told["array"] == [sum(ranks), size * 2**40]

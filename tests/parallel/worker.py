@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributed.distributed_c10d import _get_default_group
 
 from recdistill.config import EvaluateConfig, LossConfig, StudentConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.ranking import rank
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
-from recdistill.parallel.joined import Joined, join
+from recdistill.parallel.joined import Joined
+from recdistill.parallel.joining import join
 from recdistill.parallel.processes import Processes
 from recdistill.storage.files import write_json
 from recdistill.training.callbacks import Callback
@@ -161,5 +163,7 @@ def work(folder: Path, size: int) -> None:
     """In one of several processes."""
     torch.set_num_threads(1)
     processes = join("cpu", size, 1)
-    write_json(folder / f"{processes.rank}.json", everything(processes, folder, list(LOSSES)))
+    patience = _get_default_group()._get_backend(torch.device("cpu")).options._timeout.total_seconds()
+    told = everything(processes, folder, list(LOSSES)) | {"patience": patience}
+    write_json(folder / f"{processes.rank}.json", told)
     processes.wait()

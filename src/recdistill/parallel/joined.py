@@ -1,46 +1,27 @@
 """Processes that Lightning Fabric has joined: gloo between CPUs, NCCL between GPUs."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import cache
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recdistill.errors import UserError
-from recdistill.interruption import ended_by_signals, requested, stop_together
+from recdistill.interruption import requested, stop_together
 from recdistill.parallel.processes import Processes
-from recdistill.parallel.started import (
-    LostProcessError,
-    check_srun,
-    note_rank,
-    started_by_srun,
-    started_by_torchrun_or_slurm,
-)
-
-logger = logging.getLogger("recdistill")
+from recdistill.parallel.started import LostProcessError
 
 T = TypeVar("T")
 Array = TypeVar("Array", bound=NDArray[Any])
 P = ParamSpec("P")
 
-PATIENCE = timedelta(hours=24)
-"""How long a process waits for the others: as long as the longest step that the first does alone. A process that ends
-takes its connections with it, so that the others need not wait so long to learn of it."""
-BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
-
 
 class Joined(Processes):
-    """Use :func:`join`.
+    """Use :func:`recdistill.parallel.joining.join`.
 
     Sums are of all processes' numbers, not their means: a loss over a batch is divided by the targets of the whole
     batch, so that a step is the same with any number of processes, whatever share of the targets each has. That is why
@@ -196,43 +177,3 @@ def _collective(call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> 
         if not any(word in str(error).lower() for word in ("connection", "peer", "nccl", "timed out", "socket")):
             raise
         raise LostProcessError(f"another process is gone ({str(error).splitlines()[0][:120]})") from error
-
-
-@cache
-def join(device: str, devices: int, nodes: int) -> Joined:
-    """Join the processes that torchrun, Slurm or :func:`recdistill.parallel.launch.launch` has started; once is enough.
-
-    Args:
-        device: `cpu` or `cuda`; each process takes a GPU of its own.
-        devices: processes on each machine.
-        nodes: machines.
-
-    Raises:
-        UserError: other processes were started than these, or there are fewer GPUs.
-    """
-    started = started_by_torchrun_or_slurm()
-    if started == 0:
-        raise UserError(
-            f"devices: {devices * nodes} processes are asked for and this one was started alone; `recdistill run` and "
-            f"the commands of single steps start them, and a Python program is started by `torchrun --nproc-per-node "
-            f"{devices} …` or by Slurm's srun (docs/processes.md)"
-        )
-    if started != devices * nodes:
-        raise UserError(
-            f"devices: {devices} times nodes: {nodes} is {devices * nodes} processes, and {started} were started"
-        )
-    if device == "cuda" and devices > torch.cuda.device_count():
-        raise UserError(f"devices: {devices} processes take a GPU each, and there are {torch.cuda.device_count()} here")
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # It greets with a banner.
-    if started_by_srun():
-        check_srun(devices, nodes)
-    # Fabric does not see Slurm by itself in a job that is called `bash` or `interactive`, as salloc calls its own.
-    environment = SLURMEnvironment() if started_by_srun() else TorchElasticEnvironment()
-    strategy = DDPStrategy(process_group_backend=BACKENDS[device], timeout=PATIENCE)
-    fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, plugins=environment)
-    if fabric.global_rank == 0:
-        logger.info("waiting for %d processes to start", started)
-    with ended_by_signals():
-        fabric.launch()
-    note_rank(fabric.global_rank)
-    return Joined(fabric)

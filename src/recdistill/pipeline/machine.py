@@ -19,7 +19,7 @@ def processes_of(config: RunConfig, device: str) -> Processes:
     """
     if config.devices * config.nodes == 1:
         return ALONE
-    from recdistill.parallel.joined import join  # Fabric's strategies take a second to read.
+    from recdistill.parallel.joining import join  # Fabric's strategies take a second to read.
 
     processes = join(device, config.devices, config.nodes)
     if not processes.is_first:
