@@ -12,7 +12,8 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.frames import Frames, frame_table, like, to_polars
 from recdistill.data.histories import read_histories
 from recdistill.data.prepare import source_fingerprint
-from recdistill.data.sources import Source, open_source
+from recdistill.data.source import Source
+from recdistill.data.sources import open_source
 from recdistill.errors import UserError
 
 DAY = dt.datetime(2024, 5, 1, 18, 30, tzinfo=dt.UTC)

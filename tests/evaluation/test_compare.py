@@ -16,7 +16,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
 from recdistill.evaluation.significance import holm
-from recdistill.evaluation.stored import variants_of
+from recdistill.evaluation.variants import variants_of
 from recdistill.reporting.comparison import comparison_tables
 
 few = partial(compare, bootstrap_samples=50, permutations=64)

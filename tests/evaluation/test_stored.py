@@ -7,7 +7,7 @@ import pytest
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.compare import compare
-from recdistill.evaluation.stored import study_variants, variants_of
+from recdistill.evaluation.variants import study_variants, variants_of
 from recdistill.storage.step_files import write_manifest
 
 RANKS = {"student": [1, 2, 3]}

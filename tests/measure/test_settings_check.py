@@ -12,8 +12,7 @@ from recdistill.config.settings import flat
 from recdistill.languages import message
 from recdistill.measure.evidence import TokenCount
 from recdistill.measure.facts import Seen, TitleFacts, TuningFacts, WeightFacts
-from recdistill.measure.judges import JUDGES
-from recdistill.measure.settings_check import judge, judged_settings
+from recdistill.measure.settings_check import JUDGES, judge, judged_settings
 from recdistill.reporting.language import Texts
 
 FOUR_BITS = {"quantised_layers": 3, "quantised_kinds": ["Linear4bit"]}

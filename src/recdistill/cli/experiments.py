@@ -91,7 +91,7 @@ def tune(options: Namespace) -> None:
 def compare(options: Namespace) -> None:
     """Set finished runs side by side."""
     from recdistill.evaluation import compare as comparison
-    from recdistill.evaluation.stored import variants_of
+    from recdistill.evaluation.variants import variants_of
     from recdistill.reporting.comparison import comparison_tables
 
     variants = variants_of([Path(run) for run in options.runs], options.group)

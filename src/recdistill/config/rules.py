@@ -99,7 +99,7 @@ def setting(
         default: its value where nothing is said.
         within: its range.
         read_with: what makes a run read it.
-        evidence: the judge of whether it was in effect (`recdistill.measure.judges.JUDGES`); empty: nothing shows it.
+        evidence: its judge in `recdistill.measure.settings_check`; empty: nothing shows whether it was in effect.
     """
     made: Any = field(default=default, metadata={RANGE: within, READ_WITH: _several(read_with), EVIDENCE: evidence})
     return made  # type: ignore[no-any-return]

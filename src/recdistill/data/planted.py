@@ -33,7 +33,7 @@ LIST_LENGTH = 10
 
 @dataclass(frozen=True)
 class PlantedSource:
-    """Generated interactions and titles, in the form of :class:`recdistill.data.sources.Source`."""
+    """Generated interactions and titles, in the form of :class:`recdistill.data.source.Source`."""
 
     config: PlantedConfig
 

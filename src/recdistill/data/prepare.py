@@ -20,7 +20,8 @@ from recdistill.data.limit import sample_users
 from recdistill.data.matching import match_items, require_matches
 from recdistill.data.planted import achievable
 from recdistill.data.prepared import TRAINED_FILE, LongArray, PreparedData
-from recdistill.data.sources import Source, open_source
+from recdistill.data.source import Source
+from recdistill.data.sources import open_source
 from recdistill.data.splits import PARTS, Ends, by_user, global_time, leave_one_out, train_share
 from recdistill.data.streamed.choose import read_interactions, scratch_folder
 from recdistill.data.streamed.columns import converted, counts_of, user_blocks

@@ -17,12 +17,9 @@ Ids are text, whatever their type in the file. Event times are numbers or ISO da
 `data.columns.timestamp`, CSV, Parquet and RecBole files are taken to be in time order already.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import assert_never, cast
-
-import numpy as np
-import polars as pl
+from typing import assert_never
 
 from recdistill.config import DataConfig, PlantedConfig
 from recdistill.config.source import (
@@ -39,125 +36,20 @@ from recdistill.config.source import (
     TextFiles,
 )
 from recdistill.data.fetch import cache_folder, check_fetched
-from recdistill.data.frames import Frames, FrameTable
-from recdistill.data.good_rows import read_columns, without_bad_rows
-from recdistill.data.interactions import Interactions
-from recdistill.data.item_rows import ItemRows, read_item_rows
+from recdistill.data.frames import Frames
 from recdistill.data.planted import PlantedSource
-from recdistill.data.values import BadValueError, parse_ids, parse_numbers, parse_parts, parse_times
+from recdistill.data.source import Source, wanted_columns
 from recdistill.errors import UserError
 from recdistill.tables.atomic import atomic_table, open_atomic, with_items
 from recdistill.tables.contents import is_utf8
-from recdistill.tables.folders import JoinedTable
 from recdistill.tables.opening import PART_COLUMN, events_table, items_form, items_table, split_table
-from recdistill.tables.tables import Table, require_columns
+from recdistill.tables.tables import require_columns
 from recdistill.tables.text_pieces import TextForm
 from recdistill.tables.text_tables import text_with_header, text_without_header
 
 MOVIELENS = ColumnsConfig(rating="rating")
 MOVIELENS_CSV = ColumnsConfig(user="userId", item="movieId", rating="rating")
 RATING_NAMES = ("user_id", "item_id", "rating", "timestamp")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Files that have been found, and what their columns are called.
-
-    Attributes:
-        interactions: the interactions.
-        titles: the item titles; None where there are none.
-        columns: names of the columns in both; an empty name: there is no such column, or it is not asked for.
-        texts: columns of `titles` that say more about an item.
-        skipped: file → bad rows that were left out of it, as far as files have been read; None: they are an error.
-    """
-
-    events: Table
-    titles: Table | None
-    columns: ColumnsConfig
-    texts: tuple[str, ...] = ()
-    skipped: dict[str, int] | None = None
-
-    @property
-    def files(self) -> list[Path]:
-        """All files the source is read from."""
-        return [file for table in (self.events, self.titles) if table is not None for file in table.files]
-
-    @property
-    def constants(self) -> list[dict[str, str | None]]:
-        """What the files' paths say beside them (hive partitions), file by file; empty where they say nothing."""
-        tables = (self.events, self.titles)
-        said = [dict(part.constants) for table in tables if isinstance(table, JoinedTable) for part in table.parts]
-        return said if any(said) else []
-
-    @property
-    def frames_digest(self) -> str:
-        """Names what is read of data frames; empty where files are read."""
-        if not isinstance(self.events, FrameTable):
-            return ""
-        names = self.columns
-        of_items = [name for name in (names.item, names.title, *self.texts) if name]
-        rating = [names.rating] * (names.rating in self.events.names)
-        read = [*_wanted(names), *rating, *[names.split] * bool(names.split)]
-        return Frames(self.events, cast(FrameTable | None, self.titles)).digest(read, of_items)
-
-    def read_interactions(self, with_ratings: bool) -> Interactions:
-        """All interactions in file order.
-
-        Args:
-            with_ratings: whether the ratings are needed.
-
-        Raises:
-            UserError: a column is missing, or a value is; the message names the file and the line.
-        """
-        names = self.columns
-        if with_ratings and not names.rating:
-            raise UserError("data.min_rating: needs the name of a column with ratings in data.columns.rating")
-        roles = {names.user: "id", names.item: "id"}
-        roles |= {names.timestamp: "time"} if names.timestamp else {}
-        roles |= {names.rating: "number"} if with_ratings else {}
-        roles |= {names.split: "part"} if names.split else {}
-        columns, bad = read_columns(self.events, list(roles))
-        if not bad.count:
-            try:
-                return self._interactions(columns, with_ratings)
-            except BadValueError:  # There may be more of them: all are told, or left out.
-                pass
-            # Read again only here, where nothing of the first try is held any more.
-            columns, bad = read_columns(self.events, list(roles))
-        return self._interactions(without_bad_rows(self.events, columns, roles, bad, self.skipped), with_ratings)
-
-    def _interactions(self, columns: dict[str, pl.Series], with_ratings: bool) -> Interactions:
-        """Events from columns, which are taken out of `columns` one by one.
-
-        Raises:
-            BadValueError: a value is missing or wrong.
-        """
-        names = self.columns
-        # A column of text is dropped as soon as it has been read: at 20 million interactions each counts.
-        users, user_ids = parse_ids(columns.pop(names.user), self.events)
-        items, item_ids = parse_ids(columns.pop(names.item), self.events)
-        times = parse_times(columns.pop(names.timestamp), self.events) if names.timestamp else None
-        ratings = parse_numbers(columns.pop(names.rating), self.events) if with_ratings else None
-        return Interactions(
-            users=users,
-            items=items,
-            times=np.arange(len(users), dtype=np.int64) if times is None else times.to_numpy(),
-            ratings=None if ratings is None else ratings.to_numpy(),
-            user_ids=user_ids,
-            item_ids=item_ids,
-            parts=parse_parts(columns.pop(names.split), self.events) if names.split else None,
-        )
-
-    def read_items(self) -> ItemRows:
-        """What the items' file says about them; nothing where there is none.
-
-        Raises:
-            UserError: an id is missing.
-        """
-        if self.titles is None:
-            return ItemRows()
-        names = self.columns
-        return read_item_rows(self.titles, names.item, names.title, self.texts, self.skipped)
 
 
 def open_source(config: DataConfig, frames: Frames | None = None) -> Source | PlantedSource:
@@ -179,7 +71,7 @@ def open_source(config: DataConfig, frames: Frames | None = None) -> Source | Pl
     parts = {"column": config.columns.split, "column_events": config.columns.split, "files": PART_COLUMN}
     names = replace(found.columns, split=parts.get(config.split, ""))
     source = replace(found, columns=names, texts=config.text, skipped={} if config.bad_rows == "skip" else None)
-    wanted = _wanted(names) + [names.split] * bool(names.split)
+    wanted = wanted_columns(names) + [names.split] * bool(names.split)
     all_wanted = wanted + [names.rating] * bool(names.rating)
     if len(set(all_wanted)) < len(all_wanted) or names.title == names.item:
         raise UserError(f"data.columns: one column cannot mean two things ({', '.join(all_wanted)}; {names.title})")
@@ -262,7 +154,7 @@ def _own_files(source: CsvFiles | ParquetFiles) -> Source:
     if source.ready is not None:
         others = {"validation": source.ready.validation, "test": source.ready.test}
         tables = {"train": events} | {part: events_table(Path(path), source) for part, path in others.items()}
-        events = split_table(Path(source.path), tables, _wanted(source.columns))
+        events = split_table(Path(source.path), tables, wanted_columns(source.columns))
     titles = None
     if source.items_path:
         titles = items_table(Path(source.items_path), items_form(source.text), source.text.items.names)
@@ -274,11 +166,6 @@ def _frames(columns: ColumnsConfig, frames: Frames | None) -> Source:
     if frames is None:
         raise UserError("data.source: frames are given in Python: run(config, interactions=..., items=...)")
     return Source(frames.interactions, frames.items, columns)
-
-
-def _wanted(names: ColumnsConfig) -> list[str]:
-    """Columns that the interactions must have."""
-    return [names.user, names.item] + [names.timestamp] * bool(names.timestamp)
 
 
 def _folder(path: str, name: str) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +23,6 @@ from recdistill.storage.typed import JsonValue, read_typed, typed
 
 logger = logging.getLogger("recdistill")
 
-SEED_INPUTS = ("seed", *(spec.as_input for spec in STEPS))
-"""Inputs of a step that follow from the seed: itself, and the fingerprints of the steps before."""
 FOLDERS = tuple(spec.folder for spec in STEPS)
 METRICS_FILE, TIMES_FILE = "metrics.json", "timings.json"
 NOT_WORK = (SPECS["report"].folder,)
@@ -170,14 +167,14 @@ def read_stored(path: Path) -> StoredRun:
         UserError: the run was not evaluated, or what it left is damaged.
     """
     folder = path / "evaluation"
-    if not _is_evaluated(path):
+    if not is_evaluated(path):
         raise UserError(f"{path}: not an evaluated run (no evaluation/metrics.json); run `recdistill evaluate` first")
     if check_step(folder) is None:
         raise DamagedError(folder / MANIFEST_FILE, "missing")
     return StoredRun(path, read_typed(folder / METRICS_FILE, Metrics))
 
 
-def _is_evaluated(run: Path) -> bool:
+def is_evaluated(run: Path) -> bool:
     """Whether a run was evaluated, be all files of the evaluation there or not."""
     return any((run / "evaluation" / name).is_file() for name in (METRICS_FILE, MANIFEST_FILE))
 
@@ -222,68 +219,3 @@ def _question(run: StoredRun) -> Iterator[tuple[str, object]]:
 
 def _short(value: object) -> str:
     return value[:12] if isinstance(value, str) else json.dumps(value)
-
-
-def variants_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
-    """Name the variants of a comparison.
-
-    Args:
-        paths: the runs' folders.
-        group: put runs that differ in their seed alone, by the configurations and inputs of all their steps, into one
-            variant, which is called like their folders without the seed at the end, or like the first of them.
-
-    Returns:
-        The variants in the order of their first runs. A variant is called like its folder, or, where two folders have
-        one name, by the path as it was given.
-
-    Raises:
-        UserError: a run was not evaluated.
-    """
-    if len(paths) == 1 and (variants := study_variants(paths[0])):
-        return variants
-    together: dict[str, list[Path]] = {}
-    for number, path in enumerate(paths):
-        together.setdefault(_without_seed(read_stored(path)) if group else str(number), []).append(path)
-    members = list(together.values())
-    names = [_variant_name(runs, group) for runs in members]
-    return {name if names.count(name) == 1 else str(runs[0]): runs for name, runs in zip(names, members, strict=True)}
-
-
-def study_variants(folder: Path) -> dict[str, list[Path]]:
-    """The variants of a study's folder, `<variant>/seed-<seed>`, and their evaluated runs; empty where it is none.
-
-    `main` comes first, as what the others are compared with. Runs that have not been evaluated are told.
-
-    Raises:
-        UserError: no run of the study has been evaluated.
-    """
-    runs = [path for path in sorted(folder.glob("*/seed-*")) if path.is_dir()]
-    if not runs:
-        return {}
-    evaluated = [path for path in runs if _is_evaluated(path)]
-    if not evaluated:
-        raise UserError(f"{folder}: no run of this study has been evaluated; run `recdistill study` first")
-    for path in runs:
-        if path not in evaluated:
-            logger.warning("compare: %s has not been evaluated and is left out", path)
-    names = sorted({path.parent.name for path in evaluated}, key=lambda name: (name != "main", name))
-    return {name: [path for path in evaluated if path.parent.name == name] for name in names}
-
-
-def _without_seed(run: StoredRun) -> str:
-    """All that made the run but its seed, as text."""
-    # A share of the users is drawn by the seed, and so is a shuffled order: the split's name follows from it too.
-    drawn = run.train_user_fraction != 1 or run.history_order != "time"
-    left_out = (*SEED_INPUTS, "split") if drawn else SEED_INPUTS
-    steps = {
-        name: [manifest["config"], {k: v for k, v in manifest["inputs"].items() if k not in left_out}]
-        for name, manifest in run.steps().items()
-    }
-    return json.dumps(steps, sort_keys=True)
-
-
-def _variant_name(runs: list[Path], group: bool) -> str:
-    if not group:
-        return runs[0].resolve().name
-    names = {re.sub(rf"[-_./]?(seed|s)?[-_.]?{read_stored(run).seed}$", "", str(run.resolve())) for run in runs}
-    return Path(names.pop()).name if len(names) == 1 else runs[0].resolve().name

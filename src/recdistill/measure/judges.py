@@ -5,7 +5,7 @@ from typing import Any
 
 from recdistill.languages import Message, message
 from recdistill.measure.evidence import QUANTISED_KINDS
-from recdistill.measure.facts import Seen, WeightFacts
+from recdistill.measure.facts import Seen
 
 Asked = Mapping[str, object]
 """Dotted settings with their values, beside which one is judged."""
@@ -18,9 +18,6 @@ TYPES = {
     "fp16-mixed": ("float32", "float16"),
 }
 """Precision → type of the frozen weights, type of the products."""
-
-MOST_ALIKE = 0.05
-"""Correlation with the pretrained weights at most, of a model that is said to have lost what it learned."""
 
 Found = tuple[Message | tuple[Message, ...], bool]
 Judge = Callable[[Any, Seen, Asked], Found]
@@ -183,67 +180,6 @@ def gate_kind(asked: str, seen: Seen, _: Asked) -> Found:
     return message("seen_gate", kind=str(kind)), kind == asked
 
 
-def title_decay(asked: float, seen: Seen, _: Asked) -> Found:
-    weight = seen.get("titles_weight") or 0.0
-    # A weight of 0 is validation's choice: the likeness was computed, and then left out of every score.
-    words = (message("seen_titles_weight", weight=f"{weight:g}"), message("seen_no_decay"))
-    return words, (weight > 0) == (asked > 0)
-
-
-def title_encoder(asked: str, seen: Seen, _: Asked) -> Found:
-    found = seen.get("title_encoder")
-    if not found:
-        return message("seen_nothing_embedded"), False
-    most, cut = found["max_tokens"], {"cut": found["cut"], "texts": found["texts"]}
-    words: tuple[Message, ...] = (
-        message("seen_pooling", pooling=_pooling(found["pooling"])),
-        message("seen_no_limit", **cut) if most is None else message("seen_limit", most=most, **cut),
-    )
-    words += (message("seen_behind", prompt=repr(found["prompt"])),) if found.get("prompt") else ()
-    words += () if found.get("modules_file", True) else (message("seen_no_modules"),)
-    return words, True
-
-
-def llm_weights(asked: str, seen: Seen, _: Asked) -> Found:
-    return _weights(asked, seen.get("llm_weights"))
-
-
-def title_encoder_weights(asked: str, seen: Seen, _: Asked) -> Found:
-    found = seen.get("title_encoder")
-    return _weights(asked, found.get("weights") if found else None)
-
-
-def title_tuning(asked: int, seen: Seen, _: Asked) -> Found:
-    encoder = seen.get("title_encoder")
-    found = encoder.get("tuning") if encoder else None
-    if not found:
-        return message("seen_not_tuned"), encoder is not None and asked == 0
-    words = message(
-        "seen_tuned",
-        steps=found["steps"],
-        parameters=found["parameters"],
-        first=f"{found['first_loss']:.3f}",
-        last=f"{found['last_loss']:.3f}",
-    )
-    return words, found["steps"] == asked
-
-
-def _weights(asked: str, found: WeightFacts | None) -> Found:
-    if found is None:
-        return message("seen_nothing_loaded"), False
-    if found["correlation"] is None:
-        return message("seen_pretrained"), asked == "pretrained"
-    words = message(
-        "seen_weights", matrices=found["matrices"], values=found["values"], correlation=f"{found['correlation']:.3f}"
-    )
-    return words, asked == found["kind"] and abs(found["correlation"]) < MOST_ALIKE
-
-
-def _pooling(found: str | Mapping[str, Any]) -> str | Message:
-    """How texts became vectors: a recipe's own words, or a message as it was kept beside the embeddings."""
-    return found if isinstance(found, str) else message(found["key"], **found["values"])
-
-
 def targets(asked: str, seen: Seen, _: Asked) -> Found:
     train = seen.get("train", {})
     prompts, targets = train.get("prompts", 0), train.get("targets", 0)
@@ -277,39 +213,3 @@ def states(asked: bool, seen: Seen, _: Asked) -> Found:
     return message("seen_states", width=NOTHING if width is None else str(width)), width is not None and (
         width > 0
     ) == asked
-
-
-JUDGES: dict[str, Judge] = {
-    "blocks": blocks,
-    "history": history,
-    "gate": gate_kind,
-    "targets": targets,
-    "title_decay": title_decay,
-    "llm_weights": llm_weights,
-    "title_encoder": title_encoder,
-    "title_encoder_weights": title_encoder_weights,
-    "title_tuning": title_tuning,
-    "precision": precision_types,
-    "quantization": quantization,
-    "double": double,
-    "compute": compute,
-    "attention": attention_kernel,
-    "padding": padding,
-    "compiled": compiled,
-    "cuda_graphs": cuda_graphs,
-    "checkpointing": checkpointing,
-    "batch_size": batch_size,
-    "batch_tokens": batch_tokens,
-    "accumulate": accumulate,
-    "workers": workers,
-    "export_batch": export_batch,
-    "use_cache": use_cache,
-    "adapter_rank": is_exactly("adapter_rank"),
-    "experts": is_exactly("experts"),
-    "adapted": adapted,
-    "prompt": is_exactly("prompt"),
-    "head": is_exactly("head"),
-    "top_k": top_k,
-    "states": states,
-}
-"""Judges by the name that a setting's field has (`evidence`), in the order in which they are told."""

@@ -12,8 +12,9 @@ from typing import Any
 from recdistill.config import RunConfig
 from recdistill.config.rules import evidence_of
 from recdistill.languages import Message
+from recdistill.measure import judges, title_judges
 from recdistill.measure.facts import Judged, Seen
-from recdistill.measure.judges import JUDGES, Asked, Judge
+from recdistill.measure.judges import Asked, Judge
 
 
 @dataclass(frozen=True)
@@ -72,3 +73,39 @@ def _evidence(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
             yield from _evidence(value, f"{prefix}{one.name}.")
         elif name := evidence_of(one):
             yield f"{prefix}{one.name}", name
+
+
+JUDGES: dict[str, Judge] = {
+    "blocks": judges.blocks,
+    "history": judges.history,
+    "gate": judges.gate_kind,
+    "targets": judges.targets,
+    "title_decay": title_judges.title_decay,
+    "llm_weights": title_judges.llm_weights,
+    "title_encoder": title_judges.title_encoder,
+    "title_encoder_weights": title_judges.title_encoder_weights,
+    "title_tuning": title_judges.title_tuning,
+    "precision": judges.precision_types,
+    "quantization": judges.quantization,
+    "double": judges.double,
+    "compute": judges.compute,
+    "attention": judges.attention_kernel,
+    "padding": judges.padding,
+    "compiled": judges.compiled,
+    "cuda_graphs": judges.cuda_graphs,
+    "checkpointing": judges.checkpointing,
+    "batch_size": judges.batch_size,
+    "batch_tokens": judges.batch_tokens,
+    "accumulate": judges.accumulate,
+    "workers": judges.workers,
+    "export_batch": judges.export_batch,
+    "use_cache": judges.use_cache,
+    "adapter_rank": judges.is_exactly("adapter_rank"),
+    "experts": judges.is_exactly("experts"),
+    "adapted": judges.adapted,
+    "prompt": judges.is_exactly("prompt"),
+    "head": judges.is_exactly("head"),
+    "top_k": judges.top_k,
+    "states": judges.states,
+}
+"""Judges by the name that a setting's field has (`evidence`), in the order in which they are told."""

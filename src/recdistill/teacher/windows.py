@@ -60,7 +60,9 @@ class Overlapping(ReadWindows):
     def training(self) -> Windows:
         """Windows in which every training target stands once; with windows `last`, each user's latest ones."""
         if self.config.targets == "every":
-            return training_windows(self.data, self.length, "last" if self.config.windows == "last" else "all")
+            if self.config.windows == "sliding":
+                raise ValueError("streams do not overlap")
+            return training_windows(self.data, self.length, self.config.windows)
         return history_windows(self.data, self.data.targets("train"), self.length)
 
     def export(self) -> Windows:

@@ -11,7 +11,7 @@ from recdistill.config import DataConfig
 from recdistill.data.about import EventCounts
 from recdistill.data.interactions import Interactions, select
 from recdistill.data.planted import PlantedSource
-from recdistill.data.sources import Source
+from recdistill.data.source import Source
 from recdistill.data.streamed.read import StoredEvents, read_stored
 from recdistill.data.streamed.select import select_stored
 from recdistill.data.streamed.values import NeedsAllError
@@ -65,7 +65,7 @@ def read_interactions(source: Source | PlantedSource, config: DataConfig, scratc
     as a whole (ids as floats, numbers beside date-times), have all of it read into memory after all; that is told.
 
     Raises:
-        UserError: see :meth:`recdistill.data.sources.Source.read_interactions`.
+        UserError: see :meth:`recdistill.data.source.Source.read_interactions`.
     """
     with_ratings = config.min_rating is not None
     if isinstance(source, Source) and _is_large(source) and (source.columns.rating or not with_ratings):
