@@ -3,8 +3,8 @@ r"""What the reading of titles is worth to a student by itself, and how much of 
     recdistill prepare --config my.yaml
     python benchmarks/titles.py runs/mine --out runs/titles --epochs 6 --seeds 1 2
 
-No teacher takes part: each arm is the default student, trained on the data alone, and arms differ in what its item
-vectors see.
+No teacher takes part: each variant is the default student, trained on the data alone, and variants differ in what its
+item vectors see.
 
     plain       ids alone
     titles      ids and titles as `--encoder` reads them (minilm, llm, a folder)
@@ -16,13 +16,13 @@ vectors see.
 Before such a name may stand another encoder, `llm:titles`, or several, `minilm+llm:titles`, whose whitened embeddings
 are set side by side. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
 alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
-(distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@likeness` trains nothing: items are ranked by
+(distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@similarity` trains nothing: items are ranked by
 title similarity, as in the teacher's third part; `titles@plus` adds that to the scores of the student of `titles`, with
 a weight chosen on every other one of at most 10,000 users.
 
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
-of ranks and a line of JSON in `titles.jsonl` for each arm and seed; what is there is not trained again, and an
-interrupted training goes on. The table at the end sets each arm beside those that differ from it in one thing, with
+of ranks and a line of JSON in `titles.jsonl` for each variant and seed; what is there is not trained again, and an
+interrupted training goes on. The table at the end sets each variant beside those that differ from it in one thing, with
 paired sign flips over users and 95 % intervals; both hold the seeds fixed.
 """
 
@@ -57,7 +57,7 @@ from recdistill.training.correction import TITLE_WEIGHTS
 from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer
 from recdistill.training.titled_student import titled_student
-from title_arms import LIKENESS, PLUS, READINGS, Arm, without_plus
+from title_variants import PLUS, READINGS, SIMILARITY, Variant, without_plus
 
 FEW = 5
 """Targets with fewer training interactions than this are told apart."""
@@ -72,21 +72,23 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="a run that was prepared")
     parser.add_argument("--out", type=Path, required=True, help="folder for lines and ranks")
-    parser.add_argument("--arms", nargs="+", default=["plain", "titles", "shuffled"])
+    parser.add_argument("--variants", nargs="+", default=["plain", "titles", "shuffled"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--beta2", type=float, default=StudentConfig().train.beta2, help="as student.train.beta2")
     parser.add_argument("--loss", default="cross_entropy", choices=["cross_entropy", "auto"], help="student.loss.name")
     parser.add_argument("--encoder", default="minilm", help="as teacher.title_encoder")
-    parser.add_argument("--steps", type=int, default=60, help="of the tuned arms")
-    parser.add_argument("--tuning_seed", type=int, help="of the tuned arms' encoders; their students' own otherwise")
+    parser.add_argument("--steps", type=int, default=60, help="of the tuned variants")
+    parser.add_argument(
+        "--tuning_seed", type=int, help="of the tuned variants' encoders; their students' own otherwise"
+    )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     data = PreparedData.load(arguments.run / "prepare")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for seed in arguments.seeds:
-        for name in arguments.arms:
+        for name in arguments.variants:
             folder = ranks_folder(arguments.out, name, seed)
             if not (folder / "ranks.npy").is_file():
                 line = train_arm(name, seed, data, arguments, folder)
@@ -96,28 +98,32 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def ranks_folder(out: Path, name: str, seed: int) -> Path:
-    """Where an arm's ranks lie."""
+    """Where a variant's ranks lie."""
     return out / f"{name}-{seed}".replace(":", "_").replace("/", "_")
 
 
 def train_arm(
     name: str, seed: int, data: PreparedData, arguments: argparse.Namespace, folder: Path
 ) -> Mapping[str, Any]:
-    """One arm: its line, its ranks written to `folder`."""
+    """One variant: its line, its ranks written to `folder`."""
     began = time.process_time()
-    arm = Arm.of(name, arguments.encoder)
-    config = arm.config(seed, arguments)
-    titles = torch.zeros(data.num_items + 1, 1) if arm.reading == "plain" else arm_titles(arm, seed, data, arguments)
+    variant = Variant.of(name, arguments.encoder)
+    config = variant.config(seed, arguments)
+    titles = (
+        torch.zeros(data.num_items + 1, 1)
+        if variant.reading == "plain"
+        else variant_titles(variant, seed, data, arguments)
+    )
     read = time.process_time() - began
     folder.mkdir(parents=True, exist_ok=True)
-    likeness = Likeness(whiten(titles, config.teacher.title_dim), data, config.student.max_length)
-    uses, weight = arm.use.split(","), None
-    if LIKENESS in uses:
-        scorer: Scorer = likeness
+    similarity = Likeness(whiten(titles, config.teacher.title_dim), data, config.student.max_length)
+    uses, weight = variant.use.split(","), None
+    if SIMILARITY in uses:
+        scorer: Scorer = similarity
     elif PLUS in uses:
         student = student_of(name, config, titles, data, ranks_folder(arguments.out, without_plus(name), seed))
-        weight = best_weight(student, likeness, data)
-        scorer = Sum(student, likeness, weight)
+        weight = best_weight(student, similarity, data)
+        scorer = Sum(student, similarity, weight)
     else:
         scorer = trained_scorer(name, config, titles, data, arguments, folder)
     trained = time.process_time() - began - read
@@ -125,14 +131,14 @@ def train_arm(
     write_array(folder / "ranks.npy", ranking.ranks)
     values, few = ndcg(ranking.ranks), few_trained(data)
     return {
-        "arm": name,
+        "variant": name,
         "seed": seed,
-        "epochs": 0 if LIKENESS in uses else arguments.epochs,
-        "likeness": weight,
+        "epochs": 0 if SIMILARITY in uses else arguments.epochs,
+        "similarity": weight,
         "beta2": arguments.beta2,
         "loss": arguments.loss,
-        "encoder": arm.encoder,
-        "steps": arguments.steps if arm.reading.startswith("tuned") else 0,
+        "encoder": variant.encoder,
+        "steps": arguments.steps if variant.reading.startswith("tuned") else 0,
         "users": len(values),
         "ndcg@10": round(float(values.mean()), 5),
         "ndcg@10 few": round(float(values[few].mean()), 5) if few.any() else None,
@@ -167,17 +173,17 @@ def trained_scorer(
 class Sum:
     """A student's scores and, with a weight, those of title similarity."""
 
-    def __init__(self, student: Scorer, likeness: Scorer, weight: float) -> None:
-        self.student, self.likeness, self.weight = student, likeness, weight
+    def __init__(self, student: Scorer, similarity: Scorer, weight: float) -> None:
+        self.student, self.similarity, self.weight = student, similarity, weight
 
     def score(self, users: IntArray, positions: IntArray) -> torch.Tensor:
         """Scores (B, N + 1)."""
         scores = self.student.score(users, positions)
-        return scores + self.weight * self.likeness.score(users, positions) if self.weight else scores
+        return scores + self.weight * self.similarity.score(users, positions) if self.weight else scores
 
 
 def student_of(name: str, config: RunConfig, titles: torch.Tensor, data: PreparedData, folder: Path) -> Scorer:
-    """The student that another arm trained."""
+    """The student that another variant trained."""
     if not (folder / "ranks.npy").is_file():
         raise SystemExit(f"{name}: train {without_plus(name)} first")
     student = titled_student(config, data.num_items, titles)
@@ -187,21 +193,21 @@ def student_of(name: str, config: RunConfig, titles: torch.Tensor, data: Prepare
     return student_sequence_scorer(student, data, "cpu")
 
 
-def best_weight(student: Scorer, likeness: Scorer, data: PreparedData) -> float:
+def best_weight(student: Scorer, similarity: Scorer, data: PreparedData) -> float:
     """The weight of title similarity with the best NDCG@10."""
     targets = data.targets("validation")
     some = Targets(targets.users[:CHOOSERS:2], targets.positions[:CHOOSERS:2])
     found = {
-        one: validation_metrics(Sum(student, likeness, one), data, EvaluateConfig(), some) for one in TITLE_WEIGHTS
+        one: validation_metrics(Sum(student, similarity, one), data, EvaluateConfig(), some) for one in TITLE_WEIGHTS
     }
     return max(TITLE_WEIGHTS, key=lambda one: found[one]["ndcg@10"])
 
 
-def arm_titles(arm: Arm, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:
-    """Title embeddings of an arm: fp32 (N + 1, H), numbers of half precision as in a store of outputs."""
-    weights, tuned = READINGS[arm.reading]
+def variant_titles(variant: Variant, seed: int, data: PreparedData, arguments: argparse.Namespace) -> torch.Tensor:
+    """Title embeddings of a variant: fp32 (N + 1, H), numbers of half precision as in a store of outputs."""
+    weights, tuned = READINGS[variant.reading]
     found = []
-    for encoder in arm.encoder.split("+"):
+    for encoder in variant.encoder.split("+"):
         kind = "llm_weights" if encoder == "llm" else "title_encoder_weights"
         config = TeacherConfig(
             title_encoder=encoder,
@@ -227,11 +233,11 @@ def few_trained(data: PreparedData) -> NDArray[np.bool_]:
 
 
 def table(data: PreparedData, arguments: argparse.Namespace) -> str:
-    """Each arm's mean, and what is told of what: gain, interval, p; all of it once more for targets with few
+    """Each variant's mean, and what is told of what: gain, interval, p; all of it once more for targets with few
     interactions.
     """
-    names, seeds = arguments.arms, arguments.seeds
-    arms = {name: Arm.of(name, arguments.encoder) for name in names}
+    names, seeds = arguments.variants, arguments.seeds
+    variants = {name: Variant.of(name, arguments.encoder) for name in names}
     values = {
         name: np.stack([ndcg(np.load(ranks_folder(arguments.out, name, seed) / "ranks.npy")) for seed in seeds])
         for name in names
@@ -247,7 +253,7 @@ def table(data: PreparedData, arguments: argparse.Namespace) -> str:
         lines.append(f"{name:15} {found.mean():.4f}{rare}   seeds {each}")
     for one in names:
         for other in names:
-            if one != other and arms[one].controls(arms[other]):
+            if one != other and variants[one].controls(variants[other]):
                 gap = values[one].mean(axis=0) - values[other].mean(axis=0)
                 told = f"{one} - {other}: {difference(users, gap, values[other].mean())}"
                 if few.any() and (base := values[other][:, few].mean()):

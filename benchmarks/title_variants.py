@@ -1,4 +1,4 @@
-"""The arms of benchmarks/titles.py: what a student's item vectors see, by name."""
+"""The variants of benchmarks/titles.py: what a student's item vectors see, by name."""
 
 import argparse
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ READINGS: dict[str, tuple[Weights, bool]] = {
 }
 CONTROLS = {"titles": ("shuffled", "random"), "tuned": ("tuned-shuffled", "titles"), "tuned-shuffled": ("shuffled",)}
 """What a reading is set beside."""
-LIKENESS, PLUS = "likeness", "plus"
+SIMILARITY, PLUS = "similarity", "plus"
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """What a student's item vectors see: `plain`, or `[encoder:]reading[@use]`."""
 
     reading: str
@@ -28,17 +28,17 @@ class Arm:
     use: str = ""
 
     @classmethod
-    def of(cls, name: str, encoder: str) -> "Arm":
+    def of(cls, name: str, encoder: str) -> "Variant":
         """Take a name apart; `encoder` is that of names without one."""
         rest, _, use = name.partition("@")
         own, _, reading = rest.rpartition(":")
         if reading == "plain":
             return cls("plain")
         if reading not in READINGS:
-            raise SystemExit(f"{name}: no such arm; one of plain, {', '.join(READINGS)}")
+            raise SystemExit(f"{name}: no such variant; one of plain, {', '.join(READINGS)}")
         return cls(reading, own or encoder, use)
 
-    def controls(self, other: "Arm") -> bool:
+    def controls(self, other: "Variant") -> bool:
         """Whether the other is this one but for one thing."""
         if other.reading == "plain" or self.reading == "plain":
             return self.reading != "plain"
@@ -59,7 +59,7 @@ class Arm:
         changes: dict[str, Any] = {"embedding_weight": 1.0}
         dim = TeacherConfig().title_dim
         for use in filter(None, self.use.split(",")):
-            if use in (LIKENESS, PLUS):
+            if use in (SIMILARITY, PLUS):
                 continue
             if use in ("start", "both"):
                 changes |= {"start": "titles", "embedding_weight": float(use == "both")}
@@ -82,7 +82,7 @@ class Arm:
 
 
 def without_plus(name: str) -> str:
-    """The arm whose student `name` takes."""
+    """The variant whose student `name` takes."""
     rest, _, use = name.partition("@")
     uses = [one for one in use.split(",") if one != PLUS]
     return "@".join(filter(None, [rest, ",".join(uses)]))
