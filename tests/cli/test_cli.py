@@ -88,6 +88,7 @@ def test_a_lack_of_memory_is_one_line_of_any_command(
     [
         (["report", "runs/mine"], "runs/mine: this command takes no such word; name a run by --run runs/mine"),
         (["configs", "mine"], "mine: this command takes no such word"),
+        ([], "missing: a command; recdistill --help lists them"),
         (["recommend"], "missing: run, history; --help shows them"),
         (["fetch", "smollm3"], "name: smollm3 is not one of ml-100k, smollm2, minilm, all; did you mean smollm2?"),
         (["recommend", "runs/mine", "Heat", "--top_k", "ten"], "top_k: ten is not a whole number"),

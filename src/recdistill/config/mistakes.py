@@ -26,6 +26,7 @@ NOT_ACCEPTED = re.compile(
 OPTION = re.compile(r"unrecognized arguments: (--[^ =]+)")
 COMMAND = re.compile(r"argument command: invalid choice: '([^']*)' \(choose from (.*)\)")
 CHOICE = re.compile(r"argument (\S+): invalid choice: '([^']*)' \(choose from (.*)\)")
+NO_COMMAND = 'expected "command" to be one of'
 WORD = re.compile(r"unrecognized arguments: ([^-\s]\S*)")
 MISSING = re.compile(r"the following arguments are required: (.*)")
 """The forms of jsonargparse's and argparse's complaints, each on one line."""
@@ -122,6 +123,8 @@ def told(complaint: str, known: Mapping[str, object], options: Iterable[str] = (
 
 def _wrong_words(complaint: str, options: Iterable[str]) -> str:
     """What is wrong with words of a command that are no options, or the complaint itself."""
+    if complaint.startswith(NO_COMMAND):
+        return "missing: a command; recdistill --help lists them"
     if found := TYPE.search(complaint):
         kinds = {"int": int, "float": float}
         return f"{found[1]}: {found[3].strip()} is not a {WORDS[kinds[found[2]]]}"
