@@ -7,6 +7,7 @@ Values out of range and combinations that make no sense are refused when the obj
 from recdistill.config.data import BadRowsChoice, DataConfig, Duplicates, Split
 from recdistill.config.distill import DistillConfig, DLLM2RecConfig, Selection
 from recdistill.config.evaluate import BASELINES, BaselineName, EvaluateConfig
+from recdistill.config.experts import AdapterConfig, GateConfig
 from recdistill.config.export import ExportConfig
 from recdistill.config.loss import LossConfig, LossName
 from recdistill.config.report import ReportConfig
@@ -15,10 +16,8 @@ from recdistill.config.run import RunConfig
 from recdistill.config.source import ColumnsConfig, Decimal, ItemsFormConfig, PlantedConfig, Source, plain_separator
 from recdistill.config.student import StudentBlock, StudentConfig, StudentModel
 from recdistill.config.teacher import (
-    AdapterConfig,
     Attention,
     ComputeType,
-    GateConfig,
     Padding,
     Precision,
     Quantization,

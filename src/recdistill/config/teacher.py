@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
+from recdistill.config.experts import AdapterConfig, GateConfig
 from recdistill.config.rules import (
     ABOVE_ZERO,
     FRACTION,
@@ -30,36 +31,6 @@ Weights = Literal["pretrained", "shuffled", "random"]
 
 
 NONE_OR_SEVERAL = Range(lambda value: value == 0 or value >= 2, "0, or 2 or more")
-GATED = given("teacher.gate.kind", "causal", "instance")
-
-
-@dataclass(frozen=True)
-class GateConfig:
-    """The router: the student's user embedding → weights of the experts."""
-
-    kind: Literal["none", "instance", "causal"] = setting("causal", evidence="gate")
-    """none: plain LoRA. instance: one set of weights per prompt (iLoRA). causal: one per item, from the history so
-    far."""
-    router: Literal["linear", "mlp"] = setting("linear", read_with=GATED)
-    """linear, or mlp: one hidden layer with GELU."""
-    hidden_dim: int = setting(128, POSITIVE, read_with=(GATED, given("teacher.gate.router", "mlp")))
-    """Width of the MLP router's hidden layer."""
-
-
-@dataclass(frozen=True)
-class AdapterConfig:
-    """Gated LoRA experts around frozen layers."""
-
-    rank: int = setting(8, POSITIVE, evidence="adapter_rank")
-    """Rank R of all experts together; a multiple of `experts`."""
-    experts: int = setting(4, POSITIVE, read_with=GATED, evidence="experts")
-    """Number of experts E; each owns R/E ranks."""
-    alpha: float = setting(32.0, POSITIVE)
-    """LoRA's alpha: with a uniform gate the adapter's output is scaled by alpha/R."""
-    dropout: float = setting(0.1, FRACTION)
-    """Dropout on the adapter's input while training."""
-    layers: tuple[str, ...] = setting(("q_proj", "v_proj"), evidence="adapted")
-    """Names of the linear layers that get adapters, in every block."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +119,7 @@ class TeacherConfig:
     higher, the more the teacher must read (DropoutNet, Volkovs et al. 2017); for rare items."""
     head_dim: int = setting(64, POSITIVE)
     """Width of the space in which the head compares states with items."""
-    folds: int = setting(
-        0, Range(lambda folds: folds == 0 or folds >= 2, "0, or 2 or more"), read_with=given("export.enabled", True)
-    )
+    folds: int = setting(0, NONE_OR_SEVERAL, read_with=given("export.enabled", True))
     """F of 2 or more: F more students and teachers, each blind to one F-th of the users, write the outputs for the
     training targets of those users. 0: the teacher writes outputs for the targets that it was trained on."""
     gate: GateConfig = field(default_factory=GateConfig)
@@ -204,16 +173,9 @@ class TeacherConfig:
             raise UserError(
                 "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
             )
-        check_ranges(self.gate, "teacher.gate")
-        check_ranges(self.adapter, "teacher.adapter")
+        self.gate.check("teacher.gate")
+        self.adapter.check("teacher.adapter")
         self.title_tuning.check("teacher.title_tuning")
-        require(bool(self.adapter.layers), "teacher.adapter.layers", self.adapter.layers, "one name at least")
-        require(
-            self.adapter.rank % self.adapter.experts == 0,
-            "teacher.adapter.rank",
-            self.adapter.rank,
-            f"a multiple of teacher.adapter.experts ({self.adapter.experts})",
-        )
         if self.gate.kind == "instance" and self.targets == "every":
             raise UserError(
                 "teacher.gate.kind: instance sees the whole history, so targets: every would leak the future; "
