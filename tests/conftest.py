@@ -45,9 +45,12 @@ def _freeze() -> None:
     _frozen_modules = len(sys.modules)
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def _freeze_what_was_imported() -> None:
-    """The package collects garbage after each step: half a second each time where it walks through transformers."""
+    """The package collects garbage after each step: half a second each time where it walks through transformers.
+
+    A test may be the first to import a part of it, so that this is looked after before each.
+    """
     if len(sys.modules) > _frozen_modules + 100:
         _freeze()
 

@@ -1,4 +1,4 @@
-"""Processes that are killed in the middle: forked from one that has imported the package, which takes ten seconds."""
+"""Processes of their own: forked from one that has imported the package, which takes ten seconds."""
 
 import gc
 import multiprocessing
@@ -7,85 +7,99 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from multiprocessing.context import ForkServerContext
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 
 @cache
 def _server() -> ForkServerContext:
     """It has run nothing of torch, so what it forks is like a process of its own."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["recdistill.cli", "recdistill.pipeline"])
+    server.set_forkserver_preload(["preloaded"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # it finds its modules as a process of its own does
+        forkserver.ensure_running()
     return server
 
 
-def killed_after(step: str, checkpoints: int, command: Sequence[str], stderr: Path) -> int | None:
-    """Run a command in a process that kills itself once it has written so many checkpoints of a step.
+def started(
+    stderr: Path, work: Callable[..., object], *arguments: object, told: Mapping[str, object] | None = None
+) -> ForkServerProcess:
+    """A process that has begun some work.
 
     Args:
-        step: the name of its folder.
-        checkpoints: how many are written before the end.
-        command: words behind `recdistill`.
         stderr: new file that takes what it says.
-
-    Returns:
-        The process's exit code, negative where it was ended by a signal.
+        work: must be found by its module's name.
+        arguments: of `work`.
+        told: environment variables, if any, beside those of this process.
     """
-    process = _server().Process(target=_run, args=(step, checkpoints, list(command), stderr))
+    process = _server().Process(target=_begin, args=(stderr, {**os.environ, **(told or {})}, work, arguments))
     process.start()
-    process.join()
-    return process.exitcode
+    return process
 
 
-def ended_with_full_disk(most: int, command: Sequence[str], stderr: Path) -> int | None:
-    """Run a command in a process that may write no file beyond so many bytes.
-
-    Args:
-        most: bytes of a file.
-        command: words behind `recdistill`.
-        stderr: new file that takes what it says.
-
-    Returns:
-        The process's exit code, negative where it was ended by a signal.
-    """
-    process = _server().Process(target=_run_limited, args=(most, list(command), stderr))
-    process.start()
-    process.join()
-    return process.exitcode
-
-
-def _run_limited(most: int, command: list[str], stderr: Path) -> None:
-    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    from recdistill.cli import main
-
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    sys.exit(main(command))
-
-
-def bench_killed_after(row: int, command: Sequence[str], stderr: Path) -> int | None:
-    """Run a bench in a process that kills itself once it has written so many rows; its cells are forked from it.
-
-    Args:
-        row: how many are written before the end.
-        command: words behind `recdistill`.
-        stderr: new file that takes what it says.
-
-    Returns:
-        The process's exit code, negative where it was ended by a signal.
-    """
-    process = _server().Process(target=_run_bench, args=(row, list(command), stderr))
-    process.start()
-    process.join()
-    return process.exitcode
-
-
-def _run_bench(rows: int, command: list[str], stderr: Path) -> None:
+def _begin(
+    stderr: Path, told: Mapping[str, object], work: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
     gc.freeze()
+    os.environ.update({name: str(value) for name, value in told.items()})
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    work(*arguments)
+
+
+def command(words: list[str]) -> None:
+    """What a process does that is a command: its words behind `recdistill`."""
     from recdistill.cli import main
+
+    sys.exit(main(words))
+
+
+def ended(words: Sequence[str], stderr: Path, before: Callable[..., None], *arguments: object) -> int | None:
+    """Run a command in a process where something has been changed before.
+
+    Args:
+        words: behind `recdistill`.
+        stderr: new file that takes what it says.
+        before: what changes it: :func:`kill_after`, :func:`kill_bench_after` or :func:`fill_disk_at`.
+        arguments: of `before`.
+
+    Returns:
+        The process's exit code, negative where it was ended by a signal.
+    """
+    process = started(stderr, _changed, list(words), before, arguments)
+    process.join()
+    return process.exitcode
+
+
+def _changed(words: list[str], before: Callable[..., None], arguments: tuple[object, ...]) -> None:
+    before(*arguments)
+    command(words)
+
+
+def kill_after(step: str, checkpoints: int) -> None:
+    """The process kills itself once it has written so many checkpoints of a step, which is its folder's name."""
+    from recdistill.training import checkpoint, loop
+
+    written: list[str] = []
+    write = checkpoint.save_checkpoint
+
+    def save_checkpoint(folder: Path, *rest: Any) -> None:
+        write(folder, *rest)
+        written.append(folder.name)
+        if written.count(f"{step}.partial") == checkpoints:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(loop)["save_checkpoint"] = save_checkpoint
+
+
+def kill_bench_after(rows: int) -> None:
+    """A bench kills itself once it has written so many rows; its cells are forked from it."""
     from recdistill.experiments.bench import runner
     from small_chain import fork_cells
 
@@ -100,26 +114,25 @@ def _run_bench(rows: int, command: list[str], stderr: Path) -> None:
 
     vars(runner)["add_row"] = add_row
     fork_cells()
-    sys.exit(main(command))
 
 
-def _run(step: str, checkpoints: int, command: list[str], stderr: Path) -> None:
-    gc.freeze()
-    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    from recdistill.cli import main
-    from recdistill.training import checkpoint, loop
+def fill_disk_at(most: int) -> None:
+    """The process may write no file beyond so many bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
-    written: list[str] = []
-    write = checkpoint.save_checkpoint
 
-    def save_checkpoint(folder: Path, *rest: Any) -> None:
-        write(folder, *rest)
-        written.append(folder.name)
-        if written.count(f"{step}.partial") == checkpoints:
-            os.kill(os.getpid(), signal.SIGKILL)
+def modules_of_a_command(stderr: Path) -> set[str]:
+    """Names of the modules that a command has imported when it begins its work."""
+    process = started(stderr, _write_modules, stderr.with_suffix(".modules"))
+    process.join()
+    assert process.exitcode == 0, stderr.read_text()
+    return set(stderr.with_suffix(".modules").read_text().split())
 
-    vars(loop)["save_checkpoint"] = save_checkpoint
-    sys.exit(main(command))
+
+def _write_modules(path: Path) -> None:
+    import recdistill.pipeline  # noqa: F401
+
+    path.write_text("\n".join(sys.modules))
 
 
 def together(size: int, work: Callable[..., object], arguments: Sequence[object], stderr: Path) -> list[int | None]:
@@ -137,27 +150,12 @@ def together(size: int, work: Callable[..., object], arguments: Sequence[object]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
+    of_all = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = []
     for rank in range(size):
-        told: dict[str, object] = {
-            **os.environ,
-            "RANK": rank,
-            "LOCAL_RANK": rank,
-            "WORLD_SIZE": size,
-            "LOCAL_WORLD_SIZE": size,
-        }
-        told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+        told = of_all | {"RANK": rank, "LOCAL_RANK": rank, "TORCHELASTIC_RUN_ID": "test"}
         said = stderr.with_name(f"{stderr.name}{rank}")
-        processes.append(_server().Process(target=_work_together, args=(told, work, list(arguments), said)))
-    for process in processes:
-        process.start()
+        processes.append(started(said, work, *arguments, told=told))
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
-
-
-def _work_together(told: dict[str, object], work: Callable[..., object], arguments: list[object], stderr: Path) -> None:
-    gc.freeze()
-    os.environ.update({name: str(value) for name, value in told.items()})
-    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-    work(*arguments)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from chain import options, write_interactions
-from processes import ended_with_full_disk
+from processes import ended, fill_disk_at
 from recdistill.cli import main
 
 Fail = Callable[..., str]
@@ -255,7 +255,7 @@ def test_unknown_thing_to_fetch(capsys: pytest.CaptureFixture[str]) -> None:
 def test_full_disk(tmp_path: Path, tiny_llm: Path, events: Path, step: str, limit: int) -> None:
     """A limit on the size of files stands in for a disk that is full: writing ends in the middle, by an error."""
     arguments = options(tmp_path / "run", tiny_llm, events, "--student.embedding_dim=64")
-    status = ended_with_full_disk(limit, [step, *arguments], tmp_path / "stderr")
+    status = ended([step, *arguments], tmp_path / "stderr", fill_disk_at, limit)
     said = (tmp_path / "stderr").read_text()
     assert status == 2, said
     (line,) = said.splitlines()

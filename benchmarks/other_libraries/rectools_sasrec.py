@@ -70,7 +70,7 @@ class RecToolsScorer:
         return scores
 
 
-class Watch(lightning.Callback):
+class Watch(lightning.Callback):  # type: ignore[misc]
     """Reads the curve after each epoch, and stops training where it gets no better."""
 
     def __init__(self, data: PreparedData, curve: Curve, patience: int, until: float) -> None:

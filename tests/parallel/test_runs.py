@@ -2,11 +2,10 @@
 
 import csv
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +15,12 @@ from safetensors.torch import load_file
 
 from chain import STEPS, options, write_interactions
 from parallel.faults import without_memory, without_room_for_a_shard
-from processes import together
+from parallel.forked import launch
+from processes import command, started, together
 from recdistill.cli import main
 from recdistill.storage.files import read_json
 
 NO_DROPOUT = ("--student.dropout=0", "--teacher.adapter.dropout=0", "--distill.dropout=0", "--export.shard_rows=40")
-
-
-def command(words: list[str]) -> None:
-    """What each of several processes does."""
-    sys.exit(main(words))
 
 
 @pytest.fixture(scope="module")
@@ -186,37 +181,26 @@ def test_a_language_model_spread_over_two_trains_reads_and_ranks_as_one(one: Pat
     assert kept[0]["ndcg@10"] == pytest.approx(kept[1]["ndcg@10"], abs=0.02)
 
 
-def launch(folder: Path, words: list[str], *more: str) -> "subprocess.Popen[str]":
-    """A command that starts its processes itself."""
-    line = [sys.executable, "-m", "recdistill", "student", *words, f"--run={folder}", *more]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+CHECKPOINT = "student.partial/checkpoint.safetensors"
+LONG = ("--student.train.max_epochs=100000", "--student.train.patience=0", "--student.train.checkpoint_seconds=0")
 
 
-def wait_for_checkpoint(run: Path, process: "subprocess.Popen[str]") -> None:
+def wait_for(happened: Callable[[], bool], goes_on: Callable[[], bool]) -> None:
     end = time.monotonic() + 120
-    while not (run / "student.partial" / "checkpoint.safetensors").is_file():
-        assert process.poll() is None, process.communicate()
+    while not happened():
+        assert goes_on()
         assert time.monotonic() < end
         time.sleep(0.05)
 
 
-LONG = (
-    "--devices=2",
-    "--student.train.max_epochs=100000",
-    "--student.train.patience=0",
-    "--student.train.checkpoint_seconds=0",
-)
-
-
-def test_a_process_that_is_killed_ends_all_in_one_line_and_the_run_goes_on_with_another_number(
-    folder: Path, words: list[str]
-) -> None:
-    run = folder / "killed"
-    process = launch(run, words, *LONG)
-    wait_for_checkpoint(run, process)
+@pytest.fixture(scope="module")
+def killed(folder: Path, words: list[str]) -> Path:
+    """A run of a student by two processes that the command itself has started, one of which was killed."""
+    run, line = folder / "killed", [sys.executable, "-m", "recdistill", "student", *words, "--devices=2", *LONG]
+    process = subprocess.Popen([*line, f"--run={run}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    wait_for((run / CHECKPOINT).is_file, lambda: process.poll() is None)
     others = psutil.Process(process.pid).children(recursive=True)
-    second = next(each for each in others if each.environ().get("RANK") == "1")
-    second.kill()
+    next(each for each in others if each.environ().get("RANK") == "1").kill()
     said = process.communicate(timeout=120)[1].splitlines()
     assert process.returncode == 1
     assert said == [
@@ -224,18 +208,22 @@ def test_a_process_that_is_killed_ends_all_in_one_line_and_the_run_goes_on_with_
         "from what was saved"
     ]
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in others)
-    saved = (run / "student.partial" / "checkpoint.safetensors").read_bytes()
-    process = launch(run, words, *LONG, "--devices=3")
-    end = time.monotonic() + 120
-    while (run / "student.partial" / "checkpoint.safetensors").read_bytes() == saved:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=120)[1].splitlines()
-    assert process.returncode == 143
-    assert len(said) == 1
-    assert said[0].startswith("recdistill: terminated; saved: the student after ")
+    return run
+
+
+def test_a_process_that_is_killed_ends_all_in_one_line_and_the_run_goes_on_with_another_number(
+    folder: Path, killed: Path, words: list[str]
+) -> None:
+    saved, said = (killed / CHECKPOINT).read_bytes(), folder / "goes-on.stderr"
+    line = ["student", *words, *LONG, f"--run={killed}", "--devices=3"]
+    process = started(said, launch, line, said)
+    wait_for(lambda: (killed / CHECKPOINT).read_bytes() != saved, process.is_alive)
+    process.terminate()
+    process.join(120)
+    assert process.exitcode == 143
+    (told,) = said.read_text().splitlines()
+    assert told.startswith("recdistill: terminated; saved: the student after ")
+    assert [(folder / f"goes-on.stderr{rank}").read_text() for rank in range(3)] == [""] * 3
 
 
 def test_a_mistake_is_told_by_each_process_that_nobody_speaks_for(folder: Path, words: list[str]) -> None:

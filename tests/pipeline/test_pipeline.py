@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import recdistill
 from chain import NUM_ITEMS, STEPS, options, write_interactions
-from processes import killed_after
+from processes import ended, kill_after, modules_of_a_command
 from recdistill.cli import main
 from recdistill.config import ExportConfig, ReportConfig, RunConfig, TeacherConfig
 from recdistill.errors import UserError
@@ -393,8 +394,10 @@ def test_steps_that_the_settings_leave_out_are_not_told_though_an_earlier_run_le
     assert list(read_stored(run).steps()) == [step for step in STEPS if step != "report"]
 
 
+ONE_EPOCH = "--teacher.train.max_epochs=1"
 VARIANTS = {
     "the paper's teacher": (
+        ONE_EPOCH,
         "--teacher.prompt=text",
         "--teacher.targets=last",
         "--teacher.gate.kind=instance",
@@ -402,8 +405,13 @@ VARIANTS = {
         "--teacher.head=plain",
     ),
     "gru4rec": ("--student.model=gru4rec", "--distill.method=topk_kl"),
-    "global time": ("--data.split=global_time", "--data.validation_fraction=0.2", "--data.test_fraction=0.2"),
-    "sampled rows": ("--data.limit_rows=120", "--student.loss.name=gbce", "--student.loss.negatives=8"),
+    "global time": (
+        ONE_EPOCH,
+        "--data.split=global_time",
+        "--data.validation_fraction=0.2",
+        "--data.test_fraction=0.2",
+    ),
+    "sampled rows": (ONE_EPOCH, "--data.limit_rows=120", "--student.loss.name=gbce", "--student.loss.negatives=8"),
     "dllm2rec, selected": (
         "--distill.method=dllm2rec",
         "--distill.selection=student_misses",
@@ -413,6 +421,7 @@ VARIANTS = {
     "mixed histories": ("--export.mixed_histories=9", "--distill.method=full_catalog_ce"),
     "validation, unfiltered": ("--evaluate.split=validation", "--evaluate.filter_seen=false"),
     "QLoRA, packed, by tokens": (
+        ONE_EPOCH,
         "--teacher.quantization=nf4",
         "--teacher.prompt=text",
         "--teacher.padding=packed",
@@ -421,27 +430,38 @@ VARIANTS = {
         "--export.batch_size=auto",
     ),
     "a growing cache": (
+        ONE_EPOCH,
         "--teacher.targets=last",
         "--export.use_cache=true",
         "--export.states=false",
         "--student.train.batch_tokens=100",
         "--distill.train.batch_tokens=100",
     ),
-    "compiled": ("--teacher.compile=true", "--teacher.compile_buckets=2"),
-    "recompute and text": ("--teacher.prompt=text", "--teacher.gradient_checkpointing=true", "--teacher.layers=null"),
+    "compiled": (ONE_EPOCH, "--teacher.compile=true", "--teacher.compile_buckets=2"),
+    "recompute and text": (
+        ONE_EPOCH,
+        "--teacher.prompt=text",
+        "--teacher.gradient_checkpointing=true",
+        "--teacher.layers=null",
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def varied(do: Run, copied: Run) -> Run:
-    """The run with a variant's settings, done to the end once; from the finished one, where its data are the same."""
+    """The run with a variant's settings, done to the end once; from the finished one, where its data are the same.
+
+    Its figures are drawn and no room is made for their labels, which is half of what drawing costs.
+    """
 
     @cache
     def varied(variant: str) -> Path:
         settings = VARIANTS[variant]
         if not any(option.startswith("--data.") for option in settings):
             copied(variant)
-        return do(variant, *settings)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+            return do(variant, *settings)
 
     return varied
 
@@ -547,7 +567,7 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
     run = folder / f"killed {quantization}"
     arguments = ["run", *options(run, tiny_llm, folder / "data" / "events.csv", *settings)]
     for step, checkpoints in (("student", 4), ("teacher", 3)):
-        assert killed_after(step, checkpoints, arguments, tmp_path / "stderr") == -9
+        assert ended(arguments, tmp_path / "stderr", kill_after, step, checkpoints) == -9
         assert (tmp_path / "stderr").read_text() == ""
         assert (run / f"{step}.partial" / "checkpoint.safetensors").is_file()
         assert not (run / step).exists()
@@ -561,6 +581,10 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
             for r in (run, whole)
         )
         assert rows == expected
+
+
+def test_a_command_begins_without_torchs_compiler(tmp_path: Path) -> None:
+    assert "torch._inductor.compile_fx" not in modules_of_a_command(tmp_path / "stderr")
 
 
 def test_a_second_student_takes_the_language_models_place(do: Run, finished: Path) -> None:

@@ -34,7 +34,7 @@ def test_torch_is_no_dependency_of_the_package_or_of_serving() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
     names = {one.split(">")[0].split("[")[0] for one in needed}
-    assert not names & {"torch", "recdistill", "pytorch-lightning", "transformers", "peft", "polars"}
+    assert not names & {"torch", "recdistill", "lightning-fabric", "transformers", "peft", "polars"}
     assert "onnxruntime" in names
 
 

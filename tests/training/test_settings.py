@@ -33,12 +33,13 @@ from recdistill.training.teacher import TeacherTraining, train_teacher
 STUDENT = StudentConfig(embedding_dim=8, num_layers=1, num_heads=1, max_length=8)
 
 
-Trained = Callable[..., tuple[dict[str, Any], Path, RunConfig]]
+Known = tuple[dict[str, Any], Path, RunConfig]
+Trained = Callable[..., Known]
 """Trains, and answers with the evidence, the folder and the settings."""
 
 
-def train_tiny(llm: Path, data: PreparedData, folder: Path, **settings: Any) -> tuple[dict[str, Any], RunConfig]:
-    """Train a tiny teacher with some settings into a folder beside its `student`: the whole of its evidence."""
+def tiny_config(llm: Path, **settings: Any) -> RunConfig:
+    """Of a tiny teacher with some settings, those of its training among them as `train`."""
     train_settings = {"max_epochs": 1, "batch_size": 8, "patience": 0} | settings.pop("train", {})
     base: dict[str, Any] = {
         "llm": str(llm),
@@ -52,12 +53,16 @@ def train_tiny(llm: Path, data: PreparedData, folder: Path, **settings: Any) -> 
         "title_encoder": "llm",
         "title_decay": 0.0,
     }
-    config = RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
+    return RunConfig(student=STUDENT, teacher=TeacherConfig(**(base | settings)))
+
+
+def train_tiny(config: RunConfig, data: PreparedData, folder: Path) -> Known:
+    """Train a tiny teacher into a folder beside its `student`; the whole of its evidence."""
     users = [str(number) for number in range(data.num_users)]
     with Profiler() as profiler:
         context = RunContext("cpu", profiler, folder)
         train_teacher(config, data, users, folder.with_name("student"), context, "x")
-    return read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}, config
+    return read_json(folder / "evidence.json") | {"phases": profiler.timings()["phases"]}, folder, config
 
 
 def make_place(folder: Path, data: PreparedData) -> None:
@@ -70,35 +75,40 @@ def make_place(folder: Path, data: PreparedData) -> None:
 
 @pytest.fixture
 def trained(tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """Train a tiny teacher with some settings; the whole of `evidence.json`, and the folder."""
+    """Train a tiny teacher with some settings, in a folder of this test alone."""
     monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
     make_place(tmp_path, tiny_data)
 
-    def train(name: str = "teacher", **settings: Any) -> tuple[dict[str, Any], Path, RunConfig]:
-        evidence, config = train_tiny(tiny_llm, tiny_data, tmp_path / name, **settings)
-        return evidence, tmp_path / name, config
+    def train(name: str = "teacher", **settings: Any) -> Known:
+        return train_tiny(tiny_config(tiny_llm, **settings), tiny_data, tmp_path / name)
 
     return train
 
 
-Evidence = Callable[..., dict[str, Any]]
-
-
 @pytest.fixture(scope="module")
-def evidence_of(tiny_llm: Path, tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
-    """The evidence of a teacher with some settings, trained once for all tests that compare with it."""
-    known: dict[str, dict[str, Any]] = {}
+def known(tiny_llm: Path, tiny_data: PreparedData, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A teacher with some settings, trained once for all tests that read it and change nothing."""
+    made: dict[str, Known] = {}
 
-    def evidence_of(**settings: Any) -> dict[str, Any]:
-        if repr(settings) not in known:
-            folder = tmp_path_factory.mktemp("base")
+    def known(**settings: Any) -> Known:
+        if repr(settings) not in made:
+            folder = tmp_path_factory.mktemp("known")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
                 make_place(folder, tiny_data)
-                known[repr(settings)] = train_tiny(tiny_llm, tiny_data, folder / "teacher", **settings)[0]
-        return known[repr(settings)]
+                made[repr(settings)] = train_tiny(tiny_config(tiny_llm, **settings), tiny_data, folder / "teacher")
+        return made[repr(settings)]
 
-    return evidence_of
+    return known
+
+
+@pytest.fixture
+def untouched(known: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Known:
+    """That with no settings, to be read with others by blocks that no other test has compiled."""
+    found = known()
+    torch.compiler.reset()
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    return found
 
 
 def last_row(folder: Path) -> dict[str, str]:
@@ -133,10 +143,10 @@ SETTINGS = [
 @pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize(("key", "settings", "fact"), SETTINGS, ids=lambda one: str(one).replace(" ", ""))
 def test_a_setting_changes_what_runs_and_leaves_evidence(
-    trained: Trained, evidence_of: Evidence, key: str, settings: dict[str, Any], fact: Any
+    known: Trained, key: str, settings: dict[str, Any], fact: Any
 ) -> None:
-    base = evidence_of(**({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
-    changed = base if settings == {"quantization": "nf4"} else trained("changed", **settings)[0]
+    base, _, _ = known(**({"quantization": "nf4"} if settings.get("quantization") == "nf4" else {}))
+    changed, _, _ = known(**settings)
     assert judged(changed, key)["in_effect"], judged(changed, key)
     if settings != {"quantization": "nf4"}:
         assert changed[fact] != base[fact]
@@ -154,9 +164,9 @@ SAVED_EACH_STEP = {"max_epochs": 2, "accumulate_grad_batches": 2, "checkpoint_se
 
 @pytest.mark.parametrize("place", ["in the first step", "in a later step", "behind the last step"])
 def test_evidence_is_of_all_tries(
-    trained: Trained, evidence_of: Evidence, monkeypatch: pytest.MonkeyPatch, place: str
+    trained: Trained, known: Trained, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    whole = evidence_of(padding="packed", train=SAVED_EACH_STEP)
+    whole, _, _ = known(padding="packed", train=SAVED_EACH_STEP)
     with monkeypatch.context() as patch:
         if place == "behind the last step":
             patch.setattr(Ranker, "save", mock.Mock(side_effect=Killed))
@@ -183,8 +193,8 @@ def test_evidence_is_of_all_tries(
     }
 
 
-def test_four_bits_change_what_runs(evidence_of: Evidence) -> None:
-    plain, four = evidence_of(), evidence_of(quantization="nf4")
+def test_four_bits_change_what_runs(known: Trained) -> None:
+    plain, four = known()[0], known(quantization="nf4")[0]
     assert not plain["quantised_kernels"]
     assert sum(four["quantised_kernels"].values()) > 0
     assert four["quantised_layers"] == 2 * 7
@@ -192,8 +202,8 @@ def test_four_bits_change_what_runs(evidence_of: Evidence) -> None:
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(trained: Trained) -> None:
-    evidence, _, _ = trained(compile=True, compile_buckets=2)
+def test_compiled_blocks_are_few_and_none_is_made_after_the_warm_up(known: Trained) -> None:
+    evidence, _, _ = known(compile=True, compile_buckets=2)
     assert 0 < evidence["compiled_graphs"] <= 2 * 2  # two lengths, for training and for reading
     assert evidence["graphs_after_warm_up"] == 0
     assert evidence["phases"]["compile"] > 0
@@ -225,14 +235,14 @@ def test_compiling_has_an_end(trained: Trained) -> None:
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_one_compiled_length_is_all_that_runs(trained: Trained) -> None:
-    compiled, _, _ = trained("compiled", padding="fixed", compile=True)
+def test_one_compiled_length_is_all_that_runs(known: Trained) -> None:
+    compiled, folder, _ = known(padding="fixed", compile=True)
     assert 0 < compiled["compiled_graphs"] <= 2  # for training and for reading
     assert compiled["graphs_after_warm_up"] == 0
     assert [one for one in compiled["settings"] if not one["in_effect"]] == []
     assert compiled["tokens"]["train"]["widths"] == 1
-    _, folder, _ = trained("plain", padding="fixed")
-    losses = [last_row(folder.with_name(name))["loss"] for name in ("plain", "compiled")]
+    _, plain, _ = known(padding="fixed")
+    losses = [last_row(one)["loss"] for one in (plain, folder)]
     assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-3)
 
 
@@ -246,12 +256,13 @@ SCORED = [
 @pytest.mark.usefixtures("graphs_alone")
 @pytest.mark.parametrize("settings", SCORED, ids=lambda one: one["padding"])
 def test_scoring_compiles_all_its_shapes_before_it_scores(
-    trained: Trained, tiny_data: PreparedData, tmp_path: Path, settings: dict[str, Any]
+    untouched: Known, tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    _, folder, plain = trained(**settings)
+    _, folder, _ = untouched
+    plain = tiny_config(tiny_llm, **settings)
     config = replace(plain, teacher=replace(plain.teacher, compile=True))
     targets = tiny_data.targets("test")
-    where = (tiny_data, targets, tmp_path / "student", folder)
+    where = (tiny_data, targets, folder.with_name("student"), folder)
     profiler = Profiler()
     scorer = teacher_scorer(config, *where, RunContext("cpu", profiler, tmp_path))
     assert profiler.seconds["compile"] > 0
@@ -268,12 +279,13 @@ def test_scoring_compiles_all_its_shapes_before_it_scores(
 
 
 @pytest.mark.usefixtures("graphs_alone")
-def test_scoring_ends_a_compiler_that_does_not_end(trained: Trained, tiny_data: PreparedData, tmp_path: Path) -> None:
-    _, folder, config = trained()
+def test_scoring_ends_a_compiler_that_does_not_end(untouched: Known, tiny_data: PreparedData, tmp_path: Path) -> None:
+    _, folder, config = untouched
     hasty = replace(config, teacher=replace(config.teacher, compile=True, compile_seconds=0.05))
+    context = RunContext("cpu", Profiler(), tmp_path)
     targets = tiny_data.targets("test")
     with pytest.raises(UserError, match=r"teacher\.compile: compiling took longer than teacher\.compile_seconds"):
-        teacher_scorer(hasty, tiny_data, targets, tmp_path / "student", folder, RunContext("cpu", Profiler(), tmp_path))
+        teacher_scorer(hasty, tiny_data, targets, folder.with_name("student"), folder, context)
 
 
 REFUSED = [
@@ -317,10 +329,11 @@ def export(config: RunConfig, data: PreparedData, student: Path, folder: Path, o
 
 @pytest.mark.parametrize("padding", ["bucketed", "packed"])
 def test_the_exports_settings_change_how_it_reads_and_not_what(
-    trained: Trained, tiny_data: PreparedData, tmp_path: Path, padding: Padding
+    untouched: Known, tiny_llm: Path, tiny_data: PreparedData, tmp_path: Path, padding: Padding
 ) -> None:
-    _, folder, config = trained(targets="last", padding=padding)
-    where = (config, tiny_data, tmp_path / "student", folder)
+    _, folder, _ = untouched
+    config = tiny_config(tiny_llm, targets="last", padding=padding)
+    where = (config, tiny_data, folder.with_name("student"), folder)
     one, small = export(*where, tmp_path / "one", batch_size=4)
     two, found = export(*where, tmp_path / "two", batch_size="auto")
     three, cached = export(*where, tmp_path / "three", batch_size=4, use_cache=True)

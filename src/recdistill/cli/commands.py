@@ -42,7 +42,6 @@ TRAINING_LIBRARIES = (
     "transformers",
     "peft",
     "lightning_fabric",
-    "pytorch_lightning",
     "psutil",
     "fluent",
     "matplotlib",

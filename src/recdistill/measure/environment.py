@@ -22,7 +22,6 @@ PACKAGES = (
     "peft",
     "bitsandbytes",
     "lightning-fabric",
-    "pytorch-lightning",
     "numpy",
     "polars",
     "safetensors",

@@ -124,10 +124,11 @@ def do_steps(
                 before(pipeline, spec.name)
             if spec.name == until == "prepare" and pipeline.is_finished("prepare"):
                 tell_counts(read_typed(pipeline.step("prepare") / "data.json", About))
-            pipeline.do(spec.name)
+            done = pipeline.do(spec.name)
             if spec.name == "prepare":
                 _check_data(pipeline, until)
-            gc.collect()
+            if done:
+                gc.collect()
     return folder.path
 
 
@@ -159,20 +160,21 @@ def check_models(config: RunConfig) -> None:
 class Pipeline(OpenRun):
     """One run's steps, each done unless it is finished; what it needs from an earlier one is read from its folder."""
 
-    def do(self, step: Step) -> None:
-        """Do one step unless its finished folder is already there."""
+    def do(self, step: Step) -> bool:
+        """Do one step unless its finished folder is already there; whether there was something to do."""
         spec = SPECS[step]
         if reason := spec.left_out(self.config):
             logger.info("%s: left out, since %s", step, reason)
-            return
+            return False
         plan = self._plan_if_to_do(step)
         self.processes.wait()
         if plan is None:
-            return
+            return False
         if spec.together or self.processes.is_first:
             self._work(step, plan, self.processes if spec.together else ALONE)
         self.processes.wait()
         logger.info("%s: done", step)
+        return True
 
     def _plan_if_to_do(self, step: Step) -> Plan | None:
         """What the step reads and is configured by; None where it has been done. The first process finds out."""

@@ -28,6 +28,8 @@ from recdistill.storage.files import read_json
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 """What JSON can hold, where nothing more is known."""
+ITSELF = ForwardRef("JsonValue")
+"""That type within itself, which is a name that is not looked up."""
 T = TypeVar("T")
 Form = tuple[Mapping[str, object], frozenset[str]]
 """Types by key, and the keys that must be there."""
@@ -85,13 +87,13 @@ def typed(value: object, kind: type[T], where: str) -> T:
 
 
 def _read(value: Any, kind: Any) -> Any:
+    if kind in PLAIN:
+        return _plain(value, kind)
+    if kind is Any or kind == ITSELF:
+        return value
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Required, NotRequired):
         return _read(value, inner[0])
-    if kind in PLAIN:
-        return _plain(value, kind)
-    if kind is Any or kind == ForwardRef("JsonValue"):  # within itself a name that is not looked up
-        return value
     if is_typeddict(kind):
         return _fields(value, *_typed_dict(kind))
     if hasattr(kind, "_fields"):

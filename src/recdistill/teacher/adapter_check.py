@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.teacher.experts import ADAPTER, base_decoder, expert_layers
+from recdistill.teacher.peft_names import LoraLayer
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.trial_prompts import TrialPrompts
 

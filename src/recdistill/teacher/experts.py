@@ -22,9 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
-from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -35,6 +32,14 @@ from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.storage.files import read_tensors, require_finite
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
+from recdistill.teacher.peft_names import (
+    LoraConfig,
+    LoraLayer,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from chain import write_interactions
-from processes import bench_killed_after
+from processes import ended, kill_bench_after
 from recdistill.cli import main
 from recdistill.experiments.bench.reading import read_matrix
 from recdistill.experiments.bench.results import add_row
@@ -68,7 +68,7 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     out = tmp_path / "out"
     # Killed where it cannot tidy up, as soon as its first cell is there.
     command = ["bench", str(study), "--out", str(out), "--quiet"]
-    assert bench_killed_after(1, command, tmp_path / "stderr") == -signal.SIGKILL
+    assert ended(command, tmp_path / "stderr", kill_bench_after, 1) == -signal.SIGKILL
     assert (tmp_path / "stderr").read_text() == ""
     kept = rows(out)
     assert kept[("base", 1)]["status"] == "finished"
