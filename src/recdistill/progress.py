@@ -35,8 +35,6 @@ def _quieten_libraries() -> None:
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     # bitsandbytes, which PEFT imports where it is installed, misses an optional kernel for 4-bit layers on some CPUs.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-    # Lightning tells whoever starts one process on a machine of Slurm's that he might have wanted several.
-    warnings.filterwarnings("ignore", message="The `srun` command is available", category=UserWarning)
     _leave_tensorboard_errors_to_the_main_thread()
 
 

@@ -437,7 +437,7 @@ VARIANTS = {
         "--student.train.batch_tokens=100",
         "--distill.train.batch_tokens=100",
     ),
-    "compiled": (ONE_EPOCH, "--teacher.compile=true", "--teacher.compile_buckets=2"),
+    "compiled": (ONE_EPOCH, "--teacher.compile=true", "--teacher.compile_buckets=1"),
     "recompute and text": (
         ONE_EPOCH,
         "--teacher.prompt=text",
