@@ -15,7 +15,7 @@ pytestmark = pytest.mark.llm
 SETTINGS = {
     "threads": 2,
     "device": "cpu",
-    "data.limit_rows": 2000,
+    "data.limit_rows": 4000,
     "student.max_length": 20,
     "student.train.max_epochs": 30,
     "student.train.batch_size": 8,
