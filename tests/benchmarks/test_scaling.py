@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import catalog_size
+import larger_than_memory
 import scaling
 
 
@@ -37,3 +39,13 @@ def test_a_small_catalog_is_trained_on() -> None:
     assert found["targets"] == 200 * (catalog_size.LENGTH - 3)
     assert found["peak_rss_gib"] > 0
     assert 0 <= found["found"] <= 1
+
+
+def test_histories_of_a_file_are_trained_on_both_ways(tmp_path: Path) -> None:
+    larger_than_memory.write(tmp_path, 20_000)
+    data = larger_than_memory.mapped(tmp_path)
+    assert (data.items.min(), data.items.max() <= larger_than_memory.ITEMS, len(data.items)) == (1, True, 20_000)
+    assert isinstance(data.items, np.memmap)
+    together, by_blocks = (larger_than_memory.measure(tmp_path, block, 2) for block in (0, 100))
+    assert together["targets"] == by_blocks["targets"] == 2 * 128 * (larger_than_memory.LENGTH - 3)
+    assert (together["shuffle_block"], by_blocks["shuffle_block"]) == (0, 100)
