@@ -14,7 +14,9 @@ from torch.distributed.run import get_args_parser
 
 from recdistill.errors import UserError
 from recdistill.parallel import joining, network
+from recdistill.parallel.processes import Processes
 from recdistill.parallel.started import LostProcessError
+from recdistill.pipeline import machine as machine_module
 
 PAGE = Path(__file__).parents[2] / "docs" / "processes.md"
 
@@ -97,3 +99,42 @@ def test_torchrun_leaves_the_words_of_the_page_to_the_command() -> None:
     assert (parsed.module, parsed.training_script) == (True, "recdistill")
     own = ["run", "--config", "my.yaml", "--devices", "4", "--nodes", "2", "--run", "runs/mine"]
     assert parsed.training_script_args == own
+
+
+class Two(Processes):
+    """The first of two processes; the other one sees another folder, if so said."""
+
+    size = 2
+
+    def __init__(self, other: str) -> None:
+        self.other = other
+
+    def gather_values(self, value: Any) -> list[Any]:
+        return [value, self.other]
+
+
+class Second(Processes):
+    """The second of two processes, whose first writes into a folder that this one does not see."""
+
+    rank, size = 1, 2
+
+    def share(self, value: Any) -> Any:
+        return ".seen-elsewhere"
+
+
+def test_a_folder_that_all_see_is_left_as_it_was(tmp_path: Path) -> None:
+    machine_module.check_shared(tmp_path, Two(""))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_machine_does_not_see_is_told_to_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(machine_module, "SECONDS_TO_SEE", 0.3)
+    monkeypatch.setattr(socket, "gethostname", lambda: "second")
+    line = "on second is not the folder that the first process writes to; all machines must see the run's folder"
+    with pytest.raises(UserError, match=line):
+        machine_module.check_shared(tmp_path, Two("/runs/mine on second"))
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=f"run: {tmp_path} {line}"):
+        machine_module.check_shared(tmp_path, Second())

@@ -34,7 +34,7 @@ from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.parallel.ray_cluster import RayCluster
-from recdistill.pipeline.machine import choose_device, processes_of
+from recdistill.pipeline.machine import check_shared, choose_device, processes_of
 from recdistill.pipeline.memory import memory_errors
 from recdistill.pipeline.on_cluster import check_for_cluster
 from recdistill.pipeline.plans import OpenRun, Plan
@@ -118,6 +118,8 @@ def do_steps(
     folder = RunFolder(Path(config.run))
     with folder.lock() if processes.is_first else nullcontext():
         processes.wait()
+        if config.nodes > 1:
+            check_shared(folder.path, processes)
         pipeline = Pipeline(config, folder, device, frames, processes, cluster)
         for spec in steps_until(until):
             if before is not None and not spec.left_out(config):
