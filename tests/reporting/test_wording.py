@@ -73,10 +73,10 @@ def test_sentences_say_what_the_interval_says() -> None:
     assert "+0.0110 to +0.0310" in above
     assert "below" in sentence(texts, made(-0.02, -0.03, -0.01, 0.01))
     assert "no detectable difference" in sentence(texts, made(0.02, -0.01, 0.05, 0.3))
-    assert "likely, not certain" in sentence(texts, made(0.02, 0.01, 0.03, 0.08))
+    assert "is inconclusive (" in sentence(texts, made(0.02, 0.01, 0.03, 0.08))
     undecided = sentence(texts, made(0.02, 0.01, 0.03, 0.3))
     assert undecided.endswith("Treat the difference as undecided.")
-    assert "likely" not in undecided
+    assert "inconclusive" not in undecided
     assert undecided.count("excludes 0") == 1
     assert "有意差はありません" in sentence(Texts("ja"), made(0.02, -0.01, 0.05, 0.3))
 

@@ -16,9 +16,10 @@ from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
 from recdistill.storage import checksums
+from recdistill.storage.changes import changed_keys
 from recdistill.storage.checksums import sealed
 from recdistill.storage.manifest import Environment, Inputs
-from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+from recdistill.storage.run_folder import RunFolder, fingerprint
 from recdistill.storage.typed import JsonValue
 
 CONFIG = EvaluateConfig()
@@ -215,6 +216,7 @@ def test_changed_keys_are_dotted_and_show_both_values() -> None:
     assert changed_keys(old, old) == []
     assert changed_keys({"layers": ["q", "v"]}, {"layers": ("q", "v")}) == []
     assert changed_keys({"a": {"b": 1}}, {"a": {"b": 2}}) == ["a.b: 1 → 2"]
+    assert changed_keys({"source": "ab" * 32}, {"source": "cd" * 32}) == ["source: abababab… → cdcdcdcd…"]
 
 
 def test_fingerprints_name_values_not_their_order() -> None:

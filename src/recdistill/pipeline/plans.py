@@ -20,8 +20,9 @@ from recdistill.measure.environment import environment
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.parallel.ray_cluster import RayCluster
 from recdistill.steps import RESULTS, SPECS, STEPS, Step, changed_results
+from recdistill.storage.changes import changed_keys
 from recdistill.storage.manifest import Environment, Inputs, Manifest
-from recdistill.storage.run_folder import RunFolder, changed_keys, fingerprint
+from recdistill.storage.run_folder import RunFolder, fingerprint
 from recdistill.storage.typed import read_typed
 
 if TYPE_CHECKING:

@@ -249,18 +249,6 @@ def _restore(profiler: Recorder, partial: Path, before: Manifest) -> None:
         logger.warning("%s: times and memory of the interrupted try are left out, since %s", partial.stem, error)
 
 
-def changed_keys(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """Dotted keys in which two configurations differ, each as `key: old → new`."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = sorted(set(old) | set(new))
-        return [
-            line for key in keys for line in changed_keys(old.get(key), new.get(key), f"{prefix}.{key}".lstrip("."))
-        ]
-    if isinstance(old, list) and isinstance(new, tuple):  # JSON has no tuples
-        new = list(new)
-    return [] if old == new else [f"{prefix}: {old!r} → {new!r}"]
-
-
 def _since(began: float, manifest: Manifest) -> float:
     """Seconds of all tries: of those before, and since this one began."""
     return round(manifest.get("seconds", 0.0) + time.perf_counter() - began, 3)
