@@ -23,8 +23,8 @@ from recdistill.plan.plan_config import PlanConfig
 from recdistill.teacher.experts import BlockOptions, attach_experts, base_decoder, expert_layers
 from recdistill.teacher.norms import use_lean_norms
 
-BLOCKS = (1, 3)
-"""Blocks of the two models whose difference, shared tensors gone, is divided by two."""
+BLOCKS = (1, 2)
+"""Blocks of the two models whose difference, shared tensors gone, is that of one."""
 
 
 class PerExpert(nn.Module):
