@@ -20,6 +20,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -112,20 +113,29 @@ def stopped_in_evaluation() -> None:
 
 
 def prepare_lap(work: Path) -> Path:
-    """A whole lap, whole and interrupted runs beside it, and below `other` one of another seed to swap files with."""
+    """A whole lap, and whole and interrupted runs beside it."""
     inputs, cache, lap = work / "inputs", work / "cache", work / "whole"
     lap.mkdir()
     for name, words in chain(inputs, lap).items():
         _must(start(words, work / f"{name}.log", cache), work / f"{name}.log")
     words = ["run", "--config", str(inputs / "base.yaml"), "--run"]
-    _must(start([*words, str(work / "other"), "--seed=7"], work / "other.log", cache), work / "other.log")
     shutil.copytree(lap / "run", lap / "stopped-0", ignore=shutil.ignore_patterns("bundle", "more"))
     stops: list[Callable[[], None]] = [stopped_at(*stop) for stop in STEPS.items()]
     stops = [stopped_in_evaluation] if ONLY else [*stops, stopped_in_export, stopped_in_evaluation]
     for number, stop in enumerate(stops, start=1):
-        log = work / f"stopped-{number}.log"
-        wait(start([*words, str(lap / f"stopped-{number}")], log, cache, stop), log)
+        log, run = work / f"stopped-{number}.log", lap / f"stopped-{number}"
+        if stop is stopped_in_evaluation:  # the steps before are those of the whole run
+            shutil.copytree(lap / "stopped-0", run, ignore=shutil.ignore_patterns("evaluation", "report"))
+        wait(start([*words, str(run)], log, cache, stop), log)
     return lap
+
+
+@cache
+def other_run(work: Path) -> Path:
+    """A run of another seed, to swap files with."""
+    words = ["run", "--config", str(work / "inputs" / "base.yaml"), "--run", str(work / "other"), "--seed=7"]
+    _must(start(words, work / "other.log", work / "cache"), work / "other.log")
+    return work / "other"
 
 
 def _must(process: int, log: Path) -> Ended:
@@ -158,8 +168,8 @@ def kinds_of(lap: Path) -> dict[str, list[str]]:
     return found
 
 
-def damage(path: Path, how: str, lap: Path, other: Path, draw: random.Random) -> bool:
-    """Damage a file; whether it is another one now."""
+def damage(path: Path, how: str, lap: Path, other: Callable[[], Path], draw: random.Random) -> bool:
+    """Damage a file; whether it is another one now. `other` makes the run that files are swapped with."""
     whole = path.read_bytes()
     if how == "truncate":
         path.write_bytes(whole[: draw.randrange(len(whole))] if whole else b"")
@@ -168,7 +178,7 @@ def damage(path: Path, how: str, lap: Path, other: Path, draw: random.Random) ->
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << draw.randrange(8)]) + whole[place + 1 :])
     elif how == "swap":
         within = Path(*path.relative_to(lap).parts[1:])
-        twin = next((one for one in (other / within, *other.rglob(path.name)) if one.is_file()), None)
+        twin = next((one for one in (other() / within, *other().rglob(path.name)) if one.is_file()), None)
         if twin:
             path.write_bytes(twin.read_bytes())
     elif how == "foreign":
@@ -218,7 +228,7 @@ class Bench:
         words = readers(self.work / "inputs", self.lap, file)[reader]
         printed, state = self.without_damage(words)
         self.fresh()
-        if not damage(self.lap / file, how, self.lap, self.work / "other", draw):
+        if not damage(self.lap / file, how, self.lap, partial(other_run, self.work), draw):
             return None
         ended, says, left = self.read(words)
         different = [one for one in differences(left, state) if reader == "make" or not one.startswith(file)]

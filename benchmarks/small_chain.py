@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -227,9 +226,14 @@ def forked_cell(bench: Any, files: list[str], log: int, name: str) -> int | None
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-@cache
+_settled: list[Path] = []
+
+
 def settle(folder: Path) -> None:
     """Import whatever an undisturbed lap imports, and take it out of the garbage collector's way; once a process."""
+    if _settled:
+        return
+    _settled.append(folder)
     torch.set_num_threads(1)
     (folder / "warm").mkdir()
     for name, words in chain(folder / "inputs", folder / "warm").items():
