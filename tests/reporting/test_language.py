@@ -89,6 +89,12 @@ def test_models_have_names_and_strangers_keep_theirs() -> None:
     assert Texts("ja").label("p_text") == "p_text"
 
 
+def test_a_slice_of_one_value_is_called_by_it() -> None:
+    assert Texts("en").slice_name("1", "popularity", 5, 6) == "5–6 interactions"
+    assert Texts("en").slice_name("1", "history_length", 8, 8) == "8 items"
+    assert Texts("ja").slice_name("cold", "popularity", 1, 1) == "コールド（1 回）"
+
+
 def test_values_with_braces_are_plain_text() -> None:
     assert Texts("en")("title", run="{x}") == "Report of {x}"
 

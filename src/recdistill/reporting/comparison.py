@@ -120,8 +120,7 @@ def _against(found: Comparison, texts: Texts) -> str:
 
 
 def _slice_rows(part: EstimatedSlice, kind: str, texts: Texts) -> Iterator[list[str]]:
-    key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
-    name = texts(key, first=part["from"], last=part["to"])
+    name = texts.slice_name(part["name"], kind, part["from"], part["to"])
     for place, entry in enumerate(part["entries"]):
         head = ["", ""] if place else [name, f"{part['rows']:,}"]
         yield [

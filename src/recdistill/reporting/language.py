@@ -59,6 +59,11 @@ class Texts:
         """What a model is called in a sentence; one that has no name of its own keeps its key."""
         return self(model) if model in MODELS else model
 
+    def slice_name(self, name: str, kind: str, first: int, last: int) -> str:
+        """What a slice is called: its name, what it is cut by, and its smallest and largest value."""
+        span = str(first) if first == last else self("slice_span", first=first, last=last)
+        return self("slice_cold" if name == "cold" else f"slice_{kind}", span=span)
+
     def short(self, model: str) -> str:
         """What a model is called where there is little room: its key in English."""
         return model if self.language == "en" else self.name(model)

@@ -210,8 +210,7 @@ def _axis(kind: str, texts: Texts) -> str:
 
 
 def _slice_name(part: Slice, kind: str, texts: Texts) -> str:
-    key = "slice_cold" if part["name"] == "cold" else f"slice_{kind}"
-    return texts(key, first=part["from"], last=part["to"])
+    return texts.slice_name(part["name"], kind, part["from"], part["to"])
 
 
 def _estimate(compared: Metrics | Slice, model: str, key: str) -> Estimate:
