@@ -6,6 +6,8 @@ Checked first: both learn each training target once and export each row once; of
 the same user states; and of a longer one, a stream gives what reading it step by step gives. Then whole training steps
 (forward, loss over the catalog, backward, optimiser) and batches of the export (the teacher's part: states and scores)
 are timed in turn, in CPU time. The windows have a layout of their own (`--padding`), as they would run without streams.
+With text prompts the last block is run where something is predicted; `--whole` runs that of the windows, or of both, at
+all tokens, as it was before.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.data.streams import reading_batches
 from recdistill.data.windows import Windows
+from recdistill.language_models.blocks import decoder_blocks
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.teacher import Teacher
@@ -46,6 +49,11 @@ def make_training(config: RunConfig, kind: str, padding: str, data: PreparedData
             if parameter.requires_grad and ("lora_B" in name or "head.query" in name):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     return TeacherTraining(teacher, config.seed)
+
+
+def run_whole(training: TeacherTraining) -> None:
+    """Run the last block at all tokens."""
+    decoder_blocks(training.teacher.ranker.llm)[-1].forward.parts = []  # type: ignore[attr-defined]
 
 
 def keys_of(windows: Windows) -> set[tuple[int, int]]:
@@ -127,6 +135,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder written by `prepare`")
     parser.add_argument("--prompt", choices=("item", "text"), default="item")
     parser.add_argument("--padding", choices=("bucketed", "packed"), default="bucketed", help="of the windows")
+    parser.add_argument("--whole", nargs="*", choices=("all", "sliding"), default=[], help="last block at all tokens")
     parser.add_argument("--layers", type=int, default=2, help="first blocks kept; 0: all")
     parser.add_argument("--steps", type=int, default=16, help="training steps of a variant in one turn")
     parser.add_argument("--batches", type=int, default=6, help="batches of the export of a variant in one turn")
@@ -142,6 +151,8 @@ def main() -> None:
         torch.manual_seed(0)
         save_student(make_student(config.student, data.num_items), Path(name))
         both = {kind: make_training(config, kind, arguments.padding, data, Path(name)) for kind in ("sliding", "all")}
+    for kind in arguments.whole:
+        run_whole(both[kind])
     check(both, events=2 * config.teacher.history_length)
     groups = {kind: [dict(group) for group in training.parameter_groups()] for kind, training in both.items()}
     optimizers = {kind: torch.optim.AdamW(own, lr=1e-6) for kind, own in groups.items()}

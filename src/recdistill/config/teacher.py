@@ -80,7 +80,9 @@ class TeacherConfig:
     history_length: int = setting(50, POSITIVE, evidence="history")
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
-    windows: Literal["last", "all", "sliding"] = setting("all", read_with=given("teacher.targets", "every"))
+    windows: Literal["last", "all", "sliding"] = setting(
+        "all", read_with=given("teacher.targets", "every"), evidence="windows"
+    )
     """targets every: what of a history is trained on. last: each user's latest history_length interactions. all: all,
     in overlapping windows. sliding: all, each read once: a user's history is one sequence, and attention looks back
     over the last history_length items (padding: packed)."""

@@ -219,6 +219,7 @@ seen_any_size = any size is automatic
 seen_reused = { $tokens } tokens came from the cache
 seen_blocks = { $blocks } blocks
 seen_history = the longest history shown has { $items } items
+seen_sequences = sequences of up to { $items } items, read with a window of { $window }
 seen_gate = the gate in use is { $kind }
 seen_titles_weight = validation gave title similarity the weight { $weight }
 seen_no_decay = its decay is not observed

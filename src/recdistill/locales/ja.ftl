@@ -219,6 +219,7 @@ seen_any_size = サイズは自動決定
 seen_reused = キャッシュから再利用 { $tokens } トークン
 seen_blocks = { $blocks } ブロック
 seen_history = 入力した履歴は最長 { $items } アイテム
+seen_sequences = 系列は最長 { $items } アイテム、注意の範囲は { $window } アイテム
 seen_gate = 使用中のゲート: { $kind }
 seen_titles_weight = 検証で決まったタイトル類似度の重み { $weight }
 seen_no_decay = 減衰率は観測対象外

@@ -136,6 +136,7 @@ class ModuleFacts(Choices, total=False):
     quantised_share: float
     quantised_kinds: list[str]
     longest_history: int
+    longest_sequence: int
     double_quantised_layers: int
     compute_dtypes: list[str]
     adapted_layers: int

@@ -175,6 +175,13 @@ def history(asked: int, seen: Seen, _: Asked) -> Found:
     return message("seen_history", items=longest), longest == asked
 
 
+def windows(asked: str, seen: Seen, _: Asked) -> Found:
+    """Attention slides where a sequence is longer than its window; else a sequence is a window like any other."""
+    longest, window = seen.get("longest_sequence", 0), seen.get("longest_history", 0)
+    slides = longest > window > 0
+    return message("seen_sequences", items=longest, window=window), slides == (asked == "sliding")
+
+
 def gate_kind(asked: str, seen: Seen, _: Asked) -> Found:
     kind = seen.get("gate")
     return message("seen_gate", kind=str(kind)), kind == asked

@@ -78,6 +78,7 @@ def _evidence(section: Any, prefix: str) -> Iterator[tuple[str, str]]:
 JUDGES: dict[str, Judge] = {
     "blocks": judges.blocks,
     "history": judges.history,
+    "windows": judges.windows,
     "gate": judges.gate_kind,
     "targets": judges.targets,
     "title_decay": title_judges.title_decay,

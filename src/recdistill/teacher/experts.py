@@ -29,6 +29,7 @@ from recdistill.config import AdapterConfig
 from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
+from recdistill.language_models.packing import PACKING_KEYWORD
 from recdistill.storage.files import read_tensors, require_finite
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
@@ -40,6 +41,7 @@ from recdistill.teacher.peft_names import (
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
+from recdistill.teacher.picked import PICKED_KEYWORD, Picked, PickedForward, pick_in
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"
@@ -76,6 +78,7 @@ class GatedForward:
         options: how the block is run.
 
     Attributes:
+        parts: what of the block can be run at some tokens alone; in the last block.
         gated: whether the last call brought a gate.
         calls: how often the block was called.
         executions: how often its inside ran; more than `calls` where a backward pass ran it again.
@@ -84,30 +87,42 @@ class GatedForward:
     def __init__(self, block: nn.Module, block_gate: BlockGate, options: BlockOptions) -> None:
         self.block, self.block_gate, self.options = block, block_gate, options
         self.block_forward: Callable[..., Any] = block.forward
+        self.parts: list[PickedForward] = []
         self.inside: Callable[..., Any] = self._inside
         if options.compiled:
             self.inside = compiled(self._inside, options.cuda_graphs)
         self.gated, self.calls, self.executions = False, 0, 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the block; `expert_gate` (P, T or 1, R) may be missing, and the experts are then plain LoRA."""
-        gate = kwargs.pop(GATE_KEYWORD, None)
+        """Run the block.
+
+        `expert_gate` (P, T or 1, R) may be missing, and the experts are then plain LoRA. `picked_tokens` are the tokens
+        that are asked for; a block without `parts` computes all.
+        """
+        gate, picked = kwargs.pop(GATE_KEYWORD, None), kwargs.pop(PICKED_KEYWORD, None)
         self.gated = gate is not None
         self.calls += 1
+        picked = picked if self.parts else None
         if self.options.checkpointing and self.block.training and torch.is_grad_enabled():
-            return checkpoint(self._run, gate, *args, use_reentrant=False, **kwargs)
-        return self._run(gate, *args, **kwargs)
+            return checkpoint(self._run, gate, picked, *args, use_reentrant=False, **kwargs)
+        return self._run(gate, picked, *args, **kwargs)
 
-    def _run(self, gate: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+    def _run(self, gate: Tensor | None, picked: Picked | None, *args: Any, **kwargs: Any) -> Any:
         self.executions += 1
-        return self.inside(gate, *args, **kwargs)
+        return self.inside(gate, picked, *args, **kwargs)
 
-    def _inside(self, gate: Tensor | None, *args: Any, **kwargs: Any) -> Any:
+    def _inside(self, gate: Tensor | None, picked: Picked | None, *args: Any, **kwargs: Any) -> Any:
         self.block_gate.value = gate
+        if picked is not None and picked.attended is not None:
+            kwargs[PACKING_KEYWORD] = picked.attended
+        for part in self.parts:
+            part.tokens = None if picked is None else picked.tokens
         try:
             return self.block_forward(*args, **kwargs)
         finally:
             self.block_gate.value = None
+            for part in self.parts:
+                part.tokens = None
 
 
 class ExpertLayer:
@@ -194,6 +209,9 @@ def attach_experts(
     for block in decoder_blocks(model):
         _gate_block(block, options)
     _refuse_ungated(model)
+    if not options.compiled:  # a compiled block is one for all blocks, and for one shape
+        last = decoder_blocks(model)[-1]
+        last.forward.parts = pick_in(last, lambda module: isinstance(module, LoraLayer))  # type: ignore[attr-defined]
     return model
 
 

@@ -31,6 +31,7 @@ from recdistill.teacher.gate import Gate
 from recdistill.teacher.head import ItemHead
 from recdistill.teacher.last_items import LastItems
 from recdistill.teacher.norms import use_lean_norms
+from recdistill.teacher.picked import PICKED_KEYWORD, picked_tokens
 from recdistill.teacher.prompts import PromptBatch, Side
 from recdistill.teacher.soft_tokens import SoftTokens
 
@@ -91,9 +92,9 @@ class Ranker(nn.Module):
         """User states of the batch's M predictions: fp32 (M, S)."""
         student_states = self.student_states(batch)
         hidden = self._read(batch, student_states)
-        picked = hidden[batch.target_rows, batch.target_columns]
+        asked = hidden[batch.target_rows, batch.target_columns]
         where = (batch.target_prompts, batch.target_steps - 1)
-        return self.head.states(student_states[where], picked, self._target_profile(batch))
+        return self.head.states(student_states[where], asked, self._target_profile(batch))
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, S), fp32; a state's scores are its inner products with them, and row 0 is padding."""
@@ -151,7 +152,10 @@ class Ranker(nn.Module):
             inputs.dtype,
             batch.steps if self.config.streams else None,
         )
-        return self.run(inputs, batch.token_ids, gate, options)
+        picked = picked_tokens(batch, self.config, AUTOCAST.get(self.config.precision, inputs.dtype))
+        return self.run(
+            inputs, batch.token_ids, gate, options if picked is None else options | {PICKED_KEYWORD: picked}
+        )
 
     def run(self, inputs: Tensor, token_ids: Tensor, gate: Tensor | None, options: dict[str, object]) -> Tensor:
         """Run the language model over embeddings (P, T, H) of these tokens (P, T): the last hidden states.

@@ -30,6 +30,7 @@ def module_facts(teacher: Teacher) -> ModuleFacts:
     decoder = base_decoder(ranker.llm)
     quantised = quantised_layers(ranker.llm)
     frozen = [p for p in ranker.llm.parameters() if not p.requires_grad and p.is_floating_point()]
+    longest = int(teacher.windows.shown(teacher.export_windows()).max())
     found: ModuleFacts = {
         "attention_in_use": str(decoder.config._attn_implementation),  # type: ignore[union-attr]
         "blocks": len(decoder_blocks(ranker.llm)),
@@ -40,7 +41,8 @@ def module_facts(teacher: Teacher) -> ModuleFacts:
         "quantised_layers": len(quantised),
         "quantised_share": round(quantised_share(ranker.llm), 4),
         "quantised_kinds": sorted({type(module).__name__ for module in quantised}),
-        "longest_history": int(np.minimum(teacher.export_windows().lengths, teacher.config.history_length).max()),
+        "longest_history": int(np.minimum(longest, teacher.config.history_length)),
+        "longest_sequence": longest,
         "double_quantised_layers": sum(_is_nested(module) for module in quantised),
         "compute_dtypes": sorted({str(m.compute_dtype) for m in quantised if getattr(m, "compute_dtype", None)}),
         "adapted_layers": len(expert_layers(ranker.llm)),
@@ -103,6 +105,8 @@ def training_judgements(config: TeacherConfig, facts: Facts) -> list[Judged]:
         asked |= {"teacher.title_encoder_weights": config.title_encoder_weights}
     if config.title_decay > 0:
         asked |= {"teacher.title_decay": config.title_decay}
+    if config.streams:
+        asked |= {"teacher.windows": config.windows}
     names = ["accumulate_grad_batches", "num_workers"]
     if not config.streams or config.train.batch_tokens is not None:  # of streams, as many as fill as many windows
         names.append("batch_size" if config.train.batch_tokens is None else "batch_tokens")
