@@ -46,8 +46,8 @@ def words(folder: Path, tiny_llm: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def one(folder: Path, words: list[str]) -> Path:
-    """A run by one process."""
-    assert main(["run", *words]) == 0
+    """A run by one process, evaluated."""
+    assert main(["evaluate", *words]) == 0
     return folder / "one"
 
 
@@ -154,8 +154,7 @@ def test_after_a_full_disk_in_one_shard_and_a_process_without_memory_three_finis
 
 def test_metrics_by_several_are_those_of_one(folder: Path, one: Path, words: list[str]) -> None:
     shutil.copytree(one, folder / "ranked")
-    for step in ("evaluation", "report"):
-        shutil.rmtree(folder / "ranked" / step)
+    shutil.rmtree(folder / "ranked" / "evaluation")
     by_several(folder, "ranked", 2, words, "evaluate")
     found, expected = (read_json(run / "evaluation" / "metrics.json") for run in (folder / "ranked", one))
     assert found == expected
@@ -166,7 +165,7 @@ def spread(folder: Path, one: Path, words: list[str]) -> Path:
     """The same from the teacher on by two processes that hold half of its language model each."""
     for step in ("prepare", "student"):
         shutil.copytree(one / step, folder / "spread" / step)
-    return by_several(folder, "spread", 2, [*words, "--strategy=fsdp"])
+    return by_several(folder, "spread", 2, [*words, "--strategy=fsdp"], "evaluate")
 
 
 def test_a_language_model_spread_over_two_trains_reads_and_ranks_as_one(one: Path, spread: Path) -> None:
