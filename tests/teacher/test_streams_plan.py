@@ -15,11 +15,14 @@ from recdistill.config import TrainConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.language_models.sliding import BLOCK, Sliding
+from recdistill.measure.facts import Seen
+from recdistill.measure.settings_check import judge
 from recdistill.plan.activations import block_activations, stream_mask
 from recdistill.plan.named_shapes import llm_shapes
 from recdistill.plan.plan import make_plan
 from recdistill.plan.plan_config import STREAM_BLOCK, PlanConfig
 from recdistill.teacher.teacher import Teacher
+from recdistill.training.evidence import module_facts
 from recdistill.training.teacher import TeacherTraining
 
 WINDOW, BATCH = 10, 16
@@ -105,6 +108,19 @@ def test_what_a_block_keeps_is_what_autograd_keeps(
     assert block == pytest.approx(kept[1] - kept[0], rel=0.05)
     mask = Sliding.of(batch.prompt_tokens, batch.steps[0], WINDOW, torch.float32).bias
     assert stream_mask(config) == pytest.approx(4 * mask.numel(), rel=0.05)
+
+
+@pytest.mark.parametrize(("interactions", "slid"), [(30, True), (6, False)])
+def test_the_evidence_says_whether_attention_slid(
+    make_teacher: Callable[..., Teacher], data: PreparedData, interactions: int, slid: bool
+) -> None:
+    """A history that fits one window is read as a window is."""
+    teacher = make_teacher(with_lengths(data, np.full(3, interactions)), **STREAMS)
+    facts = module_facts(teacher)
+    assert facts["longest_sequence"] == interactions - 2
+    seen: Seen = {name: facts[name] for name in ("longest_history", "longest_sequence")}  # type: ignore[assignment]
+    (found,) = judge({"teacher.windows": "sliding"}, seen)
+    assert found.in_effect is slid
 
 
 def test_blocks_are_those_of_the_attention_and_other_kernels_are_refused() -> None:

@@ -1,6 +1,6 @@
 """The last block at the tokens whose states are asked for, and at no others.
 
-A prediction is made at one token of an item, and a title has some eight more. What the last block does to these reaches
+A prediction is made at one token of an item, and a title has some six more. What the last block does to these reaches
 no prediction: its keys and values are read, but its MLP, the projection behind its attention and the attention's
 queries are needed where something is predicted alone. With the two blocks that a teacher has by default that is most
 of a third of all work on text prompts.
