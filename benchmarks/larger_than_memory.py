@@ -4,10 +4,11 @@ r"""Histories larger than memory: what a student's steps wait for, rows shuffled
     mkdir /sys/fs/cgroup/memory/small && echo 700M > /sys/fs/cgroup/memory/small/memory.limit_in_bytes
     python benchmarks/larger_than_memory.py train /tmp/histories --cgroup /sys/fs/cgroup/memory/small --rounds 3
 
-`write` makes the histories of `catalog_size.py` as a file, 20 events a user. `train` trains a student of 10,001 items
+`write` makes the histories of `catalog_size.py` as a file, 50 events a user. `train` trains a student of 10,001 items
 from it, memory-mapped as a run does, in a process of its own for each way, in turns; a line of JSON each. With
 `--cgroup` (a folder of Linux's control groups whose limit you have set, as root) that process, and what it keeps of
-the file, stays below the limit. The steps are the first of an epoch; before them the file is dropped from memory.
+the file, stays below the limit. The file is dropped from memory first; items are counted before the first step, which
+reads all of it once, and the steps are the first of an epoch.
 Figures are of the steps alone: seconds, CPU seconds, and what came from the disk. `targets` must be equal: both ways
 read as much.
 """
@@ -34,7 +35,7 @@ from recdistill.data.prepared import PreparedData
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.student import student_training
 
-LENGTH, ITEMS, BATCH = 20, 10_001, 128
+LENGTH, ITEMS, BATCH = 50, 10_001, 128
 USERS_AT_A_TIME = 500_000
 
 
@@ -76,14 +77,14 @@ def from_disk() -> int:
 def measure(folder: Path, block: int, steps: int) -> dict[str, Any]:
     """The first steps of an epoch, in this process."""
     torch.set_num_threads(1)
+    with (folder / "items.npy").open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # Pages count for whoever reads them first.
     data, config = mapped(folder), RunConfig(seed=1)
     train = replace(config.student.train, batch_size=BATCH, shuffle_block=block or None)
     shape = replace(config.student, loss=LossConfig(name="auto"), train=train)
     training = student_training(shape, data, 1, "cpu", config.evaluate)
     optimisation, plan = Optimisation(training, train, "cpu", "fp32"), training.plan(0)
     training.module.train()
-    with (folder / "items.npy").open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     targets, waited, read = 0, resource.getrusage(resource.RUSAGE_SELF).ru_majflt, from_disk()
     began, worked = time.perf_counter(), time.process_time()
     for done, rows in enumerate(plan[:steps]):

@@ -42,10 +42,10 @@ def test_a_small_catalog_is_trained_on() -> None:
 
 
 def test_histories_of_a_file_are_trained_on_both_ways(tmp_path: Path) -> None:
-    larger_than_memory.write(tmp_path, 20_000)
+    larger_than_memory.write(tmp_path, 4 * 128 * larger_than_memory.LENGTH)
     data = larger_than_memory.mapped(tmp_path)
-    assert (data.items.min(), data.items.max() <= larger_than_memory.ITEMS, len(data.items)) == (1, True, 20_000)
+    assert (data.items.min(), data.items.max() <= larger_than_memory.ITEMS, len(data.items)) == (1, True, 25_600)
     assert isinstance(data.items, np.memmap)
-    together, by_blocks = (larger_than_memory.measure(tmp_path, block, 2) for block in (0, 100))
+    together, by_blocks = (larger_than_memory.measure(tmp_path, block, 2) for block in (0, 128))
     assert together["targets"] == by_blocks["targets"] == 2 * 128 * (larger_than_memory.LENGTH - 3)
-    assert (together["shuffle_block"], by_blocks["shuffle_block"]) == (0, 100)
+    assert (together["shuffle_block"], by_blocks["shuffle_block"]) == (0, 128)
