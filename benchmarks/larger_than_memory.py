@@ -74,7 +74,16 @@ def from_disk() -> int:
     return int(told.split("read_bytes: ")[1].split("\n")[0])
 
 
-def measure(folder: Path, block: int, steps: int) -> dict[str, Any]:
+def limit_of(cgroup: Path | None) -> int | None:
+    """MiB that a control group's processes may hold; None: no group, or one without a limit."""
+    for name in ("memory.limit_in_bytes", "memory.max"):
+        if cgroup and (cgroup / name).is_file():
+            told = (cgroup / name).read_text(encoding="ascii").strip()
+            return int(told) >> 20 if told != "max" else None
+    return None
+
+
+def measure(folder: Path, block: int, steps: int, cgroup: Path | None = None) -> dict[str, Any]:
     """The first steps of an epoch, in this process."""
     torch.set_num_threads(1)
     with (folder / "items.npy").open("rb") as file:
@@ -99,6 +108,7 @@ def measure(folder: Path, block: int, steps: int) -> dict[str, Any]:
         "shuffle_block": block,
         "events": len(data.items),
         "file_mib": data.items.nbytes >> 20,
+        "limit_mib": limit_of(cgroup),
         "steps": steps,
         "targets": targets,
         "seconds": round(time.perf_counter() - began, 2),
@@ -127,7 +137,7 @@ def main() -> None:
     if arguments.child:
         if arguments.cgroup:
             (arguments.cgroup / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
-        line = measure(arguments.folder, arguments.blocks[0], arguments.steps)
+        line = measure(arguments.folder, arguments.blocks[0], arguments.steps, arguments.cgroup)
         sys.stdout.write(json.dumps(line) + "\n")
         return
     command = [sys.executable, str(Path(__file__).resolve()), "train", str(arguments.folder), "--child"]

@@ -122,6 +122,7 @@ def page(records: list[dict[str, Any]]) -> str:
     parts.append(_approximate_section([one for one in records if one["benchmark"] == "approximate lists"]))
     trained = [one for one in records if one["benchmark"] == "student epoch"]
     parts.append(_training_section(trained))
+    parts.append(_memory_section([one for one in records if one["benchmark"] == "larger than memory"]))
     return "\n".join(parts)
 
 
@@ -227,6 +228,31 @@ histories per step, one thread of a busy machine. The peak includes data, weight
 was trained to its end.
 
 {table([*head, "peak GiB"], rows)}
+"""
+
+
+def _memory_section(records: list[dict[str, Any]]) -> str:
+    ways: dict[tuple[int, int], list[dict[str, Any]]] = {}
+    for one in records:
+        ways.setdefault((one["limit_mib"] or 0, one["shuffle_block"]), []).append(one)
+    names = ("seconds", "cpu_seconds", "waits_for_the_disk", "mib_from_disk")
+    rows = [
+        [f"{limit} MiB" if limit else "none", f"{block:,}" if block else "null", str(len(lines))]
+        + [f"{statistics.median(one[name] for one in lines):,.0f}" for name in names]
+        for (limit, block), lines in sorted(ways.items(), reverse=True)
+    ]
+    head = ["memory at most", "train.shuffle_block", "rounds", "wall s", "CPU s", "waits for the disk", "MiB read"]
+    first = records[0]
+    return f"""
+
+## Histories larger than memory
+
+`benchmarks/larger_than_memory.py`: the first {first["steps"]} steps of an epoch of a student, 128 histories per
+step, from {first["events"]:,} interactions in a file of {first["file_mib"]} MiB. Linux's control groups keep the
+process, and what it holds of the file, below a limit. Medians of the rounds, in turns. The disk here reads 8 MiB ahead,
+so a wait for one history reads megabytes; by blocks they are used.
+
+{table(head, rows)}
 """
 
 
