@@ -4,6 +4,7 @@
     python benchmarks/scaling.py lists --items 1000000
     python benchmarks/approximate.py RUN --items 1000000
     python benchmarks/catalog_size.py --items 1000000
+    python benchmarks/larger_than_memory.py train FOLDER --cgroup CGROUP
     python benchmarks/scaling.py page
 
 Every measurement is one line of JSON, to be added to `docs/benchmarks/scaling.jsonl`. `lists` takes random vectors, 64
@@ -244,7 +245,6 @@ def _memory_section(records: list[dict[str, Any]]) -> str:
     head = ["memory at most", "train.shuffle_block", "rounds", "wall s", "CPU s", "waits for the disk", "MiB read"]
     first = records[0]
     return f"""
-
 ## Histories larger than memory
 
 `benchmarks/larger_than_memory.py`: the first {first["steps"]} steps of an epoch of a student, 128 histories per
