@@ -1,8 +1,8 @@
 r"""Histories larger than memory: what a student's steps wait for, rows shuffled together and by blocks.
 
-    python benchmarks/larger_than_memory.py write /tmp/histories --events 200000000
+    python benchmarks/larger_than_memory.py write runs/histories --events 200000000
     mkdir /sys/fs/cgroup/memory/small && echo 700M > /sys/fs/cgroup/memory/small/memory.limit_in_bytes
-    python benchmarks/larger_than_memory.py train /tmp/histories --cgroup /sys/fs/cgroup/memory/small --rounds 3
+    python benchmarks/larger_than_memory.py train runs/histories --cgroup /sys/fs/cgroup/memory/small --rounds 3
 
 `write` makes the histories of `catalog_size.py` as a file, 50 events a user. `train` trains a student of 10,001 items
 from it, memory-mapped as a run does, in a process of its own for each way, in turns; a line of JSON each. With

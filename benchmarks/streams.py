@@ -33,6 +33,7 @@ from recdistill.students.make import make_student, save_student
 from recdistill.teacher.growing import GrowingHistories
 from recdistill.teacher.teacher import Teacher
 from recdistill.training.teacher import TeacherTraining
+from targets import learn
 
 EXPORT_BATCH = 32
 """Prompts of a batch of the export, its default."""
@@ -103,15 +104,8 @@ def timed_training(training: TeacherTraining, optimizer: torch.optim.Optimizer, 
     """Targets learned per CPU second over some training steps."""
     training.module.train()
     plan = spread(list(training.plan(turn)), training.windows.num_targets, steps)
-    began, targets = time.process_time(), 0
-    for rows in plan:
-        batch = training.collate(rows)
-        count = training.num_targets(batch)
-        (training.loss(batch) / count).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        targets += count
-    return targets / (time.process_time() - began)
+    began = time.process_time()
+    return learn(training, optimizer, plan) / (time.process_time() - began)
 
 
 def timed_export(teacher: Teacher, windows: Windows, batches: list[np.ndarray]) -> float:

@@ -55,12 +55,9 @@ def check_equal(every: Teacher, last: Teacher) -> None:
         torch.testing.assert_close(state[0], states[row], rtol=1e-3, atol=1e-3)
 
 
-def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, turn: int, steps: int) -> float:
-    """Targets learned per second over some training steps, on batches of all lengths an epoch has, evenly spread."""
-    training.module.train()
-    plan = sorted(training.plan(turn), key=lambda rows: training.lengths[rows].max())
-    plan = [plan[int((step + 0.5) * len(plan) / steps)] for step in range(steps)]
-    began, targets = time.perf_counter(), 0
+def learn(training: TeacherTraining, optimizer: torch.optim.Optimizer, plan: list[np.ndarray]) -> int:
+    """A training step for each batch of rows; targets learned."""
+    targets = 0
     for rows in plan:
         batch = training.collate(rows)
         count = training.num_targets(batch)
@@ -68,7 +65,16 @@ def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, tur
         optimizer.step()
         optimizer.zero_grad()
         targets += count
-    return targets / (time.perf_counter() - began)
+    return targets
+
+
+def timed_steps(training: TeacherTraining, optimizer: torch.optim.Optimizer, turn: int, steps: int) -> float:
+    """Targets learned per second over some training steps, on batches of all lengths an epoch has, evenly spread."""
+    training.module.train()
+    plan = sorted(training.plan(turn), key=lambda rows: training.lengths[rows].max())
+    plan = [plan[int((step + 0.5) * len(plan) / steps)] for step in range(steps)]
+    began = time.perf_counter()
+    return learn(training, optimizer, plan) / (time.perf_counter() - began)
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """The last block where something is predicted: the same states and gradients, by less work."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from recdistill.teacher.experts import GatedForward
 from recdistill.teacher.picked import pick_in
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.teacher import Teacher
+from user_histories import with_lengths
 
 SLIDING: dict[str, Any] = {"windows": "sliding", "padding": "packed", "history_length": 4}
 KINDS: dict[str, dict[str, Any]] = {
@@ -34,17 +34,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def histories(data: PreparedData) -> PreparedData:
     """Users with up to 30 interactions."""
-    generator = np.random.default_rng(7)
-    lengths = np.array([3, 30, 17, 5, 24])
-    items = np.concatenate([generator.integers(1, data.num_items + 1, size=length) for length in lengths])
-    return replace(
-        data,
-        items=items.astype(np.int32),
-        timestamps=np.arange(len(items), dtype=np.int64),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        train_ends=(lengths - 2).astype(np.int32),
-        validation_ends=(lengths - 1).astype(np.int32),
-    )
+    return with_lengths(data, [3, 30, 17, 5, 24])
 
 
 def results(teacher: Teacher, batch: PromptBatch) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.teacher import Teacher
 from recdistill.teacher.windows import Streams, check_prompt_lengths
 from recdistill.training.teacher import TeacherTraining
+from user_histories import with_lengths
 
 WINDOW = 4
 STREAMS: dict[str, Any] = {"windows": "sliding", "padding": "packed", "history_length": WINDOW, "stream_length": 1000}
@@ -30,17 +31,7 @@ STREAMS: dict[str, Any] = {"windows": "sliding", "padding": "packed", "history_l
 @pytest.fixture
 def histories(data: PreparedData) -> PreparedData:
     """Users with up to 30 interactions; longer than two blocks' windows."""
-    generator = np.random.default_rng(7)
-    lengths = np.array([3, 30, 17, 5, 24])
-    items = np.concatenate([generator.integers(1, data.num_items + 1, size=length) for length in lengths])
-    return replace(
-        data,
-        items=items.astype(np.int32),
-        timestamps=np.arange(len(items), dtype=np.int64),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        train_ends=(lengths - 2).astype(np.int32),
-        validation_ends=(lengths - 1).astype(np.int32),
-    )
+    return with_lengths(data, [3, 30, 17, 5, 24])
 
 
 def reach_of(teacher: Teacher) -> int:

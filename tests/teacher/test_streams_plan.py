@@ -24,6 +24,7 @@ from recdistill.plan.plan_config import STREAM_BLOCK, PlanConfig
 from recdistill.teacher.teacher import Teacher
 from recdistill.training.evidence import module_facts
 from recdistill.training.teacher import TeacherTraining
+from user_histories import with_lengths
 
 WINDOW, BATCH = 10, 16
 STREAMS: dict[str, Any] = {
@@ -32,19 +33,6 @@ STREAMS: dict[str, Any] = {
     "history_length": WINDOW,
     "train": TrainConfig(batch_size=BATCH),
 }
-
-
-def with_lengths(data: PreparedData, lengths: np.ndarray[Any, Any]) -> PreparedData:
-    """Users with as many interactions each."""
-    items = np.random.default_rng(7).integers(1, data.num_items + 1, size=int(lengths.sum()))
-    return replace(
-        data,
-        items=items.astype(np.int32),
-        timestamps=np.arange(len(items), dtype=np.int64),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        train_ends=(lengths - 2).astype(np.int32),
-        validation_ends=(lengths - 1).astype(np.int32),
-    )
 
 
 def planned(training: TeacherTraining, llm: Path) -> PlanConfig:
