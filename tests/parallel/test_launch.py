@@ -20,6 +20,8 @@ def failure(rank: int, code: int, at: int) -> ProcessFailure:
         ({0: (1, 9), 1: (2, 8)}, {0: ("lost", 1, True), 1: ("full disk", 2, False)}, "full disk", 2),
         ({0: (143, 9), 1: (143, 9)}, {0: ("saved", 143, False), 1: ("saved", 143, False)}, "saved", 143),
         ({0: (1, 9), 2: (-9, 8)}, {0: ("lost", 1, True)}, "process 2 of 3 was ended by SIGKILL", 1),
+        ({0: (143, 9), 2: (-9, 8)}, {0: ("saved", 143, False)}, "process 2 of 3 was ended by SIGKILL", 1),
+        ({0: (143, 9), 1: (2, 8)}, {0: ("saved", 143, False), 1: ("full disk", 2, False)}, "full disk", 2),
         ({0: (-15, 9), 1: (3, 8)}, {}, "process 1 of 3 ended with status 3", 1),
         ({}, {0: ("lost", 1, True)}, "lost", 1),
     ],

@@ -17,6 +17,8 @@ from recdistill.parallel.started import LEFT_LINES, EndedError, LeftLine
 
 SHUTDOWN_SECONDS = 600
 """How long processes that are asked to stop may take to save what they have; the longest is a step of a teacher."""
+OF_SIGNALS = 128
+"""Exit statuses from here on are of a process that a signal has stopped."""
 UNSAVED = "the others were stopped; the same command goes on from what was saved"
 
 
@@ -63,17 +65,26 @@ def _left_lines(folder: Path) -> dict[int, LeftLine]:
     return {int(path.stem): json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
+def _as_left(line: LeftLine) -> EndedError:
+    return EndedError(line["line"], line["status"])
+
+
 def _ended(failures: Mapping[int, ProcessFailure], left: Mapping[int, LeftLine], devices: int) -> EndedError:
-    """Why all ended: the first that did not end for another one's sake."""
-    told = [rank for rank, line in left.items() if not line["lost"]]
+    """Why all ended: the first that did not end for another one's sake.
+
+    Of a process that is gone the others learn from their connections or from the agent's SIGTERM, whichever is sooner.
+    """
+    told = [rank for rank, line in left.items() if not line["lost"] and line["status"] < OF_SIGNALS]
+    stopped = [rank for rank, line in left.items() if not line["lost"] and line["status"] >= OF_SIGNALS]
     silent = [rank for rank in failures if rank not in left]
     killed = sorted(silent, key=lambda rank: failures[rank].timestamp)
     if told:
-        line = left[told[0]]
-        return EndedError(line["line"], line["status"])
+        return _as_left(left[told[0]])
     if killed:
         how = failures[killed[0]]
         ending = f"was ended by {how.signal_name()}" if how.exitcode < 0 else f"ended with status {how.exitcode}"
         return EndedError(f"recdistill: error: process {killed[0]} of {devices} {ending}; {UNSAVED}", 1)
+    if stopped:
+        return _as_left(left[stopped[0]])
     lines = list(left.values())
     return EndedError(lines[0]["line"] if lines else f"recdistill: error: a process ended; {UNSAVED}", 1)
