@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import distilled_epoch
 import evaluation
@@ -18,10 +19,12 @@ import growing
 import losses
 import prepare
 import several_processes
+import streams
 import student
 import targets
 from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
+from user_histories import with_lengths
 
 Run = Callable[..., dict[str, Any]]
 
@@ -48,6 +51,8 @@ def small(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     own = RunConfig(student=StudentConfig(embedding_dim=16, max_length=50, train=train), teacher=teacher)
     for benchmark in (targets, growing):
         monkeypatch.setattr(benchmark, "RunConfig", lambda: own)
+    every = replace(own, teacher=replace(teacher, targets="every"))
+    monkeypatch.setattr(streams, "RunConfig", lambda: every)
     monkeypatch.setattr(student, "RunConfig", lambda **given: replace(own, **given))
     monkeypatch.setattr(gated_experts, "TeacherConfig", lambda: TeacherConfig(llm=teacher.llm))
 
@@ -64,6 +69,27 @@ def test_growing(run: Run) -> None:
     line = run(growing, "--data=unused", "--layers=2", "--events=6")
     assert line["events_timed"] == [4, 6]
     assert line["tokens_reused"] > 0
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("prompt", ["item", "text"])
+def test_streams(run: Run, data: PreparedData, monkeypatch: pytest.MonkeyPatch, prompt: str) -> None:
+    """What both have to have in common is checked before anything is timed."""
+    histories = with_lengths(data, [3, 27, 9, 25, 7])
+    monkeypatch.setattr(PreparedData, "load", lambda folder: histories)
+    words = (f"--prompt={prompt}", "--layers=2", "--steps=2", "--batches=1", "--repeats=1")
+    line = run(streams, "--data=unused", *words)
+    for what in ("learned", "exported"):
+        least, most = line[f"{what}_ratio_range"]
+        assert 0 < least <= line[f"{what}_ratio_median_of_pairs"] <= most
+    keys = streams.keys_of
+    monkeypatch.setattr(streams, "keys_of", lambda windows: {(len(windows), 0)})
+    with pytest.raises(SystemExit, match="not the same targets"):
+        run(streams, "--data=unused", *words)
+    monkeypatch.setattr(streams, "keys_of", keys)
+    monkeypatch.setattr(streams.GrowingHistories, "extend", lambda self, items: torch.zeros(1, self.ranker.head.state_dim))
+    with pytest.raises(AssertionError):
+        run(streams, "--data=unused", *words)
 
 
 @pytest.mark.usefixtures("small")

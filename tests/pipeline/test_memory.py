@@ -52,6 +52,16 @@ def test_of_a_language_model_it_is_the_plans_answer_for_this_machine(monkeypatch
     assert "not one prompt fits" in told("teacher", MemoryError())
 
 
+def test_the_plan_is_asked_of_what_the_teacher_reads_and_predicts() -> None:
+    def asked(teacher: TeacherConfig) -> tuple[str, int, int]:
+        plan = plan_config(replace(CONFIG, teacher=teacher), "cpu", 1000)
+        return plan.windows, plan.history_length, plan.targets_per_prompt
+
+    assert asked(TeacherConfig()) == ("all", 50, 50)
+    assert asked(TeacherConfig(targets="last", head="plain", title_decay=0.0)) == ("all", 50, 1)
+    assert asked(TeacherConfig(windows="sliding", padding="packed", history_length=20)) == ("sliding", 20, 20)
+
+
 def test_where_the_plan_cannot_tell_the_setting_is_named() -> None:
     second = replace(CONFIG, teacher=TeacherConfig(kind="second_student", title_decay=0.0))
     assert "take a smaller teacher.train.batch_size" in told("teacher", MemoryError(), second)

@@ -87,7 +87,11 @@ def _planned(step: Step, config: RunConfig, device: str, items: int | None) -> s
 
 
 def plan_config(config: RunConfig, device: str, items: int) -> PlanConfig:
-    """What a plan is asked of a run's teacher on this machine; prompts are as long as a plan's own, or as histories."""
+    """What a plan is asked of a run's teacher on this machine; prompts are as long as a plan's own, or as histories.
+
+    A micro-batch of sequences (`teacher.windows: sliding`) has as many items as one of whole windows, so each sequence
+    is taken to be as long as one.
+    """
     teacher, adapter = config.teacher, config.teacher.adapter
     export = config.export.batch_size
     asked = PlanConfig(
@@ -95,6 +99,9 @@ def plan_config(config: RunConfig, device: str, items: int) -> PlanConfig:
         layers=teacher.layers,
         batch_size=teacher.train.batch_size,
         tokens=max(PlanConfig.tokens, teacher.history_length),
+        targets_per_prompt=teacher.history_length if teacher.targets == "every" else 1,
+        windows=teacher.windows,
+        history_length=teacher.history_length,
         items=items,
         precision=teacher.precision,
         quantization=teacher.quantization,
