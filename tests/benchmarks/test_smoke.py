@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import distilled_epoch
 import evaluation
@@ -87,7 +86,8 @@ def test_streams(run: Run, data: PreparedData, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(SystemExit, match="not the same targets"):
         run(streams, "--data=unused", *words)
     monkeypatch.setattr(streams, "keys_of", keys)
-    monkeypatch.setattr(streams.GrowingHistories, "extend", lambda self, items: torch.zeros(1, self.ranker.head.state_dim))
+    grown = streams.GrowingHistories.extend
+    monkeypatch.setattr(streams.GrowingHistories, "extend", lambda self, items: 0 * grown(self, items))
     with pytest.raises(AssertionError):
         run(streams, "--data=unused", *words)
 
