@@ -23,6 +23,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "ja").glob("*.md")),
+    *sorted((ROOT / "docs" / "experiments").glob("*.md")),
 ]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 LINK_TO_HEADING = re.compile(r"\]\(([^)#\s]*)#([^)\s]+)\)")
@@ -42,14 +43,14 @@ def test_the_demo_spelled_out_is_the_default() -> None:
     assert spelled_out == json.loads(json.dumps(asdict(RunConfig())))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_to_files_lead_somewhere(document: Path) -> None:
     for target, _ in LINK.findall(document.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_to_headings_lead_to_one(document: Path) -> None:
     for target, heading in LINK_TO_HEADING.findall(CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))):
         other = document.parent / target if target else document
