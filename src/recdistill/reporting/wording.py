@@ -57,7 +57,7 @@ def certain_misses(repeats: int, rows: int, texts: Texts) -> str:
 
 
 def baselines_left_out(metrics: Metrics, texts: Texts) -> list[str]:
-    """Which baselines the catalogue was too large for; earlier versions recorded none."""
+    """Which baselines the catalog was too large for; earlier versions recorded none."""
     left_out = {name: fit.get("left_out") for name, fit in metrics.get("baselines", {}).items()}
     return [
         texts(

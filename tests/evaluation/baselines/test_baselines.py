@@ -143,7 +143,7 @@ def test_the_setting_chooses_the_baselines_in_the_tables_order(data: PreparedDat
     assert not baseline_scorers(data, EvaluateConfig(baselines=()))
 
 
-def test_ease_is_left_out_of_large_catalogues_and_that_is_told(
+def test_ease_is_left_out_of_large_catalogs_and_that_is_told(
     data: PreparedData, caplog: pytest.LogCaptureFixture
 ) -> None:
     at_the_limit = EvaluateConfig(ease_items=data.num_items)
@@ -152,6 +152,6 @@ def test_ease_is_left_out_of_large_catalogues_and_that_is_told(
     below = EvaluateConfig(ease_items=data.num_items - 1)
     with caplog.at_level(logging.WARNING, "recdistill"):
         assert list(baseline_scorers(data, below)) == [name for name in BASELINES if name != "ease"]
-    assert "ease is left out, since the catalogue's 32 items are more than evaluate.ease_items (31)" in caplog.text
+    assert "ease is left out, since the catalog's 32 items are more than evaluate.ease_items (31)" in caplog.text
     assert too_large(data, below) == {"ease": {"items": 32, "most": 31}}
     assert not too_large(data, replace(below, baselines=("popularity",)))

@@ -29,7 +29,7 @@ BUILDERS: dict[BaselineName, Callable[[PreparedData, EvaluateConfig], Baseline]]
 
 
 def too_large(data: PreparedData, config: EvaluateConfig) -> dict[str, dict[str, int]]:
-    """The asked baselines that are left out, with the catalogue's `items` and the `most` that the setting allows."""
+    """The asked baselines that are left out, with the catalog's `items` and the `most` that the setting allows."""
     if "ease" not in config.baselines or data.num_items <= config.ease_items:
         return {}
     return {"ease": {"items": data.num_items, "most": config.ease_items}}
@@ -40,7 +40,7 @@ def baseline_scorers(data: PreparedData, config: EvaluateConfig) -> dict[str, Ca
     left_out = too_large(data, config)
     for name, why in left_out.items():
         logger.warning(
-            "evaluate: %s is left out, since the catalogue's %s items are more than evaluate.%s_items (%s)",
+            "evaluate: %s is left out, since the catalog's %s items are more than evaluate.%s_items (%s)",
             name, f"{why['items']:,}", name, f"{why['most']:,}",
         )  # fmt: skip
     asked = (name for name in BASELINES if name in config.baselines and name not in left_out)
