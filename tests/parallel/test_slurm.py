@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+import torch
 from torch import nn
 
 from recdistill.config import TrainConfig
@@ -52,7 +53,8 @@ def test_a_command_in_the_script_of_a_job_was_started_alone(monkeypatch: pytest.
 def test_one_process_trains_in_the_script_of_a_job_of_several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     say(monkeypatch, SCRIPT)
     optimisation = Optimisation(Line(), TrainConfig(), "cpu", "fp32")  # type: ignore[arg-type]
-    assert optimisation.fabric.world_size == 1
+    optimisation.step()
+    assert not torch.distributed.is_initialized()
 
 
 def test_a_task_of_srun_is_one_of_its_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ class Loop:
     def _resume(self) -> None:
         """Go on from the checkpoint, if there is one; what a damaged one held cannot be had again."""
         try:
-            saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.plain, self.fingerprint)
+            saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.optimizer, self.fingerprint)
         except DamagedError as error:
             logger.warning("%s: begins anew, since %s", self.name, error)
             self.processes.wait()
@@ -242,7 +242,7 @@ class Loop:
             self._clock()
             self.callbacks.saving(self.counts)
             if self.processes.is_first:
-                module, optimizer = self.trainable.module, self.optimisation.plain
+                module, optimizer = self.trainable.module, self.optimisation.optimizer
                 scaler = self.optimisation.scaler_state()
                 save_checkpoint(self.folder, module, self.best, optimizer, scaler, self.counts, self.fingerprint)
         self.last_checkpoint, self.saved_step = time.monotonic(), self.counts.step

@@ -1,15 +1,11 @@
-"""One optimiser step: AdamW over groups of parameters, the schedule, clipping, and the scaling of half precision.
-
-Lightning Fabric brings the device and half-precision scaling.
-"""
+"""One optimiser step: AdamW over groups of parameters, the schedule, clipping, and the scaling of half precision."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from recdistill.config import Precision, TrainConfig
 from recdistill.parallel.processes import ALONE, Processes
@@ -42,14 +38,13 @@ class Optimisation:
     ) -> None:
         self.trainable, self.config, self.processes = trainable, config, processes
         scaled = precision.startswith("fp16")
-        # Unless it is told, Fabric takes a command in the script of a Slurm job for one of the job's tasks.
-        alone, kind = LightningEnvironment(), "16-mixed" if scaled else "32-true"
-        self.fabric = Fabric(accelerator=device, devices=1, precision=kind, plugins=alone)
+        self.scaler = GradScaler(device, enabled=scaled)
         given = trainable.parameter_groups()
         self.peaks = [config.learning_rate * group.get("lr", 1.0) for group in given]
         groups = [{**group, "lr": peak} for group, peak in zip(given, self.peaks, strict=True)]
-        self.plain = LazyAdamW(groups, betas=(BETA1, config.beta2), weight_decay=config.weight_decay, fused=not scaled)
-        self.optimizer = self.fabric.setup_optimizers(self.plain)
+        self.optimizer = LazyAdamW(
+            groups, betas=(BETA1, config.beta2), weight_decay=config.weight_decay, fused=not scaled
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -75,7 +70,7 @@ class Optimisation:
             loss = self.trainable.loss(batch)
             if not counts:
                 loss = loss * 0.0
-            self.fabric.backward(loss / targets)
+            self.scaler.scale(loss / targets).backward()
             losses.append(loss.detach().float())
         summed = float(torch.stack(losses).sum())
         return self.processes.sum_gradients(list(trained_parameters(self.trainable.module).values()), summed)
@@ -83,19 +78,20 @@ class Optimisation:
     def step(self) -> None:
         """Move the weights along the gradients, clipped where that is configured."""
         if self.config.max_grad_norm > 0:
-            self.fabric.strategy.precision.unscale_gradients(self.plain)  # scaled gradients are unscaled first
+            self.scaler.unscale_(self.optimizer)
             _clip(trained_parameters(self.trainable.module).values(), self.config.max_grad_norm)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
 
     def scaler_state(self) -> dict[str, float]:
         """The gradient scaler's state, plain numbers; empty where there is none."""
-        state: dict[str, float] = self.fabric.strategy.precision.state_dict()
-        return state
+        return self.scaler.state_dict()
 
     def restore_scaler(self, state: dict[str, float]) -> None:
         """Put the gradient scaler back to where a checkpoint was written."""
-        self.fabric.strategy.precision.load_state_dict(state)
+        if state:
+            self.scaler.load_state_dict(state)
 
 
 def _clip(parameters: Iterable[nn.Parameter], largest: float) -> None:
