@@ -121,20 +121,6 @@ def fill_disk_at(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
-def modules_of_a_command(stderr: Path) -> set[str]:
-    """Names of the modules that a command has imported when it begins its work."""
-    process = started(stderr, _write_modules, stderr.with_suffix(".modules"))
-    process.join()
-    assert process.exitcode == 0, stderr.read_text()
-    return set(stderr.with_suffix(".modules").read_text().split())
-
-
-def _write_modules(path: Path) -> None:
-    import recdistill.pipeline  # noqa: F401
-
-    path.write_text("\n".join(sys.modules))
-
-
 def together(size: int, work: Callable[..., object], arguments: Sequence[object], stderr: Path) -> list[int | None]:
     """Do the same in several processes that know of one another as torchrun's do.
 

@@ -23,6 +23,7 @@ import student
 import targets
 from recdistill.config import GateConfig, RunConfig, StudentConfig, TeacherConfig, TrainConfig
 from recdistill.data.prepared import PreparedData
+from recdistill.teacher.growing import GrowingHistories
 from user_histories import with_lengths
 
 Run = Callable[..., dict[str, Any]]
@@ -86,8 +87,8 @@ def test_streams(run: Run, data: PreparedData, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(SystemExit, match="not the same targets"):
         run(streams, "--data=unused", *words)
     monkeypatch.setattr(streams, "keys_of", keys)
-    grown = streams.GrowingHistories.extend
-    monkeypatch.setattr(streams.GrowingHistories, "extend", lambda self, items: 0 * grown(self, items))
+    grown = GrowingHistories.extend
+    monkeypatch.setattr(GrowingHistories, "extend", lambda self, items: 0 * grown(self, items))
     with pytest.raises(AssertionError):
         run(streams, "--data=unused", *words)
 

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import recdistill
 from chain import NUM_ITEMS, STEPS, options, write_interactions
-from processes import ended, kill_after, modules_of_a_command
+from processes import ended, kill_after
 from recdistill.cli import main
 from recdistill.config import ExportConfig, ReportConfig, RunConfig, TeacherConfig
 from recdistill.errors import UserError
@@ -581,10 +581,6 @@ def test_a_killed_run_goes_on_to_the_numbers_of_one_that_was_not(
             for r in (run, whole)
         )
         assert rows == expected
-
-
-def test_a_command_begins_without_torchs_compiler(tmp_path: Path) -> None:
-    assert "torch._inductor.compile_fx" not in modules_of_a_command(tmp_path / "stderr")
 
 
 def test_a_second_student_takes_the_language_models_place(do: Run, finished: Path) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers.modeling_utils import AttentionInterface
 
 from recdistill.config import Attention
 from recdistill.data.prepared import PreparedData
 from recdistill.data.windows import collate
 from recdistill.errors import UserError
-from recdistill.language_models.packing import Packing, packed_sdpa
+from recdistill.language_models.packing import PACKED_SDPA, Packing, packed_sdpa, register_packed_sdpa
 from recdistill.teacher.compiling import compiled, graphs_made
 from recdistill.teacher.padding import Shape
 from recdistill.teacher.prompts import PromptBatch
@@ -73,10 +74,12 @@ class Block(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.layer = torch.nn.Linear(8, 8)
+        register_packed_sdpa()
+        self.attention = AttentionInterface()[PACKED_SDPA]
 
     def forward(self, row: Any, **options: Any) -> Tensor:
         side = self.layer(row).view(1, row.shape[1], 2, 4).transpose(1, 2)
-        out: Tensor = row + packed_sdpa(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
+        out: Tensor = row + self.attention(self, side, side, side, None, 0.5, **options)[0].reshape(row.shape)
         return out
 
 

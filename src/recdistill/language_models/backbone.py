@@ -30,7 +30,7 @@ from recdistill.language_models.kinds import PER_LAYER, keep_layers, refuse_no_d
 from recdistill.language_models.libraries import as_user_error, libraries_quiet, load_config, refuse_gaps
 from recdistill.language_models.locations import llm_location
 from recdistill.language_models.one_way import check_one_way
-from recdistill.language_models.packing import PACKED_SDPA
+from recdistill.language_models.packing import PACKED_SDPA, register_packed_sdpa
 from recdistill.language_models.per_layer import cut_to
 from recdistill.language_models.remembered_checks import device_name, remembered
 from recdistill.language_models.weights import refuse_unquantised
@@ -198,6 +198,7 @@ def _load(
     """The text decoder with its first `layers` blocks, as transformers loads it."""
     from transformers import AutoModel
 
+    register_packed_sdpa()
     implementation = PACKED_SDPA if attention == "sdpa" and config.padding == "packed" else attention
     is_alone = text_config(llm_config) is llm_config
     whole, per_layer = deepcopy(llm_config), bool(getattr(text_config(llm_config), PER_LAYER, 0))

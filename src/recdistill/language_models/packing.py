@@ -11,13 +11,13 @@ Attention kernels that know packed rows themselves (flash_attention_2's variable
 and eager's mask) are left to transformers, which finds the prompts by their positions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.modeling_utils import AttentionInterface
 
 from recdistill.errors import UserError
 
@@ -68,7 +68,7 @@ class Packing:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
         """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
-        return _attend(query, key, value, self, scaling, dropout)  # type: ignore[no-any-return]
+        return _attend(query, key, value, self, scaling, dropout)
 
 
 class Attended(Protocol):
@@ -126,7 +126,6 @@ def end_to_end(places: Tensor, packing: Packing) -> Tensor:
     return _EndToEnd.apply(places, packing)  # type: ignore[no-any-return, no-untyped-call]
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling: float, dropout: float) -> Tensor:
     """Causal attention within each prompt: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
     side = [side_by_side(one[0].transpose(0, 1), packing) for one in (query, key, value)]
@@ -145,6 +144,11 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scaling
     return end_to_end(flat, packing).unsqueeze(0)
 
 
+def _attended(packing: Attended, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
+    """(1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
+    return packing.attend(query, key, value, scaling, dropout)
+
+
 def packed_sdpa(
     module: nn.Module,
     query: Tensor,
@@ -153,15 +157,20 @@ def packed_sdpa(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
+    attended: Callable[..., Tensor] = _attended,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """SDPA over a packed row where the call brings an :class:`Attended`, transformers' own SDPA where it does not.
+
+    What `attended` does is left out of compiled graphs; it is given when transformers is told of this function.
 
     Raises:
         UserError: the model asks for more than plain causal attention.
     """
     packing: Attended | None = kwargs.pop(PACKING_KEYWORD, None)
     if packing is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         plain: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -173,7 +182,12 @@ def packed_sdpa(
                 f"teacher.padding: packed with attention sdpa cannot do this language model's {wish}; "
                 "use padding: bucketed"
             )
-    return packing.attend(query, key, value, scaling, dropout), None
+    return attended(packing, query, key, value, scaling, dropout), None
 
 
-AttentionInterface.register(PACKED_SDPA, packed_sdpa)
+@cache
+def register_packed_sdpa() -> None:
+    """Let transformers find :func:`packed_sdpa`: before a model is loaded, since importing it takes seconds."""
+    from transformers.modeling_utils import AttentionInterface
+
+    AttentionInterface.register(PACKED_SDPA, partial(packed_sdpa, attended=torch.compiler.disable(_attended)))

@@ -103,10 +103,9 @@ class Sliding:
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
         """Attention within each stream's window: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
-        return _attend(query, key, value, self, scaling, dropout)  # type: ignore[no-any-return]
+        return _attend(query, key, value, self, scaling, dropout)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend(query: Tensor, key: Tensor, value: Tensor, sliding: Sliding, scaling: float, dropout: float) -> Tensor:
     """Attention within each stream's window: (1, heads, T, d) and (1, key heads, T, d) to (1, T, heads, d)."""
     blocks, asked = sliding.queries.prompts, query[0].transpose(0, 1)

@@ -24,7 +24,6 @@ from recdistill.measure.context import RunContext
 from recdistill.pipeline.models import language_model, scorers, second_student
 from recdistill.pipeline.on_cluster import export_on, rank_on
 from recdistill.pipeline.plans import OpenRun, step_fingerprint
-from recdistill.reporting.report import write_report
 from recdistill.steps import SPECS, Step, changed_results
 from recdistill.storage.checksums import DamagedError
 from recdistill.storage.files import write_json
@@ -68,6 +67,8 @@ def do_work(run: OpenRun, step: Step, context: RunContext) -> None:
         case "evaluate":
             _evaluate(run, context)
         case "report":
+            from recdistill.reporting.report import write_report  # its plots take a second to import
+
             with context.profiler.phase("report"):
                 control = run.config.report.control
                 write_report(

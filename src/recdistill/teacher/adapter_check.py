@@ -12,7 +12,6 @@ from recdistill.errors import UserError
 from recdistill.language_models.blocks import decoder_blocks
 from recdistill.language_models.libraries import MODEL_ERRORS, first_line
 from recdistill.teacher.experts import ADAPTER, base_decoder, expert_layers
-from recdistill.teacher.peft_names import LoraLayer
 from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.trial_prompts import TrialPrompts
 
@@ -110,6 +109,7 @@ def _others(ranker: Ranker, prompts: TrialPrompts, dead: Iterable[str] = ()) -> 
 
 def _linear_layers(decoder: nn.Module) -> Iterable[tuple[str, nn.Module]]:
     """The linear layers in the blocks that are run, with adapters or without, by name."""
+    from peft.tuners.lora import LoraLayer
     from transformers.pytorch_utils import Conv1D
 
     for number, block in enumerate(decoder_blocks(decoder)):

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -33,15 +33,11 @@ from recdistill.language_models.packing import PACKING_KEYWORD
 from recdistill.storage.files import read_tensors, require_finite
 from recdistill.teacher.compiling import compiled
 from recdistill.teacher.gated_lora import add_experts
-from recdistill.teacher.peft_names import (
-    LoraConfig,
-    LoraLayer,
-    PeftModel,
-    get_peft_model,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
 from recdistill.teacher.picked import PICKED_KEYWORD, Picked, PickedForward, pick_in
+
+if TYPE_CHECKING:  # PEFT takes seconds to import, so that only what needs it does
+    from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
 
 GATE_KEYWORD = "expert_gate"
 ADAPTER = "default"
@@ -171,7 +167,7 @@ def attach_experts(
     llm: nn.Module,
     config: AdapterConfig,
     options: BlockOptions = BlockOptions(),
-) -> PeftModel:
+) -> "PeftModel":
     """Wrap the linear layers named in `config.layers` with experts; everything else stays frozen and is not copied.
 
     Args:
@@ -185,6 +181,9 @@ def attach_experts(
     Raises:
         UserError: the language model has no linear layer of one of the names in its blocks, or one outside of them.
     """
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import LoraLayer
+
     known = linear_layer_names(llm)
     for layer in config.layers:
         if layer not in known:
@@ -215,12 +214,12 @@ def attach_experts(
     return model
 
 
-def base_decoder(model: PeftModel) -> nn.Module:
+def base_decoder(model: "PeftModel") -> nn.Module:
     """The language model inside PEFT's wrapper, experts included; it takes `inputs_embeds` and `expert_gate`."""
     return model.base_model.model  # type: ignore[no-any-return]
 
 
-def check_gate_arrived(model: PeftModel) -> None:
+def check_gate_arrived(model: "PeftModel") -> None:
     """Refuse a language model that drops the gate on its way to the blocks: its experts would be plain LoRA, silently.
 
     Call it after a forward pass with a gate.
@@ -243,12 +242,14 @@ def linear_layer_names(llm: nn.Module) -> set[str]:
     return {name.rsplit(".", 1)[-1] for name, module in modules if isinstance(module, nn.Linear | Conv1D)}
 
 
-def expert_layers(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+def expert_layers(model: nn.Module) -> list[tuple[str, "LoraLayer"]]:
     """PEFT's layers with adapters, by name."""
+    from peft.tuners.lora import LoraLayer
+
     return [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)]
 
 
-def _refuse_ungated(model: PeftModel) -> None:
+def _refuse_ungated(model: "PeftModel") -> None:
     """Every adapter must stand where the gate reaches it."""
     for name, layer in expert_layers(model):
         if not isinstance(layer, ExpertLayer):
@@ -263,7 +264,7 @@ def _gate_block(block: nn.Module, options: BlockOptions) -> None:
     block.forward = GatedForward(block, block_gate, options)
 
 
-def save_experts(model: PeftModel, folder: Path, base: str) -> None:
+def save_experts(model: "PeftModel", folder: Path, base: str) -> None:
     """Write the adapters alone, in PEFT's format (`adapter_config.json`, `adapter_model.safetensors`).
 
     Args:
@@ -277,12 +278,14 @@ def save_experts(model: PeftModel, folder: Path, base: str) -> None:
     model.save_pretrained(str(folder), save_embedding_layers=False)
 
 
-def load_experts(model: PeftModel, folder: Path) -> None:
+def load_experts(model: "PeftModel", folder: Path) -> None:
     """Load adapters written by :func:`save_experts`, each name and shape exactly.
 
     Raises:
         UserError: the file is missing, or holds other names or shapes than `model`.
     """
+    from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+
     path = folder / ADAPTER_FILE
     saved = read_tensors(path)
     expected = get_peft_model_state_dict(model, save_embedding_layers=False)

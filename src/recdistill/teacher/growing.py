@@ -15,7 +15,6 @@ from torch import Tensor
 from recdistill.errors import UserError
 from recdistill.language_models.per_layer import own_inputs
 from recdistill.measure.evidence import TokenCount
-from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder, expand_gate
 from recdistill.teacher.last_items import newest
 from recdistill.teacher.prompts import SOFT, PromptBuilder
@@ -51,6 +50,8 @@ class GrowingHistories:
         read: TokenCount | None = None,
         earlier: Tensor | None = None,
     ) -> None:
+        from recdistill.teacher.cached_reading import CachedReading  # transformers' caches take seconds to import
+
         if ranker.config.gate.kind == "instance" or ranker.config.candidates:
             raise UserError(
                 "teacher: a history can only grow in a cache where no earlier token changes with it: "

@@ -30,7 +30,6 @@ from recdistill.language_models.per_layer import own_inputs
 from recdistill.language_models.remembered_checks import device_name, remembered
 from recdistill.measure.facts import Checked
 from recdistill.teacher.adapter_check import check_adapters
-from recdistill.teacher.cached_reading import CachedReading
 from recdistill.teacher.experts import GATE_KEYWORD, base_decoder
 from recdistill.teacher.ranker import AUTOCAST, Ranker
 from recdistill.teacher.trial_prompts import TrialPrompts, long_length
@@ -228,6 +227,8 @@ class LoadChecks:
 
     def _read_in_pieces(self) -> list[Tensor]:
         """The states of both prompts, read through a cache in three pieces."""
+        from recdistill.teacher.cached_reading import CachedReading
+
         cached, prompts = CachedReading(self.decoder, 2), self.prompts
         mixed = AUTOCAST.get(self.ranker.config.precision)
         found: list[list[Tensor]] = [[], []]
