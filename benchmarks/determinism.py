@@ -93,7 +93,7 @@ def training_rows(folder: Path, llm: Path, first: Chain) -> Iterator[Row]:
     stopped, stops = Chain(folder / "stopped", llm).train_interrupted(1.0)
     if not stops:
         raise SystemExit("determinism: the chain was over before it could be stopped")
-    yield from compared("training", f"stopped {stops} times and gone on", "same bits", before, stopped.scores())
+    yield from compared("training", f"stopped {stops} times and resumed", "same bits", before, stopped.scores())
     workers: dict[str, Any] = {f"{one}__train__num_workers": 1 for one in ("student", "teacher", "distill")}
     helped = Chain(folder / "workers", llm, **workers).train()
     yield from compared("training", "batches made by a worker (`num_workers: 1`)", "same bits", before, helped.scores())
