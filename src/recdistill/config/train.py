@@ -39,7 +39,7 @@ class TrainConfig:
     """Peak learning rate of Adam(W)."""
     beta2: float = setting(0.98, INNER_SHARE)
     """Share that Adam(W) keeps of its mean of squared gradients at each step. Nearer to 1, an item that is seldom met
-    is moved less by each meeting: on one sparse data set 0.999 was better (docs/experiments.md)."""
+    is moved less by each meeting: on one sparse data set 0.999 was better (docs/experiments/pretraining.md)."""
     weight_decay: float = setting(0.0, NOT_NEGATIVE)
     """Decoupled weight decay (AdamW)."""
     warmup_fraction: float = setting(0.05, FRACTION)

@@ -1,8 +1,8 @@
 """`distill.weight: auto` and `distill.dropout: auto`: how hard the teacher's lists are learned, by events an item.
 
 Where items are seen often, lists that weigh much and a dropout of .1 give the better student. Where they are seen
-seldom, such a student is at its best after few epochs and overfits from there. docs/experiments.md shows the data sets
-on which the limit was found.
+seldom, such a student is at its best after few epochs and overfits from there. docs/experiments/strength.md shows the
+data sets on which the limit was found.
 """
 
 import logging

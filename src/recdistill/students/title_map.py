@@ -27,7 +27,8 @@ AXES = "axes"
 """Of the map of a student whose scores have a part for similar titles."""
 SHARPNESS = 20.0
 """Of the softmax over cosines of titles that weighs the ID embeddings: chosen on MovieLens-latest-small, on half of the
-users (docs/experiments.md). Sharper, a new item is listed more often, and known ones are driven out of the lists."""
+users (docs/experiments/new-items.md). Sharper, a new item is listed more often, and known ones are driven out
+of the lists."""
 SAME = 0.95
 """Mean cosine of two embeddings of one title by one encoder, at least; half precision and other kernels stay above."""
 CHUNK = 1 << 22

@@ -10,7 +10,7 @@ CORRECTION_WEIGHTS = (1.0, 0.25, 0.5, 0.75, 1.5)
 
 TITLE_WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 4.0)
 """The same for the inner product of title vectors, which are long when whitened: on MovieLens-latest-small .1 was best
-beside a student, on planted data 1, where titles say nearly all (docs/experiments.md)."""
+beside a student, on planted data 1, where titles say nearly all (docs/experiments/synthetic.md)."""
 
 
 def choose_weight(
