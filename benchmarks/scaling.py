@@ -141,6 +141,8 @@ def _prepare_section(records: list[dict[str, Any]]) -> str:
     disk, mask = CLUSTER_EVENTS * BYTES_PER_EVENT / 2**40, CLUSTER_EVENTS / 2**30
     users = CLUSTER_EVENTS * last["users"] / last["events_kept"]
     ids = users * BYTES_PER_ID / 2**30
+    estimated = ["CPU hours", "disk, TiB", "a byte per interaction, GiB", "million users", "their ids in Python, GiB"]
+    estimates = [f"{hours:.1f}", f"{disk:.1f}", f"{mask:.1f}", f"{users / 1e6:,.0f}", f"{ids:.0f}"]
     return f"""
 ## `prepare`
 
@@ -150,11 +152,13 @@ Interactions of 64 MiB or more are prepared from files, see [data](data.md). The
 
 Between the two largest sizes, CPU seconds grow with the power {power:.2f} of the interactions.
 
-**10¹⁰ interactions, estimated**: {hours:.1f} CPU hours at the last row's cost per interaction, and {disk:.1f} TiB of
-disk. Memory would hold one byte per interaction ({mask:.1f} GiB) and the ids: of {users / 1e6:,.0f} million users
-Python's list alone takes {ids:.0f} GiB. Users would have to be split over machines by hash, which all steps allow but
-the count of items (k-core). {math.ceil(users / USERS_OF_ONE)} machines with {USERS_OF_ONE / 1e6:.0f} million users each
-would then need what one needs for 10⁹ interactions. That is not built.
+**10¹⁰ interactions, estimated** from the last row:
+
+{table(estimated, [estimates])}
+
+Memory would hold the bytes and the ids. Users would have to be split over machines by hash, which all
+steps allow but the count of items (k-core). {math.ceil(users / USERS_OF_ONE)} machines with {USERS_OF_ONE / 1e6:.0f}
+million users each would then need what one needs for 10⁹ interactions. That is not built.
 """
 
 
