@@ -35,7 +35,7 @@ class DLLM2RecConfig:
     confidence_weight: float = setting(0.5, NOT_NEGATIVE)
     """γ_c, weight by the teacher's confidence in the item."""
     consistency_weight: float = setting(0.1, NOT_NEGATIVE)
-    """γ_o, weight of items that stand in both the teacher's and the student's top-K."""
+    """γ_o, weight of items that are in both the teacher's and the student's top-K."""
     position_temperature: float = setting(1.0, POSITIVE)
     """β in exp(-rank/β)."""
 

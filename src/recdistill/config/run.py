@@ -42,7 +42,7 @@ class RunConfig:
     """Where models run. auto takes a GPU where there is one, and records the choice."""
     devices: int = setting(1, POSITIVE)
     """Processes that share the work on each machine. They train, export and evaluate together, each on a core or a GPU
-    of its own. Results are those of one process within rounding, so a run may go on with another number."""
+    of its own. Results are those of one process within rounding, so a run may resume with another number."""
     nodes: int = setting(1, POSITIVE)
     """Machines. More than one: start the same command on each by torchrun or Slurm (docs/processes.md)."""
     strategy: Literal["ddp", "fsdp"] = setting("ddp", read_with=(given("teacher.kind", "llm"), SEVERAL))

@@ -87,7 +87,7 @@ class TeacherConfig:
     in overlapping windows. sliding: all, each read once: a user's history is one sequence, and attention looks back
     over the last history_length items (padding: packed)."""
     stream_length: int = setting(1000, POSITIVE, read_with=given("teacher.windows", "sliding"))
-    """windows sliding: most items of a sequence. A longer history goes on in a new one, which begins with
+    """windows sliding: most items of a sequence. A longer history continues in a new one, which begins with
     history_length items that are read again."""
     instruction: str = setting("Chosen by one person, oldest first:", read_with=given("teacher.prompt", "text"))
     """text: words at the head of the prompt."""

@@ -15,7 +15,7 @@ class TitleTuningConfig:
     """Steps of contrastive training, with plain LoRA around every linear layer. 0: titles are read by the model as it
     is."""
     pairs: int = setting(192, at_least(2), read_with=TUNED)
-    """Pairs of items a step; each item's other half is to be told from those of all other pairs."""
+    """Pairs of items per step; each item's other half is to be told from those of all other pairs."""
     window: int = setting(5, POSITIVE, read_with=TUNED)
     """Two items are a pair where a user has them at most this many interactions apart, in what is trained on."""
     temperature: float = setting(0.05, POSITIVE, read_with=TUNED)

@@ -45,7 +45,7 @@ class TrainConfig:
     warmup_fraction: float = setting(0.05, FRACTION)
     """Share of all steps in which the learning rate climbs from 0 to its peak."""
     final_fraction: float = setting(0.0, SHARE)
-    """Learning rate at the last step as a share of the peak; the way down is a cosine. 1: no decay."""
+    """Learning rate at the last step as a share of the peak; it falls to that along a cosine. 1: no decay."""
     max_grad_norm: float = setting(0.0, NOT_NEGATIVE)
     """Largest norm of the gradient; 0: not clipped."""
     patience: int = setting(10, NOT_NEGATIVE)

@@ -28,8 +28,8 @@ def plan_table(config: PlanConfig, plan: Plan) -> str:
     lines += [f"  {'total':<22}{plan.peak_gib:>9.3f}{100:>7.1f}", ""]
     rows = [
         ("peak of the export", f"{plan.export_peak_gib:.3f} GiB"),
-        ("activations", f"{plan.activations_gib_per_prompt:.4f} GiB a prompt, without checkpointing"),
-        ("tokens", f"{plan.tokens_per_step:,} a step"),
+        ("activations", f"{plan.activations_gib_per_prompt:.4f} GiB per prompt, without checkpointing"),
+        ("tokens", f"{plan.tokens_per_step:,} per step"),
         ("FLOPs", _flops(plan)),
     ]
     if plan.largest_batch is not None:
@@ -37,8 +37,8 @@ def plan_table(config: PlanConfig, plan: Plan) -> str:
         rows.append(("largest batch", f"{plan.largest_batch:,} in {config.card_memory():g} GiB; this one {fits}"))
     if plan.step_seconds and plan.epoch_seconds and plan.export_seconds:
         epoch, export = in_best_unit(plan.epoch_seconds), in_best_unit(plan.export_seconds)
-        rows.append(("time", f"{in_best_unit(plan.step_seconds)} a step, {plan.tokens_per_second:,.0f} tokens/s"))
-        rows.append(("", f"{epoch} an epoch, {export} the export, of {config.rows:,} prompts"))
+        rows.append(("time", f"{in_best_unit(plan.step_seconds)} per step, {plan.tokens_per_second:,.0f} tokens/s"))
+        rows.append(("", f"{epoch} per epoch, {export} the export, of {config.rows:,} prompts"))
     lines += [f"{name:<24}{value}" for name, value in rows]
     return "\n".join([*lines, f"{'assumed':<24}{'; '.join(plan.assumed)}"])
 
@@ -53,7 +53,7 @@ def in_best_unit(seconds: float) -> str:
 
 
 def _flops(plan: Plan) -> str:
-    text = f"{plan.model_flops_per_step / 1e12:.2f} T a step"
+    text = f"{plan.model_flops_per_step / 1e12:.2f} T per step"
     if plan.executed_flops_per_step > plan.model_flops_per_step:
         text += f", {plan.executed_flops_per_step / 1e12:.2f} T with what is computed twice"
     return text
