@@ -29,7 +29,7 @@ residual stream, a of what adapters compute.
 m is 1 on CUDA, whose dropout keeps a mask of bytes; on the CPU dropout keeps a factor in its input's own type.
 An input that attention (sdpa, flash) or relu keeps as its output is counted there alone.
 Mixed precision keeps one thing more: half-precision copies of the fp32 weights. (Autocast caches the copies of trained
-weights alone; a frozen weight is copied at every use, and each copy is kept for the way back. `teacher.gated_lora`
+weights alone; a frozen weight is copied at every use, and each copy is kept for the backward pass. `teacher.gated_lora`
 keeps no copy of its own.)
 """
 
@@ -144,7 +144,7 @@ def stream_mask(config: PlanConfig) -> float:
 
 
 def backward_transient(shapes: LlmShapes, config: PlanConfig) -> float:
-    """Bytes of gradients that stand beside all that is kept, at the worst moment of the way back.
+    """Bytes of gradients that stand beside all that is kept, at the worst moment of the backward pass.
 
     It comes in the last block, of which nothing has been let go yet. A gated MLP's product gives gradients of both its
     factors while its own is still there: 3 c I a token; a plain one's relu, 2 c I. Beside them stands the stream's

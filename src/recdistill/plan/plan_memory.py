@@ -1,8 +1,8 @@
 """Peak memory of a training step and of the export, part by part, on paper. Bytes throughout.
 
 What is held all the time: frozen weights, trained weights and their gradients, AdamW's two moments. What a step adds:
-the activations kept for the way back (`activations`), and at its worst moment either the head's scores, at the end of
-the way forward, or the gradients inside the last block, at the beginning of the way back. The two never meet.
+the activations kept for the backward pass (`activations`), and at its worst moment either the head's scores, at the end
+of the forward pass, or the gradients inside the last block, at the beginning of the backward pass. The two never meet.
 """
 
 from typing import assert_never

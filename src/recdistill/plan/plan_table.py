@@ -8,7 +8,7 @@ MEANING = {
     "adapters": "experts and their gradients",
     "head": "item head, soft tokens, gradients",
     "optimiser": "AdamW's two moments",
-    "activations": "kept for the way back",
+    "activations": "kept for the backward pass",
     "transient": "scores, or gradients in flight",
     "process": "interpreter and libraries",
 }
