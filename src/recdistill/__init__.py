@@ -1,4 +1,4 @@
-"""recdistill: a large language model's judgement in a recommender, at the speed and price of a small model.
+"""recdistill: distils an LLM recommender into a small sequential recommender.
 
     from recdistill import Recommender, RunConfig, compare, run
 
