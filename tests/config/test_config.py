@@ -104,6 +104,11 @@ MISTAKES = {
 }
 
 
+def test_only_a_language_model_reads_a_student_with_titles() -> None:
+    with pytest.raises(UserError, match=r"teacher\.student: titled goes with kind: llm, .*; kind is second_student"):
+        TeacherConfig(kind="second_student", title_decay=0.0, student="titled")
+
+
 @pytest.mark.parametrize("option", MISTAKES)
 def test_a_mistake_ends_before_any_work_with_one_line_that_names_the_key(
     option: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -67,6 +67,7 @@ NOT_JUDGED = {
     "teacher.head_dim": QUALITY,
     "teacher.id_dropout": QUALITY,
     "teacher.instruction": QUALITY,
+    "teacher.student": "the student with titles is evaluated too",
     "teacher.student_dropout": QUALITY,
     "teacher.title_dim": QUALITY,
     "teacher.title_tokens": "a bound; the log says of how many titles the rest was cut off",

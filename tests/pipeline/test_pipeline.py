@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 import recdistill
@@ -27,6 +28,7 @@ from recdistill.pipeline import run as run_steps
 from recdistill.pipeline.plans import Plan
 from recdistill.reporting import plots as drawings
 from recdistill.steps import RESULTS
+from recdistill.students.make import load_student
 from recdistill.teacher.ranker import Ranker
 from recdistill.training.fit import fit
 
@@ -437,6 +439,7 @@ VARIANTS = {
         "--student.train.batch_tokens=100",
         "--distill.train.batch_tokens=100",
     ),
+    "a student with titles": ("--teacher.student=titled",),
     "compiled": (ONE_EPOCH, "--teacher.compile=true", "--teacher.compile_buckets=1"),
     "recompute and text": (
         ONE_EPOCH,
@@ -478,10 +481,21 @@ def test_other_settings_run_to_the_end(request: pytest.FixtureRequest, varied: R
     if variant == "compiled":
         request.getfixturevalue("graphs_alone")
     found = metrics(varied(variant))
-    assert list(found["models"]) == MODELS
+    titled = ["titled"] if variant.endswith("titles") else []
+    assert list(found["models"]) == [*MODELS[:-2], *titled, *MODELS[-2:]]
     assert all(0 <= values["ndcg@10"] <= 1 for values in found["models"].values())
     assert found["split"] == ("validation" if variant.startswith("validation") else "test")
     assert found["filter_seen"] is not variant.endswith("unfiltered")
+
+
+def test_a_teacher_reads_the_student_with_titles_and_the_report_names_it(varied: Run, finished: Path) -> None:
+    run = varied("a student with titles")
+    plain, titled = load_student(run / "student"), load_student(run / "teacher" / "titled")
+    assert torch.equal(plain.item_vectors(), load_student(finished / "student").item_vectors())
+    assert not torch.equal(plain.item_vectors(), titled.item_vectors())
+    ranks = metrics(run)["models"]
+    assert ranks["titled"] != ranks["student"]
+    assert "student with titles" in (run / "report" / "report.html").read_text(encoding="utf-8")
 
 
 def test_limit_rows_takes_whole_users(do: Run, finished: Path) -> None:

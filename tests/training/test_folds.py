@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def data() -> PreparedData:
     )
 
 
-def make_config(llm: Path) -> RunConfig:
+def make_config(llm: Path, student: Literal["plain", "titled"] = "plain") -> RunConfig:
     train = TrainConfig(max_epochs=4, batch_size=8, learning_rate=0.02)
     teacher = TeacherConfig(
         llm=str(llm),
@@ -63,6 +63,7 @@ def make_config(llm: Path) -> RunConfig:
         head_dim=4,
         title_dim=4,
         folds=FOLDS,
+        student=student,
         train=train,
         title_encoder="llm",
         title_decay=0.0,
@@ -191,6 +192,22 @@ def test_each_target_is_read_by_a_teacher_that_has_not_seen_its_user(
     settings = read_json(tmp_path / "evidence.json")["settings"]
     batch = next(one for one in settings if one["key"] == "export.batch_size")  # 32, more than any reader's prompts
     assert batch["in_effect"], batch["seen"]
+
+
+def test_with_titled_students_each_fold_has_its_own(
+    data: PreparedData, tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    config = make_config(tiny_llm, "titled")
+    with Profiler() as profiler:
+        train_folds(config, data, [f"u{user}" for user in range(21)], RunContext("cpu", profiler, tmp_path))
+    places = [tmp_path / "folds" / str(number) for number in range(FOLDS)]
+    assert not any((place / "student").joinpath("student.safetensors").exists() for place in places)
+    students = [load_student(place / "teacher" / "titled").item_vectors() for place in places]
+    assert not torch.equal(students[0], students[1])
+    for place, vectors in zip(places, students, strict=True):
+        teacher = load_teacher(config, data, place / "student", place / "teacher", "cpu")
+        assert torch.equal(teacher.ranker.head.student_vectors, vectors)
 
 
 def _long(items: np.ndarray) -> torch.Tensor:

@@ -12,6 +12,8 @@ from recdistill.config import AdapterConfig, EvaluateConfig, RunConfig, StudentC
 from recdistill.data.prepared import PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
+from recdistill.measure.context import RunContext
+from recdistill.measure.profiler import Profiler
 from recdistill.students.make import make_student, save_student
 from recdistill.teacher.scorers import ReadOnce, TeacherScorer
 from recdistill.teacher.teacher import Teacher
@@ -247,3 +249,11 @@ def test_gradients_of_micro_batches_add_up_to_the_large_batchs(training: Teacher
     assert len(found[0]) > 10
     for name, gradient in found[0].items():
         torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5 + 1e-4 * float(gradient.abs().max()))
+
+
+def test_a_student_with_titles_needs_titles(tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path / "cache"))
+    data = replace(make_data(), titles=[""] * (ITEMS + 1))
+    config = RunConfig(teacher=TeacherConfig(llm=str(tiny_llm), student="titled", title_encoder="llm"))
+    with Profiler() as profiler, pytest.raises(UserError, match=r"teacher\.student: no item has a title"):
+        teacher.train_teacher(config, data, [], tmp_path, RunContext("cpu", profiler, tmp_path), "name")

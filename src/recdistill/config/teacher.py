@@ -112,6 +112,10 @@ class TeacherConfig:
     """text with targets last: random items listed in the prompt, never the target. 0: no list."""
     head: Literal["residual", "plain"] = setting("residual", evidence="head")
     """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
+    student: Literal["plain", "titled"] = "plain"
+    """The student that the teacher reads: its states drive the gate, its item vectors are in the soft tokens, and with
+    head residual the teacher corrects its scores. plain: the one before. titled: one that is trained here as the plain
+    one was, and whose item vectors see the titles; it learns from no list, and is evaluated as `titled`."""
     student_dropout: float = setting(1.0, SHARE, read_with=given("teacher.head", "residual"))
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
@@ -175,6 +179,8 @@ class TeacherConfig:
             raise UserError(
                 "teacher.title_decay: title similarity goes with head: residual and kind: llm; set title_decay: 0"
             )
+        if self.student == "titled" and not isinstance(self.chosen, LanguageModel):
+            raise UserError(f"teacher.student: titled goes with kind: llm, which reads it; kind is {self.kind}")
         self.gate.check("teacher.gate")
         self.adapter.check("teacher.adapter")
         self.title_tuning.check("teacher.title_tuning")

@@ -5,6 +5,7 @@ cooccurrence = co-occurrence baseline
 item_knn = item-kNN baseline
 ease = EASE baseline
 student = student
+titled = student with titles
 teacher = teacher
 distilled = distilled student
 oracle = oracle

@@ -5,6 +5,7 @@ cooccurrence = 共起ベースライン
 item_knn = ItemKNN ベースライン
 ease = EASE ベースライン
 student = 生徒モデル
+titled = タイトルを見る生徒モデル
 teacher = 教師モデル
 distilled = 蒸留モデル
 oracle = 理論上の上限

@@ -13,7 +13,7 @@ from recdistill.measure.context import RunContext
 from recdistill.pipeline.plans import OpenRun
 from recdistill.steps import SPECS
 from recdistill.teacher.folded import FoldedTeacher
-from recdistill.teacher.teacher import Teacher, load_teacher
+from recdistill.teacher.teacher import TITLED, Teacher, load_teacher
 from recdistill.teacher.two_students import TwoStudents
 from recdistill.training.scoring import teacher_scorer
 from recdistill.training.second_student import load_second_student
@@ -56,6 +56,8 @@ def scorers(run: OpenRun, data: PreparedData, context: RunContext) -> dict[str, 
     }
     match kind := config.teacher.chosen:
         case LanguageModel():
+            if config.teacher.student == "titled":
+                made["titled"] = lambda: student_scorer(teacher / TITLED, data, device)
             made["teacher"] = lambda: teacher_scorer(config, data, targets, student, teacher, context)
         case SecondStudent():
             made["teacher"] = lambda: second_student(run, data).scorer()

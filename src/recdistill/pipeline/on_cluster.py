@@ -34,7 +34,7 @@ from recdistill.version import __version__
 
 BATCHES = 16
 """Batches of an evaluation that are one piece."""
-MODELS: dict[str, Step] = {"student": "student", "teacher": "teacher", "distilled": "distill"}
+MODELS: dict[str, Step] = {"student": "student", "titled": "teacher", "teacher": "teacher", "distilled": "distill"}
 """Models that rank on a cluster, and the steps that made them; baselines rank where the evaluation is."""
 
 

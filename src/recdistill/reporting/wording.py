@@ -13,6 +13,7 @@ PAIRS = (
     ("distilled", "student"),
     ("teacher", "student"),
     ("distilled", "teacher"),
+    ("distilled", "titled"),
     *(("student", baseline) for baseline in reversed(BASELINES)),
 )
 """The comparisons that a run is made for, (a, b), a - b above 0 being a gain."""

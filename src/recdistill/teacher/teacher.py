@@ -34,6 +34,8 @@ from recdistill.teacher.ranker import Ranker
 from recdistill.teacher.whitening import whiten
 from recdistill.teacher.windows import Overlapping, ReadWindows, Streams, check_prompt_lengths
 
+TITLED = "titled"
+"""Where a teacher's folder has the student with titles that it reads (`teacher.student: titled`)."""
 READ_BATCH = 32
 """Prompts read at a time where nothing is trained."""
 
@@ -44,7 +46,7 @@ class Teacher:
     Args:
         config: the whole run's configuration.
         data: the histories.
-        student_folder: the finished student step.
+        student_folder: the student that it reads.
         device: `cpu` or `cuda`.
         tuning: what the title encoder learned of the items beside its pretraining; None: nothing.
         processes: that read together; with `strategy: fsdp` the language model is spread over them.
@@ -224,7 +226,8 @@ def load_teacher(
     device: str,
     processes: Processes = ALONE,
 ) -> Teacher:
-    """The trained teacher of a finished step."""
-    teacher = Teacher(config, data, student_folder, device, load_tuning(folder), processes)
+    """The trained teacher of a finished step; `student_folder` has the plain student."""
+    read = folder / TITLED if config.teacher.student == "titled" else student_folder
+    teacher = Teacher(config, data, read, device, load_tuning(folder), processes)
     teacher.ranker.load(folder)
     return teacher

@@ -51,7 +51,8 @@ def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], 
         config: `student`, `teacher`, `evaluate` and `seed` are read.
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users.
-        context: its folder is the teacher's; each fold gets `folds/<f>/student` and `folds/<f>/teacher`.
+        context: its folder is the teacher's; each fold gets `folds/<f>/student`, unless its teacher trains one with
+            titles, and `folds/<f>/teacher`.
 
     Raises:
         UserError: there are more folds than users with training targets, no validation target is outside a fold, or
@@ -62,7 +63,8 @@ def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], 
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
         student, teacher = (context.within(*folder.parts) for folder in folders_of(Path(), number))
-        if not context.processes.share(is_written(student.shared)):
+        is_read = config.teacher.student == "plain"
+        if is_read and not context.processes.share(is_written(student.shared)):
             train_student(config, rest, student, validation)
             mark_written(student.folder)
         context.processes.wait()

@@ -1,5 +1,6 @@
 """Train the small model: every position of every history predicts the item after it."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -36,6 +37,9 @@ logger = logging.getLogger("recdistill")
 
 LOSS_FILE = "loss.json"
 """What `loss.name: auto` took."""
+TITLE_WEIGHT = 1.0
+"""Weight of the projected titles in the item vectors of a student that sees them, that of a distilled student unless it
+is told."""
 
 
 class StudentTraining:
@@ -175,11 +179,15 @@ def student_training(
     evaluate: EvaluateConfig,
     validation: Targets | None = None,
     processes: Processes = ALONE,
+    titles: Tensor | None = None,
 ) -> StudentTraining:
-    """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`."""
+    """An untrained student with everything `fit` needs; its first weights and its batches follow `seed`.
+
+    With `titles`, whitened and fp32 (N + 1, W), its item vectors see them.
+    """
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        student = make_student(config, data.num_items).to(device)
+        student = make_student(config, data.num_items, titles, TITLE_WEIGHT).to(device)
     windows = training_windows(data, config.max_length, config.windows)
     return StudentTraining(
         student,
@@ -200,8 +208,9 @@ def train_student(
     data: PreparedData,
     context: RunContext,
     validation: Targets | None = None,
+    titles: Tensor | None = None,
 ) -> FitResult:
-    """Train the configured student and write it to the context's folder.
+    """Train the configured student and write it to the context's folder, titles folded into its item vectors.
 
     Args:
         config: `student`, `evaluate` and `seed` are read.
@@ -209,6 +218,8 @@ def train_student(
         context: its folder gets the student, `training.csv` and TensorBoard's files; training resumes from a
             checkpoint found there.
         validation: what is validated on; None: all validation targets.
+        titles: fp32 (N + 1, W), whitened embeddings of the titles, which its item vectors see beside an ID embedding;
+            None: they are ID embeddings alone.
 
     Raises:
         UserError: see :func:`recdistill.training.fit.fit`.
@@ -222,11 +233,14 @@ def train_student(
             config.evaluate,
             validation,
             context.processes,
+            titles,
         )
     settled_loss(config.student.loss, data.num_items, context.folder)
     made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
-    name = fingerprint("student", config.student, config.seed, *made_from)
-    result = fit(training, config.student.train, context, config.seed, name, "student")
+    seen = [] if titles is None else [hashlib.sha256(titles.numpy().tobytes()).hexdigest()]
+    name = fingerprint("student", config.student, config.seed, *made_from, *seen)
+    who = "student" if titles is None else "titled student"
+    result = fit(training, config.student.train, context, config.seed, name, who)
     with context.profiler.phase("write"):
         save_student(training.module, context.folder)
         discard_checkpoint(context.folder)

@@ -13,10 +13,11 @@ from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.data.windows import Windows
+from recdistill.errors import UserError
 from recdistill.evaluation.protocol import validation_metrics
-from recdistill.language_models.title_lora import TUNING_FILE
+from recdistill.language_models.title_lora import TUNING_FILE, TitleTuning
 from recdistill.language_models.title_tuning import tune_titles
-from recdistill.language_models.titles import tell_titles, title_facts
+from recdistill.language_models.titles import tell_titles, title_embeddings, title_facts
 from recdistill.measure.context import RunContext
 from recdistill.measure.facts import Judged, TrainedFacts, together
 from recdistill.parallel.processes import ALONE, Processes
@@ -26,13 +27,15 @@ from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
 from recdistill.teacher.padding import training_batches
 from recdistill.teacher.prompts import PromptBatch
 from recdistill.teacher.scorers import ReadOnce
-from recdistill.teacher.teacher import Teacher
+from recdistill.teacher.teacher import TITLED, Teacher
+from recdistill.teacher.whitening import whiten
 from recdistill.training.callbacks import CountTokens
-from recdistill.training.checkpoint import discard_checkpoint, trained_parameters
+from recdistill.training.checkpoint import discard_checkpoint, is_written, mark_written, trained_parameters
 from recdistill.training.correction import TITLE_WEIGHTS, choose_weight
 from recdistill.training.evidence import gate_examples, module_facts, trained_facts, training_judgements
 from recdistill.training.fit import fit
 from recdistill.training.result import FitResult
+from recdistill.training.student import train_student
 from recdistill.training.trainable import ParameterGroup, Rows
 from recdistill.training.warm_up import compile_shapes, watch_step
 
@@ -166,7 +169,8 @@ def train_teacher(
         data: histories and split; test is not looked at.
         user_ids: people's own ids of the users, for the gate's examples.
         student_folder: the finished student step.
-        context: its folder gets adapters, ranker, `evidence.json`, `gate_examples.json` and logs.
+        context: its folder gets the student with titles, where that is asked for, adapters, ranker, `evidence.json`,
+            `gate_examples.json` and logs.
         fingerprint: names data, student and settings, for the checkpoint.
         validation: what is validated on; None: all validation targets.
     """
@@ -177,6 +181,8 @@ def train_teacher(
     with profiler.phase("embed titles"), processes.first_goes_first():
         # Embedded once, for the loading below too.
         titles = title_facts(config.teacher, data.texts, cache, device, tuning)
+    if config.teacher.student == "titled":
+        student_folder = _train_titled(config, data, context, tuning, validation)
     with profiler.phase("load LLM"):
         teacher = Teacher(config, data, student_folder, device, tuning, processes)
     with profiler.phase("set-up"):
@@ -211,6 +217,29 @@ def train_teacher(
         discard_checkpoint(folder)
     _tell_what_is_not_in_effect(settings)
     return result
+
+
+def _train_titled(
+    config: RunConfig,
+    data: PreparedData,
+    context: RunContext,
+    tuning: TitleTuning | None,
+    validation: Targets | None,
+) -> Path:
+    """The folder of the student with titles that the teacher reads; trained now where no earlier try has finished it.
+
+    Raises:
+        UserError: no item has a title, or training diverged.
+    """
+    if not any(data.texts):
+        raise UserError("teacher.student: no item has a title that a student could see; set it to plain")
+    titles = title_embeddings(config.teacher, data.texts, cache_folder(), context.device, tuning)
+    student = context.within(TITLED)
+    if not context.processes.share(is_written(student.shared)):
+        train_student(config, data, student, validation, whiten(titles, config.teacher.title_dim))
+        mark_written(student.folder)
+    context.processes.wait()
+    return student.shared
 
 
 def _tell_cut_titles(teacher: Teacher) -> None:

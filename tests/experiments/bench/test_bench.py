@@ -37,11 +37,12 @@ cells:
   base: {{}}
   base-again: {{}}
   fp16: {{teacher.precision: fp16}}
+  titled: {{teacher.student: titled}}
   deep: {{teacher.layers: 99, test_rows: 0, teacher.adapter.rank: 4, teacher.adapter.experts: 2, teacher.prompt: text,
           teacher.adapter.layers: [q_proj], teacher.head: plain, export.top_k: 5, export.states: false,
           teacher.train.learning_rate: 0.1}}
 sections:
-  - {{name: all, cells: [fp16, deep]}}
+  - {{name: all, cells: [fp16, titled, deep]}}
 """
 
 
@@ -82,17 +83,18 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     assert bench(study, out) == 0
     found = rows(out)
     assert found[("base", 1)] == kept[("base", 1)]
-    assert len(found) == 8
+    assert len(found) == 9
     assert {cell: found[(cell, 1)]["status"] for cell in made.cells} == {
         "base": "finished",
         "base-again": "finished",
         "fp16": "refused",
+        "titled": "refused",
         "deep": "refused",
     }
     one, again = (found[(cell, 1)] for cell in ("base", "base-again"))
-    # The base is judged by every setting of any cell; nothing looks for the learning rate.
+    # The base is judged by every setting of any cell; nothing looks for the learning rate or for the student.
     judged = {entry["key"]: entry["in_effect"] for entry in one["evidence"]["settings"]}
-    assert judged.pop("teacher.train.learning_rate") is None
+    assert [judged.pop(f"teacher.{name}") for name in ("train.learning_rate", "student")] == [None, None]
     assert set(judged.values()) == {True}
     assert {"teacher.adapter.rank", "teacher.adapter.layers", "teacher.head", "export.top_k"} < set(judged)
     assert one["quality"] == again["quality"]
@@ -107,6 +109,7 @@ def test_a_study_goes_on_after_a_kill_and_a_finished_one_is_left_alone(study: Pa
     assert (out / "results.jsonl").stat().st_mtime_ns == before
     report = (out / "report.md").read_text(encoding="utf-8")
     assert "fp16: 実行不可。プログラムの出力（英語のまま）: teacher.precision: fp16 needs a CUDA device" in report
+    assert "titled: 実行不可。プログラムの出力（英語のまま）: teacher.student: a cell trains no student" in report
     assert "deep: 実行不可。プログラムの出力（英語のまま）: teacher.layers: 99 is more than the 3 blocks" in report
 
 

@@ -17,6 +17,7 @@ from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import PreparedData
 from recdistill.distill.export import export_outputs
 from recdistill.distill.outputs import Fingerprints
+from recdistill.errors import UserError
 from recdistill.experiments.bench.cell_row import computed_in, evidence, speed
 from recdistill.experiments.bench.facts import store_facts, teacher_facts
 from recdistill.experiments.bench.flops import model_flops
@@ -96,6 +97,8 @@ class CellRun:
         return lack_sentence(error, self.step, self.config, self.device, self.num_items)
 
     def _accept(self) -> None:
+        if self.config.teacher.student == "titled":
+            raise UserError("teacher.student: a cell trains no student of its own; set it to plain")
         check_machine(self.config.teacher, self.device)
         check_llm(self.config.teacher, cache_folder())
 
