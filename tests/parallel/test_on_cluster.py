@@ -25,7 +25,7 @@ from parallel.stand_in import StandIn, WorkerCrashedError
 from recdistill.cli import main
 from recdistill.config import RunConfig
 from recdistill.distill import reading
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.parallel import ray_cluster
 from recdistill.parallel.ray_cluster import RayCluster
 from recdistill.parallel.ray_joining import SILENT
@@ -198,7 +198,7 @@ def test_what_does_not_go_with_a_cluster_is_refused(
     assert "workers: -1 is out of range" in last_line(capsys)
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _name: None)
     assert main(["export", *words]) == 2
-    assert last_line(capsys) == 'recdistill: error: ray is not installed; pip install "recdistill[ray]"'
+    assert last_line(capsys) == f"recdistill: error: {not_installed('ray', 'ray')}"
     assert main(["student", *words]) == 2
     assert "engine" in last_line(capsys)
     assert not stand_in.asked

@@ -190,7 +190,7 @@ def test_what_cannot_be_had_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match="workers: -1 is out of range; it must be 0 or more"):
         RayCluster(-1)
     monkeypatch.setattr(ray_cluster, "find_spec", lambda _name: None)
-    with pytest.raises(UserError, match=r'ray is not installed; pip install "recdistill\[ray\]"'):
+    with pytest.raises(UserError, match=r"ray is not installed; run pip install '\.\[ray\]'"):
         RayCluster()
 
 

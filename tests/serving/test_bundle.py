@@ -282,5 +282,5 @@ def test_what_cannot_be_bundled_is_told_in_one_line(
     with pytest.raises(UserError, match="holds no model in 8 bits"):
         Recommender.load(bundle, int8=True)
     monkeypatch.setattr("recdistill.serving.bundle.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r'onnx is not installed; pip install "recdistill\[train,serve\]"'):
+    with pytest.raises(UserError, match=r"onnx is not installed; run pip install '\.\[train,serve\]'"):
         make_bundle(titled_run, tmp_path / "new")

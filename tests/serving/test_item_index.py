@@ -166,5 +166,5 @@ def test_a_damaged_index_is_named(copy: Path, file: str, how: str, capsys: pytes
 
 def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(item_index, "find_spec", lambda _name: None)
-    with pytest.raises(UserError, match=r'faiss is not installed; pip install "recdistill\[index\]"'):
+    with pytest.raises(UserError, match=r"faiss is not installed; run pip install '\.\[index\]'"):
         item_index.import_faiss()

@@ -24,5 +24,5 @@ def test_nothing_is_collected_about_who_serves(tmp_path: Path) -> None:
 
 def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_library, "find_spec", lambda _name: None)
-    with pytest.raises(UserError, match=r'pip install "recdistill\[serve\]"'):
+    with pytest.raises(UserError, match=r"pip install '\.\[serve\]'"):
         onnx_library.import_onnxruntime()

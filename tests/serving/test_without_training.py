@@ -1,4 +1,4 @@
-"""What is left in an environment that was made for serving: `pip install "recdistill[serve]"` brings no torch."""
+"""What is left in an environment that was made for serving: the extra `serve` brings no torch."""
 
 import subprocess
 import sys
@@ -49,4 +49,4 @@ def test_what_needs_torch_says_what_to_install(words: str) -> None:
     done = without_training(*words.split())
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert 'is not installed; pip install "recdistill[train]"' in done.stderr
+    assert "is not installed; run pip install '.[train]'" in done.stderr

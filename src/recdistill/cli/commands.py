@@ -20,7 +20,7 @@ from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, compla
 from recdistill.cli.said import run_config_of, say
 from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.interruption import Interrupted, be_quiet, handled_signals
 from recdistill.parallel.started import (
     EndedError,
@@ -86,7 +86,7 @@ def exit_status(command: str, work: Callable[[], object]) -> int:
         library = str(error.name).split(".")[0]
         if library not in TRAINING_LIBRARIES:
             raise
-        last_line(f'recdistill: error: {library} is not installed; pip install "recdistill[train]"', 2)
+        last_line(f"recdistill: error: {not_installed(library, 'train')}", 2)
         return 2
     except MemoryError as error:  # of a step, a trial or a cell more is told: recdistill.pipeline.memory
         reason = one_line(str(error)) or "no memory left"

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 
 SERVE = "Serve a run's or a bundle's recommendations over HTTP, with a page at /."
 NEEDED = ("fastapi", "uvicorn", "uvloop", "httptools", "prometheus_client")
@@ -45,7 +45,7 @@ def serve(options: Any) -> None:
         UserError: a library or the model is missing, a setting is out of range, or the address cannot be had.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise UserError(f'serve: {missing[0]} is not installed; pip install "recdistill[serve]"')
+        raise UserError(f"serve: {not_installed(missing[0], 'serve')}")
     from recdistill.web import serve as http
     from recdistill.web.settings import ServeSettings, read_api_key
 

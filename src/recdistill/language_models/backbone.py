@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from recdistill.config import TeacherConfig
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.language_models.attention import (
     FLASH_ATTENTION_MISSING,
     ON_CPU,
@@ -137,10 +137,7 @@ def check_machine(config: TeacherConfig, device: str) -> None:
     if config.compile and not gpu and shutil.which("g++") is None and shutil.which("clang++") is None:
         raise UserError("teacher.compile: needs a C++ compiler on a CPU and there is none; install g++")
     if config.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError(
-            f"teacher.quantization: {config.quantization} needs bitsandbytes; "
-            'run pip install ".[quantization]" in the repository\'s folder'
-        )
+        raise UserError(f"teacher.quantization: {config.quantization}: {not_installed('bitsandbytes', 'quantization')}")
     if config.attention == "flex_attention" and not gpu:
         raise UserError("teacher.attention: flex_attention has no backward pass on a CPU; use sdpa or eager")
     if config.attention == "flash_attention_2":

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, TypeVar
 
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.interruption import requested
 from recdistill.parallel.ray_joining import JoinedCluster
 
@@ -49,7 +49,7 @@ class RayCluster:
         if workers < 0:
             raise UserError(f"workers: {workers} is out of range; it must be 0 or more")
         if find_spec("ray") is None:
-            raise UserError('ray is not installed; pip install "recdistill[ray]"')
+            raise UserError(not_installed("ray", "ray"))
         self.workers, self.cpus, self.gpus = workers, cpus, gpus
         self._joined_cluster: JoinedCluster | None = None
 

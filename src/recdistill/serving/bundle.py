@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from recdistill.data.prepared import PreparedData
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.language_models.title_lora import TUNING_FILE
 from recdistill.serving.bundle_files import (
     BUNDLE_FILE,
@@ -124,7 +124,7 @@ def kind_of_ids(item_ids: list[str]) -> str:
 def _check_libraries() -> None:
     for library in ("onnx", "onnxruntime"):
         if find_spec(library) is None:
-            raise UserError(f'{library} is not installed; pip install "recdistill[train,serve]"')
+            raise UserError(not_installed(library, "train,serve"))
 
 
 def _bundled(run: Path, model: str, folder: Path, data: PreparedData) -> BundledModel:

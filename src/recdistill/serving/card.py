@@ -37,7 +37,7 @@ for item in recommender.recommend_ids([{examples}]):
     print(item.item_id, item.title, item.score)
 ```
 
-It needs `pip install "recdistill[serve]"`: numpy and onnxruntime, not torch. `recdistill serve FOLDER` answers over
+It needs recdistill with its extra `serve` (numpy and onnxruntime, not torch). `recdistill serve FOLDER` answers over
 HTTP and on a page. Other programs read `{file}` by onnxruntime: int64 `items` (B, L) are item numbers, oldest first,
 padded on the right with 0 ({padding}); `seen` (B, M) are left out of the answer; `k` (1). Item
 number n is entry n of the lists in `catalog.json`. `bundle.json` has size and sha256 of every file.

@@ -20,7 +20,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.serving.answers import Model
 from recdistill.serving.engines import Engine, FloatArray, LongArray
 from recdistill.storage.checksums import Files, check_files, read_sealed
@@ -74,7 +74,7 @@ def import_faiss() -> Any:
         UserError: it is not installed.
     """
     if find_spec("faiss") is None:
-        raise UserError('faiss is not installed; pip install "recdistill[index]"')
+        raise UserError(not_installed("faiss", "index"))
     import faiss
 
     faiss.omp_set_num_threads(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recdistill.data.about import Names
 from recdistill.data.catalog import Catalog
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.serving.answers import About, Model
 from recdistill.serving.bundle_files import BUNDLE_FILE, BundledModel, read_bundle, read_catalog
 from recdistill.serving.engines import SCORE_MEMORY, Engine
@@ -147,7 +147,7 @@ def holds_run_as_it_is(run: Path, model: Model) -> bool:
         logger.warning("%s: is of another model than the run's; `recdistill bundle %s` writes it anew", folder, run)
         return False
     if find_spec("onnxruntime") is None:
-        logger.warning('%s: not used, since onnxruntime is not installed; pip install "recdistill[serve]"', folder)
+        logger.warning("%s: not used, since %s", folder, not_installed("onnxruntime", "serve"))
         return False
     return True
 

@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 from typing import Any
 
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 
 TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
 """onnxruntime reads it when it is imported. By default it keeps a database in the user's cache, runs a thread
@@ -18,7 +18,7 @@ def import_onnxruntime() -> Any:
         UserError: it is not installed.
     """
     if find_spec("onnxruntime") is None:
-        raise UserError('onnxruntime is not installed; pip install "recdistill[serve]"')
+        raise UserError(not_installed("onnxruntime", "serve"))
     os.environ.setdefault(TELEMETRY_VARIABLE, "1")
     import onnxruntime
 

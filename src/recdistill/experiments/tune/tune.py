@@ -24,7 +24,7 @@ import yaml
 from recdistill import pipeline
 from recdistill.config import RunConfig, StudentConfig
 from recdistill.data.prepared import PreparedData
-from recdistill.errors import UserError
+from recdistill.errors import UserError, not_installed
 from recdistill.evaluation.protocol import deciding
 from recdistill.experiments.tune.config import TuneConfig
 from recdistill.experiments.tune.space import Space, changed_student, check_space, space_as_dict
@@ -66,7 +66,7 @@ def tune(config: RunConfig, settings: TuneConfig, space: Space) -> Path:
             no trial came to its end.
     """
     if importlib.util.find_spec("optuna") is None:
-        raise UserError('tune: needs optuna; run pip install ".[tune]" in the repository\'s folder')
+        raise UserError(f"tune: {not_installed('optuna', 'tune')}")
     check_space(space, config.student)
     run = pipeline.run(config, until="prepare")
     folder, data = run / FOLDER, PreparedData.load(run / "prepare")
