@@ -14,7 +14,8 @@ import torch
 
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import MISS, rank, sequence_scorer
+from recdistill.evaluation.ranking import MISS, rank
+from recdistill.evaluation.scorer import sequence_scorer
 
 
 def synthetic(users: int, items: int, events: int, rng: np.random.Generator) -> PreparedData:

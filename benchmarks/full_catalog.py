@@ -39,7 +39,8 @@ from torch import Tensor
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.evaluate import evaluate
-from recdistill.evaluation.ranking import MISS, latest_items, rank, seen_items
+from recdistill.evaluation.ranking import MISS, rank, seen_items
+from recdistill.evaluation.scorer import latest_items
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.students.make import load_student

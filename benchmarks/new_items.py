@@ -38,7 +38,8 @@ from recdistill.config.settings import run_config
 from recdistill.data.fetch import cache_folder
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.metrics import hit_rate, ndcg
-from recdistill.evaluation.ranking import Scorer, latest_items, rank, sequence_scorer
+from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.scorer import Scorer, latest_items, sequence_scorer
 from recdistill.evaluation.significance import bootstrap_means, interval
 from recdistill.language_models.titles import title_embeddings
 from recdistill.serving.new_items import add_items

@@ -45,7 +45,7 @@ from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.data.windows import training_windows
 from recdistill.evaluation.metrics import METRICS
 from recdistill.evaluation.protocol import rank_validation, validation_metrics
-from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.scorer import Scorer
 from recdistill.evaluation.significance import bootstrap_means, interval, sign_flip_test
 from recdistill.language_models.title_tuning import tune_titles
 from recdistill.language_models.titles import title_embeddings

@@ -14,7 +14,8 @@ from torch import nn
 
 from recdistill.data.prepared import PreparedData, SplitName
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import Scorer, rank
+from recdistill.evaluation.ranking import rank
+from recdistill.evaluation.scorer import Scorer
 
 BATCH = 256
 METRICS = ("ndcg@10", "hit_rate@10")

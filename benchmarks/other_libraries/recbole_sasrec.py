@@ -22,7 +22,7 @@ from other_libraries.arguments import EPOCHS, parse, settings_of
 from other_libraries.curve import BestWeights, Curve, quality, write_result
 from other_libraries.events import refuse_what_recbole_cannot_split
 from recdistill.data.prepared import IntArray, PreparedData
-from recdistill.evaluation.ranking import latest_items
+from recdistill.evaluation.scorer import latest_items
 
 SETTINGS: dict[str, Any] = {
     "hidden_size": 64,

@@ -17,8 +17,8 @@ from recdistill.errors import UserError
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import Scorer
 from recdistill.evaluation.results import Metrics
+from recdistill.evaluation.scorer import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 

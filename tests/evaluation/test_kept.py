@@ -12,9 +12,9 @@ from recdistill.data.prepared import IntArray, PreparedData
 from recdistill.errors import UserError
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.kept import unchanged_models
-from recdistill.evaluation.ranking import Scorer
 from recdistill.evaluation.ranking_files import read_ranking
 from recdistill.evaluation.results import Metrics
+from recdistill.evaluation.scorer import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.storage.files import read_json, write_json

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.errors import UserError
-from recdistill.evaluation.ranking import MISS, latest_items, rank, sequence_scorer, unrolled
+from recdistill.evaluation.ranking import MISS, rank, unrolled
+from recdistill.evaluation.scorer import latest_items, sequence_scorer
 from there import there
 
 
@@ -162,7 +163,7 @@ def test_ranks_and_lists_are_those_found_item_by_item(
     make_data: Callable[..., PreparedData], monkeypatch: pytest.MonkeyPatch, seed: int, filtered: bool, at_a_time: int
 ) -> None:
     """Ties, infinite scores and items seen twice among them; without lists the ranks are the same."""
-    monkeypatch.setattr("recdistill.evaluation.ranking.AT_A_TIME", at_a_time)
+    monkeypatch.setattr("recdistill.evaluation.tiles.AT_A_TIME", at_a_time)
     generator = np.random.default_rng(seed)
     items, users = 9, 6
     histories = generator.integers(1, items + 1, (users, 5))

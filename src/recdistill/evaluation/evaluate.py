@@ -11,7 +11,7 @@ from recdistill.evaluation.baselines import too_large
 from recdistill.evaluation.candidates import FILE, DrawnFor, draw_candidates, stored_candidates
 from recdistill.evaluation.kept import earlier_cost
 from recdistill.evaluation.metrics import CUTOFFS
-from recdistill.evaluation.ranking import Ranking, Scorer, rank
+from recdistill.evaluation.ranking import Ranking, rank
 from recdistill.evaluation.ranking_files import (
     note_ranked,
     ranked_before,
@@ -21,6 +21,7 @@ from recdistill.evaluation.ranking_files import (
     save_settings,
 )
 from recdistill.evaluation.results import Fit, Metrics
+from recdistill.evaluation.scorer import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.parallel.processes import ALONE, Processes

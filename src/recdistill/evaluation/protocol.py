@@ -9,7 +9,8 @@ import numpy as np
 from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import BoolArray, PreparedData, SplitName, Targets
 from recdistill.evaluation.metrics import means
-from recdistill.evaluation.ranking import Ranking, Scorer, rank, seen_items
+from recdistill.evaluation.ranking import Ranking, rank, seen_items
+from recdistill.evaluation.scorer import Scorer
 from recdistill.parallel.processes import ALONE, Processes
 
 logger = logging.getLogger("recdistill")

@@ -9,7 +9,8 @@ import numpy as np
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.baselines.baseline import Baseline
-from recdistill.evaluation.ranking import MISS, Ranking, Scorer
+from recdistill.evaluation.ranking import MISS, Ranking
+from recdistill.evaluation.scorer import Scorer
 from recdistill.storage.checksums import is_whole, write_record
 from recdistill.storage.files import map_array, write_array, write_json
 

@@ -8,7 +8,7 @@ from recdistill.config.teacher_kind import LanguageModel, NoTeacher, SecondStude
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.baselines.oracle import OracleScorer
-from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.scorer import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.pipeline.plans import OpenRun
 from recdistill.steps import SPECS

@@ -19,7 +19,8 @@ from recdistill.distill.evidence import Part
 from recdistill.distill.exportable import Exportable
 from recdistill.errors import UserError
 from recdistill.evaluation.metrics import CUTOFFS
-from recdistill.evaluation.ranking import Ranking, Scorer, rank
+from recdistill.evaluation.ranking import Ranking, rank
+from recdistill.evaluation.scorer import Scorer
 from recdistill.evaluation.top_k import rows_at_a_time
 from recdistill.interruption import stop_point
 from recdistill.measure.context import RunContext

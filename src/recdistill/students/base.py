@@ -169,9 +169,13 @@ class Student(nn.Module, ABC):
 
     def last_states(self, items: Tensor) -> Tensor:
         """States after the whole history: (B, D), taken at the last real item, whatever the padding side."""
+        return self.last_states_with(self.item_vectors(), items)
+
+    def last_states_with(self, item_vectors: Tensor, items: Tensor) -> Tensor:
+        """As :meth:`last_states`, with a table that was already made: a ranking makes it once for all its batches."""
         columns = torch.arange(items.shape[1], device=items.device)
         last = torch.where(items > 0, columns, -1).amax(dim=1).clamp_min(0)
-        return self.states(items)[torch.arange(len(items), device=items.device), last]
+        return self.states_with(item_vectors, items)[torch.arange(len(items), device=items.device), last]
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, D or D + W) for input and output; row 0 is zero."""

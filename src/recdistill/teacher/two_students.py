@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recdistill.data.prepared import LongArray, PreparedData
 from recdistill.data.windows import Windows, collate, export_windows
-from recdistill.evaluation.ranking import Scorer, sequence_scorer
+from recdistill.evaluation.scorer import Scorer, sequence_scorer
 from recdistill.measure.evidence import TokenCount
 from recdistill.students.base import Student
 from recdistill.teacher.predictions import PredictedKeys

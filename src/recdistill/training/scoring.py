@@ -5,7 +5,7 @@ from pathlib import Path
 from recdistill.config import RunConfig
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.data.windows import history_windows
-from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.scorer import Scorer
 from recdistill.measure.context import RunContext
 from recdistill.teacher.padding import Shapes
 from recdistill.teacher.scorers import TeacherScorer

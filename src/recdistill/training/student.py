@@ -19,7 +19,7 @@ from recdistill.data.block_shuffle import by_blocks
 from recdistill.data.prepared import PreparedData, Targets
 from recdistill.data.windows import Batch, Windows, collate, training_windows
 from recdistill.evaluation.protocol import deciding, validation_metrics
-from recdistill.evaluation.ranking import Scorer, sequence_scorer
+from recdistill.evaluation.scorer import StateScorer, state_scorer
 from recdistill.measure.context import RunContext
 from recdistill.parallel.processes import ALONE, Processes
 from recdistill.storage.files import write_json
@@ -143,13 +143,13 @@ class StudentTraining:
         return validation_metrics(scorer, self.data, self.evaluate, self.validation, self.processes)
 
 
-def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> Scorer:
+def student_sequence_scorer(student: Student, data: PreparedData, device: str) -> StateScorer:
     """The student, put into evaluation mode, as a scorer of histories."""
     student.eval()
-    return sequence_scorer(student.last_scores, data, student.config.max_length, device)
+    return state_scorer(student, data, student.config.max_length, device)
 
 
-def student_scorer(folder: Path, data: PreparedData, device: str) -> Scorer:
+def student_scorer(folder: Path, data: PreparedData, device: str) -> StateScorer:
     """The student saved in a finished step's folder, as a scorer.
 
     Raises:

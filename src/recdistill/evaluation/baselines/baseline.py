@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from recdistill.evaluation.ranking import Scorer
+from recdistill.evaluation.scorer import Scorer
 
 Settings = dict[str, int | float | None]
 """What a baseline was fitted with, as `metrics.json` records it."""
