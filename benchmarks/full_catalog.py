@@ -8,12 +8,14 @@ median of a side's CPU seconds, of the whole process. The model itself is timed 
 
 ours          `rank`: each target's rank, and the ten best items
 counted       `rank` without lists, as validation calls it
+student       `rank` of the student itself, as `evaluate` calls it: it reads the histories
+validated     the same without lists
 by masks      the same ranks and lists the plain way: a mask for what is left out, a full comparison, torch's topk
 scores        the product of states and vectors alone, which every side computes
 RecTools      `recommend(k=10, filter_viewed=True)` of a model that has these vectors, by TorchRanker as its SASRec
 implicit      the same by ImplicitRanker, as its matrix factorisations do
 SASRec        `recommend` of RecTools' SASRec of the student's shape, untrained: its cost does not depend on weights. It
-              reads the histories itself, so `ours` and `model_cpu_seconds` together stand against it
+              reads the histories itself, so `student` stands against it
 
 `evaluate_cpu_seconds` is all of `evaluate` for this model, once: model, ranks, lists, candidates, intervals.
 
@@ -40,7 +42,7 @@ from recdistill.config import EvaluateConfig
 from recdistill.data.prepared import IntArray, PreparedData, Targets
 from recdistill.evaluation.evaluate import evaluate
 from recdistill.evaluation.ranking import MISS, rank, seen_items
-from recdistill.evaluation.scorer import latest_items
+from recdistill.evaluation.scorer import Scorer, latest_items
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.students.make import load_student
@@ -55,11 +57,19 @@ class Given:
     """A scorer of given states (users, D), a row for each user."""
 
     def __init__(self, states: Tensor, vectors: Tensor) -> None:
-        self.states, self.vectors = states, vectors
+        self.all_states, self.vectors = states, vectors
 
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
         """Scores (B, N + 1)."""
-        return self.states[torch.from_numpy(users.astype(np.int64))] @ self.vectors.T
+        return self.states(self.vectors, users, positions) @ self.vectors.T
+
+    def item_vectors(self) -> Tensor:
+        """Item vectors (N + 1, D)."""
+        return self.vectors
+
+    def states(self, item_vectors: Tensor, users: IntArray, positions: IntArray) -> Tensor:
+        """States (B, D)."""
+        return self.all_states[torch.from_numpy(users.astype(np.int64))]
 
 
 def user_states(folder: Path, data: PreparedData, targets: Targets) -> tuple[Tensor, Tensor]:
@@ -136,7 +146,7 @@ def rectools_side(data: PreparedData, targets: Targets, given: Given, kind: str)
     from rectools.models.vector import Factors, VectorModel
 
     dataset = rectools_data(data, targets)
-    states = torch.cat([given.states, torch.zeros(1, given.states.shape[1])])[dataset.user_id_map.external_ids]
+    states = torch.cat([given.all_states, torch.zeros(1, given.all_states.shape[1])])[dataset.user_id_map.external_ids]
     vectors = given.vectors[dataset.item_id_map.external_ids]
 
     class Model(VectorModel):  # type: ignore[misc]
@@ -204,7 +214,7 @@ def check(given: Given, targets: Targets, found: dict[str, Lists]) -> dict[str, 
     Raises:
         SystemExit: scores of lists differ by more than rounding, or ranks differ.
     """
-    states = given.states[torch.from_numpy(targets.users.astype(np.int64))]
+    states = given.all_states[torch.from_numpy(targets.users.astype(np.int64))]
 
     def scores(lists: Any) -> Any:
         return torch.einsum("bd,bkd->bk", states, given.vectors[torch.from_numpy(lists.astype(np.int64))]).numpy()
@@ -230,11 +240,13 @@ def measure(data: PreparedData, folder: Path, rounds: int) -> dict[str, Any]:
     given = Given(*user_states(folder, data, targets))
     model_seconds = time.process_time() - began
 
-    def ours(top_k: int) -> Lists:
-        found = rank(data, targets, given, BATCH, filter_seen=True, top_k=top_k)
+    def ours(top_k: int, scorer: Scorer = given) -> Lists:
+        found = rank(data, targets, scorer, BATCH, filter_seen=True, top_k=top_k)
         return (found.top_items if top_k else None), found.ranks
 
     sides: dict[str, Callable[[], Lists]] = {"ours": lambda: ours(TOP_K), "counted": lambda: ours(0)}
+    student = student_scorer(folder, data, "cpu")
+    sides |= {"student": lambda: ours(TOP_K, student), "validated": lambda: ours(0, student)}
     sides["by masks"] = lambda: by_masks(given, data, targets)
     if find_spec("rectools") is not None:
         sides["RecTools"] = rectools_side(data, targets, given, "torch")

@@ -80,6 +80,25 @@ def test_last_state_is_that_of_the_last_real_item(model: str, side: str) -> None
     torch.testing.assert_close(student.last_states(padded(rows, side)), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("similar", [False, True])
+@torch.no_grad()
+def test_a_state_at_one_position_is_that_of_all_positions(model: str, similar: bool) -> None:
+    student, rows = student_of(model), histories()
+    if similar:
+        student.see_similarity(torch.randn(ITEMS + 1, 4), decay=0.8, weight=0.5)
+    items = torch.stack([row.repeat(LENGTH)[:LENGTH] for row in rows])
+    whole = student.states(items)
+    for length in range(1, LENGTH + 1):
+        cut = items.masked_fill(torch.arange(LENGTH) >= length, 0)
+        torch.testing.assert_close(student.last_states(cut), whole[:, length - 1], rtol=1e-4, atol=1e-5)
+    if similar:
+        return
+    places = torch.tensor([0, 3, LENGTH - 1, 5])  # later items stand behind them
+    at_places = student.encode_at(student.item_vectors()[items], places)
+    torch.testing.assert_close(at_places, whole[torch.arange(4), places], rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("block", ["sasrec", "ligr", "hstu"])
 @torch.no_grad()
 def test_sasrec_uses_positions(block: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
+from recdistill.students.attention import at
 from recdistill.students.negatives import distinct
 from recdistill.students.title_similarity import TitleSimilarity, decayed_mean
 
@@ -143,19 +144,21 @@ class Student(nn.Module, ABC):
         A subclass must be causal; then no real state can see the padding, which stands to the right of it.
         """
 
+    def encode_at(self, vectors: Tensor, places: Tensor) -> Tensor:
+        """As :meth:`encode`, the state (B, D) at one position of each history, int64 (B,)."""
+        return at(self.encode(vectors), places)
+
     def states(self, items: Tensor) -> Tensor:
         """States after each item: int64 (B, L) → (B, L, D); at padding the values mean nothing."""
         return self.states_with(self.item_vectors(), items)
 
     def states_with(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """As :meth:`states`, with a table that was already made: a training step makes it once for input and output."""
-        # Padding to the left is turned to the right first, so that a history has one form inside.
-        shift = (items > 0).int().argmax(dim=1, keepdim=True)
-        if not bool((shift > 0).any()):
-            return self._states(_look_up(item_vectors, items))
-        columns = torch.arange(items.shape[1], device=items.device)
-        turned = items.gather(1, (columns + shift) % items.shape[1])
+        turned, shift = _turned(items)
         states = self._states(_look_up(item_vectors, turned))
+        if shift is None:
+            return states
+        columns = torch.arange(items.shape[1], device=items.device)
         back = ((columns - shift) % items.shape[1]).unsqueeze(-1).expand(-1, -1, states.shape[-1])
         return states.gather(1, back)
 
@@ -163,9 +166,14 @@ class Student(nn.Module, ABC):
         """Item vectors (B, L, D or D + W) of right-padded histories to states as wide."""
         if self.similarity is None:
             return self.encode(vectors)
-        own, titles = vectors.split([vectors.shape[-1] - self.similarity.dim, self.similarity.dim], dim=-1)
+        own, titles = self._parts(vectors, self.similarity)
         mean = decayed_mean(titles, self.similarity.decay)
         return torch.cat([self.encode(own), self.similarity.weight * mean], dim=-1)
+
+    def _parts(self, vectors: Tensor, similarity: TitleSimilarity) -> tuple[Tensor, Tensor]:
+        """Item vectors (..., D + W) as those that the model reads and the titles'."""
+        own, titles = vectors.split([vectors.shape[-1] - similarity.dim, similarity.dim], dim=-1)
+        return own, titles
 
     def last_states(self, items: Tensor) -> Tensor:
         """States after the whole history: (B, D), taken at the last real item, whatever the padding side."""
@@ -173,9 +181,15 @@ class Student(nn.Module, ABC):
 
     def last_states_with(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """As :meth:`last_states`, with a table that was already made: a ranking makes it once for all its batches."""
+        items, _ = _turned(items)
         columns = torch.arange(items.shape[1], device=items.device)
         last = torch.where(items > 0, columns, -1).amax(dim=1).clamp_min(0)
-        return self.states_with(item_vectors, items)[torch.arange(len(items), device=items.device), last]
+        vectors = _look_up(item_vectors, items)
+        if self.similarity is None:
+            return self.encode_at(vectors, last)
+        own, titles = self._parts(vectors, self.similarity)
+        mean = at(decayed_mean(titles, self.similarity.decay), last)
+        return torch.cat([self.encode_at(own, last), self.similarity.weight * mean], dim=-1)
 
     def item_vectors(self) -> Tensor:
         """Item vectors (N + 1, D or D + W) for input and output; row 0 is zero."""
@@ -236,6 +250,18 @@ class Student(nn.Module, ABC):
     def last_scores(self, items: Tensor) -> Tensor:
         """Scores of all items after whole histories: (B, L) → (B, N + 1)."""
         return self.scores(self.last_states(items))
+
+
+def _turned(items: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Items (B, L) with padding to the right, so that a history has one form inside; and how far each row was turned.
+
+    None: no row was.
+    """
+    shift = (items > 0).int().argmax(dim=1, keepdim=True)
+    if not bool((shift > 0).any()):
+        return items, None
+    columns = torch.arange(items.shape[1], device=items.device)
+    return items.gather(1, (columns + shift) % items.shape[1]), shift
 
 
 def _look_up(item_vectors: Tensor, items: Tensor) -> Tensor:

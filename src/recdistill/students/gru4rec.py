@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
+from recdistill.students.attention import at
 from recdistill.students.base import Student
 
 
@@ -26,5 +27,17 @@ class GRU4Rec(Student):
 
     def encode(self, vectors: Tensor) -> Tensor:
         """Item vectors (B, L, D) → states (B, L, D)."""
+        return self._read_out(self._hidden(vectors))
+
+    def encode_at(self, vectors: Tensor, places: Tensor) -> Tensor:
+        """The state (B, D) at one position of each history; the output layer is run there alone."""
+        return self._read_out(at(self._hidden(vectors), places))
+
+    def _hidden(self, vectors: Tensor) -> Tensor:
+        """Item vectors (B, L, D) to hidden states (B, L, D)."""
         hidden, _ = self.gru(self.dropout(vectors * self.config.embedding_dim**0.5))
+        return hidden  # type: ignore[no-any-return]
+
+    def _read_out(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., D) to states."""
         return self.norm(self.output(self.dropout(hidden)))  # type: ignore[no-any-return]

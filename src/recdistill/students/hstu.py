@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
+from recdistill.students.attention import at, up_to
 from recdistill.students.base import INIT_STD
 
 
@@ -31,8 +32,20 @@ class HSTUBlock(nn.Module):
         gate, value, query, key = nn.functional.silu(self.projection(self.norm(x))).chunk(4, dim=-1)
         weights = nn.functional.silu(self._heads(query) @ self._heads(key).mT + self._bias(x.shape[1]))
         mixed = (weights / self.max_length).tril() @ self._heads(value)  # (B, heads, L, D / heads)
-        mixed = self.mixed_norm(mixed.transpose(1, 2).flatten(2))
-        return x + self.output(self.dropout(gate * mixed))  # type: ignore[no-any-return]
+        return self._add(x, gate, mixed.transpose(1, 2).flatten(2))
+
+    def at(self, x: Tensor, places: Tensor) -> Tensor:
+        """As :meth:`forward`, at one position of each history: (B, L, D), int64 (B,) → (B, D)."""
+        gate, value, query, key = nn.functional.silu(self.projection(self.norm(x))).chunk(4, dim=-1)
+        query = self._heads(at(query, places)[:, None])
+        distances = (places[:, None] - torch.arange(x.shape[1], device=x.device)).clamp_min(0)
+        bias = self.distance_bias[distances][:, None, None]
+        weights = nn.functional.silu(query @ self._heads(key).mT + bias) / self.max_length
+        mixed = (weights * up_to(places, x.shape[1])[:, None, None]) @ self._heads(value)  # (B, heads, 1, D / heads)
+        return self._add(at(x, places), at(gate, places), mixed.flatten(1))
+
+    def _add(self, x: Tensor, gate: Tensor, mixed: Tensor) -> Tensor:
+        return x + self.output(self.dropout(gate * self.mixed_norm(mixed)))  # type: ignore[no-any-return]
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, L, D) → (B, heads, L, D / heads)."""

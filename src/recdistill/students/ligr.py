@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recdistill.config import StudentConfig
-from recdistill.students.attention import causal_attention
+from recdistill.students.attention import at, attention_at, causal_attention
 
 
 class SwiGLU(nn.Module):
@@ -40,6 +40,14 @@ class LiGRBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) → (B, L, D), causal."""
         dropout = self.attention_dropout if self.training else 0.0
-        mixed = self.output(causal_attention(self.query_key_value(self.attention_norm(x)), self.heads, dropout))
-        x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(mixed)
+        return self._add(x, causal_attention(self.query_key_value(self.attention_norm(x)), self.heads, dropout))
+
+    def at(self, x: Tensor, places: Tensor) -> Tensor:
+        """As :meth:`forward`, at one position of each history: (B, L, D), int64 (B,) → (B, D)."""
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = attention_at(self.attention_norm(x), places, self.query_key_value, self.heads, dropout)
+        return self._add(at(x, places), mixed)
+
+    def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
+        x = x + torch.sigmoid(self.attention_gate(x)) * self.dropout(self.output(mixed))
         return x + torch.sigmoid(self.mlp_gate(x)) * self.dropout(self.mlp(self.mlp_norm(x)))  # type: ignore[no-any-return]

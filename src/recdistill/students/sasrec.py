@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recdistill.config import StudentBlock, StudentConfig
-from recdistill.students.attention import causal_attention
+from recdistill.students.attention import at, attention_at, causal_attention
 from recdistill.students.base import INIT_STD, Student
 from recdistill.students.hstu import HSTUBlock
 from recdistill.students.ligr import LiGRBlock
@@ -26,11 +26,24 @@ class Block(nn.Module):
         """(B, L, D) → (B, L, D), causal."""
         dropout = self.attention_dropout if self.training else 0.0
         mixed = causal_attention(self.query_key_value(self.attention_norm(x)), self.heads, dropout)
+        return self._add(x, mixed)
+
+    def at(self, x: Tensor, places: Tensor) -> Tensor:
+        """As :meth:`forward`, at one position of each history: (B, L, D), int64 (B,) → (B, D)."""
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = attention_at(self.attention_norm(x), places, self.query_key_value, self.heads, dropout)
+        return self._add(at(x, places), mixed)
+
+    def _add(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.dropout(self.output(mixed))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))  # type: ignore[no-any-return]
 
 
-BLOCKS: dict[StudentBlock, type[nn.Module]] = {"sasrec": Block, "ligr": LiGRBlock, "hstu": HSTUBlock}
+BLOCKS: dict[StudentBlock, type[Block] | type[LiGRBlock] | type[HSTUBlock]] = {
+    "sasrec": Block,
+    "ligr": LiGRBlock,
+    "hstu": HSTUBlock,
+}
 
 
 class SASRec(Student):
@@ -60,7 +73,18 @@ class SASRec(Student):
 
     def encode(self, vectors: Tensor) -> Tensor:
         """Item vectors (B, L, D) → states (B, L, D)."""
-        x = self.dropout(vectors + self.positions[: vectors.shape[1]])
+        x = self._placed(vectors)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)  # type: ignore[no-any-return]
+
+    def encode_at(self, vectors: Tensor, places: Tensor) -> Tensor:
+        """The state (B, D) at one position of each history; the last block is run there alone."""
+        x, blocks = self._placed(vectors), list(self.blocks)
+        for block in blocks[:-1]:
+            x = block(x)
+        return self.norm(blocks[-1].at(x, places))  # type: ignore[no-any-return, operator]
+
+    def _placed(self, vectors: Tensor) -> Tensor:
+        """Item vectors (B, L, D) with their positions."""
+        return self.dropout(vectors + self.positions[: vectors.shape[1]])  # type: ignore[no-any-return]
