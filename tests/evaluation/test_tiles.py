@@ -183,3 +183,19 @@ def test_the_best_of_many_columns_where_most_are_left_out() -> None:
     values, columns = top_k.best_items(scores, 3)
     assert columns[0, :2].tolist() == [7, 4999]
     assert values.tolist() == [[2.0, 1.0, -torch.inf], [-torch.inf] * 3]
+
+
+@pytest.mark.parametrize("users", [1, 2, 3])
+@pytest.mark.parametrize("items", [60, 1683])
+def test_items_of_equal_vectors_have_equal_scores_also_for_one_history(
+    make_data: Callable[..., PreparedData], users: int, items: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    states = torch.randn(users, 64, generator=generator)
+    vectors = torch.randn(1, 64, generator=generator).expand(items, -1).contiguous()
+    data = make_data(*[[1, 2, 3]] * users, num_items=items - 1)
+    found = rank(data, data.targets("test"), Products(states, vectors), 8, True, 5)
+    assert found.ranks.tolist() == [items - 3] * users
+    assert found.top_items.tolist() == [[3, 4, 5, 6, 7]] * users
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert top_k.best_by_states(states, vectors, 5, (nothing, nothing))[1].tolist() == [[1, 2, 3, 4, 5]] * users

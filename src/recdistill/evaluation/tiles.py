@@ -9,7 +9,7 @@ from torch import Tensor
 from recdistill.data.prepared import Targets
 from recdistill.errors import UserError
 from recdistill.evaluation.scorer import Scorer, StateScorer
-from recdistill.evaluation.top_k import best_items
+from recdistill.evaluation.top_k import best_items, products
 
 AT_A_TIME = 1 << 20
 """Scores of a tile on a CPU: 4 MiB. Half as many make the product slower, four times as many all that reads them."""
@@ -71,11 +71,10 @@ class MadeTiles:
         # No part of a product is larger than both norms' product (Cauchy and Schwarz): a finite one leaves no NaN.
         certain = bool(torch.isfinite(states.norm(dim=1).max() * self.largest))
         size, width = rows_of_a_tile(len(batch), self.columns.shape[1], states.device), self.columns.shape[1]
-        if len(self.held) < size:
-            self.held = self.columns.new_empty(size, width)
+        if len(self.held) < max(size, 2):
+            self.held = self.columns.new_empty(max(size, 2), width)
         for start in range(0, len(batch), size):
-            few = states[start : start + size]
-            tile = torch.mm(few, self.columns, out=self.held[: len(few)])
+            tile = products(states[start : start + size], self.columns, self.held)
             yield Tile(start, tile if certain else check_numbers(tile))
 
 
