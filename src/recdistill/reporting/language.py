@@ -9,7 +9,7 @@ from recdistill.languages import LOCALES
 from recdistill.reporting.catalogue import catalogue
 from recdistill.steps import TRAINED
 
-MODELS = (*BASELINES, *TRAINED, "oracle")
+MODELS = (*BASELINES, *TRAINED, "titled", "oracle")
 """The models that have a name in every language."""
 
 
