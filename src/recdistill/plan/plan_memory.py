@@ -89,7 +89,7 @@ def head_kept(shapes: LlmShapes, config: PlanConfig) -> float:
 
 
 def head_transient(shapes: LlmShapes, config: PlanConfig) -> float:
-    """Scores at the end of the way forward: two copies of a chunk; or the vocabulary's, of every token, kept till then.
+    """Scores at the end of the forward pass: two copies of a chunk; or the vocabulary's, of all tokens, kept till then.
 
     Under mixed precision the vocabulary head's weight is copied to half precision for its use.
     """
