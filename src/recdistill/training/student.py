@@ -38,8 +38,8 @@ logger = logging.getLogger("recdistill")
 LOSS_FILE = "loss.json"
 """What `loss.name: auto` took."""
 TITLE_WEIGHT = 1.0
-"""Weight of the projected titles in the item vectors of a student that sees them, that of a distilled student unless it
-is told."""
+"""Weight of the projected titles in the item vectors of a student that sees them: the default of
+`distill.embedding_weight`, which is not read here."""
 
 
 class StudentTraining:
