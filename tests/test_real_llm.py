@@ -72,10 +72,12 @@ def test_the_teacher_reads_and_ranks(run: Path) -> None:
 
 
 def test_every_model_is_better_than_chance(run: Path) -> None:
-    models = read(run / "evaluation" / "metrics.json")["models"]
-    chance = 10 / (len(read(run / "prepare" / "catalog.json")["titles"]) - 1)
+    """By the mean rank: of 40 targets, none may be among the ten best, on one processor and not on another."""
+    items = len(read(run / "prepare" / "catalog.json")["titles"]) - 1
     for name in ("popularity", "student", "teacher", "distilled"):
-        assert models[name]["hit_rate@10"] > chance
+        ranks = np.load(run / "evaluation" / "ranks" / f"{name}.npy")
+        error = 1 / np.sqrt(12 * len(ranks))  # of the mean of numbers drawn uniformly between 0 and 1
+        assert ranks.mean() / items < 0.5 - 2 * error
 
 
 def test_the_distilled_student_recommends_titles(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,11 +99,11 @@ class TeacherConfig:
     title_encoder_weights: Weights = setting(
         "pretrained", read_with=unless("teacher.title_encoder", "llm"), evidence="title_encoder_weights"
     )
-    """Weights of the sentence encoder, as in `llm_weights`, which speaks for title_encoder llm too."""
+    """Weights of the sentence encoder, as in `llm_weights`. The latter speaks for title_encoder llm too."""
     title_tuning: TitleTuningConfig = field(default_factory=TitleTuningConfig)
     """Training of the title encoder on the histories, before the teacher's own."""
     title_dim: int = setting(128, POSITIVE)
-    """Title embeddings are whitened to at most this many dimensions before anything learns from them."""
+    """Title embeddings are whitened to at most so many dimensions. That is done before anything learns from them."""
     title_decay: float = setting(0.9, SHARE, evidence="title_decay")
     """residual: above 0, similarity of titles is a third part of the scores. It is that of an item's title to those of
     the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on
@@ -113,9 +113,9 @@ class TeacherConfig:
     head: Literal["residual", "plain"] = setting("residual", evidence="head")
     """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
     student: Literal["plain", "titled"] = "plain"
-    """The student that the teacher reads: its states drive the gate, its item vectors are in the soft tokens, and with
-    head residual the teacher corrects its scores. plain: the one before. titled: one that is trained here as the plain
-    one was, and whose item vectors see the titles; it learns from no list, and is evaluated as `titled`."""
+    """The student that the teacher reads and corrects. Its states drive the gate too, and its item vectors are in the soft
+    tokens. plain: the one before. titled: one that is trained here as the plain one was, and whose item vectors see the
+    titles; it learns from no list, and is evaluated as `titled`."""
     student_dropout: float = setting(1.0, SHARE, read_with=given("teacher.head", "residual"))
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
