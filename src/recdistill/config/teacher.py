@@ -62,7 +62,7 @@ class TeacherConfig:
     """Keep each block's inputs alone and recompute the rest in the backward pass: less memory; on an H100 a step took
     37 % longer."""
     padding: Padding = setting("bucketed", evidence="padding")
-    """fixed: every prompt as long as the longest there is. longest: as the longest of its batch. bucketed: the same,
+    """fixed: every prompt as long as the longest. longest: as the longest of its batch. bucketed: the same,
     with prompts of similar lengths in a batch. packed: the prompts of a batch end to end, nothing padded."""
     compile: bool = setting(False, evidence="compiled")
     """Compile the decoder blocks (torch.compile); prompts are padded to one of `compile_buckets` lengths."""
@@ -76,7 +76,7 @@ class TeacherConfig:
     prompt: Literal["item", "text"] = setting("item", evidence="prompt")
     """item: one soft token per item. text: the title's tokens, then a soft token, for each item."""
     targets: Literal["every", "last"] = setting("every", evidence="targets")
-    """every: a prediction at the end of each item of a window. last: one prompt, one target (iLoRA)."""
+    """every: a prediction after each item of a window. last: one prompt, one target (iLoRA)."""
     history_length: int = setting(50, POSITIVE, evidence="history")
     """Items of a history in a prompt, the latest ones; at most student.max_length. With targets every, the student's
     part of a score sees no more of it either."""
@@ -103,7 +103,7 @@ class TeacherConfig:
     title_tuning: TitleTuningConfig = field(default_factory=TitleTuningConfig)
     """Training of the title encoder on the histories, before the teacher's own."""
     title_dim: int = setting(128, POSITIVE)
-    """Title embeddings are whitened to at most so many dimensions. That is done before anything learns from them."""
+    """Most dimensions that title embeddings are whitened to. That is done before anything learns from them."""
     title_decay: float = setting(0.9, SHARE, evidence="title_decay")
     """residual: above 0, similarity of titles is a third part of the scores. It is that of an item's title to those of
     the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on
@@ -113,9 +113,9 @@ class TeacherConfig:
     head: Literal["residual", "plain"] = setting("residual", evidence="head")
     """residual: the student's scores plus a correction that starts at 0. plain: the language model's scores alone."""
     student: Literal["plain", "titled"] = "plain"
-    """The student that the teacher reads and corrects. Its states drive the gate too, and its item vectors are in the soft
-    tokens. plain: the one before. titled: one that is trained here as the plain one was, and whose item vectors see the
-    titles; it learns from no list, and is evaluated as `titled`."""
+    """The student that the teacher reads and corrects. Its states drive the gate too, and its item vectors are in the
+    soft tokens. plain: the one before. titled: one that is trained here as the plain one was, and whose item vectors
+    see the titles; it learns from no list, and is evaluated as `titled`."""
     student_dropout: float = setting(1.0, SHARE, read_with=given("teacher.head", "residual"))
     """residual: share of training targets on which the student's score is hidden, so that the language model learns to
     rank by itself instead of sharpening what the student has memorised. 0: the student's score is always there."""
