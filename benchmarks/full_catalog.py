@@ -205,7 +205,28 @@ def rectools_sasrec(data: PreparedData, targets: Targets, folder: Path) -> Calla
         model.recommend(targets.users, dataset, TOP_K, filter_viewed=True)
         return None, None
 
+    check_unseen(model.recommend(targets.users, dataset, TOP_K, filter_viewed=True), data, targets)
     return recommend
+
+
+def check_unseen(found: Any, data: PreparedData, targets: Targets) -> None:
+    """Each user has a list of K items, all of them items that are not in the history.
+
+    Args:
+        found: RecTools' frame, with `user_id` and `item_id`.
+        data: the histories.
+        targets: whose histories were read.
+
+    Raises:
+        SystemExit: it is not so.
+    """
+    listed = found["user_id"].to_numpy() * (data.num_items + 1) + found["item_id"].to_numpy()
+    per_user = np.bincount(found["user_id"], minlength=data.num_users)[targets.users]
+    if len(np.unique(listed)) != len(listed) or not (per_user == TOP_K).all():
+        raise SystemExit(f"RecTools' SASRec: not every user has {TOP_K} items")
+    rows, seen = seen_items(data, targets)
+    if np.isin(targets.users[rows].astype(np.int64) * (data.num_items + 1) + seen, listed).any():
+        raise SystemExit("RecTools' SASRec: a list has an item of the history")
 
 
 def check(given: Given, targets: Targets, found: dict[str, Lists]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recdistill.data.prepared import IntArray, PreparedData
+from recdistill.evaluation.top_k import products
 
 
 class Scorer(Protocol):
@@ -84,7 +85,7 @@ class _StateSequenceScorer:
     def score(self, users: IntArray, positions: IntArray) -> Tensor:
         """Scores (B, N+1) for the latest items of the histories."""
         vectors = self.item_vectors()
-        return self.states(vectors, users, positions) @ vectors.T
+        return products(self.states(vectors, users, positions), vectors.T)
 
 
 def sequence_scorer(

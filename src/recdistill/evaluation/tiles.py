@@ -53,10 +53,16 @@ class GivenTiles:
 
 
 class MadeTiles:
-    """Tiles of the products of states and item vectors, one after the other in the same memory."""
+    """Tiles of the products of states and item vectors, one after the other in the same memory.
 
-    def __init__(self, scorer: StateScorer) -> None:
+    Raises:
+        ValueError: there are other item vectors than N + 1.
+    """
+
+    def __init__(self, scorer: StateScorer, num_items: int) -> None:
         self.scorer, self.vectors = scorer, scorer.item_vectors().detach()
+        if len(self.vectors) != num_items + 1:
+            raise ValueError(f"{type(scorer).__name__}: {len(self.vectors)} item vectors, not {num_items + 1}")
         self.columns = self.vectors.T.contiguous()
         self.largest = self.vectors.norm(dim=1).max()
         self.held = self.columns.new_empty(0)
@@ -80,7 +86,7 @@ class MadeTiles:
 
 def tiles_of(scorer: Scorer, num_items: int, changed: bool) -> GivenTiles | MadeTiles:
     """What makes tiles of a scorer's scores, for one ranking, during which its model does not change."""
-    return MadeTiles(scorer) if isinstance(scorer, StateScorer) else GivenTiles(scorer, num_items, changed)
+    return MadeTiles(scorer, num_items) if isinstance(scorer, StateScorer) else GivenTiles(scorer, num_items, changed)
 
 
 def rows_of_a_tile(rows: int, columns: int, device: torch.device) -> int:

@@ -1,6 +1,5 @@
 """Train the small model: every position of every history predicts the item after it."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -209,6 +208,7 @@ def train_student(
     context: RunContext,
     validation: Targets | None = None,
     titles: Tensor | None = None,
+    titles_name: str = "",
 ) -> FitResult:
     """Train the configured student and write it to the context's folder, titles folded into its item vectors.
 
@@ -220,6 +220,7 @@ def train_student(
         validation: what is validated on; None: all validation targets.
         titles: fp32 (N + 1, W), whitened embeddings of the titles, which its item vectors see beside an ID embedding;
             None: they are ID embeddings alone.
+        titles_name: names the titles, for the checkpoint.
 
     Raises:
         UserError: see :func:`recdistill.training.fit.fit`.
@@ -237,8 +238,7 @@ def train_student(
         )
     settled_loss(config.student.loss, data.num_items, context.folder)
     made_from = (data.fingerprint, data.split_fingerprint, *deciding(config.evaluate).items())
-    seen = [] if titles is None else [hashlib.sha256(titles.numpy().tobytes()).hexdigest()]
-    name = fingerprint("student", config.student, config.seed, *made_from, *seen)
+    name = fingerprint("student", config.student, config.seed, *made_from, *([titles_name] if titles_name else []))
     who = "student" if titles is None else "titled student"
     result = fit(training, config.student.train, context, config.seed, name, who)
     with context.profiler.phase("write"):

@@ -1,5 +1,6 @@
 """Train the teacher's experts, router, soft tokens and head."""
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -236,7 +237,9 @@ def _train_titled(
     titles = title_embeddings(config.teacher, data.texts, cache_folder(), context.device, tuning)
     student = context.within(TITLED)
     if not context.processes.share(is_written(student.shared)):
-        train_student(config, data, student, validation, whiten(titles, config.teacher.title_dim))
+        # Whitened ones may differ in a last digit where the machine is another one.
+        name = f"{hashlib.sha256(titles.numpy().tobytes()).hexdigest()} {config.teacher.title_dim}"
+        train_student(config, data, student, validation, whiten(titles, config.teacher.title_dim), name)
         mark_written(student.folder)
     context.processes.wait()
     return student.shared
