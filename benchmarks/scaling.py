@@ -44,7 +44,7 @@ HEAD = """\
 
 Written by `benchmarks/scaling.py page` from [docs/benchmarks/scaling.jsonl](benchmarks/scaling.jsonl); do not edit by
 hand. The commands are in that script. Two cores of a shared machine: compare CPU seconds, which are those of the whole
-process (4 s are its start); wall-clock seconds show how busy the machine was. The data are synthetic: 50 interactions
+process (2 s are its start); wall-clock seconds show how busy the machine was. The data are synthetic: 50 interactions
 per user on average, items of very different popularity. Only what was measured is in the tables.
 """
 
