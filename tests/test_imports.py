@@ -86,31 +86,29 @@ def test_there_are_no_circles() -> None:
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)
 
 
-def test_help_is_quick_since_it_leaves_the_heavy_libraries_alone() -> None:
-    script = (
-        "import sys\n"
-        "from recdistill.cli import main\n"
-        "try:\n    main(['run', '--help', 'student'])\n"
-        "except SystemExit:\n    pass\n"
-        "heavy = {'torch', 'transformers', 'peft', 'polars', 'matplotlib', 'lightning_fabric'}\n"
-        "sys.exit(f'{sorted(heavy & set(sys.modules))}' if heavy & set(sys.modules) else 0)\n"
-    )
+def run_without(modules: set[str], *lines: str) -> str:
+    """What a program of these lines prints, in a process of its own that must not have imported these modules."""
+    last = f"found = sorted({modules} & set(sys.modules))\nsys.exit(str(found) if found else 0)"
+    script = "\n".join(["import sys", *lines, last])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--student.dropout" in done.stdout
-    assert "Share of units set to zero while training" in " ".join(done.stdout.split())
+    return done.stdout
+
+
+def test_help_is_quick_since_it_leaves_the_heavy_libraries_alone() -> None:
+    shown = run_without(
+        {"torch", "transformers", "peft", "polars", "matplotlib", "lightning_fabric"},
+        "from recdistill.cli import main",
+        "try:\n    main(['run', '--help', 'student'])\nexcept SystemExit:\n    pass",
+    )
+    assert "--student.dropout" in shown
+    assert "Share of units set to zero while training" in " ".join(shown.split())
 
 
 def test_a_command_begins_without_what_only_some_steps_need() -> None:
     """Without these, which are imported where they are needed, it begins in a third of the time."""
-    script = (
-        "import sys\n"
-        "import recdistill.pipeline\n"
-        "heavy = {'transformers', 'peft', 'bitsandbytes', 'lightning_fabric', 'matplotlib', 'torch._dynamo'}\n"
-        "sys.exit(f'{sorted(heavy & set(sys.modules))}' if heavy & set(sys.modules) else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    heavy = {"transformers", "peft", "bitsandbytes", "lightning_fabric", "matplotlib", "torch._dynamo"}
+    run_without(heavy, "import recdistill.pipeline")
 
 
 PACKAGES = {module: path for module, path in MODULES.items() if path.name == "__init__.py"}

@@ -41,7 +41,8 @@ def _cache(folder: Path) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def words(folder: Path, tiny_llm: Path) -> list[str]:
     """The options of all runs, but for their folder."""
-    return options(folder / "one", tiny_llm, folder / "data" / "events.csv", *NO_DROPOUT)
+    told = (*NO_DROPOUT, "--teacher.student=titled")
+    return options(folder / "one", tiny_llm, folder / "data" / "events.csv", *told)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def column(path: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(file) if row[name]]
 
 
-@pytest.mark.parametrize("step", ["student", "teacher", "distilled"])
+@pytest.mark.parametrize("step", ["student", "teacher/titled", "teacher", "distilled"])
 def test_a_training_by_two_is_that_of_one(one: Path, two: Path, step: str) -> None:
     for name in ("loss", "ndcg@10", "targets", "step"):
         found, expected = (column(run / step / "training.csv", name) for run in (two, one))
@@ -85,7 +86,7 @@ def test_a_training_by_two_is_that_of_one(one: Path, two: Path, step: str) -> No
 def test_the_run_is_whole_and_nothing_is_left_of_the_others(two: Path) -> None:
     assert sorted(path.name for path in two.iterdir()) == sorted(STEPS)
     metrics = read_json(two / "evaluation" / "metrics.json")["models"]
-    assert {"popularity", "ease", "student", "teacher", "distilled"} <= set(metrics)
+    assert {"popularity", "ease", "student", "titled", "teacher", "distilled"} <= set(metrics)
     assert "report.html" in {path.name for path in (two / "report").iterdir()}
 
 
