@@ -3,6 +3,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -180,6 +182,27 @@ def test_a_lock_on_a_file_that_was_removed_in_the_meantime_is_taken_anew(
     with run.lock(), pytest.raises(UserError, match="is in use"), RunFolder(run.path).lock():
         pass
     assert len(calls) == 3
+
+
+def test_a_process_that_holds_the_lock_is_named_though_it_wrote_its_number_late(run: RunFolder) -> None:
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    run.path.mkdir(exist_ok=True)
+    with (run.path / ".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(str(killed.pid))  # of a process that was killed and left its file
+        lock.flush()
+
+        def say() -> None:
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+
+        late = threading.Timer(0.2, say)
+        late.start()
+        with pytest.raises(UserError, match=rf"recdistill process \(process {os.getpid()}\)$"), run.lock():
+            pass
+        late.join()
 
 
 def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> None:

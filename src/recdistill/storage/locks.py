@@ -2,13 +2,19 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import psutil
+
 from recdistill.errors import UserError
 from recdistill.storage.files import disk_errors
+
+SAY_SECONDS = 1.0
+"""How long a process that comes too late waits for the number of the one that holds the lock."""
 
 
 @contextmanager
@@ -17,7 +23,7 @@ def locked(path: Path, taken: str, wanted: Path) -> Iterator[None]:
 
     Args:
         path: the file; its folder is made.
-        taken: what is said where another process holds it; its number is put behind.
+        taken: what is said where another process holds it; its number is put behind, where it says one.
         wanted: what the lock is for, for messages.
 
     Raises:
@@ -47,11 +53,26 @@ def _locked_file(path: Path, taken: str, wanted: Path) -> TextIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        with file:
+            number = _holder(file)
+        raise UserError(taken + (f" (process {number})" if number else "")) from error
+    return file
+
+
+def _holder(file: TextIO) -> int | None:
+    """The number of the process that holds a lock file, or None where it does not say within `SAY_SECONDS`.
+
+    A process takes the lock a moment before it writes its number, and one that was killed leaves its own there.
+    """
+    until = time.monotonic() + SAY_SECONDS
+    while True:
         file.seek(0)
         number = file.read().strip()
-        file.close()
-        raise UserError(taken + (f" (process {number})" if number.isdigit() else "")) from error
-    return file
+        if number.isdigit() and psutil.pid_exists(int(number)):
+            return int(number)
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.01)
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
