@@ -14,7 +14,7 @@ item vectors see.
     tuned-shuffled   the same from shuffled weights
 
 Before such a name may stand another encoder, `llm:titles`, or several, `minilm+llm:titles`, whose whitened embeddings
-are set side by side. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
+are set side by side; `minilm+llm~shuffled:titles` shuffles the weights of the second alone. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
 alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
 (distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@similarity` trains nothing: items are ranked by
 title similarity, as in the teacher's third part; `titles@plus` adds that to the scores of the student of `titles`, with
@@ -207,12 +207,13 @@ def variant_titles(variant: Variant, seed: int, data: PreparedData, arguments: a
     """Title embeddings of a variant: fp32 (N + 1, H), numbers of half precision as in a store of outputs."""
     weights, tuned = READINGS[variant.reading]
     found = []
-    for encoder in variant.encoder.split("+"):
+    for one in variant.encoder.split("+"):
+        encoder, _, own = one.partition("~")
         kind = "llm_weights" if encoder == "llm" else "title_encoder_weights"
         config = TeacherConfig(
             title_encoder=encoder,
             title_tuning=TitleTuningConfig(steps=arguments.steps if tuned else 0),
-            **{kind: weights},  # type: ignore[arg-type]
+            **{kind: own or weights},  # type: ignore[arg-type]
         )
         tuning_seed = seed if arguments.tuning_seed is None else arguments.tuning_seed
         tuning = tune_titles(config, data, tuning_seed, cache_folder(), "cpu")
