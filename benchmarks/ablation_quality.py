@@ -10,7 +10,7 @@ predicts after every item of windows of `--window` items, with the causal gate. 
 target once.
 
 A twentieth of the users is trained on, so that the naive variant ends in minutes, and all users are validated on, so
-that the interval says something. Everything goes to `<run>/ablation_quality`: an interrupted run goes on where it was,
+that the interval says something. Everything goes to `<run>/ablation_quality`: an interrupted run resumes where it was,
 and an variant that is finished is read back. Prints a line of JSON for each variant (NDCG@10 before training, after the
 last target, and of the kept epoch; seconds with validation, and of the last try without), and one of the difference
 between the kept weights, with the bootstrap's 95 % interval over users.

@@ -132,7 +132,7 @@ def write_inputs(folder: Path) -> None:
 
 
 def chain(inputs: Path, lap: Path) -> dict[str, list[str]]:
-    """The commands of one lap by name, in their order; each goes on where it was interrupted."""
+    """The commands of one lap by name, in their order; each resumes where it was interrupted."""
     run, config = lap / "run", ["--config", str(inputs / "base.yaml")]
     every = {
         "run": ["run", *config, "--run", str(run)],

@@ -14,15 +14,15 @@ item vectors see.
     tuned-shuffled   the same from shuffled weights
 
 Before such a name may stand another encoder, `llm:titles`, or several, `minilm+llm:titles`, whose whitened embeddings
-are set side by side; `minilm+llm~shuffled:titles` shuffles the weights of the second alone. Behind it may stand how the student takes the titles in: `titles@start` (distill.start titles
-alone), `titles@both` (beside the projection), `titles@ids0.5` (distill.id_dropout), `titles@weight3`
-(distill.embedding_weight), `titles@dim384` (teacher.title_dim). `titles@similarity` trains nothing: items are ranked by
-title similarity, as in the teacher's third part; `titles@plus` adds that to the scores of the student of `titles`, with
-a weight chosen on every other one of at most 10,000 users.
+are set side by side; `minilm+llm~shuffled:titles` shuffles the weights of the second alone. Behind it may stand how the
+student takes the titles in: `titles@start` (distill.start titles alone), `titles@both` (beside the projection),
+`titles@ids0.5` (distill.id_dropout), `titles@weight3` (distill.embedding_weight), `titles@dim384` (teacher.title_dim).
+`titles@similarity` trains nothing: items are ranked by title similarity, as in the teacher's third part; `titles@plus`
+adds that to the scores of the student of `titles`, with a weight chosen on every other one of at most 10,000 users.
 
 After the last epoch (nothing is chosen) all validation users are ranked as `evaluate` ranks them. `--out` gets a folder
 of ranks and a line of JSON in `titles.jsonl` for each variant and seed; what is there is not trained again, and an
-interrupted training goes on. The table at the end sets each variant beside those that differ from it in one thing, with
+interrupted training resumes. The table at the end sets each variant beside those that differ from it in one thing, with
 paired sign flips over users and 95 % intervals; both hold the seeds fixed.
 """
 

@@ -1,4 +1,4 @@
-"""Kill a chain of all commands at random moments, go on with the same commands, and compare what is there in the end.
+"""Kill a chain of all commands at random moments, resume with the same commands, and compare what is there in the end.
 
     python benchmarks/torture.py --out runs/torture                # 200 kills and the other disturbances
     python benchmarks/torture.py --out runs/torture --kills 6      # fewer
@@ -6,7 +6,7 @@
 
 A lap is the chain of `small_chain.py` in a new folder: `run` (every step), `bundle`, `add-items`, `study`, `tune`,
 `bench`. Every command of it is disturbed a few times and begun again, and when the lap is done all files but times are
-compared with those of an undisturbed lap. Each disturbance is a line of `torture.jsonl`; begun again, this goes on.
+compared with those of an undisturbed lap. Each disturbance is a line of `torture.jsonl`; begun again, this resumes.
 """
 
 import argparse

@@ -50,7 +50,7 @@ class StepSpec:
         reads: the steps whose results it reads; `prepare` is read by every other one.
         input_name: what its fingerprint is called among the inputs of the steps that read it; empty: its name.
         left_out_by: the settings that leave it out.
-        resumable: whether an interrupted try leaves something to go on from.
+        resumable: whether an interrupted try leaves something to resume from.
         needs_language_model: whether it reads the language model or the title encoder.
         trains: what the model that it trains and leaves is called in messages; empty: it trains none.
         scored_with: the steps that the scores of its model follow from; empty: the step alone.

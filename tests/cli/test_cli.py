@@ -10,7 +10,7 @@ from recdistill.cli.parser import build_parser
 from recdistill.interruption import deferred, stop_point
 from recdistill.steps import SPECS, STEPS
 
-LONG = "finished steps are kept, and checkpoints of the one that ran; the same command goes on with that step"
+LONG = "finished steps are kept, and checkpoints of the one that ran; the same command resumes that step"
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ LONG = "finished steps are kept, and checkpoints of the one that ran; the same c
         (["study", "study.yaml"], f"interrupted; {LONG}"),
         (
             ["tune"],
-            "interrupted; finished trials are kept; the same command goes on with the trial that was interrupted",
+            "interrupted; finished trials are kept; the same command resumes the trial that was interrupted",
         ),
         (
             ["bench", "matrix.yaml"],
-            "interrupted; finished cells are kept; the same command goes on with the cell that was interrupted",
+            "interrupted; finished cells are kept; the same command resumes the cell that was interrupted",
         ),
         (["fetch", "minilm"], "interrupted"),
         (["compare", "a", "b"], "interrupted"),
@@ -59,7 +59,7 @@ def test_what_a_signal_made_the_work_save_is_said_in_one_line(
 
     monkeypatch.setattr(cli, "_dispatch", work)
     assert cli.main(["student", "--quiet"]) == status
-    told = f"{word}; saved: the student after 2 epochs; the same command goes on from there"
+    told = f"{word}; saved: the student after 2 epochs; the same command resumes from there"
     assert capsys.readouterr().err == f"recdistill: {told}\n"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -132,7 +132,7 @@ def test_after_a_signal_and_a_full_disk_in_one_shard_the_same_command_goes_on(
         assert main(["export", *words, "--workers=1"]) == 2
     assert last_line(capsys) == (
         f"recdistill: error: export: shard 3: {partial}: no space left on device; nothing half-written was kept; "
-        "what was done is kept, and the same command goes on"
+        "what was done is kept, and the same command resumes"
     )
     assert not aside.exists()
     assert [path.name for path in sorted(partial.glob("*shard*"))] == [f"shard-0000{number}" for number in range(3)]
@@ -292,7 +292,7 @@ def test_a_command_starts_a_cluster_that_only_this_machine_reaches_and_stops_it(
     assert (process.returncode, out) == (143, "")
     (last,) = said.splitlines()
     assert last.startswith("recdistill: terminated; saved: the teacher's outputs for ")
-    assert last.endswith(" targets; the same command goes on from there")
+    assert last.endswith(" targets; the same command resumes from there")
     assert listening == {"127.0.0.1"}
     assert not [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 

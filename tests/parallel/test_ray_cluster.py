@@ -105,7 +105,7 @@ def failing(piece: Exception) -> int:
         (
             UserError("no space"),
             UserError,
-            "shard no space: no space; what was done is kept, and the same command goes on",
+            "shard no space: no space; what was done is kept, and the same command resumes",
         ),
         (MemoryError("9 GiB"), MemoryError, "shard 9 GiB, in a worker: 9 GiB"),
         (MemoryError(), MemoryError, "shard , in a worker"),

@@ -204,7 +204,7 @@ def killed(folder: Path, words: list[str]) -> Path:
     said = process.communicate(timeout=120)[1].splitlines()
     assert process.returncode == 1
     assert said == [
-        "recdistill: error: process 1 of 2 was ended by SIGKILL; the others were stopped; the same command goes on "
+        "recdistill: error: process 1 of 2 was ended by SIGKILL; the others were stopped; the same command resumes "
         "from what was saved"
     ]
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in others)

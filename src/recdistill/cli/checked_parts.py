@@ -98,7 +98,7 @@ def _parts(run: Path, below: Path) -> Iterator[Part]:
             yield Part(_name(step, below), "missing", told=f"{read_by} was made from it")
         for end in ("partial", "old", "linking"):
             if (left := run / f"{spec.folder}.{end}").is_dir():
-                yield Part(_name(left, below), "unfinished", told="the same command goes on with it or removes it")
+                yield Part(_name(left, below), "unfinished", told="the same command resumes it or removes it")
 
 
 def _record_part(run: Path, below: Path) -> Part:

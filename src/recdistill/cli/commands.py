@@ -16,7 +16,7 @@ from recdistill.cli.early import check_finished, check_run
 from recdistill.cli.engine import cluster_of
 from recdistill.cli.experiments import bench, compare, study, study_processes, tune
 from recdistill.cli.imports import first_import
-from recdistill.cli.parser import FETCHABLE, GOES_ON, KEPT, build_parser, complaint
+from recdistill.cli.parser import FETCHABLE, KEPT, RESUMES, build_parser, complaint
 from recdistill.cli.said import run_config_of, say
 from recdistill.cli.serve import serve
 from recdistill.config import DataConfig, RunConfig
@@ -154,11 +154,11 @@ def _look(command: str, options: Namespace, parser: ArgumentParser, words: Seque
 
 
 def interruption_line(command: str, stopped: Interrupted) -> str:
-    """What an interruption kept, and where the same command goes on: no more is promised than there is."""
+    """What an interruption kept, and where the same command resumes: no more is promised than there is."""
     parts = ["interrupted" if stopped.signal == signal.SIGINT else "terminated"]
-    if command in GOES_ON:
+    if command in RESUMES:
         kept = f"saved: {stopped.saved}" if stopped.saved else KEPT[command]
-        parts += [kept, f"the same command goes on {'from there' if stopped.saved else GOES_ON[command]}"]
+        parts += [kept, f"the same command resumes {'from there' if stopped.saved else RESUMES[command]}"]
     return "; ".join(parts)
 
 

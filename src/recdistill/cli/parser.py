@@ -45,11 +45,11 @@ KEPT = dict.fromkeys(LONG, "finished steps are kept, and checkpoints of the one 
     "bench": "finished cells are kept",
 }
 """What is there of a command that was interrupted where nothing new was saved."""
-GOES_ON = dict.fromkeys(LONG, "with that step") | {
-    "tune": "with the trial that was interrupted",
-    "bench": "with the cell that was interrupted",
+RESUMES = dict.fromkeys(LONG, "that step") | {
+    "tune": "the trial that was interrupted",
+    "bench": "the cell that was interrupted",
 }
-"""Where a command that was interrupted goes on; others begin anew."""
+"""What a command that was interrupted resumes; others begin anew."""
 FETCHABLE = ("ml-100k", "smollm2", "minilm")
 PLAN = "Memory, FLOPs, largest batch and time of a teacher on a GPU you don't have; no weights are read."
 

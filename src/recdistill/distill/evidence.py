@@ -36,7 +36,7 @@ class Kept(TypedDict):
 
 
 class ReadCounts:
-    """Keeps what was read for each shard, so that an export that goes on there counts on from it.
+    """Keeps what was read for each shard, so that an export that resumes there counts on from it.
 
     A batch counts for the shard that its first row is in, so that the sum is that of one reading, however often an
     export was interrupted and whoever wrote which shard.

@@ -48,7 +48,7 @@ def export_outputs(
     """Write top-K items, scores and the user state of every training and validation target to the context's folder.
 
     The longest prompts come first, so that memory that does not suffice shows at once. An export that was stopped by a
-    signal goes on after the batch that was read then, one that ended otherwise after its last whole shard. Several
+    signal resumes after the batch that was read then, one that ended otherwise after its last whole shard. Several
     processes write a shard each, in turns; a batch that holds rows of two shards is read for each of them, so the store
     is the same to the byte with any number of processes.
     `evidence.json` is written before the file that says that the store is finished, so a finished store has it.

@@ -63,7 +63,7 @@ def write_parts(
     for part in parts:
         kept.begin(part)
     if there and parts:
-        logger.info("export: going on after %s targets", f"{there:,}")
+        logger.info("export: resumed after %s targets", f"{there:,}")
     done, at, rows = there, -1, None
     with progress_bar("export", there + sum(part.end - part.start for part in parts), "targets") as progress:
         progress.advance(there)

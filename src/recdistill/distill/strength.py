@@ -49,7 +49,7 @@ class Strength:
 
 
 def settled(config: DistillConfig, events_per_item: float, folder: Path) -> DistillConfig:
-    """The settings with nothing left `auto`: what is chosen is told, and kept in `folder` for a training that goes on.
+    """The settings with nothing left `auto`: what is chosen is told, and kept in `folder` for a training that resumes.
 
     Args:
         config: the settings; where neither weight nor dropout is `auto` they are returned as they are.

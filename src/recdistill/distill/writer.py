@@ -1,4 +1,4 @@
-"""Write the store of the teacher's outputs, in the background and so that an interrupted export can go on."""
+"""Write the store of the teacher's outputs, in the background and so that an interrupted export can resume."""
 
 import logging
 from collections import deque
@@ -123,7 +123,7 @@ class OutputsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finish the store, or this writer's part of it; after an error, leave its whole shards to go on from."""
+        """Finish the store, or this writer's part of it; after an error, leave its whole shards to resume from."""
         try:
             if kind is None:
                 self.close() if self.opens else self.flush()

@@ -5,7 +5,7 @@
 writes `<out>/<variant>/seed-<seed>/`, each a whole run folder. Where another run of the study has finished a step of
 the same configuration on the same inputs, its files are linked, not made again: variants that differ in the
 distillation share their teacher, all variants of a seed share their student. Finished steps are kept, so that an
-interrupted study goes on where it was. `recdistill compare` then tells the variants apart.
+interrupted study resumes where it was. `recdistill compare` then tells the variants apart.
 """
 
 import errno

@@ -157,7 +157,7 @@ class TokenCount:
         }
 
     def restore(self, state: TokenState) -> None:
-        """Go on from where :meth:`state` was taken."""
+        """Resume from where :meth:`state` was taken."""
         for name, value in state.items():
             setattr(self, name, value)
         self.widths = Counter({int(width): number for width, number in state["widths"].items()})

@@ -90,7 +90,7 @@ class Profiler:
         write_json(folder / "memory.json", self.memory())
 
     def restore(self, timings: Timings, memory: Memory) -> None:
-        """Go on from an interrupted run's figures: times add up, peaks keep the larger."""
+        """Resume from an interrupted run's figures: times add up, peaks keep the larger."""
         for name, seconds in timings["phases"].items():
             self.seconds[name] += seconds
         for name, seconds in timings.get("core_seconds", {}).items():

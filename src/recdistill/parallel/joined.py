@@ -128,7 +128,7 @@ class Joined(Processes):
 
     def seed(self, seed: int, step: int) -> None:
         """Seed what a step draws at random: :attr:`draws` alike in all processes, torch's own generators in each
-        differently. A step's numbers follow from the seed and its own number, so a training that goes on with another
+        differently. A step's numbers follow from the seed and its own number, so a training that resumes with another
         number of processes needs no states of theirs.
         """
         self.draws.manual_seed(_number(seed, step))

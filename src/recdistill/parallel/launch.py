@@ -19,7 +19,7 @@ SHUTDOWN_SECONDS = 600
 """How long processes that are asked to stop may take to save what they have; the longest is a step of a teacher."""
 OF_SIGNALS = 128
 """Exit statuses from here on are of a process that a signal has stopped."""
-UNSAVED = "the others were stopped; the same command goes on from what was saved"
+UNSAVED = "the others were stopped; the same command resumes from what was saved"
 
 
 def launch(words: Sequence[str], devices: int) -> None:

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60.0
 """How long a cluster may be without a CPU for a piece."""
 QUIET_SECONDS = 600.0
 """After so long with nothing done, that is said."""
-KEPT = "what was done is kept, and the same command goes on"
+KEPT = "what was done is kept, and the same command resumes"
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")

@@ -1,7 +1,7 @@
 """The pipeline, top to bottom: prepare → student → teacher → export → distill → evaluate → report.
 
 Each step is done once: where its folder already holds the result of the same configuration on the same inputs, it is
-read back; where it was interrupted, it goes on from its last checkpoint. :mod:`recdistill.steps` says what the steps
+read back; where it was interrupted, it resumes from its last checkpoint. :mod:`recdistill.steps` says what the steps
 are, :mod:`recdistill.pipeline.plans` what each reads, :mod:`recdistill.pipeline.work` what each does.
 """
 

@@ -164,7 +164,7 @@ def _evaluate(run: OpenRun, context: RunContext) -> None:
 
 
 def forget_other_machines_ranks(run: OpenRun) -> None:
-    """An interrupted evaluation goes on only with this code and on this machine, so that its models are alike."""
+    """An interrupted evaluation resumes only with this code and on this machine, so that its models are alike."""
     partial = run.folder.path / f"{SPECS['evaluate'].folder}.partial"
     try:
         manifest = read_manifest(partial)

@@ -1,4 +1,4 @@
-"""Files that a later process goes on from, in the user's cache or beside a checkpoint.
+"""Files that a later process resumes from, in the user's cache or beside a checkpoint.
 
 Each has a record of its size and checksum beside it, and is compared before it is used.
 """

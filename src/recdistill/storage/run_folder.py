@@ -9,7 +9,7 @@
 
 A step works in `<step>.partial` and takes its name when it is done, so a folder with a step's name was whole once; its
 files are compared with the manifest before they are used (:mod:`recdistill.storage.step_files`). An interrupted step
-finds its checkpoints in the partial folder and goes on from there, if its fingerprint is unchanged.
+finds its checkpoints in the partial folder and resumes from there, if its fingerprint is unchanged.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class Recorder(Protocol):
         """Write `timings.json` and `memory.json`."""
 
     def restore(self, timings: Timings, memory: Memory) -> None:
-        """Go on from what an earlier try had written."""
+        """Resume from what an earlier try had written."""
 
 
 P = TypeVar("P", bound=Recorder)
@@ -158,7 +158,7 @@ class RunFolder:
             inputs: fingerprints of what the step reads.
             environment: where it runs.
             profiler: measures the step; what an earlier try measured is restored into it.
-            resumable: whether an interrupted try leaves something to go on from.
+            resumable: whether an interrupted try leaves something to resume from.
             results: the count of the step's results (:mod:`recdistill.steps`), for the manifest.
             chosen: what the block filled it with goes into the finished step's manifest.
         """
@@ -207,7 +207,7 @@ class RunFolder:
         self._take_name(partial, name)
 
     def _open_partial(self, partial: Path, expected: str, resumable: bool) -> Manifest | None:
-        """Keep a partial folder to go on from, of the same fingerprint, and return its manifest; else begin empty."""
+        """Keep a partial folder to resume from, of the same fingerprint, and return its manifest; else begin empty."""
         try:
             manifest = read_manifest(partial) if resumable else None
         except DamagedError as error:
@@ -238,7 +238,7 @@ MEASURED = ("timings.json", "memory.json")
 
 
 def _restore(profiler: Recorder, partial: Path, before: Manifest) -> None:
-    """Go on from what an interrupted try measured; where that is damaged, count from here on."""
+    """Resume from what an interrupted try measured; where that is damaged, count from here on."""
     files = [partial / name for name in MEASURED]
     if not all(path.is_file() for path in files):
         return

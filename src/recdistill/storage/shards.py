@@ -97,7 +97,7 @@ class GrowingShard:
         self._partial.rename(self.path)
 
     def set_aside(self) -> None:
-        """Keep the rows so far, for a writer that goes on; nothing can be appended to this one any more."""
+        """Keep the rows so far, for a writer that resumes; nothing can be appended to this one any more."""
         for array in self._arrays.values():
             array.finish()
         write_record(self._partial)

@@ -17,10 +17,10 @@ class Callback:
     """Each method is called at its place in the training, and here does nothing."""
 
     def started(self, counts: "Counts", resumed: bool) -> None:
-        """The training is about to begin, or, where a checkpoint with these counts was read, to go on from there.
+        """The training is about to begin, or, where a checkpoint with these counts was read, to resume from there.
 
         Raises:
-            ValueError: the checkpoint lacks what this callback has to go on from.
+            ValueError: the checkpoint lacks what this callback has to resume from.
         """
 
     @contextmanager
@@ -109,11 +109,11 @@ class CountTokens(Callback):
         self.tokens, self.processes = tokens, processes
 
     def started(self, counts: "Counts", resumed: bool) -> None:
-        """Go on from the checkpoint's count."""
+        """Resume from the checkpoint's count."""
         if resumed:
             if counts.tokens is None:
                 raise ValueError("of an earlier version")
-            if self.processes.is_first:  # The others go on from nothing: it holds what all had read.
+            if self.processes.is_first:  # The others resume from nothing: it holds what all had read.
                 self.tokens.restore(counts.tokens)
 
     def saving(self, counts: "Counts") -> None:

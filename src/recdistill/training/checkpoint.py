@@ -201,7 +201,7 @@ def _has_step(state: Weights) -> bool:
 
 
 def _set_random_state(tensors: Weights, path: Path) -> None:
-    """Go on with the random numbers where the checkpoint was written."""
+    """Resume the random numbers where the checkpoint was written."""
     try:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and torch.cuda.is_available():

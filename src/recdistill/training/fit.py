@@ -1,7 +1,7 @@
 """One training loop for student, teacher and distilled student.
 
 The loop is ours, so that its phases are timed apart, a large batch and the same batch in pieces give one gradient, and
-a run that was cut off anywhere goes on bit by bit as if it had not been. What it is measured and watched by are
+a run that was cut off anywhere resumes bit by bit as if it had not been. What it is measured and watched by are
 callbacks (:mod:`recdistill.training.callbacks`).
 """
 
@@ -48,7 +48,7 @@ def fit(
     Raises:
         DivergedError: the loss or the weights are no longer numbers.
         UserError: the checkpoint does not fit.
-        Interrupted: a signal came; a checkpoint of the step that ran then is written, and training goes on from it.
+        Interrupted: a signal came; a checkpoint of the step that ran then is written, and training resumes from it.
     """
     every = Callbacks([PhaseTimes(context.profiler), TrainingLog(context.folder), *callbacks])
     on_gpu = context.device == "cuda"

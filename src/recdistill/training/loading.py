@@ -40,7 +40,7 @@ def load_batches(
     if num_workers == 0:
         return (("main", collate(rows)) for rows in plan)
     # A loader draws a number to seed its workers with; from torch's own generator that would shift the dropout of a
-    # run that was interrupted, since going on takes one loader more.
+    # run that was interrupted, since resuming takes one loader more.
     seeds = torch.Generator().manual_seed(0)
     loader = DataLoader(
         _Collated(collate, plan),

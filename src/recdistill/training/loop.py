@@ -65,7 +65,7 @@ class Loop:
         self.began = time.monotonic() - self.counts.seconds
 
     def _resume(self) -> None:
-        """Go on from the checkpoint, if there is one; what a damaged one held cannot be had again."""
+        """Resume from the checkpoint, if there is one; what a damaged one held cannot be had again."""
         try:
             saved = load_checkpoint(self.folder, self.trainable.module, self.optimisation.optimizer, self.fingerprint)
         except DamagedError as error:
@@ -86,7 +86,7 @@ class Loop:
         """Train, then put the best weights back."""
         counts, config = self.counts, self.config
         if counts.step or counts.history:
-            logger.info("%s: going on from epoch %d, step %d", self.name, counts.epoch, counts.step)
+            logger.info("%s: resumed from epoch %d, step %d", self.name, counts.epoch, counts.step)
         if not counts.history:
             self._validate(0.0)
         with progress_bar(self.name, config.max_epochs * len(self._groups(0)), "steps") as self.progress:
@@ -211,7 +211,7 @@ class Loop:
         )
 
     def _measure(self) -> dict[str, float]:
-        """Validation's metrics. Where a signal breaks it off, the step before it is saved, and going on begins here."""
+        """Validation's metrics. Where a signal breaks it off, the step before it is saved, and resuming begins here."""
         try:
             with self.callbacks.phase("validation"):
                 return self.trainable.validate()

@@ -32,7 +32,7 @@ def selected_events(
 ) -> NDArray[np.bool_]:
     """Whether each interaction is distilled when it is a target, as `distill.selection` says: bool (interactions,).
 
-    What takes a student to find out is kept in `folder` and read from there when the training goes on.
+    What takes a student to find out is kept in `folder` and read from there when the training resumes.
     """
     if config.distill.selection == "all" or not config.distill.weight:
         return np.ones(len(data.items), dtype=np.bool_)

@@ -1,12 +1,12 @@
 """Tune the student on validation: trials of a seeded sampler, poor ones stopped early, everything kept on disk.
 
     runs/<name>/tune/
-      study.journal   optuna's own record, which an interrupted study goes on from
+      study.journal   optuna's own record, which an interrupted study resumes from
       trials.jsonl    a line for each trial: state, value, epochs, seconds, the student's configuration
       best.yaml       the run's configuration with the best student, for `recdistill run --config`
 
 Test is not looked at. Trials are trained one after another, each in a folder (`.trial-…`) that is thrown away at its
-end; one that was interrupted is drawn again with the same values and goes on from the checkpoint there.
+end; one that was interrupted is drawn again with the same values and resumes from the checkpoint there.
 """
 
 import importlib.util
