@@ -10,6 +10,7 @@ Each model of the finished runs ranks the same targets behind the same items, as
     reversed      the same, the latest first
     whole         all items before the target in a random order, so that others than the latest are read
 
+`correction` is what the language model adds to the student's scores in the teacher's, alone, where it has learned any.
 Beside the models stand baselines, fitted on the histories as they are, and title similarity with two decays; with decay
 1 and a random order of what is read it sees no order, so its loss is 0 but for rounding. A line for each model: NDCG@10
 as it is, and of each order NDCG@10 (the mean of `--draws` permutations of each user), what was lost with its 95 %
@@ -30,7 +31,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,9 +60,11 @@ from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
 from recdistill.pipeline.models import scorers
 from recdistill.pipeline.plans import OpenRun
-from recdistill.storage.files import read_json
+from recdistill.storage.files import read_json, read_tensors
 from recdistill.storage.run_folder import RunFolder
 from recdistill.students.title_similarity import decayed_last
+from recdistill.teacher.scorers import TeacherScorer
+from recdistill.teacher.teacher import load_teacher
 from recdistill.teacher.whitening import whiten
 
 Places = NDArray[np.int64]
@@ -75,6 +78,7 @@ ORDERS: dict[str, Callable[[Places, np.random.Generator], Places]] = {
 }
 BASELINES: tuple[BaselineName, ...] = ("popularity", "cooccurrence", "item_knn")
 DECAYS = (0.9, 1.0)
+CORRECTION = "correction"
 READ = ((1, 1), (2, 4), (5, 9), (10, 10**9))
 """Numbers of items read that are told apart."""
 SAMPLES, FLIPS = 2000, 10_000
@@ -136,7 +140,24 @@ def models_of(run: Path, config: RunConfig, data: PreparedData) -> dict[str, Mak
     def maker(name: str) -> Maker:
         return lambda histories: scorers(opened, histories, context)[name]()
 
-    return {name: maker(name) for name in scorers(opened, data, context) if (run / folders[name]).is_dir()}
+    made = {name: maker(name) for name in scorers(opened, data, context) if (run / folders[name]).is_dir()}
+    if config.teacher.kind == "llm" and config.teacher.head == "residual" and "teacher" in made:
+        weights = read_tensors(run / "teacher" / "ranker.safetensors")
+        if weights["head.query.weight"].any():  # else validation has kept the teacher as it was before its first step
+            made[CORRECTION] = partial(correction, run, config)
+    return made
+
+
+def correction(run: Path, config: RunConfig, histories: PreparedData) -> Scorer:
+    """The part of a teacher's scores that the language model makes, alone."""
+    teacher = load_teacher(config, histories, run / "student", run / "teacher", "cpu")
+    head = teacher.ranker.head
+    with torch.no_grad():
+        head.student_vectors.zero_()
+        head.correction_weight.fill_(1.0)
+        if head.titles_weight is not None:
+            head.titles_weight.fill_(0.0)
+    return TeacherScorer(teacher)
 
 
 def baseline(name: BaselineName, fitted_on: PreparedData, config: RunConfig) -> Maker:
@@ -226,11 +247,13 @@ class Orders:
 
     def measure(self, make: Maker) -> Measured:
         """NDCG@10 of each target as histories are, and of each order the mean over its permutations."""
+        as_is = self._quality(make, self.data)
+        # Means of differences: where no permutation changes anything, they are 0 and not rounding.
         found = {
-            order: np.mean([self._quality(make, copy) for copy in copies], axis=0)
+            order: as_is - np.mean([as_is - self._quality(make, copy) for copy in copies], axis=0)
             for order, copies in self.copies.items()
         }
-        return Measured(self._quality(make, self.data), found)
+        return Measured(as_is, found)
 
     def line(self, measured: Measured) -> dict[str, Any]:
         """What a model's line holds of its quality; the first model is that of `beyond_first`."""

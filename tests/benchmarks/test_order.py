@@ -1,6 +1,7 @@
 """Histories in another order: what moves, what a model that sees no order loses, and what a run's lines hold."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import order
+import parts
 from chain import options, write_interactions
+from gate import config_of
 from recdistill.cli import main
 from recdistill.config import RunConfig
 from recdistill.data.prepared import IntArray, PreparedData
 from recdistill.storage.files import read_json
+from recdistill.teacher.teacher import load_teacher
 
 
 def history(data: PreparedData, user: int) -> list[int]:
@@ -87,7 +92,7 @@ def test_what_follows_the_latest_item_alone_is_lost_with_it(ring: PreparedData) 
 
 
 def test_what_sees_no_order_loses_nothing(data: PreparedData) -> None:
-    orders, config = order.Orders(data, RunConfig(), 3, 2, 1), RunConfig()
+    orders, config = order.Orders(data, RunConfig(), 3, 10, 1), RunConfig()
     assert set(orders.copies) == set(order.ORDERS), "some history is longer than 3"
     # Whole numbers, whose sums are the same in any order; the mean of three is rounded alike then.
     generator = np.random.default_rng(0)
@@ -151,7 +156,10 @@ def test_a_line_for_each_model_of_a_run_which_is_left_as_it_is(
     before = {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()}
     lines = {line["model"]: line for line in printed(folder, monkeypatch, capsys, str(folder / "run"))}
     models = ["student", "teacher", "distilled"]
-    assert list(lines) == [*models, *order.BASELINES, "similarity 0.9", "similarity 1"]
+    assert list(lines) == [*models, order.CORRECTION, *order.BASELINES, "similarity 0.9", "similarity 1"]
+    data = PreparedData.load(folder / "run/prepare")
+    teacher = load_teacher(config_of(folder / "run"), data, folder / "run/student", folder / "run/teacher", "cpu")
+    assert lines[order.CORRECTION]["ndcg@10"] == parts.measure(teacher)["ndcg@10"]["correction"]
     metrics = read_json(folder / "run/evaluation/metrics.json")["models"]
     for name in (*models, *order.BASELINES):
         assert lines[name]["ndcg@10"] == round(metrics[name]["ndcg@10"], 5)
@@ -159,6 +167,20 @@ def test_a_line_for_each_model_of_a_run_which_is_left_as_it_is(
     assert lines["popularity"]["orders"]["shuffled"]["lost"]["mean"] == 0
     assert lines["student"]["orders"]["reversed"]["lost"]["mean"] != 0
     assert {path: path.read_bytes() for path in (folder / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_correction_that_was_not_learned_is_no_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(folder / "cache"))
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    data, config = PreparedData.load(run / "prepare"), order.settings(run)
+    assert list(order.models_of(run, config, data)) == ["student", "teacher", "distilled", order.CORRECTION]
+    path = run / "teacher/ranker.safetensors"
+    weights = load_file(path)
+    save_file(weights | {"head.query.weight": torch.zeros_like(weights["head.query.weight"])}, path)
+    assert list(order.models_of(run, config, data)) == ["student", "teacher", "distilled"]
 
 
 def test_a_run_of_shuffled_training_reads_the_first_runs_histories(
