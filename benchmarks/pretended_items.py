@@ -18,6 +18,9 @@ any new items.
                 `add-items` has soft:20*1
     ridge:L*F   ridge regression of ID embeddings on whitened title embeddings with penalty L, times F
     none        nothing: the title alone
+
+A third number, soft:S*F*G, multiplies a new item's part for similar titles, where the student has one
+(`distill.title_decay`).
 """
 
 import argparse
@@ -134,15 +137,15 @@ class Pretended:
             SystemExit: there is no such way.
         """
         kind, _, rest = way.partition(":")
-        first, _, factor = rest.partition("*")
+        first, factor, similarity, *_ = [*rest.split("*"), "", ""]
         lend = {"none": self._nothing, "soft": self._soft, "ridge": self._ridge}.get(kind)
         if lend is None:
-            raise SystemExit(f"{way}: no such way; soft:S*F, ridge:L*F or none")
+            raise SystemExit(f"{way}: no such way; soft:S*F*G, ridge:L*F*G or none")
 
         def fill(is_new: Tensor) -> Tensor:
             embeddings = self.map.embeddings[is_new]
             ids = lend(is_new, float(first or 0)) * float(factor or 1)
-            similar = (embeddings.float() - self.map.mean) @ self.map.axes
+            similar = float(similarity or 1) * ((embeddings.float() - self.map.mean) @ self.map.axes)
             return torch.cat([ids + self.map.titles(embeddings), similar], dim=1)
 
         return fill

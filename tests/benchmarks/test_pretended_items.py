@@ -67,9 +67,9 @@ def test_a_lift_lists_new_items_more_often_and_a_price_bounds_it(pretended: Pret
 
 
 def test_lines_for_each_way(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pretended_items.main([str(run), "--ways", "soft:20*1", "ridge:1*2", "--users", "20"])
+    pretended_items.main([str(run), "--ways", "soft:20*1*2", "ridge:1*2", "--users", "20"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["way"] for line in lines] == ["as trained", *2 * ["soft:20*1"], *2 * ["ridge:1*2"]]
+    assert [line["way"] for line in lines] == ["as trained", *2 * ["soft:20*1*2"], *2 * ["ridge:1*2"]]
     assert [line["lift"] is None for line in lines] == [True, True, False, True, False]
     with pytest.raises(SystemExit, match="hard:1: no such way"):
         pretended_items.main([str(run), "--ways", "hard:1"])
