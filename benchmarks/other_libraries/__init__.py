@@ -1,1 +1,1 @@
-"""Each library's SASRec, trained its own way on our prepared data, ranked by one and the same code."""
+"""Other libraries on our prepared data: their SASRec, ranked by one and the same code, and TRL's packing."""
