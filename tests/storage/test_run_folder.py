@@ -17,7 +17,7 @@ from recdistill import __version__
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.errors import UserError
 from recdistill.measure.profiler import Profiler
-from recdistill.storage import checksums
+from recdistill.storage import checksums, locks
 from recdistill.storage.changes import changed_keys
 from recdistill.storage.checksums import sealed
 from recdistill.storage.manifest import Environment, Inputs
@@ -203,6 +203,18 @@ def test_a_process_that_holds_the_lock_is_named_though_it_wrote_its_number_late(
         with pytest.raises(UserError, match=rf"recdistill process \(process {os.getpid()}\)$"), run.lock():
             pass
         late.join()
+
+
+@pytest.mark.parametrize("number", ["0", "9" * 30, "not one"])
+def test_a_number_that_no_process_has_is_not_told(run: RunFolder, number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "SAY_SECONDS", 0.0)
+    run.path.mkdir(exist_ok=True)
+    with (run.path / ".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(number)
+        lock.flush()
+        with pytest.raises(UserError, match="in use by another recdistill process$"), run.lock():
+            pass
 
 
 def test_a_run_in_which_nothing_came_about_leaves_no_folder(run: RunFolder) -> None:

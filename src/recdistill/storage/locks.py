@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import psutil
-
 from recdistill.errors import UserError
 from recdistill.storage.files import disk_errors
 
@@ -68,11 +66,22 @@ def _holder(file: TextIO) -> int | None:
     while True:
         file.seek(0)
         number = file.read().strip()
-        if number.isdigit() and psutil.pid_exists(int(number)):
+        if number.isdigit() and _lives(int(number)):
             return int(number)
         if time.monotonic() > until:
             return None
         time.sleep(0.01)
+
+
+def _lives(process: int) -> bool:
+    """Whether there is a process of this number; 0 and numbers that no process can have are none."""
+    try:
+        os.kill(process, 0)
+    except PermissionError:  # It is another user's.
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return process > 0
 
 
 def _is_at(file: TextIO, path: Path) -> bool:
