@@ -213,7 +213,7 @@ def test_a_number_that_no_process_has_is_not_told(run: RunFolder, number: str, m
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write(number)
         lock.flush()
-        with pytest.raises(UserError, match="in use by another recdistill process$"), run.lock():
+        with pytest.raises(UserError, match=r"in use by another recdistill process$"), run.lock():
             pass
 
 
