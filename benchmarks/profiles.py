@@ -17,7 +17,7 @@ weight. The map is thrown away afterwards, and nothing is read when the student 
 With `--positions last` the state after a window's last item alone is asked, as often as the window has targets.
 
 After the last epoch (nothing is chosen) all validation users are ranked. `--out` gets a folder of ranks and a line in
-`profiles.jsonl` for each variant and seed; what is there is not trained again, and an interrupted training goes on.
+`profiles.jsonl` for each variant and seed; what is there is not trained again, and an interrupted training resumes.
 `profile_cosine` says how well the map has learned: the mean cosine over the users, after their last window. The table
 at the end sets each variant beside `titles` and its controls of the same weight, paired over users; the seeds are
 fixed.
