@@ -34,6 +34,30 @@ def test_the_last_layers_mean_is_what_the_package_reads(
     assert not torch.allclose(found[last, "last"], wanted, atol=1e-2)
 
 
+def test_words_and_a_second_copy_behind_the_title(
+    tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECDISTILL_CACHE", str(tmp_path))
+    config = TeacherConfig(title_encoder="llm", llm=str(tiny_llm))
+    plain = title_layers.readings(config, TEXTS, 9)
+    last = max(layer for layer, _ in plain)
+    for asked, third in (
+        (title_layers.Asked(" in one word:"), "word"),
+        (title_layers.Asked(" again:", echo=True), "echo"),
+    ):
+        found = title_layers.readings(config, TEXTS, 9, asked)
+        # What stands behind a title changes nothing of its own tokens.
+        assert torch.allclose(found[last, "mean"], plain[last, "mean"], atol=1e-5)
+        assert torch.allclose(found[last, "last"], plain[last, "last"], atol=1e-5)
+        assert not torch.allclose(found[last, third][1], found[last, third][3], atol=1e-3)
+        assert torch.equal(found[last, third][1], found[last, third][4])
+    # At the token embeddings a copy is the title itself, and the last word is the same behind all titles.
+    echo = title_layers.readings(config, TEXTS, 9, title_layers.Asked(" again:", echo=True))
+    assert torch.allclose(echo[0, "echo"], echo[0, "mean"], atol=1e-6)
+    word = title_layers.readings(config, TEXTS, 9, title_layers.Asked(" in one word:"))
+    assert torch.equal(word[0, "word"][1], word[0, "word"][3])
+
+
 def test_a_line_for_each_reading(
     tiny_llm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
