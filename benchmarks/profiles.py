@@ -24,7 +24,6 @@ fixed.
 """
 
 import argparse
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ from recdistill.training.fit import fit
 from recdistill.training.student import StudentTraining, student_sequence_scorer
 from recdistill.training.titled_student import titled_student
 from title_variants import Variant
-from titles import WATCHED, difference, few_trained, ndcg, ranks_folder
+from titles import WATCHED, difference, few_trained, ndcg, ranks_folder, train_missing
 
 INSTRUCTION = "Chosen by one person, oldest first: "
 KINDS = ("titles", "profile", "shuffled", "mean", "permuted")
@@ -238,16 +237,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--positions", default="every", choices=["every", "last"], help="whose states are asked")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
-    torch.set_num_threads(arguments.threads)
-    data = PreparedData.load(arguments.run / "prepare")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for seed in arguments.seeds:
-        for name in arguments.variants:
-            folder = ranks_folder(arguments.out, name, seed)
-            if not (folder / "ranks.npy").is_file():
-                line = train_arm(name, seed, data, arguments, folder)
-                with (arguments.out / "profiles.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+    data = train_missing(arguments, "profiles.jsonl", train_arm)
     print(table(data, arguments))
 
 

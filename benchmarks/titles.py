@@ -29,7 +29,7 @@ paired sign flips over users and 95 % intervals; both hold the seeds fixed.
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,16 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
+    data = train_missing(arguments, "titles.jsonl", train_arm)
+    print(table(data, arguments))
+
+
+Arm = Callable[[str, int, PreparedData, argparse.Namespace, Path], Mapping[str, Any]]
+"""Trains a variant with a seed, writes its ranks into a folder, and gives its line."""
+
+
+def train_missing(arguments: argparse.Namespace, lines: str, arm: Arm) -> PreparedData:
+    """Each variant and seed whose ranks are not there yet; its line goes to the file `lines`. The data, prepared."""
     torch.set_num_threads(arguments.threads)
     data = PreparedData.load(arguments.run / "prepare")
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -91,10 +101,10 @@ def main(argv: list[str] | None = None) -> None:
         for name in arguments.variants:
             folder = ranks_folder(arguments.out, name, seed)
             if not (folder / "ranks.npy").is_file():
-                line = train_arm(name, seed, data, arguments, folder)
-                with (arguments.out / "titles.jsonl").open("a", encoding="utf-8") as file:
+                line = arm(name, seed, data, arguments, folder)
+                with (arguments.out / lines).open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
-    print(table(data, arguments))
+    return data
 
 
 def ranks_folder(out: Path, name: str, seed: int) -> Path:

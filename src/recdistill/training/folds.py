@@ -62,16 +62,22 @@ def train_folds(config: RunConfig, data: PreparedData, user_ids: Sequence[str], 
     for number in range(config.teacher.folds):
         rest = only_users(data, fold != number, f"blind to fold {number}")
         validation = validation_without(data, fold, number)
-        student, teacher = (context.within(*folder.parts) for folder in folders_of(Path(), number))
-        is_read = config.teacher.student == "plain"
-        if is_read and not context.processes.share(is_written(student.shared)):
-            train_student(config, rest, student, validation)
-            mark_written(student.folder)
-        context.processes.wait()
+        student_folder, teacher_folder = folders_of(Path(), number)
+        if config.teacher.student == "plain":
+            _train_student(config, rest, context.within(*student_folder.parts), validation)
+        teacher = context.within(*teacher_folder.parts)
         if not context.processes.share(is_written(teacher.shared)):
             made_from = (rest.split_fingerprint, *deciding(config.evaluate).items())
             name = fingerprint("fold", config.teacher, config.student, config.seed, *made_from)
-            train_teacher(config, rest, user_ids, student.shared, teacher, name, validation)
+            train_teacher(config, rest, user_ids, context.shared / student_folder, teacher, name, validation)
             mark_written(teacher.folder)
             free_memory(context.device)
         context.processes.wait()
+
+
+def _train_student(config: RunConfig, data: PreparedData, context: RunContext, validation: Targets) -> None:
+    """The student that a fold's teacher reads; one that is finished is left as it is."""
+    if not context.processes.share(is_written(context.shared)):
+        train_student(config, data, context, validation)
+        mark_written(context.folder)
+    context.processes.wait()
