@@ -22,8 +22,11 @@ def cut(interactions: pl.DataFrame, items: pl.DataFrame, pattern: str, item: str
     """Interactions and items of the titles that match, in their order.
 
     Raises:
-        SystemExit: none does.
+        SystemExit: none does, or a column is not there.
     """
+    for option, column, table in (("--item", item, interactions), ("--item", item, items), ("--title", title, items)):
+        if column not in table.columns:
+            raise SystemExit(f"{option}: no column {column}; there are {', '.join(table.columns)}")
     chosen = items.filter(pl.col(title).str.contains(pattern))
     if chosen.is_empty():
         raise SystemExit(f"--pattern: no title matches {pattern}")

@@ -19,3 +19,5 @@ def test_what_matches_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFix
     assert pl.read_csv(tmp_path / "out" / "items.csv").rows() == [(7, "Wii Sports"), (9, "wiimote")]
     with pytest.raises(SystemExit, match="no title matches Sega"):
         part_of_catalog.main([*wanted, "--pattern", "Sega"])
+    with pytest.raises(SystemExit, match="--title: no column brand; there are sku, name"):
+        part_of_catalog.main([*wanted, "--pattern", "Wii", "--title", "brand"])
