@@ -31,6 +31,14 @@ def test_recbole_atomic_files(write: Write, tmp_path: Path) -> None:
         assert open_source(config).files == [path, tmp_path / "toys.item"]
 
 
+def test_seconds_of_recbole_files_are_told_apart(write: Write, tmp_path: Path) -> None:
+    """RecBole itself rounds them to 128 s (findings/recbole-times-are-32-bit.sh)."""
+    times = [1_260_759_205 - seconds for seconds in range(130)]  # the newest first
+    rows = "".join(f"1\t{item}\t{time}\n" for item, time in enumerate(times))
+    write("a.inter", "user_id:token\titem_id:token\ttimestamp:float\n" + rows)
+    assert [time for _, _, time in events_of(DataConfig(source="recbole", path=str(tmp_path)))] == times
+
+
 def test_recbole_without_titles_or_times(write: Write, tmp_path: Path) -> None:
     write("a.inter", "user_id:token\titem_id:token\n1\t5\n1\t6\n")
     with pytest.raises(UserError, match=r"a\.inter: no column 'timestamp'"):
