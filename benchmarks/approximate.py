@@ -13,7 +13,6 @@ other half; times are CPU milliseconds of one list on one thread, without the mo
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from recdistill.serving.exact_lists import ExactLists
 from recdistill.serving.item_index import ItemIndex, import_faiss
 from recdistill.serving.loading import load_run
 from recdistill.serving.make_index import Measured, group, validation_histories
+from resident import resident_gib
 
 NEIGHBOURS_OF = 2000
 """Items whose distance to their nearest neighbour is looked at."""
@@ -68,7 +68,7 @@ def measure(run: Path, model: Any, items: int, wanted: float, random: bool) -> d
         "exact_milliseconds": measured.exact_milliseconds(),
         "build_cpu_seconds": round(built, 2),
         "histories": len(states) - len(states) // 2,
-        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_rss_gib": round(resident_gib("VmHWM"), 3),
     }
 
 

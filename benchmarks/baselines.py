@@ -7,7 +7,6 @@ Of the run's steps only `prepare` is read. One thread; the peak is that of the p
 
 import argparse
 import json
-import resource
 import time
 from pathlib import Path
 from typing import get_args
@@ -18,6 +17,7 @@ from recdistill.config import BaselineName, EvaluateConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.evaluation.baselines import baseline_scorers
 from recdistill.evaluation.protocol import validation_metrics
+from resident import resident_gib
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         fitted = time.process_time()
         found = validation_metrics(scorer, data, config)
         seconds = {"fit_seconds": round(fitted - start, 1), "rank_seconds": round(time.process_time() - fitted, 1)}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        peak = resident_gib("VmHWM")
         print(
             json.dumps({"model": name} | found | seconds | {"peak_gib": round(peak, 2)} | scorer.settings), flush=True
         )

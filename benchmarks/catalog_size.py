@@ -12,7 +12,6 @@ targets of 2,000 users that the student ranks among its 10 best of all items; a 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from recdistill.config import LossConfig, RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.student import StudentTraining, student_training
+from resident import resident_gib
 
 LENGTH = 20
 BATCH = 128
@@ -94,7 +94,7 @@ def measure(items: int, events: int, loss: str, steps: int) -> dict[str, Any]:
         "targets": targets,
         "cpu_seconds_per_1000": round(1000 * rate, 4),
         "cpu_seconds": round(rate * events * (LENGTH - 3) / LENGTH, 1),
-        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_rss_gib": round(resident_gib("VmHWM"), 3),
         "found": round(found(training, data), 4),
     }
 

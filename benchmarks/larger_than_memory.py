@@ -34,6 +34,7 @@ from recdistill.config import LossConfig, RunConfig
 from recdistill.data.prepared import PreparedData
 from recdistill.training.optimisation import Optimisation
 from recdistill.training.student import student_training
+from resident import resident_gib
 
 LENGTH, ITEMS, BATCH = 50, 10_001, 128
 USERS_AT_A_TIME = 500_000
@@ -115,7 +116,7 @@ def measure(folder: Path, block: int, steps: int, cgroup: Path | None = None) ->
         "cpu_seconds": round(time.process_time() - worked, 2),
         "waits_for_the_disk": resource.getrusage(resource.RUSAGE_SELF).ru_majflt - waited,
         "mib_from_disk": round((from_disk() - read) / 2**20, 1),
-        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_rss_gib": round(resident_gib("VmHWM"), 3),
     }
 
 

@@ -16,10 +16,10 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
-from recdistill.plan.plan import GIB, make_plan
+from recdistill.plan.plan import make_plan
 from recdistill.plan.plan_config import PlanConfig
+from resident import forget_peak, resident_gib
 
 BASE = PlanConfig(llm="smollm2", layers=6, batch_size=16, tokens=128, items=1682, device="cpu")
 CONFIGS = (
@@ -32,12 +32,6 @@ CONFIGS = (
 )
 MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 SHOWN = ("layers", "batch_size", "tokens", "targets_per_prompt", "attention", "gradient_checkpointing", "lora_saves")
-
-
-def resident_gib(name: str = "VmRSS") -> float:
-    """This process's resident set now (VmRSS) or at most (VmHWM), GiB."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024 / GIB
 
 
 def measure(config: PlanConfig) -> dict[str, float]:
@@ -58,7 +52,7 @@ def measure(config: PlanConfig) -> dict[str, float]:
     ranker = make_ranker(config, config.llm, cache_folder())
     loaded = resident_gib()
     step = make_step(ranker, made_up_batch(config))
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    forget_peak()
     for _ in range(2):
         step()
     return {"before_loading_gib": before, "loaded_gib": loaded, "measured_gib": resident_gib("VmHWM")}

@@ -25,6 +25,7 @@ from recdistill.config import ColumnsConfig, DataConfig
 from recdistill.data.prepare import prepare
 from recdistill.measure.context import RunContext
 from recdistill.measure.profiler import Profiler
+from resident import resident_gib
 
 
 def make_csv(path: Path, events: int, users: int, items: int, seed: int) -> None:
@@ -76,7 +77,7 @@ def measure(path: Path, folder: Path) -> None:
         "items": data.num_items,
         "seconds": round(seconds, 2),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "peak_rss_gib": round(usage.ru_maxrss / 2**20, 3),
+        "peak_rss_gib": round(resident_gib("VmHWM"), 3),
         "cores": os.cpu_count(),
         "phases": {name: round(value, 2) for name, value in profiler.seconds.items()},
     }

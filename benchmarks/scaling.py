@@ -15,7 +15,6 @@ least squares of the logarithms, over the sizes that the page names.
 import argparse
 import json
 import math
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -54,6 +53,7 @@ def lists(items: int, rows: int, top_k: int) -> dict[str, Any]:
     import torch
 
     from recdistill.evaluation.top_k import best_items
+    from resident import resident_gib
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
@@ -74,7 +74,7 @@ def lists(items: int, rows: int, top_k: int) -> dict[str, Any]:
         "milliseconds_together": round(1e3 * together, 3),
         "rows_together": rows,
         **_scanned(vectors.numpy(), states.numpy(), top_k, found.tolist()),
-        "peak_rss_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
+        "peak_rss_gib": round(resident_gib("VmHWM"), 3),
     }
 
 
