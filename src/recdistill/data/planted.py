@@ -43,7 +43,7 @@ class PlantedSource:
         return []
 
     @property
-    def constants(self) -> list[dict[str, str | None]]:
+    def outside(self) -> list[dict[str, str | None]]:
         """Nor does any path say anything."""
         return []
 

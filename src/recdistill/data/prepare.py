@@ -137,8 +137,8 @@ def source_fingerprint(config: DataConfig, frames: Frames | None = None) -> str:
         digest.update(sha256_of(path).encode())
     if isinstance(source, Source) and source.frames_digest:
         digest.update(source.frames_digest.encode())
-    if source.constants:
-        digest.update(_json(source.constants))
+    if source.outside:
+        digest.update(_json(source.outside))
     return digest.hexdigest()
 
 

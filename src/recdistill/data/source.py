@@ -42,10 +42,12 @@ class Source:
         return [file for table in (self.events, self.titles) if table is not None for file in table.files]
 
     @property
-    def constants(self) -> list[dict[str, str | None]]:
-        """What the files' paths say beside them (hive partitions), file by file; empty where they say nothing."""
+    def outside(self) -> list[dict[str, str | None]]:
+        """What is read that the files' bytes do not hold, file by file (columns that their paths or a log say, deleted
+        rows); empty where nothing is.
+        """
         tables = (self.events, self.titles)
-        said = [dict(part.constants) for table in tables if isinstance(table, JoinedTable) for part in table.parts]
+        said = [part.outside for table in tables if isinstance(table, JoinedTable) for part in table.parts]
         return said if any(said) else []
 
     @property

@@ -1,17 +1,23 @@
 """Several files as one table: part files in a folder, hive partitions, and ready files for each part of a split."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from polars.exceptions import PolarsError
 
 from recdistill.errors import UserError
 from recdistill.tables.bad_rows import BadRows
+from recdistill.tables.table_formats import refuse_table_formats
 from recdistill.tables.tables import Table, require_columns
+
+LongArray = NDArray[np.int64]
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive and Spark call the folder of rows whose value is missing."""
@@ -27,10 +33,35 @@ class Part:
     Attributes:
         table: the file.
         constants: columns that have one value in all of its rows, which stands outside of it; None: it is missing.
+        deleted: numbers of its rows that do not count, ascending; None: all count.
     """
 
     table: Table
     constants: Mapping[str, str | None] = field(default_factory=dict)
+    deleted: LongArray | None = None
+
+    @property
+    def outside(self) -> dict[str, str | None]:
+        """What is read that the file's bytes do not hold; empty where nothing is."""
+        if self.deleted is None:
+            return dict(self.constants)
+        return {**self.constants, "rows that do not count": hashlib.sha256(self.deleted.tobytes()).hexdigest()}
+
+    def remaining(self, frame: pl.DataFrame, before: int = 0) -> pl.DataFrame:
+        """The rows that count, of a frame that begins with row `before`."""
+        if self.deleted is None:
+            return frame
+        first, end = np.searchsorted(self.deleted, (before, before + frame.height))
+        counts = np.ones(frame.height, dtype=bool)
+        counts[self.deleted[first:end] - before] = False
+        return frame.filter(counts)
+
+    def rows_of_the_file(self, rows: Sequence[int]) -> list[int]:
+        """Numbers in the file of rows that count, from their numbers among those."""
+        if self.deleted is None:
+            return list(rows)
+        passed = np.searchsorted(self.deleted - np.arange(len(self.deleted)), rows, side="right")
+        return [int(row) for row in np.asarray(rows) + passed]
 
 
 @dataclass(frozen=True)
@@ -91,15 +122,17 @@ class JoinedTable:
         require_columns(self, wanted)
         common = self.types(wanted).schema
         for part in self.parts:
+            before = 0
             for piece in part.table.pieces(_inside(part, wanted), bad):
-                yield _typed(part, piece, wanted).cast(common)
+                yield _typed(part, part.remaining(piece, before), wanted).cast(common)
+                before += piece.height
 
     def places(self, rows: Sequence[int]) -> list[str]:
         """See :class:`recdistill.tables.tables.Table`."""
         found, before = list[str](), 0
         for part, height in zip(self.parts, self._heights, strict=True):
             inside = [row - before for row in rows if before <= row < before + height]
-            found += part.table.places(inside) if inside else []
+            found += part.table.places(part.rows_of_the_file(inside)) if inside else []
             before += height
         return found
 
@@ -112,8 +145,10 @@ def folder_table(folder: Path, open_one: Callable[[Path], Table]) -> Table:
     others are passed over too.
 
     Raises:
-        UserError: there is no file to read, one cannot be read, or one lacks a column that the first one has.
+        UserError: there is no file to read, one cannot be read, one lacks a column that the first one has, or there is
+            a log beside the files that says which of them count.
     """
+    refuse_table_formats(folder)
     files = [path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder))]
     files = [path for path in files if path.stat().st_size]
     files = [path for path in files if is_table(path)] or files
@@ -136,7 +171,8 @@ def is_table(path: Path) -> bool:
 
 
 def _read(part: Part, wanted: Sequence[str], bad: BadRows) -> pl.DataFrame:
-    return _typed(part, part.table.read(_inside(part, wanted), bad, may_be_empty=True), wanted)
+    rows = part.table.read(_inside(part, wanted), bad, may_be_empty=True)
+    return _typed(part, part.remaining(rows), wanted)
 
 
 def _inside(part: Part, wanted: Sequence[str]) -> Sequence[str]:
@@ -146,7 +182,9 @@ def _inside(part: Part, wanted: Sequence[str]) -> Sequence[str]:
 
 def _typed(part: Part, frame: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
     """Rows of the file with the wanted columns, those outside of it included."""
-    outside = [pl.lit(value, dtype=pl.String).alias(name) for name, value in part.constants.items() if name in wanted]
+    said = {name: value for name, value in part.constants.items() if name in wanted}
+    types = {name: pl.Null if value is None else pl.String for name, value in said.items()}
+    outside = [pl.lit(value, dtype=types[name]).alias(name) for name, value in said.items()]
     return frame.with_columns(outside).select(wanted)
 
 

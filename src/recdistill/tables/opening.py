@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recdistill.config.source import CsvFiles, ParquetFiles, TextFiles
+from recdistill.tables.delta import delta_table
 from recdistill.tables.folders import JoinedTable, Part, folder_table
 from recdistill.tables.kinds import is_parquet
+from recdistill.tables.table_formats import is_delta
 from recdistill.tables.tables import Table, parquet, require_columns
 from recdistill.tables.text_pieces import TextForm
 from recdistill.tables.text_tables import text_with_header, text_without_header
@@ -76,6 +78,8 @@ def split_table(path: Path, tables: dict[str, Table], wanted: Sequence[str]) -> 
 
 
 def _file_or_folder(path: Path, open_one: Callable[[Path], Table]) -> Table:
+    if is_delta(path):
+        return delta_table(path, open_one)
     return folder_table(path, open_one) if path.is_dir() else open_one(path)
 
 
