@@ -1,3 +1,6 @@
+import logging
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -5,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recdistill.data.values import natural_order, parse_ids, parse_numbers, parse_times, parse_titles
+from recdistill.data.values import (
+    BadValueError,
+    bad_values,
+    natural_order,
+    parse_ids,
+    parse_numbers,
+    parse_times,
+    parse_titles,
+)
 from recdistill.errors import UserError
 from recdistill.tables.tables import ParquetTable
 
@@ -29,6 +40,47 @@ def test_ids_are_text_whatever_their_type() -> None:
         assert ids == ["9", "10"]
         assert codes.tolist() == [1, 0, 1]
         assert codes.dtype == "int32"
+
+
+UUIDS = [uuid.UUID(int=number) for number in (2**127 + 3, 7, 2**100)]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_sixteen_bytes_that_are_no_text_are_uuids(missing: bool, caplog: pytest.LogCaptureFixture) -> None:
+    column = pl.Series("c", [one.bytes for one in UUIDS] + [None] * missing, dtype=pl.Binary)
+    if missing:
+        with pytest.raises(BadValueError, match="row 4: c: the value is empty"):
+            parse_ids(column, TABLE)
+        assert bad_values({"c": column}, {"c": "id"}, TABLE)[0].tolist() == [False, False, False, True]
+        return
+    with caplog.at_level(logging.INFO, logger="recdistill"):
+        codes, ids = parse_ids(column, TABLE)
+    assert [ids[code] for code in codes] == [str(one) for one in UUIDS]
+    assert f"events: column 'c' holds UUIDs, such as {UUIDS[0]}" in caplog.text
+    small = [uuid.UUID(int=number).bytes for number in (5, 6)]  # Of these all bytes are ASCII.
+    assert parse_ids(pl.Series("c", small), TABLE)[1] == [f"{0:08}-0000-0000-0000-{number:012}" for number in (5, 6)]
+
+
+def test_sixteen_bytes_of_text_are_text() -> None:
+    texts = ["sixteen letters.", "ゲームａ b12", "0123456789abcdef"]
+    column = pl.Series("c", [text.encode() for text in texts])
+    codes, ids = parse_ids(column, TABLE)
+    assert [ids[code] for code in codes] == texts
+
+
+@pytest.mark.parametrize("missing", [[], [None]])
+def test_other_bytes_are_refused_in_one_line(missing: list[None]) -> None:
+    column = pl.Series("c", [b"\xff\x00a", b"ab", *missing], dtype=pl.Binary)
+    reads: list[Callable[[], object]] = [
+        lambda: parse_ids(column, TABLE),
+        lambda: parse_times(column, TABLE),
+        lambda: parse_numbers(column, TABLE),
+        lambda: parse_titles(column, TABLE),
+        lambda: bad_values({"c": column}, {"c": "id"}, TABLE),
+    ]
+    for read in reads:
+        with pytest.raises(UserError, match=r"^events: column 'c' holds bytes, not text or numbers$"):
+            read()
 
 
 def test_ids_that_look_alike_are_different() -> None:

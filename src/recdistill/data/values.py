@@ -4,6 +4,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -38,6 +39,8 @@ NOT_A_PART = f"is none of {', '.join(PART_NAMES)}"
 OTHER_DECIMAL = re.compile(r"\s*-?\d+[.,]\d+\s*")
 """A number, unless it is the other decimal mark."""
 
+UUID_BYTES = 16
+
 SAMPLE = 100
 """First values by which a column of date-times is known."""
 
@@ -50,13 +53,14 @@ def parse_ids(column: pl.Series, table: Table, as_written: bool = False) -> tupl
     """External ids as indices, int32, into the list of distinct ids in natural order (see :func:`natural_order`).
 
     Whole numbers are one id however a float has written them, see :mod:`recdistill.data.ids`; that is told. Where ids
-    are taken `as_written`, `7.0` stays what it is.
+    are taken `as_written`, `7.0` stays what it is. Bytes are text, or UUIDs (:func:`_with_uuids`).
 
     Raises:
         BadValueError: an id is empty or lost.
         UserError: the column holds neither text nor numbers, or its ids have come through floats that cannot tell them
             apart.
     """
+    column = _with_uuids(column, table)
     try:
         text = _as_text(column, table, as_written)
         distinct = text.unique()
@@ -164,8 +168,10 @@ def bad_values(columns: Mapping[str, pl.Series], roles: Mapping[str, str], table
 def _wrong(column: pl.Series, role: str, table: Table) -> tuple[pl.Series, str]:
     """Mask of the bad values of a column, and what they are not."""
     if role == "id":
+        column = _with_uuids(column, table)
         empty = column.is_null() | column.is_nan() if column.dtype.is_float() else column.is_null()
-        return _lost(_plain(column)) if _plain(column).dtype == pl.String else empty, NOT_AN_ID
+        plain = _plain(column, table)
+        return _lost(plain) if plain.dtype == pl.String else empty, NOT_AN_ID
     if role == "number":
         return numbers_of(column, table).is_null(), NOT_A_NUMBER
     if role == "part":
@@ -181,7 +187,7 @@ def _lost(text: pl.Series) -> pl.Series:
 
 def numbers_of(column: pl.Series, table: Table) -> pl.Series:
     """Float64; null where a value is no finite number."""
-    column = _plain(column)
+    column = _plain(column, table)
     if column.dtype == pl.String:
         text = column.str.replace(".", "x", literal=True).str.replace(",", ".", literal=True)
         column = text if table.decimal == "," else column
@@ -197,7 +203,7 @@ def numbers_of(column: pl.Series, table: Table) -> pl.Series:
 
 def times_of(column: pl.Series, table: Table) -> tuple[pl.Series, str]:
     """Int64 or Float64, null where a value is bad, and what a bad value is not."""
-    column = _plain(column)
+    column = _plain(column, table)
     if column.dtype in (pl.Date, pl.Datetime):
         return seconds_of_moments(column), NOT_A_TIME
     if column.dtype == pl.String or column.dtype.is_integer():
@@ -222,11 +228,14 @@ def _parts(column: pl.Series, table: Table) -> pl.Series:
     return _as_text(column, table).replace_strict(PART_NAMES, default=None, return_dtype=pl.Int8)
 
 
-def _plain(column: pl.Series) -> pl.Series:
-    """Text for dictionaries and for bytes that are text, as some tools write text to Parquet."""
-    if column.dtype in (pl.Categorical, pl.Enum):
-        return column.cast(pl.String)
-    return column.cast(pl.String) if column.dtype == pl.Binary else column
+def _plain(column: pl.Series, table: Table) -> pl.Series:
+    """Text for dictionaries and for bytes that are text, as some tools write text to Parquet.
+
+    Raises:
+        UserError: the bytes are no text.
+    """
+    text = column.dtype in (pl.Categorical, pl.Enum, pl.Binary)
+    return _as_text(column, table) if text else column
 
 
 def _require(condition: bool, column: pl.Series, table: Table, wanted: str) -> None:
@@ -251,7 +260,28 @@ def _as_text(column: pl.Series, table: Table, as_written: bool = False) -> pl.Se
     try:
         return column.cast(pl.String)
     except PolarsError as error:
-        raise UserError(f"{table.path}: column {column.name!r} holds {column.dtype}, not text or numbers") from error
+        what = "bytes" if column.dtype == pl.Binary else column.dtype
+        raise UserError(f"{table.path}: column {column.name!r} holds {what}, not text or numbers") from error
+
+
+def _with_uuids(column: pl.Series, table: Table) -> pl.Series:
+    """Bytes that are no text, sixteen in each value, as UUIDs are written: `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx`.
+
+    So Parquet stores UUIDs, and polars does not tell that the file calls them so (2.1.0). The whole column decides.
+    """
+    if column.dtype != pl.Binary or not (column.bin.size() == UUID_BYTES).all() or _is_all_null(column):
+        return column
+    try:
+        if not column.cast(pl.String).str.contains(r"[\x00-\x1f]").any():
+            return column
+    except PolarsError:
+        pass  # no text
+    digits = column.bin.encode("hex")
+    ends = (0, 8, 12, 16, 20, 32)
+    parts = [digits.str.slice(start, end - start).alias(str(start)) for start, end in pairwise(ends)]
+    found = pl.DataFrame(parts).select(pl.concat_str(pl.all(), separator="-")).to_series().alias(column.name)
+    logger.info("%s: column %r holds UUIDs, such as %s", table.path, column.name, found.drop_nulls()[0])
+    return found
 
 
 def _complete(values: pl.Series, column: pl.Series, table: Table, rule: str) -> pl.Series:
