@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import struct
 import sys
 from collections.abc import Callable, Iterable
@@ -102,6 +103,28 @@ def test_partition_columns_are_those_of_the_log(tmp_path: Path) -> None:
     assert seen == [("#1=2", "13", first), ("a b", "10", first), ("a b", "11", second), ("c%d/e", "10", first)]
 
 
+def test_partitions_keep_the_types_of_the_log(tmp_path: Path) -> None:
+    rows = ROWS.with_columns(pl.Series("user_id", [2.0**24 + 1, 1, 2, 2, 3], dtype=pl.Float32), like=pl.lit(True))
+    write_deltalake(tmp_path / "t", rows, partition_by=["user_id"])
+    with pytest.raises(UserError, match="came through floats"):
+        events(tmp_path / "t")
+    write_deltalake(
+        tmp_path / "u", rows.with_columns(pl.Series("user_id", [1, None, 2, 2, 3])), partition_by=["user_id", "like"]
+    )
+    with pytest.raises(UserError, match="column 'like' holds Boolean, not numbers"):
+        open_source(config(tmp_path / "u", user="timestamp", timestamp="user_id", rating="like")).read_interactions(
+            True
+        )
+    with pytest.raises(UserError, match="user_id: the value is empty"):
+        events(tmp_path / "u")
+
+
+def test_a_table_has_no_order_of_rows(tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "t", ROWS)
+    with pytest.raises(UserError, match=r"data\.columns\.timestamp: .*t is a Delta Lake table, which keeps no order"):
+        events(tmp_path / "t", timestamp="")
+
+
 def test_files_written_before_a_column_was_added(tmp_path: Path) -> None:
     folder = tmp_path / "t"
     write_deltalake(folder, ROWS[:3])
@@ -123,6 +146,27 @@ def test_rows_of_deletion_vectors_are_left_out(tmp_path: Path, monkeypatch: pyte
     assert pl.concat(pieces)["item_id"].to_list() == [10, 10, 12]
     delete_rows(folder, [0, 3])
     assert events(folder) == [("1", "11", 2), ("2", "10", 3), ("3", "13", 5)]
+
+
+def test_deleted_rows_and_paths_of_ready_splits_are_in_the_fingerprint(tmp_path: Path) -> None:
+    hive = tmp_path / "test" / "item_id=10"
+    hive.mkdir(parents=True)
+    ROWS[:2].select("user_id", "timestamp").write_parquet(hive / "part-0.parquet")
+    for part in ("train", "validation"):
+        write_deltalake(tmp_path / part, ROWS)
+    split = DataConfig(
+        source="parquet",
+        split="files",
+        path=str(tmp_path / "train"),
+        validation_path=str(tmp_path / "validation"),
+        test_path=str(tmp_path / "test"),
+    )
+    prints = [source_fingerprint(split)]
+    delete_rows(tmp_path / "train", [1])
+    prints.append(source_fingerprint(split))
+    hive.rename(tmp_path / "test" / "item_id=11")
+    prints.append(source_fingerprint(split))
+    assert len(set(prints)) == 3
 
 
 def test_a_bad_row_behind_deleted_ones_is_told_by_its_own_number(tmp_path: Path) -> None:
@@ -176,11 +220,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a log that is none": (
         lambda folder: next((folder / "_delta_log").glob("*.json")).write_text("{"),
-        r"t: the log of this Delta Lake table cannot be read \(",
+        r"t: this Delta Lake table cannot be read \(",
     ),
     "an empty log": (
         lambda folder: next((folder / "_delta_log").glob("*.json")).unlink(),
-        r"t: the log of this Delta Lake table cannot be read \(",
+        r"t: this Delta Lake table cannot be read \(",
     ),
     "all rows deleted": (lambda folder: DeltaTable(folder).delete(), r"t: a Delta Lake table without a file"),
 }
@@ -204,10 +248,15 @@ def test_without_deltalake_the_extra_is_named(tmp_path: Path, monkeypatch: pytes
 
 
 LOGS = {
-    "hudi": (".hoodie/hoodie.properties", "an Apache Hudi table"),
-    "iceberg": ("metadata/v1.metadata.json", "an Apache Iceberg table"),
-    "spark streaming": ("_spark_metadata/0", "what Spark's structured streaming wrote"),
-    "delta below": ("table/_delta_log/0.json", "a Delta Lake table within the folder that is read; name the table"),
+    "hudi": (".hoodie/hoodie.properties", "t: an Apache Hudi table"),
+    "iceberg": ("metadata/v1.metadata.json", "t: an Apache Iceberg table"),
+    "spark streaming": ("_spark_metadata/0", "t: what Spark's structured streaming wrote"),
+    "delta below": (
+        "table/_delta_log/0.json",
+        "t/table: a Delta Lake table within the folder that is read; name the table",
+    ),
+    "delta above": ("../_delta_log/0.json", r"t: a part of .*, which is a Delta Lake table; name the table itself"),
+    "iceberg above": ("../metadata/v1.metadata.json", r"t: a part of .*, which is an Apache Iceberg table; name"),
 }
 
 
@@ -215,10 +264,22 @@ LOGS = {
 def test_other_logs_are_refused(name: str, tmp_path: Path) -> None:
     log, right = LOGS[name]
     (tmp_path / "t" / log).parent.mkdir(parents=True)
-    (tmp_path / "t" / log).write_text("{}")
+    (tmp_path / "t" / log).write_text('{"format-version": 2}')
     ROWS.write_parquet(tmp_path / "t" / "part-0.parquet")
-    with pytest.raises(UserError, match=rf"t(/table)?: {right}"):
+    with pytest.raises(UserError, match=right):
         events(tmp_path / "t")
+
+
+def test_plain_folders_are_read_whatever_lies_hidden_in_them(tmp_path: Path) -> None:
+    folder = tmp_path / "events [1]"
+    (folder / "metadata").mkdir(parents=True)
+    (folder / "metadata" / "croissant.metadata.json").write_text("{}")
+    ROWS.write_parquet(folder / "metadata" / "part-0.parquet")
+    write_deltalake(tmp_path / "elsewhere", ROWS)
+    for hidden in (".trash", "_old"):
+        shutil.copytree(tmp_path / "elsewhere", folder / hidden)
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    assert len(events(folder)) == len(ROWS)
 
 
 def test_items_may_be_a_delta_table(tmp_path: Path) -> None:

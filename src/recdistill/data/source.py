@@ -43,11 +43,9 @@ class Source:
 
     @property
     def outside(self) -> list[dict[str, str | None]]:
-        """What is read that the files' bytes do not hold, file by file (columns that their paths or a log say, deleted
-        rows); empty where nothing is.
-        """
+        """What paths and logs say beside the files' bytes (see :attr:`Part.outside`); empty where they say nothing."""
         tables = (self.events, self.titles)
-        said = [part.outside for table in tables if isinstance(table, JoinedTable) for part in table.parts]
+        said = [one for table in tables if isinstance(table, JoinedTable) for one in table.outside]
         return said if any(said) else []
 
     @property

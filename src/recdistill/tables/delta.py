@@ -5,6 +5,7 @@ The log is read by deltalake, the files by our own reader of Parquet, as those o
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from recdistill.tables.tables import Table
 
 logger = logging.getLogger("recdistill")
 
+SAID = 200
+"""Characters of deltalake's own message that are shown."""
+
 
 def delta_table(folder: Path, open_one: Callable[[Path], Table]) -> JoinedTable:
-    """The rows of a Delta Lake table as it is now, files in the order in which they were written.
+    """The rows of a Delta Lake table as it is now, by the time at which their files were written.
 
     Partition columns come from the log. A column that the table has and an older file lacks has no value there.
 
@@ -44,18 +48,24 @@ def delta_table(folder: Path, open_one: Callable[[Path], Table]) -> JoinedTable:
     added = pl.DataFrame(log.get_add_actions()).sort("modification_time", "path")
     if added.is_empty():
         raise UserError(f"{folder}: a Delta Lake table without a file")
-    partitions = added["partition"].struct.unnest().cast(pl.String) if "partition" in added.columns else pl.DataFrame()
-    deleted, parts = _deleted_rows(log), []
-    for row, place in enumerate(added["path"]):
-        path = _local(folder, place)
+    partitions = added["partition"].struct.unnest() if "partition" in added.columns else pl.DataFrame()
+    deleted, parts = _deleted_rows(log, folder), []
+    for row, address in enumerate(added["path"]):
+        path = _local(folder, address)
         if not path.is_file():
             raise UserError(f"{path}: no such file; the log of the Delta Lake table {folder} names it")
         table = open_one(path)
-        constants: dict[str, str | None] = dict(partitions.row(row, named=True)) if partitions.width else {}
+        constants = partitions.row(row, named=True) if partitions.width else {}
         constants |= {name: None for name in names if name not in (*table.names, *constants)}
-        parts.append(Part(table, constants, deleted.get(path.resolve())))
-    logger.info("%s: a Delta Lake table at version %d; files that are read: %d", folder, log.version(), len(parts))
+        parts.append(Part(table, constants, deleted.get(path.resolve()), partitions.schema))
+    _tell(folder, log.version(), len(parts))
     return JoinedTable(folder, tuple(parts))
+
+
+@cache
+def _tell(folder: Path, version: int, files: int) -> None:
+    """Say once what is read: headers, fingerprint and rows are read by opening the table anew."""
+    logger.info("%s: a Delta Lake table at version %d; files that are read: %d", folder, version, files)
 
 
 def _open_log(folder: Path) -> Any:
@@ -66,34 +76,34 @@ def _open_log(folder: Path) -> Any:
 
     try:
         return DeltaTable(folder.resolve())
-    except DeltaError as error:
+    except (DeltaError, OSError) as error:
         raise _unreadable(folder, error) from error
 
 
-def _deleted_rows(log: Any) -> Mapping[Path, LongArray]:
+def _deleted_rows(log: Any, folder: Path) -> Mapping[Path, LongArray]:
     """File → numbers of its rows that were deleted (deletion vectors), ascending."""
     from deltalake.exceptions import DeltaError
 
     try:
         kept = pl.DataFrame(log.deletion_vectors())
-    except DeltaError as error:
-        raise _unreadable(Path(log.table_uri), error) from error
+    except (DeltaError, OSError) as error:
+        raise _unreadable(folder, error) from error
+    places = (Path(url2pathname(urlsplit(address).path)).resolve() for address in kept["filepath"])
     return {
-        Path(url2pathname(urlsplit(place).path)).resolve(): np.flatnonzero(~np.asarray(rows, dtype=bool))
-        for place, rows in kept.iter_rows()
+        place: np.flatnonzero(~rows.to_numpy()) for place, rows in zip(places, kept["selection_vector"], strict=True)
     }
 
 
-def _local(folder: Path, place: str) -> Path:
-    """Where a file of the log lies: a path within the folder, or an address (of tables that were cloned)."""
-    address = urlsplit(place)
-    if address.scheme == "file":
-        return Path(url2pathname(address.path))
-    if address.scheme:
-        raise UserError(f"{folder}: a Delta Lake table whose file lies elsewhere, {place}; only local files are read")
-    return folder / unquote(place)
+def _local(folder: Path, address: str) -> Path:
+    """Where a file of the log lies: within the folder, or elsewhere on this machine (of tables that were cloned)."""
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    if parts.scheme:
+        raise UserError(f"{folder}: a Delta Lake table whose file lies elsewhere, {address}; only local files are read")
+    return folder / unquote(address)
 
 
 def _unreadable(folder: Path, error: Exception) -> UserError:
     said = (str(error).splitlines() or [""])[0]
-    return UserError(f"{folder}: the log of this Delta Lake table cannot be read ({said})")
+    return UserError(f"{folder}: this Delta Lake table cannot be read ({said[:SAID]}{'…' * (len(said) > SAID)})")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -14,7 +15,7 @@ from polars.exceptions import PolarsError
 
 from recdistill.errors import UserError
 from recdistill.tables.bad_rows import BadRows
-from recdistill.tables.table_formats import refuse_table_formats
+from recdistill.tables.table_formats import plain_files
 from recdistill.tables.tables import Table, require_columns
 
 LongArray = NDArray[np.int64]
@@ -34,18 +35,22 @@ class Part:
         table: the file.
         constants: columns that have one value in all of its rows, which stands outside of it; None: it is missing.
         deleted: numbers of its rows that do not count, ascending; None: all count.
+        types: of the constants, where they are not text.
     """
 
     table: Table
-    constants: Mapping[str, str | None] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
     deleted: LongArray | None = None
+    types: Mapping[str, pl.DataType] = field(default_factory=dict)
 
     @property
-    def outside(self) -> dict[str, str | None]:
-        """What is read that the file's bytes do not hold; empty where nothing is."""
-        if self.deleted is None:
-            return dict(self.constants)
-        return {**self.constants, "rows that do not count": hashlib.sha256(self.deleted.tobytes()).hexdigest()}
+    def outside(self) -> list[dict[str, str | None]]:
+        """What a path or a log says beside the file's bytes, and of the files of a joined table; empty: nothing."""
+        said = [{name: value if value is None else str(value) for name, value in self.constants.items()}]
+        if self.deleted is not None:
+            said.append({"deleted rows": hashlib.sha256(self.deleted.tobytes()).hexdigest()})
+        inside = self.table.outside if isinstance(self.table, JoinedTable) else []
+        return [one for one in (*said, *inside) if one]
 
     def remaining(self, frame: pl.DataFrame, before: int = 0) -> pl.DataFrame:
         """The rows that count, of a frame that begins with row `before`."""
@@ -82,6 +87,11 @@ class JoinedTable:
     def files(self) -> list[Path]:
         """See :class:`recdistill.tables.tables.Table`."""
         return [file for part in self.parts for file in part.table.files]
+
+    @property
+    def outside(self) -> list[dict[str, str | None]]:
+        """See :attr:`Part.outside`, file by file; an empty dictionary for a file of which nothing is said."""
+        return [one for part in self.parts for one in part.outside or [{}]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,9 +158,7 @@ def folder_table(folder: Path, open_one: Callable[[Path], Table]) -> Table:
         UserError: there is no file to read, one cannot be read, one lacks a column that the first one has, or there is
             a log beside the files that says which of them count.
     """
-    refuse_table_formats(folder)
-    files = [path for path in folder.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder))]
-    files = [path for path in files if path.stat().st_size]
+    files = [path for path in plain_files(folder) if path.is_file() and path.stat().st_size]
     files = [path for path in files if is_table(path)] or files
     if not files:
         raise UserError(f"{folder}: a folder without a file to read")
@@ -183,13 +191,9 @@ def _inside(part: Part, wanted: Sequence[str]) -> Sequence[str]:
 def _typed(part: Part, frame: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
     """Rows of the file with the wanted columns, those outside of it included."""
     said = {name: value for name, value in part.constants.items() if name in wanted}
-    types = {name: pl.Null if value is None else pl.String for name, value in said.items()}
+    types = {name: part.types.get(name, pl.Null if value is None else pl.String) for name, value in said.items()}
     outside = [pl.lit(value, dtype=types[name]).alias(name) for name, value in said.items()]
     return frame.with_columns(outside).select(wanted)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(name.startswith(".") or (name.startswith("_") and "=" not in name) for name in path.parts)
 
 
 def _natural(path: Path) -> list[list[tuple[int, str]]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recdistill.config.source import CsvFiles, ParquetFiles, TextFiles
+from recdistill.errors import UserError
 from recdistill.tables.delta import delta_table
 from recdistill.tables.folders import JoinedTable, Part, folder_table
 from recdistill.tables.kinds import is_parquet
@@ -41,6 +42,8 @@ def events_table(path: Path, source: CsvFiles | ParquetFiles) -> Table:
     Raises:
         UserError: a file is missing, empty, broken, or something else than it should be.
     """
+    if is_delta(path) and not source.columns.timestamp:
+        raise UserError(f"data.columns.timestamp: {path} is a Delta Lake table, which keeps no order of rows; name it")
     if isinstance(source, ParquetFiles):
         return _file_or_folder(path, parquet)
     form, names = events_form(source.text), source.text.names

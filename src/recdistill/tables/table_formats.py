@@ -1,9 +1,11 @@
 """Table formats: folders of Parquet files beside a log that says which of them count.
 
 Of such a folder not every file is part of the table: files that were replaced or deleted stay until somebody cleans up.
-Read as plain files they give those rows too, without a word.
+Read as plain files they give those rows too.
 """
 
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recdistill.errors import UserError
@@ -14,28 +16,52 @@ FORMATS = {".hoodie": "an Apache Hudi table", "_spark_metadata": "what Spark's s
 
 
 def is_delta(folder: Path) -> bool:
-    """Whether the folder is a Delta Lake table."""
-    return (folder / DELTA_LOG).is_dir()
+    """Whether the folder is a Delta Lake table; False where it cannot be looked into."""
+    return _is_folder(folder / DELTA_LOG)
 
 
-def refuse_table_formats(folder: Path) -> None:
-    """See that plain files may be read from the folder: neither it nor a folder in it has a log of its files.
+def plain_files(folder: Path) -> Iterator[Path]:
+    """All files in the folder and the folders in it but hidden ones (`.x`, `_x`); links to folders are not followed.
 
     Raises:
-        UserError: one has.
+        UserError: the folder, one in it or one that it lies in has a log that says which files count.
     """
-    for inside in (folder, *sorted(path for path in folder.rglob("*") if path.is_dir())):
+    for above in folder.resolve().parents:
+        if (what := _format(above)) is not None:
+            raise UserError(f"{folder}: a part of {above}, which is {what}; name the table itself")
+    for place, folders, files in os.walk(folder):
+        inside = Path(place)
         if is_delta(inside):
             raise UserError(f"{inside}: a Delta Lake table within the folder that is read; name the table itself")
-        for name, what in FORMATS.items():
-            if (inside / name).is_dir():
-                raise _not_read(inside, what)
-        if inside.name == "metadata" and any(inside.glob("*.metadata.json")):
-            raise _not_read(inside.parent, "an Apache Iceberg table")
+        if (what := _format(inside)) is not None:
+            raise UserError(
+                f"{inside}: {what}: which of its files count stands in its log, which is not read; write the rows as "
+                "plain Parquet files"
+            )
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (inside / name for name in files if not _is_hidden(name))
 
 
-def _not_read(folder: Path, what: str) -> UserError:
-    return UserError(
-        f"{folder}: {what}: only its log tells which files count, and that is not read here; write the rows as plain "
-        "Parquet files"
-    )
+def _format(folder: Path) -> str | None:
+    """What the folder is by the log in it; None: plain files."""
+    if is_delta(folder):
+        return "a Delta Lake table"
+    if any(folder.glob("metadata/*.metadata.json")) and _is_iceberg(sorted(folder.glob("metadata/*.metadata.json"))):
+        return "an Apache Iceberg table"
+    return next((what for name, what in FORMATS.items() if _is_folder(folder / name)), None)
+
+
+def _is_iceberg(files: Sequence[Path]) -> bool:
+    """Whether one of the files is the metadata of an Iceberg table."""
+    return any(b'"format-version"' in path.read_bytes() for path in files)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -4,7 +4,7 @@ Parquet is read here, text in :mod:`recdistill.tables.text_tables`, several file
 :mod:`recdistill.tables.folders`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,8 @@ class ParquetTable:
     def types(self, wanted: Sequence[str]) -> pl.DataFrame:
         """See :class:`Table`."""
         with _parquet_errors(self.path):
-            return pl.DataFrame(schema={name: pl.read_parquet_schema(self.path)[name] for name in wanted})
+            schema = _schema(self.path)
+            return pl.DataFrame(schema={name: schema[name] for name in wanted})
 
     def pieces(self, wanted: Sequence[str], bad: BadRows) -> Iterator[pl.DataFrame]:
         """See :class:`Table`."""
@@ -114,9 +115,15 @@ def parquet(path: Path) -> ParquetTable:
         found = what_it_is(path)
         raise UserError(f"{path}: not a Parquet file" + (f" but {found}" if found else ""))
     try:
-        return ParquetTable(path, tuple(pl.read_parquet_schema(path)))
+        return ParquetTable(path, tuple(_schema(path)))
     except (PolarsError, PanicException) as error:
         raise UserError(f"{path}: not a whole Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _schema(path: Path) -> Mapping[str, pl.DataType]:
+    """The columns of a Parquet file; the path itself would be taken for a pattern."""
+    with path.open("rb") as file:
+        return pl.read_parquet_schema(file)
 
 
 @contextmanager
