@@ -220,6 +220,9 @@ def test_new_items_are_added_to_a_bundle_as_to_its_run(titled_run: Path, bundle:
     assert "student" in held.notes[1]
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert all(f"- {note}\n" in card for note in held.notes)
+    assert f"It knows the {held.num_items} items of its catalog" in card
+    assert f"all {held.num_items} items of its catalog" in card
+    assert 'Recommender.load("FOLDER")' in card
     assert Recommender.load(tmp_path / "bundle").popular(1)[0].score > 0
 
 
@@ -227,6 +230,10 @@ def test_8_bits_come_with_what_they_cost(titled_run: Path, tmp_path: Path) -> No
     folder = make_bundle(titled_run, tmp_path / "small", int8=True)
     cost = read_bundle(folder).int8
     assert cost is not None
+    (tmp_path / "new.csv").write_text("item_id,title,genre\nn1,Film 100,kind 1\n")
+    add_items(folder, tmp_path / "new.csv", tmp_path / "more")
+    assert "model.int8.onnx" in (folder / "README.md").read_text()
+    assert "model.int8.onnx" not in (tmp_path / "more" / "README.md").read_text()
     data = PreparedData.load(titled_run / "prepare")
     targets = data.targets("validation")
     assert cost.targets == len(targets)

@@ -228,6 +228,21 @@ def test_unknown_entries_are_skipped_where_asked_and_told(run: Path) -> None:
     assert none.source == "popularity"
 
 
+def test_arguments_that_are_none_are_refused(run: Path) -> None:
+    recommender = Recommender.load(run)
+    for ask in (recommender.recommend, recommender.recommend_ids):
+        with pytest.raises(UserError, match="unknown: 'skp' is none of error, skip"):
+            ask(["zz"], unknown="skp")  # type: ignore[arg-type]
+        with pytest.raises(UserError, match="a history is a list of items, not the text 'Heat'"):
+            ask("Heat")
+    with pytest.raises(UserError, match="a history is a list of items, not the text 'u3'"):
+        recommender.recommend_ids_batch("u3")
+    with pytest.raises(UserError, match="model: 'teacher' is none of distilled, student"):
+        Recommender.load(run, model="teacher")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="score_memory: 0 MiB; it must be 1 or more"):
+        Recommender.load(run, score_memory=0)
+
+
 def test_only_candidates_are_listed_and_what_the_filter_keeps(run: Path) -> None:
     recommender = Recommender.load(run)
     everything = recommender.recommend_ids(["t1", "h2"], top_k=100)

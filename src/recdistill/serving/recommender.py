@@ -7,7 +7,7 @@ guessed at.
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from recdistill.serving.answers import About, Answer, Model, Recommendation
 from recdistill.serving.engines import SCORE_MEMORY, Engine
 from recdistill.serving.listing import Lister, check_top_k
 from recdistill.serving.loading import load
-from recdistill.serving.understanding import Unknown, understand, understood
+from recdistill.serving.understanding import Unknown, check_history, understand, understood
 
 if TYPE_CHECKING:
     from recdistill.config import ColumnsConfig
@@ -87,6 +87,10 @@ class Recommender:
             UserError: the model, the catalog or the index is missing, broken or of another model; the message names the
                 command that makes it.
         """
+        if model not in get_args(Model):
+            raise UserError(f"model: {model!r} is none of {', '.join(get_args(Model))}")
+        if score_memory < 1:
+            raise UserError(f"score_memory: {score_memory} MiB; it must be 1 or more")
         found = load(Path(path), model, int8, score_memory)
         engine = found.engine
         if approximate:
@@ -135,6 +139,7 @@ class Recommender:
         Raises:
             UserError: nothing is called like an entry (the nearest items are named), or a number is below its least.
         """
+        check_history(history, unknown)
         found, skipped = understood(self.catalog, history, unknown)
         allowed = None if candidates is None else [match.item for match in self.find(candidates)] if candidates else []
         answer = self._lister.answers([found], top_k, self._leaves_out(exclude_seen), allowed, filter, because)[0]
@@ -172,6 +177,8 @@ class Recommender:
         Raises:
             UserError: see :meth:`recommend_ids`; under `unknown="error"` one bad history refuses all.
         """
+        for history in (histories, *histories):
+            check_history(history, unknown)
         known = self._numbers
         allowed = None
         if candidates is not None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from recdistill.data.catalog import Catalog, Match, is_ambiguous
 from recdistill.errors import UserError
@@ -12,6 +12,18 @@ logger = logging.getLogger("recdistill")
 Unknown = Literal["error", "skip"]
 NAMED_CHOICES = 3
 """Other readings of an unclear title that are told."""
+
+
+def check_history(history: object, unknown: str) -> None:
+    """Refuse a text in a list's place, whose letters would be taken for items, and a rule that there is not.
+
+    Raises:
+        UserError: the history is a text, or `unknown` is no :data:`Unknown`.
+    """
+    if isinstance(history, str):
+        raise UserError(f"a history is a list of items, not the text {history!r}")
+    if unknown not in get_args(Unknown):
+        raise UserError(f"unknown: {unknown!r} is none of {', '.join(get_args(Unknown))}")
 
 
 def understood(catalog: Catalog, history: Sequence[str], unknown: Unknown) -> tuple[list[int], list[str]]:

@@ -4,11 +4,14 @@ Of such a folder not every file is part of the table: files that were replaced o
 Read as plain files they give those rows too.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recdistill.errors import UserError
+
+logger = logging.getLogger("recdistill")
 
 DELTA_LOG = "_delta_log"
 FORMATS = {".hoodie": "an Apache Hudi table", "_spark_metadata": "what Spark's structured streaming wrote"}
@@ -21,7 +24,9 @@ def is_delta(folder: Path) -> bool:
 
 
 def plain_files(folder: Path) -> Iterator[Path]:
-    """All files in the folder and the folders in it but hidden ones (`.x`, `_x`); links to folders are not followed.
+    """All files in the folder and the folders in it but hidden ones (`.x`, `_x`).
+
+    Links to folders are not followed, which is logged, as are links to nothing.
 
     Raises:
         UserError: the folder, one in it or one that it lies in has a log that says which files count.
@@ -39,7 +44,11 @@ def plain_files(folder: Path) -> Iterator[Path]:
                 "plain Parquet files"
             )
         folders[:] = [name for name in folders if not _is_hidden(name)]
-        yield from (inside / name for name in files if not _is_hidden(name))
+        seen = [inside / name for name in files if not _is_hidden(name)]
+        for link in (path for path in (*map(inside.joinpath, folders), *seen) if path.is_symlink()):
+            if _is_folder(link) or not link.exists():
+                logger.warning("%s: a link to a folder, or to nothing, is passed over", link)
+        yield from seen
 
 
 def _format(folder: Path) -> str | None:

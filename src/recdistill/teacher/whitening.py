@@ -8,6 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+TITLES_PER_AXIS = 6
+"""Fewest titles for each axis that is kept (`benchmarks/title_axes.py`).
+
+With as many axes as titles, all titles would be equally unlike.
+"""
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -28,11 +34,14 @@ class Whitening:
 
     @classmethod
     def fit(cls, embeddings: Tensor, dims: int) -> "Whitening":
-        """The whitening of a catalog's embeddings (N, H) to `dims` axes at most, those without variance left out."""
+        """The whitening of a catalog's embeddings (N, H) to `dims` axes at most and one for every
+        :data:`TITLES_PER_AXIS` titles, those without variance left out.
+        """
         items = embeddings.double()
         mean = items.mean(dim=0)
         _, spread, axes = torch.linalg.svd(items - mean, full_matrices=False)
-        keep = min(dims, int((spread > spread[0] * 1e-6).sum())) if spread[0] > 0 else 1
+        most = min(dims, max(1, len(items) // TITLES_PER_AXIS))
+        keep = min(most, int((spread > spread[0] * 1e-6).sum())) if spread[0] > 0 else 1
         scales = (spread[:keep] / max(1, len(items)) ** 0.5).clamp_min(1e-12)
         unsigned = cls(mean, axes[:keep], scales, torch.ones_like(scales))
         return cls(mean, axes[:keep], scales, torch.sign(_largest(unsigned(embeddings))))
@@ -54,10 +63,10 @@ def whiten(embeddings: Tensor, dims: int) -> Tensor:
     Args:
         embeddings: (N + 1, H). Row 0 is the padding's and comes out zero, the mean of all titles; so do zero rows, of
             items without a title.
-        dims: axes to keep, at most.
+        dims: axes to keep, at most; fewer where titles are few, see :meth:`Whitening.fit`.
 
     Returns:
-        fp32 (N + 1, min(dims, rank)); (N + 1, 1) zeros where no item has a title.
+        fp32 (N + 1, W); (N + 1, 1) zeros where no item has a title.
     """
     known = have_titles(embeddings)
     known[0] = False

@@ -27,6 +27,6 @@ def choose_weight(
     """
     found = {weight: validate(weight) for weight in weights}
     best = max(weights, key=lambda weight: found[weight]["ndcg@10"])
-    shown = {weight: round(metrics["ndcg@10"], 4) for weight, metrics in found.items()}
-    logger.info("weight of the %s: %g, of %s", what, best, shown)
+    shown = ", ".join(f"{weight:g} {metrics['ndcg@10']:.4f}" for weight, metrics in found.items())
+    logger.info("weight of the %s: %g; validation NDCG@10 by weight: %s", what, best, shown)
     return best, found[best]

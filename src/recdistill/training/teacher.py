@@ -22,6 +22,7 @@ from recdistill.language_models.titles import tell_titles, title_embeddings, tit
 from recdistill.measure.context import RunContext
 from recdistill.measure.facts import Judged, TrainedFacts, together
 from recdistill.parallel.processes import ALONE, Processes
+from recdistill.reporting.language import Texts
 from recdistill.storage.files import write_json
 from recdistill.students.losses import cross_entropy
 from recdistill.teacher.compiling import cuda_graphs_made, graphs_made
@@ -259,4 +260,4 @@ def _tell_what_is_not_in_effect(settings: Sequence[Judged]) -> None:
     """A setting that left no trace is told, not passed over."""
     for one in settings:
         if not one["in_effect"]:
-            logger.warning("%s: %s is not in effect: %s", one["key"], one["asked"], one["seen"])
+            logger.warning("%s: %s is not in effect: %s", one["key"], one["asked"], Texts("en").told(one["seen"]))

@@ -120,7 +120,10 @@ def load_served(source: Path, approximate: bool = False) -> Served:
     """
     from recdistill.serving.recommender import Recommender
 
-    distilled = Recommender.load(source, model="distilled", approximate=approximate)
+    try:
+        distilled = Recommender.load(source, model="distilled", approximate=approximate)
+    except UserError as error:
+        raise _students_only(source) or error from error
     recommenders: dict[Trained, Recommender] = {"distilled": distilled}
     try:
         recommenders["student"] = Recommender.load(source, model="student", approximate=approximate)
@@ -130,6 +133,18 @@ def load_served(source: Path, approximate: bool = False) -> Served:
     _check_texts(served)
     _warm_up(served)
     return served
+
+
+def _students_only(source: Path) -> UserError | None:
+    """What to say of a source that has a plain student and no distilled one; None of all others."""
+    from recdistill.serving.recommender import Recommender
+
+    try:
+        Recommender.load(source, model="student")
+    except UserError:
+        return None
+    told = f"{source}: holds a plain student and no distilled one, which serve needs; `recdistill recommend {source}"
+    return UserError(f"{told} --model student ...` asks the student")
 
 
 def _counts_items(recommender: "Recommender") -> bool:
