@@ -103,8 +103,8 @@ class TeacherConfig:
     title_tuning: TitleTuningConfig = field(default_factory=TitleTuningConfig)
     """Training of the title encoder on the histories, before the teacher's own."""
     title_dim: int = setting(128, POSITIVE)
-    """Most dimensions that title embeddings are whitened to, one for every six titles at most. That is done before anything
-    learns from them."""
+    """Most dimensions that title embeddings are whitened to, one for every six titles at most. That is done before
+    anything learns from them."""
     title_decay: float = setting(0.9, SHARE, evidence="title_decay")
     """residual: above 0, similarity of titles is a third part of the scores. It is that of an item's title to those of
     the history, an interaction of age a weighing title_decay^a. Nothing of it is trained; its weight is chosen on
