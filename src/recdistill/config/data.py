@@ -48,11 +48,12 @@ class DataConfig:
     """What to read, which interactions to keep, how to split."""
 
     source: Source = "ml-100k"
-    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, or
-    planted: synthetic data with a signal in the titles; or frames: data frames that `run` is called with in Python."""
+    """Where the data comes from: a named data set, RecBole atomic files (.inter, .item), CSV/Parquet files, Delta Lake
+    tables (parquet), or planted: synthetic data with a signal in the titles; or frames: data frames that `run` is
+    called with in Python."""
     path: str = setting("", read_with=unless("data.source", "planted", "frames"))
-    """Folder of the data set; or the file of interactions, packed or not, or a folder of part files (csv, parquet).
-    Empty: the user's cache, filled by `recdistill fetch`."""
+    """Folder of the data set; or the file of interactions, packed or not, a folder of part files (csv, parquet) or a
+    Delta Lake table (parquet). Empty: the user's cache, filled by `recdistill fetch`."""
     validation_path: str = setting("", read_with=FILES_ALONE)
     """split files: the file or folder of validation interactions; `data.path` is that of the training interactions
     (csv, parquet)."""
