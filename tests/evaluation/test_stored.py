@@ -28,6 +28,15 @@ def test_runs_that_differ_in_their_seed_alone_are_one_arm(
     assert list(variants_of([first, other, second], group=False)) == ["plain-seed1", "more_dropout", "plain-seed2"]
 
 
+def test_a_run_that_is_named_twice_is_refused(
+    data: PreparedData, store_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = store_run(tmp_path / "run", data, RANKS, seed=1)
+    for group in (False, True):
+        with pytest.raises(UserError, match=r"compare: .*run/\.\./run is named twice"):
+            variants_of([run, run / ".." / "run"], group)
+
+
 def test_another_language_model_is_another_variant(
     data: PreparedData, store_run: Callable[..., Path], change_json: Callable[..., None], tmp_path: Path
 ) -> None:

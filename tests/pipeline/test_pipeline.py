@@ -226,6 +226,12 @@ def test_a_control_without_pretrained_knowledge_is_one_setting_away_and_the_repo
     assert "not by itself the language model's knowledge" not in told
 
 
+def test_an_unknown_step_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="until: 'studnet' is none of prepare, student, teacher, export, distill,"):
+        run_steps(RunConfig(run=str(tmp_path / "run")), until="studnet")  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_control_that_was_not_evaluated_is_told_before_any_work(tmp_path: Path) -> None:
     config = RunConfig(run=str(tmp_path / "run"), report=ReportConfig(control=str(tmp_path / "nothing")))
     with pytest.raises(UserError, match=r"nothing: not an evaluated run"):

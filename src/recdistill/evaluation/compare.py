@@ -57,7 +57,7 @@ def compare(
         require(value > 0, key, value, "above 0")
     require(seed >= 0, "seed", seed, "0 or more")
     runs = {
-        name: sorted((read_stored(path) for path in paths), key=lambda run: run.seed)
+        name: sorted((read_stored(Path(path)) for path in paths), key=lambda run: run.seed)
         for name, paths in variants.items()
     }
     _refuse_empty_or_twice(runs)

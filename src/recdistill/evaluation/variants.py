@@ -29,8 +29,11 @@ def variants_of(paths: Sequence[Path], group: bool) -> dict[str, list[Path]]:
         one name, by the path as it was given.
 
     Raises:
-        UserError: a run was not evaluated.
+        UserError: a run was not evaluated, or a folder is named twice.
     """
+    for number, path in enumerate(paths):
+        if path.resolve() in [one.resolve() for one in paths[:number]]:
+            raise UserError(f"compare: {path} is named twice")
     if len(paths) == 1 and (variants := study_variants(paths[0])):
         return variants
     together: dict[str, list[Path]] = {}

@@ -70,6 +70,8 @@ def run(
     Raises:
         UserError: something in the data, the configuration or the machine that the person can put right.
     """
+    if until not in SPECS:
+        raise UserError(f"until: {until!r} is none of {', '.join(SPECS)}")
     frames = None
     if interactions is not None or items is not None:
         config, frames = with_frames(config, interactions, items)
