@@ -43,7 +43,9 @@ def events_table(path: Path, source: CsvFiles | ParquetFiles) -> Table:
         UserError: a file is missing, empty, broken, or something else than it should be.
     """
     if is_delta(path) and not source.columns.timestamp:
-        raise UserError(f"data.columns.timestamp: {path} is a Delta Lake table, which keeps no order of rows; name it")
+        raise UserError(
+            f"data.columns.timestamp: {path} is a Delta Lake table, which keeps no order of rows, so times are needed"
+        )
     if isinstance(source, ParquetFiles):
         return _file_or_folder(path, parquet)
     form, names = events_form(source.text), source.text.names

@@ -6,10 +6,11 @@ Read as plain files they give those rows too.
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from recdistill.errors import UserError
+from recdistill.storage.files import read_errors
 
 logger = logging.getLogger("recdistill")
 
@@ -55,14 +56,15 @@ def _format(folder: Path) -> str | None:
     """What the folder is by the log in it; None: plain files."""
     if is_delta(folder):
         return "a Delta Lake table"
-    if any(folder.glob("metadata/*.metadata.json")) and _is_iceberg(sorted(folder.glob("metadata/*.metadata.json"))):
+    if any(map(_is_of_iceberg, folder.glob("metadata/*.metadata.json"))):
         return "an Apache Iceberg table"
     return next((what for name, what in FORMATS.items() if _is_folder(folder / name)), None)
 
 
-def _is_iceberg(files: Sequence[Path]) -> bool:
-    """Whether one of the files is the metadata of an Iceberg table."""
-    return any(b'"format-version"' in path.read_bytes() for path in files)
+def _is_of_iceberg(path: Path) -> bool:
+    """Whether a file of metadata is that of an Iceberg table."""
+    with read_errors(path):
+        return b'"format-version"' in path.read_bytes()
 
 
 def _is_hidden(name: str) -> bool:
