@@ -226,6 +226,13 @@ def test_new_items_are_added_to_a_bundle_as_to_its_run(titled_run: Path, bundle:
     assert Recommender.load(tmp_path / "bundle").popular(1)[0].score > 0
 
 
+def test_a_bundle_of_a_plain_student_is_asked_for_it(titled_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(titled_run, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "distilled")
+    folder = make_bundle(tmp_path / "run")
+    assert [Recommender.load(one).about.model for one in (folder, tmp_path / "run")] == ["student"] * 2
+
+
 def test_8_bits_come_with_what_they_cost(titled_run: Path, tmp_path: Path) -> None:
     folder = make_bundle(titled_run, tmp_path / "small", int8=True)
     cost = read_bundle(folder).int8

@@ -2,10 +2,12 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from starlette.testclient import TestClient
 
 from recdistill.config import EvaluateConfig, StudentConfig
 from recdistill.data.catalog import Catalog
@@ -15,6 +17,8 @@ from recdistill.serving.recommender import Recommender
 from recdistill.serving.torch_engine import TorchEngine
 from recdistill.students.base import Student
 from recdistill.students.make import make_student, save_student
+from recdistill.web.application import Application
+from recdistill.web.settings import ServeSettings
 from small_bundles import write_small_bundle
 
 TITLES = ["", "Toy Story", "Heat", "Usual Suspects, The", "Alien", "Aliens", "Alien 3", "Fargo", "Babe"]
@@ -301,7 +305,22 @@ def test_several_threads_get_the_same_answers(run: Path) -> None:
 def test_a_run_with_another_model_names_it(plain_run: Path) -> None:
     (plain_run / "distilled").rename(plain_run / "student")
     with pytest.raises(UserError, match="run `recdistill distill` first, or ask for --model student"):
-        Recommender.load(plain_run)
+        Recommender.load(plain_run, model="distilled")
+    assert Recommender.load(plain_run).about.model == "student"
+
+
+def test_a_plain_student_answers_where_it_is_alone(plain_run: Path) -> None:
+    (plain_run / "distilled").rename(plain_run / "student")
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/recommend", {"history": ["h2"]}),
+        ("/v1/recommend", {"history": ["h2"], "because": 1}),
+        ("/v1/recommend/batch", {"histories": [["h2"]]}),
+    ]
+    with TestClient(Application(ServeSettings(plain_run, quiet=True))) as client:
+        assert [client.post(path, json=body).json()["model"] for path, body in asked] == ["student"] * 3
+        refused = client.post("/v1/recommend", json={"history": ["h2"], "model": "distilled"})
+    assert refused.status_code == 422
+    assert "has no model distilled; it has student" in refused.json()["detail"]
 
 
 def test_a_run_without_the_model_names_the_step_to_run(plain_run: Path, tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def add_arguments(parser: Any) -> None:
     parser.add_argument("run", type=str, help="Folder of a finished run, or a bundle.")
     parser.add_argument("history", type=str, nargs="+", help="Titles, parts of titles or item ids, oldest first.")
     parser.add_argument("--top_k", type=int, default=10, help="Items to recommend.")
-    parser.add_argument("--model", choices=list(get_args(Model)), default="distilled", help="Which model to ask.")
+    parser.add_argument(
+        "--model", choices=list(get_args(Model)), help="Which model to ask. Default: the best that is there."
+    )
     parser.add_argument("--approximate", action="store_true", help="A list from the index of `recdistill index`.")
     parser.add_argument("--because", type=int, default=0, help="Items of the history to name that weighed most.")
     parser.add_argument("--json", action="store_true", help="One JSON object instead of a list.")

@@ -36,8 +36,8 @@ from recdistill.serving.torch_engine import TorchEngine
 from recdistill.steps import SERVED
 from recdistill.storage.files import read_json, write_json, write_text
 from recdistill.storage.new_folder import new_folder
-from recdistill.storage.step_files import check_step
-from recdistill.students.make import SHAPE_FILE, load_student
+from recdistill.storage.step_files import SHAPE_FILE, check_step
+from recdistill.students.make import load_student
 from recdistill.students.title_map import ABOUT_FILE, MAP_FILE
 from recdistill.version import __version__
 

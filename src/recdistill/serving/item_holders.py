@@ -19,9 +19,9 @@ from recdistill.serving.loading import train_counts
 from recdistill.serving.seen import leaves_seen_out
 from recdistill.storage.checksums import write_record
 from recdistill.storage.files import map_array, write_array, write_json, write_text
-from recdistill.storage.step_files import check_step
+from recdistill.storage.step_files import SHAPE_FILE, check_step
 from recdistill.storage.typed import read_typed
-from recdistill.students.make import SHAPE_FILE, load_student, save_student
+from recdistill.students.make import load_student, save_student
 from recdistill.students.map_about import MapAbout
 from recdistill.students.title_map import TitleMap, save_title_map
 

@@ -14,7 +14,7 @@ from recdistill.serving.engines import SCORE_MEMORY, Engine
 from recdistill.serving.seen import leaves_seen_out
 from recdistill.storage.manifest import Code
 from recdistill.storage.new_folder import repaired
-from recdistill.storage.step_files import check_step, read_manifest
+from recdistill.storage.step_files import SHAPE_FILE, check_step, read_manifest
 from recdistill.storage.typed import read_typed
 
 logger = logging.getLogger("recdistill")
@@ -43,6 +43,14 @@ def load(path: Path, model: Model, int8: bool = False, score_memory: int = SCORE
     if int8:
         raise UserError(f"{path}: has no bundle of this model; run `recdistill bundle {path} --int8` first")
     return load_run(path, model, score_memory)
+
+
+def best_model(path: Path) -> Model:
+    """The distilled student, or the plain one where a bundle or a run has no other."""
+    if (repaired(path) / BUNDLE_FILE).is_file():
+        return "distilled" if "distilled" in read_bundle(path, whole=False).models else "student"
+    distilled, student = ((path / model / SHAPE_FILE).is_file() for model in ("distilled", "student"))
+    return "student" if student and not distilled else "distilled"
 
 
 def load_bundle(folder: Path, model: Model, int8: bool = False, score_memory: int = SCORE_MEMORY) -> Loaded:
@@ -118,7 +126,6 @@ def check_served(run: Path, model: Model) -> None:
         UserError: names the step to run.
     """
     from recdistill.steps import SERVED
-    from recdistill.students.make import SHAPE_FILE
 
     if not (run / model / SHAPE_FILE).is_file():
         other = next((one for one in SERVED if (run / one / SHAPE_FILE).is_file()), "")

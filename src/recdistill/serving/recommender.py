@@ -17,7 +17,7 @@ from recdistill.errors import UserError
 from recdistill.serving.answers import About, Answer, Model, Recommendation
 from recdistill.serving.engines import SCORE_MEMORY, Engine
 from recdistill.serving.listing import Lister, check_top_k
-from recdistill.serving.loading import load
+from recdistill.serving.loading import best_model, load
 from recdistill.serving.understanding import Unknown, check_history, understand, understood
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Recommender:
     def load(
         cls,
         path: Path | str,
-        model: Model = "distilled",
+        model: Model | None = None,
         int8: bool = False,
         score_memory: int = SCORE_MEMORY,
         approximate: bool = False,
@@ -78,7 +78,7 @@ class Recommender:
 
         Args:
             path: a bundle's or a run's folder.
-            model: which model answers.
+            model: which model answers; None: the distilled student, or the plain one where there is no other.
             int8: the bundle's model in 8 bits (`recdistill bundle --int8`).
             score_memory: MiB of scores held at a time; one history's are the least.
             approximate: lists come from the index that `recdistill index` made; what else is asked for is exact.
@@ -87,6 +87,7 @@ class Recommender:
             UserError: the model, the catalog or the index is missing, broken or of another model; the message names the
                 command that makes it.
         """
+        model = best_model(Path(path)) if model is None else model
         if model not in get_args(Model):
             raise UserError(f"model: {model!r} is none of {', '.join(get_args(Model))}")
         if score_memory < 1:

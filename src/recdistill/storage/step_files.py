@@ -20,6 +20,8 @@ from recdistill.storage.files import write_json
 from recdistill.storage.manifest import Manifest
 
 MANIFEST_FILE = "manifest.json"
+SHAPE_FILE = "student.json"
+"""Shape of a trained student. It is written last: where it is, the weights are there."""
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any], files: Collection[str] | None = ()) -> None:

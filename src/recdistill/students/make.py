@@ -12,6 +12,7 @@ from recdistill.config import StudentConfig
 from recdistill.config.student import StudentBlock, StudentModel
 from recdistill.errors import UserError
 from recdistill.storage.files import atomic_path, read_tensors, require_finite, write_json
+from recdistill.storage.step_files import SHAPE_FILE
 from recdistill.storage.typed import read_typed, typed
 from recdistill.students.base import Student
 from recdistill.students.gru4rec import GRU4Rec
@@ -19,8 +20,6 @@ from recdistill.students.sasrec import SASRec
 from recdistill.students.title_similarity import TitleSimilarity
 
 WEIGHTS_FILE = "student.safetensors"
-SHAPE_FILE = "student.json"
-"""Written last: where it is, the weights are there."""
 
 
 @dataclass(frozen=True)

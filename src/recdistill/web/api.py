@@ -67,14 +67,15 @@ class Api:
         served = self.served
         if body.unknown == "error":
             served.require(body.history, "#/history")
-        if body.model == "popularity" or body.because or body.candidates is not None:
+        model = body.model or served.best
+        if model == "popularity" or body.because or body.candidates is not None:
             answers, seconds = await self._rank(served, [body.history], body)
             answer = answers[0]
         else:
             asked = Asked(body.top_k, body.exclude_seen, body.unknown)
-            answer, seconds = await self.batcher.submit(served.recommender(body.model), body.history, asked)
+            answer, seconds = await self.batcher.submit(served.recommender(model), body.history, asked)
         self.metrics.answered(answer.source, len(answer.unknown))
-        content = b'%b,"model":"%b",%b}' % (served.opening, body.model.encode(), served.json.answer(answer))
+        content = b'%b,"model":"%b",%b}' % (served.opening, model.encode(), served.json.answer(answer))
         return Reply(content, seconds, 1, served.bundle["fingerprint"])
 
     async def recommend_batch(self, body: BatchRequest) -> Reply:
@@ -92,7 +93,8 @@ class Api:
         for answer in answers:
             self.metrics.answered(answer.source, len(answer.unknown))
         listed = b",".join([b"{%b}" % served.json.answer(answer) for answer in answers])
-        content = b'%b,"model":"%b","answers":[%b]}' % (served.opening, body.model.encode(), listed)
+        model = body.model or served.best
+        content = b'%b,"model":"%b","answers":[%b]}' % (served.opening, model.encode(), listed)
         return Reply(content, seconds, len(answers), served.bundle["fingerprint"])
 
     async def search(self, query: str, limit: int) -> Reply:
@@ -161,7 +163,7 @@ class Api:
         """Answers on a thread beside the loop, and the seconds they took there."""
         if options.candidates is not None:
             served.require(options.candidates, "#/candidates")
-        model = options.model
+        model = options.model or served.best
         served.require_model(model)
 
         def work() -> tuple[list[Answer], float]:

@@ -23,7 +23,11 @@ class _Answer(BaseModel):
 class Options(_Request):
     """What can be asked for besides histories."""
 
-    model: ModelName = Field("distilled", description="Which model ranks; `popularity` counts training interactions.")
+    model: ModelName | None = Field(
+        None,
+        description="Which model ranks; `popularity` counts training interactions. null: the distilled student, or the "
+        "plain one where there is no other.",
+    )
     top_k: TopK = Field(10, description="Items in each answer; fewer where the catalog has no more.")
     exclude_seen: bool | None = Field(
         None, description="Leave the items of the history out. null: as the run's own evaluation does."

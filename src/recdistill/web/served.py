@@ -30,7 +30,7 @@ class Served:
     """One bundle's models. A reload makes a new one; requests that began with the old one end with it.
 
     Attributes:
-        recommenders: by the model's name; `distilled` is always there.
+        recommenders: by the model's name, the best one first: `distilled`, or `student` where there is no other.
         popularity: whether training interactions are known, so that items can be ranked by them.
         examples: training users with their teacher's lists; empty where the source is no run with stored lists.
     """
@@ -41,8 +41,13 @@ class Served:
 
     @property
     def main(self) -> "Recommender":
-        """The distilled model, whose catalog and popularity are everybody's."""
-        return self.recommenders["distilled"]
+        """The best model, whose catalog and popularity are everybody's."""
+        return self.recommenders[self.best]
+
+    @property
+    def best(self) -> Trained:
+        """The name of the best model, which answers where none is asked for."""
+        return next(iter(self.recommenders))
 
     @cached_property
     def bundle(self) -> dict[str, str]:
@@ -116,35 +121,25 @@ def load_served(source: Path, approximate: bool = False) -> Served:
         approximate: lists come from an index; a plain student without one is not served.
 
     Raises:
-        UserError: the source holds no usable distilled model.
+        UserError: the source holds no usable model.
     """
+    from recdistill.serving.loading import best_model
     from recdistill.serving.recommender import Recommender
 
-    try:
-        distilled = Recommender.load(source, model="distilled", approximate=approximate)
-    except UserError as error:
-        raise _students_only(source) or error from error
-    recommenders: dict[Trained, Recommender] = {"distilled": distilled}
-    try:
-        recommenders["student"] = Recommender.load(source, model="student", approximate=approximate)
-    except UserError as error:
-        logger.info("the plain student is not served: %s", error)
-    served = Served(recommenders, read_examples(source, distilled.catalog), _counts_items(distilled))
+    best = best_model(source)
+    main = Recommender.load(source, model=best, approximate=approximate)
+    recommenders: dict[Trained, Recommender] = {best: main}
+    if best == "student":
+        logger.info("%s: no distilled student is there; the plain one answers", source)
+    else:
+        try:
+            recommenders["student"] = Recommender.load(source, model="student", approximate=approximate)
+        except UserError as error:
+            logger.info("the plain student is not served: %s", error)
+    served = Served(recommenders, read_examples(source, main.catalog), _counts_items(main))
     _check_texts(served)
     _warm_up(served)
     return served
-
-
-def _students_only(source: Path) -> UserError | None:
-    """What to say of a source that has a plain student and no distilled one; None of all others."""
-    from recdistill.serving.recommender import Recommender
-
-    try:
-        Recommender.load(source, model="student")
-    except UserError:
-        return None
-    told = f"{source}: holds a plain student and no distilled one, which serve needs; `recdistill recommend {source}"
-    return UserError(f"{told} --model student ...` asks the student")
 
 
 def _counts_items(recommender: "Recommender") -> bool:
