@@ -83,7 +83,7 @@ def own_ids_sentence(matches: Matches) -> str:
         return ""
     return (
         f"{count:,} of {matches['titled']:,} titles {_be(count, 'is', 'are')} the item's own id; unless it is a name, "
-        "leave it out of the items file: the likeness of ids says nothing about items"
+        "leave it out of the items file: the similarity of ids says nothing about items"
     )
 
 

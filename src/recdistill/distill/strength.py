@@ -77,7 +77,7 @@ def choose_strength(config: DistillConfig, events_per_item: float) -> Strength:
     many = events_per_item >= MANY_EVENTS
     weight, dropout = HARD if many else GENTLE
     limit = f"{MANY_EVENTS:g} or more" if many else f"fewer than {MANY_EVENTS:g}"
-    why = f"an item has {events_per_item:.1f} training events on average, {limit}"
+    why = f"an item has {events_per_item:.1f} training interactions on average, {limit}"
     if config.weight != "auto":
         weight = config.weight
         if weight <= GENTLE[0]:
