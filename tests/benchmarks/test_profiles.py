@@ -66,9 +66,9 @@ def test_profiles_are_dealt_to_others_and_only_among_those_who_have_one() -> Non
 def test_the_mean_is_of_the_latest_training_titles(data: PreparedData) -> None:
     titles = torch.randn(data.num_items + 1, 5, generator=torch.Generator().manual_seed(0))
     titles[0] = 0
-    arguments = argparse.Namespace(titles=3, dims=4)
+    arguments = argparse.Namespace(titles=3, dims=2)
     found = profiles.profiles(Arm.of("mean@1"), data, titles, arguments)
-    white = whiten(titles, 4)
+    white = whiten(titles, 2)
     means = torch.stack([white[items].mean(dim=0) for items in profiles.latest_trained(data, 3)])
     assert found is not None
     # Whitened once more: the same but for a turn, so inner products about the mean are those of the whitened means.

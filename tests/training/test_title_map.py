@@ -14,7 +14,7 @@ from recdistill.teacher.whitening import whiten
 from recdistill.training.title_map import title_map_of, write_title_map
 from there import there
 
-ITEMS, HIDDEN = 20, 6
+ITEMS, HIDDEN = 30, 6
 
 
 @pytest.fixture
