@@ -40,7 +40,8 @@ def events_table(path: Path, source: CsvFiles | ParquetFiles) -> Table:
     """A file or folder of interactions.
 
     Raises:
-        UserError: a file is missing, empty, broken, or something else than it should be.
+        UserError: a file is missing, empty, broken, or something else than it should be; or a Delta Lake table is to be
+            read without a column of times.
     """
     if is_delta(path) and not source.columns.timestamp:
         raise UserError(
